@@ -1,0 +1,36 @@
+"""The numbers both sides agree on, each with its unit in the name and its reason beside it."""
+
+HEARTBEAT_S = 60.0  # a report at least this often, jittered by HEARTBEAT_JITTER
+HEARTBEAT_JITTER = 0.2  # ± share of the interval, so that a fleet does not report in step
+STALE_AFTER_INTERVALS = 3  # connected but silent this long: the agent is dead or wedged
+OFFLINE_DEBOUNCE_S = 30.0  # a nucleus that restarts is not an outage
+
+COMMAND_EXPIRY_S = 15 * 60.0  # the latest start of a command
+COMMAND_EXPIRY_MAX_S = 7 * 24 * 3600.0  # the classic nucleus replays a session of up to 7 days
+COMMAND_MEMORY_AFTER_EXPIRY_S = 3600.0  # the broker redelivers an unacknowledged message for an hour
+COMMAND_MEMORY_IDS = 1_000  # ids remembered on the device; when full, new ones are refused
+INFER_EXPIRED_AFTER_S = 5 * 60.0  # the cloud infers EXPIRED this long after expires_at
+INFER_NO_PROOF_AFTER_S = 15 * 60.0  # and FAILED: no-proof this long after IN_PROGRESS
+REBOOT_GRACE_S = 120.0  # a machine still up this long after the reboot call did not reboot
+REBOOT_BUDGET = 3  # reboots by command per REBOOT_BUDGET_WINDOW_S
+REBOOT_BUDGET_WINDOW_S = 3600.0
+HELD_COMMANDS = 64  # commands held while this boot has no server time
+HELD_COMMANDS_S = 60.0
+
+HEALTHY_WINDOW_S = 30.0  # a new container must become healthy within this
+STOP_GRACE_S = 10.0  # between SIGTERM and SIGKILL
+PULL_BACKOFF_FIRST_S = 5.0
+PULL_BACKOFF_MAX_S = 600.0
+DISK_FLOOR_BYTES = 1 << 30  # or DISK_FLOOR_SHARE of the disk, whichever is more: a full disk kills the agent
+DISK_FLOOR_SHARE = 0.05
+
+DEPLOYMENT_TIMEOUT_MIN = 30
+SUBMITTING_STALE_S = 60.0  # a deployment still SUBMITTING after this is finished by sweep or the next POST
+
+# Sizes. Nucleus Lite closes the whole IPC connection over 10,012 bytes and drops inbound MQTT over
+# about 5,000 bytes silently; these leave room for base64 and framing.
+COMMAND_MAX_BYTES = 4_500
+REPORT_MAX_BYTES = 7_000
+DESIRED_DOCUMENT_MAX_BYTES = 256 * 1024
+CONFIGURATION_VALUE_MAX_BYTES = 1_024
+APPLICATIONS_MAX = 64

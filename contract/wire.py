@@ -1,0 +1,51 @@
+"""The two temperaments of a message: commands are strict, reports are lenient.
+
+A device refuses what it does not know, so half a wish is never carried out; the cloud accepts any
+device's news, so an agent newer than the cloud is still heard.
+"""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+
+
+def _to_utc(value: datetime) -> datetime:
+    return value.astimezone(UTC)
+
+
+#: An aware time, normalised to UTC; naive times are refused.
+Utc = Annotated[AwareDatetime, AfterValidator(_to_utc)]
+
+
+class Message(BaseModel):
+    """What strict and lenient messages share: frozen, JSON with snake_case keys, defaults left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def to_json(self) -> bytes:
+        """Return the message as compact UTF-8 JSON; fields that hold None are left out."""
+        return self.model_dump_json(exclude_none=True).encode()
+
+    @classmethod
+    def from_json(cls, payload: bytes | str) -> Self:
+        """Return the message in ``payload``.
+
+        Raises:
+            pydantic.ValidationError: not JSON, not an object, or not this message.
+        """
+        return cls.model_validate_json(payload)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the message as JSON types; fields that hold None are left out."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+class Strict(Message):
+    """Cloud to device: an unknown field is an error."""
+
+
+class Lenient(Message):
+    """Device to cloud: an unknown field is ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
