@@ -16,7 +16,9 @@ from contract.names import ApplicationName, Identifier, ImageReference, Target
 from contract.wire import Strict
 
 PortNumber = Annotated[int, Field(ge=1, le=65_535)]
-_URI = re.compile(r"^s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>desired/(?P<sha256>[0-9a-f]{64})\.json)$")
+_URI = re.compile(
+    r"^s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>desired/(?P<sha256>[0-9a-f]{64})\.json)$"
+)
 
 
 class Port(Strict):
@@ -53,7 +55,7 @@ class Application(Strict):
     image: ImageReference
     command: Annotated[list[str], Field(min_length=1, max_length=64)] | None = None
     env: dict[Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")], str] = {}
-    ports: Annotated[list[Port], Field(max_length=64)] = []
+    ports: Annotated[list[Port], Field(max_length=32)] = []
     memory_mib: Annotated[int, Field(ge=6)] | None = None  # the engine's own minimum is 6 MiB
     restart: Literal["unless-stopped", "no"] = "unless-stopped"
     stop_grace_s: Annotated[float, Field(ge=0, le=3600)] = STOP_GRACE_S
@@ -90,17 +92,22 @@ class DesiredDocument(Strict):
             for j, port in enumerate(application.ports):
                 if port.host_port is None:
                     continue
-                owner = ports.setdefault((port.protocol, port.host_port), application.name)
-                if owner != application.name or sum(p == port for p in application.ports) > 1:
+                wanted = (port.protocol, port.host_port)
+                if wanted in ports:
                     raise ValueError(
-                        f'applications[{i}].ports[{j}].host_port: {port.host_port} is used by "{owner}" too'
+                        f"applications[{i}].ports[{j}].host_port: "
+                        f'{port.host_port} is used by "{ports[wanted]}" too'
                     )
+                ports[wanted] = application.name
         return self
 
     def canonical(self) -> bytes:
         """Return the document's bytes: the same for the same meaning, on every machine."""
-        return json.dumps(self.model_dump(mode="json", exclude_defaults=True) | {"v": self.v},
-                          sort_keys=True, separators=(",", ":")).encode()
+        return json.dumps(
+            self.model_dump(mode="json", exclude_defaults=True) | {"v": self.v},
+            sort_keys=True,
+            separators=(",", ":"),
+        ).encode()
 
 
 def document_key(document: bytes) -> str:

@@ -115,11 +115,17 @@ def split(report: DeviceReport, max_bytes: int = REPORT_MAX_BYTES) -> Sequence[D
     Part 0 carries desired, host, engine and all names; applications fill the parts in order. One
     application's status is bounded by its model, so a part always has room for at least one.
     """
-    bare = {"desired": None, "host": None, "engine": None, "application_names": None, "applications": []}
     head = report.model_copy(
-        update={"application_names": [a.name for a in report.applications], "applications": [], "part": 63, "parts": 64}
+        update={
+            "application_names": [a.name for a in report.applications],
+            "applications": [],
+            "part": 63,
+            "parts": 64,
+        }
     )
-    tail = head.model_copy(update=bare)
+    tail = head.model_copy(
+        update={"desired": None, "host": None, "engine": None, "application_names": None, "applications": []}
+    )
     bins: list[list[ApplicationStatus]] = [[]]
     room = max_bytes - len(head.to_json())
     for application in report.applications:
@@ -130,6 +136,8 @@ def split(report: DeviceReport, max_bytes: int = REPORT_MAX_BYTES) -> Sequence[D
         bins[-1].append(application)
         room -= size
     return [
-        (head if part == 0 else tail).model_copy(update={"part": part, "parts": len(bins), "applications": apps})
+        (head if part == 0 else tail).model_copy(
+            update={"part": part, "parts": len(bins), "applications": apps}
+        )
         for part, apps in enumerate(bins)
     ]

@@ -1,0 +1,63 @@
+"""Golden files: what has shipped is still read, and means the same. Files in golden/v1 are never edited."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from contract.commands import CommandResult, RebootCommand, TimeAnswer
+from contract.desired import DesiredDocument
+from contract.events import ConnectionEvent
+from contract.reports import DeviceReport
+from contract.wire import Lenient, Message
+
+GOLDEN = Path(__file__).parent / "golden" / "v1"
+MODELS: dict[str, type[Message]] = {
+    "reboot-command": RebootCommand,
+    "time-answer": TimeAnswer,
+    "command-result-succeeded": CommandResult,
+    "command-result-rejected": CommandResult,
+    "hello": ConnectionEvent,
+    "goodbye": ConnectionEvent,
+    "desired-document": DesiredDocument,
+    "desired-document-empty": DesiredDocument,
+    "report": DeviceReport,
+    "report-rolled-back": DeviceReport,
+}
+
+
+def test_every_golden_file_has_a_model_and_every_model_a_golden_file() -> None:
+    assert {path.stem for path in GOLDEN.glob("*.json")} == set(MODELS)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_golden_message_is_read_and_written_back_without_loss(name: str) -> None:
+    model, text = MODELS[name], (GOLDEN / f"{name}.json").read_bytes()
+
+    message = model.from_json(text)
+
+    assert model.from_json(message.to_json()) == message
+    assert {key: value for key, value in message.to_dict().items() if value not in ([], False)}.keys() <= (
+        model.model_fields.keys()
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_an_unknown_field_is_refused_in_a_command_and_ignored_in_a_report(name: str) -> None:
+    model, text = MODELS[name], (GOLDEN / f"{name}.json").read_text()
+    stranger = text.replace("{", '{"from_the_future": 1, ', 1)
+
+    if issubclass(model, Lenient):
+        assert model.from_json(stranger) == model.from_json(text)
+    else:
+        with pytest.raises(ValidationError, match="from_the_future"):
+            model.from_json(stranger)
+
+
+def test_the_golden_document_keeps_its_digests_for_ever() -> None:
+    document = DesiredDocument.from_json((GOLDEN / "desired-document.json").read_bytes())
+
+    assert {application.name: application.digest()[:16] for application in document.applications} == {
+        "web": "2acd89cd25e3e151",
+        "worker": "b82c1109dff6ac2c",
+    }
