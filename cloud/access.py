@@ -1,0 +1,99 @@
+"""Who may do what: routes, roles, groups. Pure decisions; never reads a token, a clock or the environment.
+
+Imports the standard library only, because the authorizer's cold start pays for every import here.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class Role(IntEnum):
+    """What a caller may do; each role includes the ones before it."""
+
+    READER = 1
+    OPERATOR = 2
+    DEPLOYER = 3
+    ADMIN = 4
+
+    @property
+    def canonical(self) -> str:
+        """The role's name here, whatever an issuer calls it: ``Fleet.Operator``."""
+        return f"Fleet.{self.name.title()}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation of the API: its Lambda's kebab-name and the least role that reaches it."""
+
+    operation: str
+    role: Role
+
+
+#: API Gateway route key → operation. The infrastructure template is tested against this table.
+ROUTES: Mapping[str, Route] = {
+    "GET /devices": Route("list-devices", Role.READER),
+    "GET /devices/{device}": Route("get-device", Role.READER),
+    "POST /devices/{device}/reboot": Route("reboot-device", Role.OPERATOR),
+    "GET /devices/{device}/commands/{command}": Route("get-command", Role.READER),
+    "POST /deployments": Route("create-deployment", Role.DEPLOYER),
+    "GET /deployments/{deployment}": Route("get-deployment", Role.READER),
+}
+
+#: The pattern of contract.names.GroupName again, because that module brings pydantic; a test compares them.
+GROUP = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated caller as the authorizer describes it; ``roles`` are canonical, maybe scoped."""
+
+    subject: str
+    roles: tuple[str, ...]
+    expires_at: int  # Unix seconds: the token's ``exp``, which a cached decision outlives
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Where a caller holds a role: everywhere (``groups`` is None) or in the named groups only."""
+
+    groups: frozenset[str] | None
+
+    def covers(self, groups: Collection[str]) -> bool:
+        """Whether what is in ``groups`` is within reach; what is in no group needs an unscoped role."""
+        return self.groups is None or not self.groups.isdisjoint(groups)
+
+
+def canonical_roles(claimed: Iterable[str], names: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the roles among ``claimed`` that we know, by their canonical names, sorted, without repeats.
+
+    ``names`` maps a canonical name to what the issuers call it; a role that is left out keeps its
+    name. ``{name}:{group}`` is the role in that group only; whatever is not a role is ignored.
+    """
+    known = {names.get(role.canonical, role.canonical): role.canonical for role in Role}
+    roles: set[str] = set()
+    for claim in claimed:
+        for name, canonical in known.items():
+            if claim == name:
+                roles.add(canonical)
+            elif claim.startswith(f"{name}:") and GROUP.fullmatch(claim, len(name) + 1):
+                roles.add(canonical + claim[len(name) :])
+    return tuple(sorted(roles))
+
+
+def scope(roles: Iterable[str], needed: Role) -> Scope | None:
+    """Return where canonical ``roles`` amount to ``needed``; None when they do nowhere."""
+    groups: set[str] = set()
+    for name in roles:
+        role_name, _, group = name.partition(":")
+        role = _BY_NAME.get(role_name)
+        if role is None or role < needed:
+            continue
+        if not group:
+            return Scope(None)
+        groups.add(group)
+    return Scope(frozenset(groups)) if groups else None
+
+
+_BY_NAME = {role.canonical: role for role in Role}

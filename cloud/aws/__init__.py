@@ -1,0 +1,1 @@
+"""Adapters, one file per AWS service; each lets only cloud.aws.errors through."""

@@ -1,0 +1,42 @@
+"""What an AWS service can answer instead of a result, whichever service it was.
+
+::
+
+    CloudError            one root; ``code`` is stable and goes on the wire
+    ├── Unavailable       nobody knows whether it happened: ask again later
+    └── Refused           it did definitely not happen, and asking again will not help
+        ├── NotFound      the named thing does not exist
+        └── Conflict      somebody else was first (a refused conditional write)
+
+Adapters translate botocore's errors into these and let nothing foreign through.
+"""
+
+
+class CloudError(Exception):
+    """A call to AWS did not give a result."""
+
+    code = "cloud-error"
+
+
+class Unavailable(CloudError):
+    """Timeout, throttling, a 5xx answer: whether it happened is unknown."""
+
+    code = "service-unavailable"
+
+
+class Refused(CloudError):
+    """AWS understood and refused; nothing was changed."""
+
+    code = "service-refused"
+
+
+class NotFound(Refused):
+    """What was named does not exist."""
+
+    code = "not-found"
+
+
+class Conflict(Refused):
+    """A conditional write lost against another one."""
+
+    code = "conflict"

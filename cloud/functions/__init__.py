@@ -1,0 +1,1 @@
+"""One file per Lambda, named as its operation."""

@@ -1,0 +1,342 @@
+"""The API's framing: payload 2.0 events in, JSON or problem documents (RFC 9457) out.
+
+Holds no operation's logic. What a handler does not answer itself, ``lambda_handler`` turns into a
+problem document with a stable ``code``; a stack or an internal name never leaves the function.
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import logging
+import re
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, NoReturn, TypeVar
+from urllib.parse import quote, unquote
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from cloud.access import ROUTES, Caller, Role, Scope, scope
+from cloud.aws.errors import Unavailable
+from contract.names import Identifier, ThingName
+
+log = logging.getLogger(__name__)
+
+BODY_MAX_BYTES = 320 * 1024  # a desired document of 256 KiB, and room for white space
+IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
+_PATH_PARAMETERS: Mapping[str, TypeAdapter[str]] = {
+    "device": TypeAdapter(ThingName),
+    "command": TypeAdapter(Identifier),
+    "deployment": TypeAdapter(Identifier),
+}
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Problem(Exception):
+    """An answer that is not a success; ``extra`` becomes further members of the document."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        **extra: object,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.extra = extra
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A success: status, JSON body (datetimes allowed; None for no body) and further headers."""
+
+    status: int
+    body: Mapping[str, object] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One authorised call. ``path`` parameters are decoded and match their AWS patterns."""
+
+    route_key: str
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  # names in lower case
+    body: bytes
+    caller: Caller
+    role: Role  # the role that this route asks for
+    scope: Scope  # where the caller holds it; list operations filter by it
+
+    def require_group(self, groups: Collection[str]) -> None:
+        """Refuse a caller whose role does not reach anything that is in ``groups``.
+
+        Raises:
+            Problem: 403 ``group-not-allowed``, naming the role and the groups.
+        """
+        if not self.scope.covers(groups):
+            named = ", ".join(sorted(groups)) or "no group"
+            held = ", ".join(sorted(self.scope.groups or ()))
+            raise Problem(
+                403,
+                "group-not-allowed",
+                f"{self.role.canonical} is needed in {named}; the caller holds it in {held} only",
+                role=self.role.canonical,
+                groups=sorted(groups),
+            )
+
+    def parse(self, model: type[Model]) -> Model:
+        """Return the body as ``model``: JSON types are taken as they are, unknown fields refused.
+
+        Raises:
+            Problem: 400 ``invalid-body`` (not JSON, a repeated name, NaN) or ``invalid-field``,
+                with every wrong field by its path.
+        """
+        value = _strict_json(self.body)
+        try:
+            return model.model_validate(value, strict=True)
+        except ValidationError as error:
+            raise field_problem(400, "invalid-field", error, value) from None
+
+    def idempotency(self) -> "Idempotency | None":
+        """Return what makes this call the same call again; None without an Idempotency-Key.
+
+        Raises:
+            Problem: 400 ``invalid-idempotency-key``.
+        """
+        key = self.headers.get("idempotency-key")
+        if key is None:
+            return None
+        if not IDEMPOTENCY_KEY.fullmatch(key):
+            raise Problem(
+                400, "invalid-idempotency-key", "Idempotency-Key must be 1 to 255 visible ASCII characters"
+            )
+        return Idempotency(
+            key=_sha256(self.caller.subject, self.route_key, key),
+            fingerprint=_sha256(json.dumps(sorted(self.path.items())), self.body.decode(errors="replace")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """``key`` names the caller's intent (64 hex digits); ``fingerprint`` says what was asked with it."""
+
+    key: str
+    fingerprint: str
+
+
+def idempotency_mismatch() -> Problem:
+    """Return the answer to a key that was used before with something else."""
+    return Problem(
+        422, "idempotency-key-reused", "this Idempotency-Key was used before with a different request"
+    )
+
+
+def location(*segments: str) -> dict[str, str]:
+    """Return the Location header of a resource by its path segments."""
+    return {"location": "/" + "/".join(quote(segment, safe="") for segment in segments)}
+
+
+_UNAVAILABLE = Problem(
+    503, Unavailable.code, "a service behind this one did not answer; try again", headers={"retry-after": "2"}
+)
+_INTERNAL = Problem(500, "internal-error", "this is our fault; the request id finds it in our log")
+
+
+def lambda_handler(
+    operation: Callable[[Request], Response], *, route: str, now: Callable[[], float] = time.time
+) -> Callable[[dict[str, Any], object], dict[str, Any]]:
+    """Return the Lambda entry of ``operation``, which serves the route key ``route`` of ``ROUTES``.
+
+    It authorises the caller again (a cached authorizer decision outlives the token), checks sizes and
+    path parameters, logs one line per request, and maps what is raised to problem documents.
+    """
+    role = ROUTES[route].role
+    logging.getLogger().setLevel(logging.INFO)  # the Lambda runtime leaves it at WARNING
+
+    def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+        request_id = _request_id(event, context)
+        try:
+            answer = _answer(operation(_request(event, route, role, now())))
+        except Problem as problem:
+            answer = _problem(problem, request_id)
+        except Unavailable:
+            log.warning("service unavailable: request=%s route=%s", request_id, route, exc_info=True)
+            answer = _problem(_UNAVAILABLE, request_id)
+        except Exception:  # the one boundary: the caller gets an answer, the log the stack
+            log.exception("request failed: request=%s route=%s", request_id, route)
+            answer = _problem(_INTERNAL, request_id)
+        log.info('request: id=%s route="%s" status=%d', request_id, route, answer["statusCode"])
+        return answer
+
+    return handler
+
+
+def field_problem(status: int, code: str, error: ValidationError, value: object) -> Problem:
+    """Return the problem that names every wrong field of ``value`` by its path, ``a.b[0].c``."""
+    errors = [
+        {"field": field_path(e["loc"], value), "message": e["msg"], "type": e["type"]}
+        for e in error.errors(include_url=False, include_context=False, include_input=False)[:20]
+    ]
+    first = errors[0]
+    message = "unknown field" if first["type"] == "extra_forbidden" else first["message"]
+    return Problem(status, code, f"{first['field'] or 'body'}: {message}", errors=errors)
+
+
+def field_path(loc: tuple[int | str, ...], value: object) -> str:
+    """Return the path of ``loc`` inside ``value``; pydantic's union tags are not part of it."""
+    path = ""
+    for position, step in enumerate(loc):
+        if isinstance(step, int):
+            path += f"[{step}]"
+            value = value[step] if isinstance(value, list) and step < len(value) else None
+        elif (isinstance(value, dict) and step in value) or position == len(loc) - 1:
+            path += f".{step}" if path else step
+            value = value.get(step) if isinstance(value, dict) else None
+    return path[:200]
+
+
+def _request(event: Mapping[str, Any], route: str, role: Role, now: float) -> Request:
+    caller = _caller(event)
+    if caller is None:
+        raise Problem(401, "not-authenticated", "the request carries no authorised caller")
+    if caller.expires_at <= now:
+        raise Problem(401, "token-expired", "the token has expired")
+    held = scope(caller.roles, role)
+    if held is None:
+        raise Problem(403, "role-missing", f"{role.canonical} is needed", role=role.canonical)
+    return Request(
+        route_key=route,
+        path=_path(event.get("pathParameters") or {}),
+        query=dict(event.get("queryStringParameters") or {}),
+        headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
+        body=_body(event),
+        caller=caller,
+        role=role,
+        scope=held,
+    )
+
+
+def _caller(event: Mapping[str, Any]) -> Caller | None:
+    authorizer = event["requestContext"].get("authorizer") or {}
+    context = authorizer.get("lambda") or {}
+    try:
+        return Caller(context["subject"], tuple(context["roles"].split()), int(context["exp"]))
+    except (KeyError, AttributeError, TypeError, ValueError):
+        return None
+
+
+def _path(parameters: Mapping[str, str]) -> dict[str, str]:
+    decoded: dict[str, str] = {}
+    for name, value in parameters.items():
+        try:
+            decoded[name] = _PATH_PARAMETERS[name].validate_python(unquote(value))
+        except ValidationError:
+            raise Problem(400, "invalid-parameter", f"{name}: not a valid name", field=name) from None
+    return decoded
+
+
+def _body(event: Mapping[str, Any]) -> bytes:
+    text = event.get("body") or ""
+    try:
+        body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
+    except (binascii.Error, ValueError):
+        raise Problem(400, "invalid-body", "the body is not base64 as its event says") from None
+    if len(body) > BODY_MAX_BYTES:
+        raise Problem(
+            413, "body-too-large", f"the body is {len(body)} bytes; at most {BODY_MAX_BYTES} are taken"
+        )
+    return body
+
+
+def _strict_json(body: bytes) -> object:
+    try:
+        value = json.loads(
+            body.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
+        )
+        if b"\\u" in body:
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
+    except RecursionError:
+        raise Problem(400, "invalid-body", "the body is nested too deeply") from None
+    except UnicodeError:
+        raise Problem(400, "invalid-body", "the body is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise Problem(
+            400, "invalid-body", f"the body is not JSON: {error.msg} at character {error.pos}"
+        ) from None
+    except ValueError as error:
+        raise Problem(400, "invalid-body", f"the body is not JSON: {error}"[:200]) from None
+    return value
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{json.dumps(repeated)} is given twice in one object")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{digits[:32]} is out of range")
+    return number
+
+
+def _answer(response: Response) -> dict[str, Any]:
+    answer: dict[str, Any] = {"statusCode": response.status, "headers": dict(response.headers)}
+    if response.body is not None:
+        answer["headers"]["content-type"] = "application/json"
+        answer["body"] = json.dumps(response.body, default=_json_default, separators=(",", ":"))
+    return answer
+
+
+def _problem(problem: Problem, request_id: str) -> dict[str, Any]:
+    document = {
+        "type": f"urn:fleetgrass:problem:{problem.code}",
+        "title": HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "request_id": request_id,
+    }
+    return {
+        "statusCode": problem.status,
+        "headers": {**problem.headers, "content-type": "application/problem+json"},
+        "body": json.dumps({**problem.extra, **document}, default=_json_default, separators=(",", ":")),
+    }
+
+
+def _json_default(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    raise TypeError(f"not JSON: {type(value).__name__}")
+
+
+def _request_id(event: object, context: object) -> str:
+    try:
+        request_id = event["requestContext"]["requestId"]  # type: ignore[index]
+    except (KeyError, TypeError):
+        request_id = getattr(context, "aws_request_id", "")
+    return re.sub(r"[^!-~]", "", str(request_id))[:128]
+
+
+def _sha256(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()

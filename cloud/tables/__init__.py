@@ -1,0 +1,1 @@
+"""One file per DynamoDB table: keys, conditions, and rows as dataclasses."""
