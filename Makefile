@@ -1,0 +1,54 @@
+# One command each. Everything is installed into two virtualenvs of this folder; nothing else is touched,
+# save that on a Debian machine where we are root and no Docker Engine answers, Debian's docker.io is installed.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+PY := .venv/bin/python
+DIALECT ?= classic
+ENGINE ?= docker
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: help setup check format test demo up down token component clean
+
+help:  ## what can be done here
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+setup: .venv/.installed .venv-ministack/.installed  ## install what is missing (two virtualenvs)
+
+.venv/.installed: pyproject.toml local/setup.sh
+	@bash local/setup.sh .venv "$(PYTHON)" -e ".[edge,cloud,local,dev]"
+.venv-ministack/.installed: local/emulator/requirements.txt local/setup.sh
+	@bash local/setup.sh .venv-ministack "$(PYTHON)" -r local/emulator/requirements.txt
+
+demo: setup  ## the main job, end to end on this machine (DIALECT=classic|lite ENGINE=docker|memory)
+	@$(PY) -m local demo --dialect $(DIALECT) --engine $(ENGINE)
+
+up: setup  ## start the platform with two devices and leave it running
+	@$(PY) -m local up --dialect $(DIALECT) --engine $(ENGINE)
+
+down:  ## stop what `make up` started
+	@test -x $(PY) || { echo "down: nothing was set up here"; exit 0; }; $(PY) -m local down
+
+token: setup  ## a bearer token for the API (ROLE=Fleet.Deployer)
+	@$(PY) -m local token --role $(or $(ROLE),Fleet.Deployer)
+
+check: setup  ## format, lint, types, import rules and the fast tests, in under a minute
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy contract edge cloud local tests
+	@.venv/bin/lint-imports
+	@$(PY) -m pytest -m "not engine and not platform"
+
+format: setup  ## put the code into its form
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+test: setup check  ## everything, with a real Docker Engine and the local platform
+	@$(PY) -m local with-engine -- $(PY) -m pytest -m "engine or platform"
+
+component: setup  ## the same greengrass-build/ as `gdk component build`
+	@$(PY) edge/packaging/build.py
+
+clean: down  ## remove everything that was made here
+	@rm -rf .venv .venv-ministack build greengrass-build *.egg-info local/.state local/.env .ruff_cache .mypy_cache
