@@ -1,0 +1,1 @@
+"""How the component becomes an artifact (``build.py``) and how a device installs it (``install.py``)."""
