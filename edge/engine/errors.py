@@ -1,0 +1,123 @@
+"""What an engine can fail with; nothing else comes out of an adapter.
+
+::
+
+    EngineError                 engine-error           anything the engine refuses that has no name below
+    ├── EngineUnavailable       engine-unavailable     nobody answers on the engine's socket
+    ├── ContainerGone           container-gone         the container was removed meanwhile
+    ├── NameTaken               name-taken             another container has the name
+    ├── PortTaken               port-taken             another process or container has the host port
+    ├── DiskFull                disk-full              no room for the image or the container
+    ├── SpecRefused             spec-refused           the engine calls the container's specification invalid
+    ├── CommandNotFound         command-not-found      the image has no such command
+    ├── WrongArchitecture       wrong-architecture     the image is for another kind of machine
+    ├── OutOfMemory             out-of-memory          the kernel stopped it for its memory
+    └── PullFailed              pull-failed            the registry's answer made no sense to the engine
+        ├── ImageNotFound       image-not-found        the registry does not have it
+        ├── ImageMissing        image-missing          the engine does not have it (pull it first)
+        ├── RegistryDenied      registry-denied        the registry does not let us
+        └── RegistryUnreachable registry-unreachable   the registry does not answer, or breaks off
+"""
+
+from typing import ClassVar, Literal
+
+Retry = Literal["forever", "finitely", "never"]
+
+
+class EngineError(Exception):
+    """The engine did not do it. ``str(error)`` is for people, ``code`` for machines."""
+
+    code: ClassVar[str] = "engine-error"
+    #: Whether asking again may help: "forever" for connectivity, "never" for a plain no.
+    retry: ClassVar[Retry] = "finitely"
+
+
+class EngineUnavailable(EngineError):
+    """Nobody answers on the engine's socket: it is down, starting, or not installed."""
+
+    code = "engine-unavailable"
+    retry = "forever"
+
+
+class ContainerGone(EngineError):
+    """The container does not exist any more: look again."""
+
+    code = "container-gone"
+
+
+class NameTaken(EngineError):
+    """Another container has the name; ours or foreign, only its labels tell."""
+
+    code = "name-taken"
+
+
+class PortTaken(EngineError):
+    """Another process or container has the host port."""
+
+    code = "port-taken"
+
+
+class DiskFull(EngineError):
+    """No room for the image or the container."""
+
+    code = "disk-full"
+
+
+class SpecRefused(EngineError):
+    """The engine calls the container's specification invalid: asking again will not help."""
+
+    code = "spec-refused"
+    retry = "never"
+
+
+class CommandNotFound(EngineError):
+    """The image has no such command, or may not run it: asking again will not help."""
+
+    code = "command-not-found"
+    retry = "never"
+
+
+class WrongArchitecture(EngineError):
+    """The image is for another kind of machine: asking again will not help."""
+
+    code = "wrong-architecture"
+    retry = "never"
+
+
+class OutOfMemory(EngineError):
+    """The kernel stopped the container for using more memory than it may."""
+
+    code = "out-of-memory"
+
+
+class PullFailed(EngineError):
+    """The image did not come, for a reason that has no name of its own."""
+
+    code = "pull-failed"
+
+
+class ImageNotFound(PullFailed):
+    """No registry has the image: asking again will not help."""
+
+    code = "image-not-found"
+    retry = "never"
+
+
+class ImageMissing(PullFailed):
+    """The engine does not have the image: it was never pulled, or somebody removed it."""
+
+    code = "image-missing"
+
+
+class RegistryDenied(PullFailed):
+    """The registry refuses these credentials: ask once with fresh ones, then not again."""
+
+    code = "registry-denied"
+    retry = "never"
+
+
+class RegistryUnreachable(PullFailed):
+    """The registry does not answer, or broke off: only time helps."""
+
+    code = "registry-unreachable"
+    retry = "forever"

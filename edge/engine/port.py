@@ -1,0 +1,128 @@
+"""What the agent asks of a container engine, in its own words; knows no SDK and decides nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+State = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
+Health = Literal["none", "starting", "healthy", "unhealthy"]
+
+LABEL_THING = "io.fleetgrass.thing"
+LABEL_APPLICATION = "io.fleetgrass.application"
+LABEL_SPEC = "io.fleetgrass.spec"
+LABEL_IMAGE = "io.fleetgrass.image"
+#: How to look after the container, so that it tells even an agent that lost its state folder.
+LABEL_SUPERVISION = "io.fleetgrass.supervision"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A registry login. Never logged: its repr shows no password."""
+
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInformation:
+    """What the engine is."""
+
+    version: str
+    architecture: str  # amd64, arm64, arm: as images name it
+    data_root: str  # the folder whose disk fills up
+
+
+@dataclass(frozen=True, slots=True)
+class PortBinding:
+    """A published port; without ``host_port`` in a specification the engine chooses one."""
+
+    container_port: int
+    host_port: int | None = None
+    protocol: str = "tcp"
+    address: str = "0.0.0.0"
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSpec:
+    """A container to create. Every one gets an init process and bounded logs, whatever its image does."""
+
+    name: str
+    image: str  # a reference that the engine has
+    labels: Mapping[str, str]
+    command: tuple[str, ...] | None = None
+    env: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ports: tuple[PortBinding, ...] = ()
+    memory_bytes: int | None = None
+    restart: Literal["unless-stopped", "no"] = "unless-stopped"
+    stop_grace_s: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container as one list request shows it."""
+
+    id: str
+    name: str
+    state: State
+    labels: Mapping[str, str]
+    health: Health = "none"  # "none": the image has no health check, or the container does not run
+    address: str | None = None  # its own on the engine's network, while it runs
+    ports: tuple[PortBinding, ...] = ()
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs, is paused, or will be started again by the engine."""
+        return self.state in ("running", "paused", "restarting")
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """How a container's run went until now: what the list does not show."""
+
+    started_at: str = ""  # the engine's time of the latest start; only good for comparing
+    restarts: int = 0  # by the engine, since the start we asked for
+    exit_code: int | None = None  # of the latest run, when it has ended or is being restarted
+    out_of_memory: bool = False
+    wrong_architecture: bool = False  # it could not run its command, and the image is for another machine
+    error: str = ""  # the engine's own words
+
+
+class Engine(Protocol):
+    """A container engine. Every method may raise EngineUnavailable, and only ever an EngineError.
+
+    Safe to call from several threads. What is already so is a success: starting what runs, stopping
+    what does not, removing what is gone.
+    """
+
+    def information(self) -> EngineInformation:
+        """Return what the engine is; asked once per connection, then remembered."""
+
+    def containers(self, thing: str) -> list[Container]:
+        """Return every container labelled with ``thing``, running or not, by one request."""
+
+    def labels_of(self, name: str) -> Mapping[str, str] | None:
+        """Return the labels of whichever container has ``name``; None when nobody has it."""
+
+    def course(self, container_id: str) -> Course:
+        """Return how the container's run went. Raises ContainerGone."""
+
+    def has_image(self, reference: str) -> bool:
+        """Whether the engine has the image, without asking any registry."""
+
+    def pull(self, reference: str, credentials: Credentials | None) -> None:
+        """Fetch the image; takes as long as it takes. Raises PullFailed (see the tree), DiskFull."""
+
+    def create(self, spec: ContainerSpec) -> str:
+        """Create, not start, a container and return its id. Raises NameTaken, ImageMissing, SpecRefused."""
+
+    def start(self, container_id: str) -> None:
+        """Start it. Raises PortTaken, CommandNotFound, WrongArchitecture, ContainerGone."""
+
+    def stop(self, container_id: str, grace_s: int) -> None:
+        """Ask it to end, and after ``grace_s`` make it; returns when it has ended. Raises ContainerGone."""
+
+    def rename(self, container_id: str, name: str) -> None:
+        """Give it another name. Raises NameTaken, ContainerGone."""
+
+    def remove(self, container_id: str) -> None:
+        """Remove it with its anonymous volumes, running or not."""
