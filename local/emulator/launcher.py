@@ -1,0 +1,120 @@
+"""Start ministack, mended, on loopback: ``python -m local.emulator.launcher`` in its own virtualenv.
+
+Settings come as environment, most of them ministack's own: GATEWAY_PORT, IOT_MTLS_PORT, MINISTACK_REGION,
+TMPDIR; and ours: GREENGRASS_CONTROL_PLANE (URL), REGISTRY_TOKEN_KEY (hex). It runs until SIGTERM or SIGINT,
+or until its standard input closes: whoever started it holds the other end, so it cannot be left behind.
+"""
+
+import asyncio
+import importlib.metadata
+import logging
+import os
+import signal
+import sys
+import time
+
+PINNED = "1.5.33"
+HOST = "127.0.0.1"
+
+_REQUIRED = ("GATEWAY_PORT", "IOT_MTLS_PORT", "GREENGRASS_CONTROL_PLANE", "REGISTRY_TOKEN_KEY")
+_OURS = {
+    "BIND_HOST": HOST,
+    "AUTH": "true",
+    "SFTP_ENABLED": "0",
+    "MINISTACK_HOST": "localhost",
+    "IOT_MTLS_ENABLED": "1",
+    # ministack removes containers that look like its own at start and stop: it sees no engine here.
+    "DOCKER_HOST": "unix:///nonexistent/docker.sock",
+}
+
+
+def main() -> None:
+    """Run the emulator until it is told to stop; exits with one line when it cannot start."""
+    installed = _installed()
+    if installed != PINNED:
+        sys.exit(f"the emulator is mended for ministack {PINNED}, and {sys.prefix} has {installed}")
+    missing = [name for name in _REQUIRED if not os.environ.get(name)]
+    if missing:
+        sys.exit(f"the emulator needs the environment variable {missing[0]}")
+    control_plane = os.environ["GREENGRASS_CONTROL_PLANE"]
+    token_key = bytes.fromhex(os.environ.pop("REGISTRY_TOKEN_KEY"))  # Lambdas inherit the rest
+    os.environ.update(_OURS)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    asyncio.run(_serve(control_plane, token_key))
+    from ministack.core import lambda_runtime
+
+    lambda_runtime.reset()  # ends the Lambdas' processes and removes their folders
+
+
+def _installed() -> str:
+    try:
+        return importlib.metadata.version("ministack")
+    except importlib.metadata.PackageNotFoundError:
+        return "no ministack"
+
+
+async def _serve(control_plane: str, token_key: bytes) -> None:
+    # Imported here: ministack reads its environment while it is imported.
+    from hypercorn.asyncio import serve  # type: ignore[import-not-found,unused-ignore]
+    from hypercorn.config import Config  # type: ignore[import-not-found,unused-ignore]
+    from ministack.app import app
+
+    from local.emulator.greengrass_gate import GreengrassGate
+    from local.emulator.mqtt import mend_keep_alive, mend_listener
+    from local.emulator.rules import mend_rule_to_lambda
+
+    mend_listener(HOST)
+    mend_keep_alive()
+    mend_registry_tokens(token_key)
+    invokes = mend_rule_to_lambda()
+
+    config = Config()
+    config.bind = [f"{HOST}:{os.environ['GATEWAY_PORT']}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1
+    config.shutdown_timeout = 5
+    await serve(GreengrassGate(app, control_plane), config, shutdown_trigger=_told_to_stop)
+    invokes.close()
+
+
+def mend_registry_tokens(key: bytes) -> None:
+    """Make every GetAuthorizationToken issue a token of its own, which the registry front can judge."""
+    import base64
+
+    from ministack.core.responses import get_account_id, get_region, json_response
+    from ministack.services import ecr
+
+    from local.emulator.registry_tokens import LIFETIME_S, issue
+
+    def get_authorization_token(_: object) -> object:
+        now = time.time()
+        token = base64.b64encode(f"AWS:{issue(key, int(now * 1000))}".encode()).decode()
+        host = f"{get_account_id()}.dkr.ecr.{get_region()}.amazonaws.com"
+        data = {
+            "authorizationToken": token,
+            "expiresAt": int(now) + LIFETIME_S,
+            "proxyEndpoint": f"https://{host}",
+        }
+        return json_response({"authorizationData": [data]})
+
+    ecr._get_authorization_token = get_authorization_token
+
+
+async def _told_to_stop() -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    if not sys.stdin.isatty():
+        loop.add_reader(sys.stdin, _on_input, loop, stop)
+    await stop.wait()
+
+
+def _on_input(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 1024):
+        loop.remove_reader(sys.stdin)
+        stop.set()
+
+
+if __name__ == "__main__":
+    main()
