@@ -1,0 +1,60 @@
+"""A device as the cloud knows it: one immutable value, made from one row.
+
+Every time here is by the server (the rule engine's ``timestamp()``), aware and UTC; what a device
+says of its own clock is kept only as ``clock_skew_s``.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """One enrolled device: its connection, and the newest of what it said of itself.
+
+    ``connected`` is None until the first presence event. ``goodbye`` is set while a goodbye is the
+    newest thing heard. ``applications`` maps a name to its status as reported (``contract.reports``,
+    JSON types); ``application_sequences`` says by which report each of them is known.
+    """
+
+    name: str
+    group: str | None
+    enrolled_at: datetime
+    connected: bool | None = None
+    connected_since: datetime | None = None
+    offline_since: datetime | None = None
+    disconnect_reason: str | None = None
+    epoch: str | None = None
+    sequence: int = -1
+    last_report_at: datetime | None = None  # the newest hello, report or goodbye
+    stale_at: datetime | None = None
+    interval_s: float | None = None
+    agent_version: str | None = None
+    boot_id: str | None = None
+    goodbye: str | None = None  # "shutdown" or "reboot"
+    clock_skew_s: float | None = None  # device time − server time
+    malformed_messages: int = 0
+    engine: str | None = None
+    host: Mapping[str, Any] = field(default_factory=dict)
+    desired: Mapping[str, Any] = field(default_factory=dict)
+    application_names: tuple[str, ...] | None = None
+    names_sequence: int = -1
+    applications: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    application_sequences: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """The groups it belongs to; at most one is deployed to, and that is the only one we keep."""
+        return () if self.group is None else (self.group,)
+
+    @property
+    def architecture(self) -> str | None:
+        """``amd64``, ``arm64`` or ``arm``; None until its first report."""
+        return self.host.get("architecture")
+
+    @property
+    def disk_free_bytes(self) -> int | None:
+        """Free bytes of the engine's data root; None when it never said."""
+        return self.host.get("disk_free_bytes")

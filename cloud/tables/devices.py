@@ -1,0 +1,383 @@
+"""The ``devices`` table: one row per enrolled device, written only under conditions.
+
+Keys: ``device`` (the thing's name). Indexes, both of keys only, so that a heartbeat writes to
+neither: ``by-name`` (``kind`` = "device", ``device``) lists all devices in order of name;
+``by-group`` (``group``, ``device``) lists one group's. Times are Unix milliseconds of the server.
+
+A message is applied in one call while it tells nothing new (the write's condition compares it with
+what is stored), else in two: the refused write returns the row, ``cloud.hearing`` decides, and the
+second write holds only if nobody applied another message in between.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Protocol
+
+from cloud.aws.attributes import from_item, to_item, to_value
+from cloud.aws.clients import translated
+from cloud.aws.errors import Conflict, Unavailable
+from cloud.device import Device
+from cloud.hearing import News, hear, names_of
+from cloud.presence import VERSION_FORGOTTEN_AFTER, Presence
+from contract.reports import DeviceReport
+
+BY_NAME, BY_GROUP = "by-name", "by-group"
+PAGE_MAX = 100  # BatchGetItem takes no more keys
+_RACES = 8  # writers of one device's row: its own messages, a handful at a time
+
+_TIMES = ("enrolled_at", "connected_since", "offline_since", "last_report_at", "stale_at")
+#: What messages of the device (not presence) decide; a write of a message sets all of these.
+_HEARD = (
+    "epoch", "sequence", "last_report_at", "stale_at", "interval_s", "agent_version", "boot_id", "goodbye",
+    "clock_skew_s", "malformed_messages", "engine", "host", "desired", "application_names", "names_sequence",
+)  # fmt: skip
+#: What a list of devices shows.
+_SUMMARY = (
+    "device", "group", "enrolled_at", "connected", "connected_since", "offline_since", "disconnect_reason",
+    "epoch", "sequence", "last_report_at", "stale_at", "interval_s", "agent_version", "boot_id", "goodbye",
+    "engine", "host", "desired",
+)  # fmt: skip
+
+
+class DynamoDB(Protocol):
+    """The calls of boto3's low-level DynamoDB client that this table uses."""
+
+    def get_item(self, **request: Any) -> Any: ...
+    def put_item(self, **request: Any) -> Any: ...
+    def update_item(self, **request: Any) -> Any: ...
+    def query(self, **request: Any) -> Any: ...
+    def batch_get_item(self, **request: Any) -> Any: ...
+
+
+class Effect(StrEnum):
+    """What a message did to its device's row."""
+
+    UNCHANGED = "unchanged"  # newer, and it says what was known; or it is the time that moved on
+    CHANGED = "changed"
+    OLD = "old"  # something newer was known already
+    NOT_ENROLLED = "not-enrolled"  # there is no such device, and none is made
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """The effect of a message; ``device`` is the row after it (None for UNCHANGED and NOT_ENROLLED)."""
+
+    effect: Effect
+    device: Device | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Devices in order of name, without their applications; ``cursor`` is None on the last page."""
+
+    devices: tuple[Device, ...]
+    cursor: str | None
+
+
+class Devices:
+    """The devices that were enrolled, and what became of them.
+
+    Every method raises ``cloud.aws.errors.CloudError`` when DynamoDB does not answer; a refused
+    conditional write is an answer and never raised.
+    """
+
+    def __init__(self, table: DynamoDB, name: str) -> None:
+        self._table = table
+        self._name = name
+
+    def create(self, device: str, group: str, *, now: datetime) -> bool:
+        """Make the row of a newly enrolled device; return False where there is one already."""
+        row = {"device": device, "kind": "device", "group": group, "enrolled_at": _ms(now), "writes": 0}
+        try:
+            with translated():
+                self._table.put_item(
+                    TableName=self._name,
+                    Item=to_item(row),
+                    ConditionExpression="attribute_not_exists(device)",
+                )
+        except Conflict:
+            return False
+        return True
+
+    def get(self, device: str) -> Device | None:
+        """Return the device, strongly consistent; None when it was never enrolled."""
+        with translated():
+            answer = self._table.get_item(
+                TableName=self._name, Key=to_item({"device": device}), ConsistentRead=True
+            )
+        return _device(answer["Item"]) if "Item" in answer else None
+
+    def page(self, cursor: str | None, limit: int, group: str | None = None) -> Page:
+        """Return at most ``limit`` (1 to 100) devices whose names come after ``cursor``: two calls."""
+        names, more = self._names(group, after=cursor, limit=min(limit, PAGE_MAX))
+        found = self._rows(names, _SUMMARY)
+        return Page(tuple(found[n] for n in names if n in found), names[-1] if more else None)
+
+    def in_group(self, group: str) -> list[Device]:
+        """Return every device of ``group`` in order of name, applications included."""
+        devices: list[Device] = []
+        after: str | None = None
+        while True:
+            names, more = self._names(group, after=after, limit=PAGE_MAX)
+            found = self._rows(names, None)
+            devices += [found[n] for n in names if n in found]
+            if not more:
+                return devices
+            after = names[-1]
+
+    def record_presence(self, presence: Presence) -> bool:
+        """Store a presence event if it is the newest of its device; return whether it was.
+
+        The condition is ``cloud.presence.supersedes``, said to DynamoDB. A client that was never
+        enrolled gets no row.
+        """
+        values: dict[str, object] = {
+            ":connected": presence.connected,
+            ":session": presence.session,
+            ":version": presence.version,
+            ":event_at": _ms(presence.event_at),
+            ":received_at": _ms(presence.received_at),
+            ":forgotten": _ms(presence.event_at - VERSION_FORGOTTEN_AFTER),
+        }
+        ends = ""
+        if presence.connected:
+            change = "connected_since = :received_at REMOVE offline_since, disconnect_reason"
+        else:
+            change = "offline_since = :received_at, disconnect_reason = :reason REMOVE connected_since"
+            values |= {":reason": presence.reason or "disconnected", ":true": True}
+            ends = " OR (presence_version = :version AND presence_session = :session AND connected = :true)"
+        return self._update(
+            presence.device,
+            "SET connected = :connected, presence_session = :session, presence_version = :version, "
+            f"presence_event_at = :event_at, {change}",
+            "attribute_exists(device) AND (attribute_not_exists(presence_version) "
+            f"OR presence_version < :version OR presence_event_at < :forgotten{ends})",
+            values,
+        )
+
+    def apply(self, news: News) -> Applied:
+        """Apply a hello, goodbye or part of a report: one call when nothing changed, else two.
+
+        Raises:
+            Unavailable: others wrote to the row again and again; nothing was changed.
+        """
+        item = self._apply_if_known(news)
+        if item is None:
+            return Applied(Effect.UNCHANGED)
+        for _ in range(_RACES):
+            if not item:
+                return Applied(Effect.NOT_ENROLLED)
+            before = _device(item)
+            after = hear(before, news)
+            if after is before:
+                return Applied(Effect.OLD, before)
+            item = self._replace(item, after)
+            if item is None:
+                return Applied(Effect.CHANGED, after)
+        raise Unavailable(f"the row of {news.device} is contended")
+
+    def _apply_if_known(self, news: News) -> Mapping[str, Any] | None:
+        """Write what moves with every message; return the row instead when the message says more."""
+        message = news.message
+        names: dict[str, str] = {}
+        values: dict[str, object] = {
+            ":epoch": message.epoch,
+            ":sequence": message.sequence,
+            ":at": _ms(news.received_at),
+            ":stale_at": _ms(news.stale_at),
+            ":interval_s": message.interval_s,
+            ":agent_version": message.agent_version,
+            ":boot_id": message.boot_id,
+            ":skew": news.clock_skew_s,
+            ":one": 1,
+        }
+        sets = [
+            "#sequence = :sequence", "last_report_at = :at", "stale_at = :stale_at",
+            "interval_s = :interval_s", "agent_version = :agent_version", "boot_id = :boot_id",
+            "clock_skew_s = :skew", "writes = writes + :one",
+        ]  # fmt: skip
+        names["#sequence"] = "sequence"
+        removes = ["goodbye"]
+        conditions = ["epoch = :epoch", "last_report_at <= :at"]
+        if isinstance(message, DeviceReport):
+            conditions.append("#sequence <= :sequence")
+            _expect_report(message, names, values, sets, conditions)
+        else:
+            conditions.append("#sequence < :sequence")
+            if news.goodbye is not None:
+                sets.append("goodbye = :goodbye")
+                values[":goodbye"] = news.goodbye
+                removes = []
+        change = "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(removes) if removes else "")
+        return self._conditional(news.device, change, " AND ".join(conditions), values, names)
+
+    def _replace(self, item: Mapping[str, Any], after: Device) -> Mapping[str, Any] | None:
+        """Write everything heard unless another message was applied since ``item`` was read."""
+        row = {attribute: _stored(getattr(after, attribute)) for attribute in _HEARD}
+        row["applications"] = {
+            name: {"sequence": after.application_sequences[name], "status": status}
+            for name, status in after.applications.items()
+        }
+        row["unnamed"] = after.application_names is None or not set(after.applications) <= set(
+            after.application_names
+        )
+        names = {f"#{i}": attribute for i, attribute in enumerate(row)}
+        sets = [f"#{i} = :{i}" for i, value in enumerate(row.values()) if value is not None]
+        removes = [f"#{i}" for i, value in enumerate(row.values()) if value is None]
+        values = {f":{i}": value for i, value in enumerate(row.values()) if value is not None}
+        change = "SET " + ", ".join([*sets, "writes = writes + :one"])
+        if removes:
+            change += " REMOVE " + ", ".join(removes)
+        values |= {":one": 1, ":writes": from_item({"writes": item["writes"]})["writes"]}
+        return self._conditional(after.name, change, "writes = :writes", values, names)
+
+    def _conditional(
+        self,
+        device: str,
+        change: str,
+        condition: str,
+        values: Mapping[str, object],
+        names: Mapping[str, str],
+    ) -> Mapping[str, Any] | None:
+        """Update; where the condition does not hold, return the row as it is ({} when there is none)."""
+        request: dict[str, Any] = {"ExpressionAttributeNames": dict(names)} if names else {}
+        try:
+            with translated():
+                self._table.update_item(
+                    TableName=self._name,
+                    Key=to_item({"device": device}),
+                    UpdateExpression=change,
+                    ConditionExpression=f"attribute_exists(device) AND {condition}",
+                    ExpressionAttributeValues={k: to_value(v) for k, v in values.items()},
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                    **request,
+                )
+        except Conflict as refused:
+            return _row_in(refused)
+        return None
+
+    def _update(self, device: str, change: str, condition: str, values: Mapping[str, object]) -> bool:
+        try:
+            with translated():
+                self._table.update_item(
+                    TableName=self._name,
+                    Key=to_item({"device": device}),
+                    UpdateExpression=change,
+                    ConditionExpression=condition,
+                    ExpressionAttributeValues={k: to_value(v) for k, v in values.items()},
+                )
+        except Conflict:
+            return False
+        return True
+
+    def _names(self, group: str | None, *, after: str | None, limit: int) -> tuple[list[str], bool]:
+        """Return names in order, and whether there are more."""
+        index, key, value = (BY_NAME, "kind", "device") if group is None else (BY_GROUP, "group", group)
+        values: dict[str, object] = {":key": value}
+        condition = "#key = :key"
+        if after is not None:
+            condition += " AND device > :after"
+            values[":after"] = after
+        with translated():
+            answer = self._table.query(
+                TableName=self._name,
+                IndexName=index,
+                KeyConditionExpression=condition,
+                ExpressionAttributeNames={"#key": key},
+                ExpressionAttributeValues={k: to_value(v) for k, v in values.items()},
+                ProjectionExpression="device",
+                Limit=limit + 1,
+            )
+        names = [from_item(item)["device"] for item in answer["Items"]]
+        return names[:limit], len(names) > limit
+
+    def _rows(self, names: Sequence[str], attributes: Iterable[str] | None) -> dict[str, Device]:
+        """Return the devices by name; at most 100, read again where DynamoDB left some out."""
+        keys: list[Any] = [to_item({"device": name}) for name in names]
+        projection: dict[str, Any] = {}
+        if attributes is not None:
+            spelt = {f"#{i}": attribute for i, attribute in enumerate(attributes)}
+            projection = {"ProjectionExpression": ", ".join(spelt), "ExpressionAttributeNames": spelt}
+        found: dict[str, Device] = {}
+        for _ in range(_RACES):
+            if not keys:
+                return found
+            with translated():
+                answer = self._table.batch_get_item(RequestItems={self._name: {"Keys": keys, **projection}})
+            found |= {d.name: d for d in map(_device, answer["Responses"].get(self._name, []))}
+            keys = answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", [])
+        raise Unavailable("BatchGetItem left rows out again and again")
+
+
+def _expect_report(
+    report: DeviceReport,
+    names: dict[str, str],
+    values: dict[str, object],
+    sets: list[str],
+    conditions: list[str],
+) -> None:
+    """Add to the write that it holds only if ``report`` says what the row already says."""
+    names |= {"#status": "status", "#applications": "applications"} if report.applications else {}
+    for i, status in enumerate(report.applications):
+        names[f"#a{i}"] = status.name
+        values[f":a{i}"] = status.to_dict()
+        conditions.append(f"#applications.#a{i}.#status = :a{i}")
+        conditions.append(f"#applications.#a{i}.#sequence < :sequence")
+        sets.append(f"#applications.#a{i}.#sequence = :sequence")
+    if report.part != 0:
+        return
+    named = names_of(report)
+    same: dict[str, object] = {
+        "desired": {} if report.desired is None else report.desired.to_dict(),
+        "engine": report.engine,
+        "application_names": None if named is None else list(named),
+    }
+    for attribute, value in same.items():
+        if value is None:
+            conditions.append(f"attribute_not_exists({attribute})")
+        else:
+            conditions.append(f"{attribute} = :{attribute}")
+            values[f":{attribute}"] = value
+    conditions += ["names_sequence < :sequence", "unnamed = :false"]
+    sets += ["names_sequence = :sequence", "#host = :host", "malformed_messages = :malformed"]
+    names["#host"] = "host"
+    values |= {
+        ":false": False,
+        ":host": {} if report.host is None else report.host.to_dict(),
+        ":malformed": report.malformed_messages,
+    }
+
+
+def _row_in(refused: Conflict) -> Mapping[str, Any]:
+    response = getattr(refused.__cause__, "response", {})
+    item: Mapping[str, Any] = response.get("Item", {})
+    return item
+
+
+def _device(item: Mapping[str, Any]) -> Device:
+    row = from_item(item)
+    applications = row.get("applications", {})
+    names = row.get("application_names")
+    known = {name: row[name] for name in (*_HEARD, *_SUMMARY) if row.get(name) is not None}
+    known |= {name: _EPOCH + timedelta(milliseconds=row[name]) for name in _TIMES if name in known}
+    known.pop("device")
+    known["application_names"] = None if names is None else tuple(names)
+    return Device(
+        name=row["device"],
+        **({"group": None} | known),
+        applications={name: entry["status"] for name, entry in applications.items()},
+        application_sequences={name: entry["sequence"] for name, entry in applications.items()},
+    )
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _ms(time: datetime) -> int:
+    return (time - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _stored(value: object) -> object:
+    return _ms(value) if isinstance(value, datetime) else value
