@@ -1,0 +1,292 @@
+"""What each IPC operation does, apart from sockets and frames.
+
+An operation takes a ``Call`` and returns the response's fields, or raises ``OperationRefused``. Texts are
+those that the recorded Lite answers; an SDK sees the same error types from either dialect.
+"""
+
+import base64
+import binascii
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from local.core.configuration import Configuration, KeyNotFound, OlderThanStored, UpdateRefused
+from local.core.dialect import Dialect
+from local.core.ipc import access
+from local.core.ipc.broker import Broker, BrokerUnavailable
+from local.core.ipc.components import Components
+from local.core.ipc.errors import (
+    FailedUpdateConditionCheckError,
+    InvalidArgumentsError,
+    InvalidTokenError,
+    OperationRefused,
+    ResourceNotFoundError,
+    ServiceError,
+    UnauthorizedError,
+)
+from local.core.ipc.local_topics import LocalTopics
+from local.core.ipc.payloads import fate, sorted_keys
+
+Fields = Mapping[str, Any]
+
+_NUCLEUS = "aws.greengrass.Nucleus"
+_NUCLEUS_NAMES = frozenset({_NUCLEUS, "aws.greengrass.NucleusLite"})
+_VERIFIERS = frozenset({"aws.greengrass.StreamManager"})
+_STATES = frozenset({"RUNNING", "ERRORED"})
+_MQTT_HEADER_BYTES = 20  # fixed header, topic length, packet id and properties, generously
+
+
+class Stream(Protocol):
+    """The stream a call came on, which may send events after its response."""
+
+    def event(self, shape: str, fields: Fields) -> None:
+        """Send one event, never before the response."""
+
+    def on_close(self, action: Callable[[], None]) -> None:
+        """Run ``action`` once when the stream or its connection ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request: who asks, with which fields, on which stream."""
+
+    component: str
+    fields: Fields
+    stream: Stream
+
+
+class Operations:
+    """All operations of one nucleus; safe from any thread, since all it holds is."""
+
+    def __init__(
+        self,
+        components: Components,
+        broker: Broker,
+        configuration: Configuration,
+        dialect: Dialect,
+        thing: str,
+    ) -> None:
+        self._components = components
+        self._broker = broker
+        self._configuration = configuration
+        self._dialect = dialect
+        self._thing = thing
+        self._topics = LocalTopics()
+        self._by_name: dict[str, Callable[[Call], Fields]] = {
+            "PublishToIoTCore": self._publish_to_iot_core,
+            "SubscribeToIoTCore": self._subscribe_to_iot_core,
+            "PublishToTopic": self._publish_to_topic,
+            "SubscribeToTopic": self._subscribe_to_topic,
+            "GetConfiguration": self._get_configuration,
+            "UpdateConfiguration": self._update_configuration,
+            "SubscribeToConfigurationUpdate": self._subscribe_to_configuration_update,
+            "UpdateState": self._update_state,
+            "RestartComponent": self._restart_component,
+            "CreateLocalDeployment": self._create_local_deployment,
+            "ValidateAuthorizationToken": self._validate_authorization_token,
+        }
+
+    def perform(self, name: str, call: Call) -> Fields:
+        """Return the response's fields.
+
+        Raises:
+            OperationRefused: a ServiceError with an empty text for an operation that does not exist.
+        """
+        operation = self._by_name.get(name)
+        if operation is None:
+            raise ServiceError("")
+        return operation(call)
+
+    def _publish_to_iot_core(self, call: Call) -> Fields:
+        topic, qos = _text(call, "topicName"), _qos(call)
+        payload = _bytes(call.fields.get("payload", ""))
+        self._require(call, access.MQTT, "PublishToIoTCore", topic)
+        try:
+            self._broker.publish(topic, payload, qos)
+        except BrokerUnavailable as error:
+            raise ServiceError("Failed to publish the message.") from error
+        return {}
+
+    def _subscribe_to_iot_core(self, call: Call) -> Fields:
+        topic_filter, qos = _text(call, "topicName"), _qos(call)
+        self._require(call, access.MQTT, "SubscribeToIoTCore", topic_filter)
+
+        def deliver(topic: str, payload: bytes) -> None:
+            if len(topic.encode()) + len(payload) + _MQTT_HEADER_BYTES <= self._dialect.inbound_mqtt_bytes:
+                message = {"topicName": topic, "payload": base64.b64encode(payload).decode()}
+                call.stream.event("IoTCoreMessage", {"message": message})
+
+        try:
+            call.stream.on_close(self._broker.subscribe(topic_filter, qos, deliver))
+        except BrokerUnavailable as error:
+            raise ServiceError("Failed to bind the subscription.") from error
+        return {}
+
+    def _publish_to_topic(self, call: Call) -> Fields:
+        topic = _text(call, "topic")
+        given = call.fields.get("publishMessage")
+        given = given if isinstance(given, dict) else {}
+        kinds = [kind for kind in ("jsonMessage", "binaryMessage") if kind in given]
+        if len(kinds) != 1 or not isinstance(given[kinds[0]], dict):
+            raise ServiceError("Received invalid parameters.")
+        (kind,) = kinds
+        message = given[kind].get("message")
+        outcome = fate(message, self._dialect.json_budget) if kind == "jsonMessage" else "delivered"
+        if outcome == "unreadable":
+            raise ServiceError("")
+        self._require(call, access.PUBSUB, "PublishToTopic", topic)
+        if outcome == "refused":
+            raise ServiceError("Failed to publish the message.")
+        if outcome == "ends-subscriptions":
+            self._topics.end(topic)
+        elif outcome == "delivered":
+            shown = sorted_keys(message) if self._dialect.name == "lite" else message
+            event: dict[str, object] = {kind: {"message": shown, "context": {"topic": topic}}}
+            self._topics.publish(topic, call.component, event)
+        return {}
+
+    def _subscribe_to_topic(self, call: Call) -> Fields:
+        topic = _text(call, "topic")
+        self._require(call, access.PUBSUB, "SubscribeToTopic", topic)
+        call.stream.on_close(
+            self._topics.subscribe(
+                topic,
+                call.component,
+                lambda event: call.stream.event("SubscriptionResponseMessage", event),
+                receives_own=self._receives_own(topic, call.fields.get("receiveMode")),
+            )
+        )
+        return {}
+
+    def _receives_own(self, topic: str, mode: object) -> bool:
+        if self._dialect.name == "lite":
+            return True
+        if mode is not None:
+            return mode != "RECEIVE_MESSAGES_FROM_OTHERS"
+        return "#" not in topic and "+" not in topic
+
+    def _get_configuration(self, call: Call) -> Fields:
+        component, key_path = self._configured(call)
+        try:
+            value = self._configuration.get(component[0], key_path)
+        except KeyNotFound as error:
+            raise ResourceNotFoundError("Key not found.") from error
+        if self._dialect.wraps_scalars and not isinstance(value, dict):
+            value = {key_path[-1]: value}
+        return {"componentName": component[1], "value": value}
+
+    def _update_configuration(self, call: Call) -> Fields:
+        key_path, value = _key_path(call), call.fields.get("valueToMerge")
+        timestamp = call.fields.get("timestamp")
+        if value is None or not isinstance(timestamp, int | float):
+            raise InvalidArgumentsError("Received invalid parameters.")
+        first = key_path[:1] or list(value if isinstance(value, dict) else ())
+        if "accessControl" in first:
+            raise InvalidArgumentsError("Config update is not allowed for following field [accessControl]")
+        try:
+            self._configuration.update(call.component, key_path, value, at_ms=int(timestamp * 1000))
+        except UpdateRefused as error:
+            raise ServiceError("Failed to update the configuration.") from error
+        except OlderThanStored as error:
+            raise FailedUpdateConditionCheckError(str(error)) from error
+        return {}
+
+    def _subscribe_to_configuration_update(self, call: Call) -> Fields:
+        (stored, shown), key_path = self._configured(call)
+
+        def changed(_component: str, path: tuple[str, ...]) -> None:
+            event = {"configurationUpdateEvent": {"componentName": shown, "keyPath": list(path)}}
+            call.stream.event("ConfigurationUpdateEvents", event)
+
+        try:
+            call.stream.on_close(self._configuration.watch(stored, key_path, changed))
+        except KeyNotFound as error:
+            raise ResourceNotFoundError("Key not found") from error
+        return {}
+
+    def _update_state(self, call: Call) -> Fields:
+        state = call.fields.get("state")
+        if state not in _STATES:
+            raise ServiceError("Failed to update the lifecycle state.")
+        self._components.set_state(call.component, state)
+        return {}
+
+    def _restart_component(self, call: Call) -> Fields:
+        name = _text(call, "componentName")
+        if not self._allows(call, access.CLI, "RestartComponent", name):
+            raise UnauthorizedError("Component not authorized to restart component.")
+        if name not in self._components:
+            raise ResourceNotFoundError("Component not found.")
+        self._components.restart(name)
+        return {"restartStatus": "SUCCEEDED"}
+
+    def _create_local_deployment(self, call: Call) -> Fields:
+        if not self._allows(call, access.CLI, "CreateLocalDeployment", "*"):
+            raise ServiceError("IPC Operation not authorized.")
+        updates = call.fields.get("componentToConfiguration", {})
+        if not isinstance(updates, dict) or not all(isinstance(update, dict) for update in updates.values()):
+            raise ServiceError("Invalid componentToConfiguration value.")
+        deployment_id = str(uuid.uuid4())
+        self._components.deploy(deployment_id, dict(call.fields))
+        return {"deploymentId": deployment_id}
+
+    def _validate_authorization_token(self, call: Call) -> Fields:
+        if call.component not in _VERIFIERS:
+            raise UnauthorizedError("Component does not have access to token verification IPC command.")
+        if self._components.owner(_text(call, "token")) is None:
+            raise InvalidTokenError("Invalid token")
+        return {"isValid": True}
+
+    def _configured(self, call: Call) -> tuple[tuple[str, str], list[str]]:
+        """Return the component as stored and as the caller named it, and the key path."""
+        shown = call.fields.get("componentName") or call.component
+        if not isinstance(shown, str):
+            raise InvalidArgumentsError("Received invalid parameters.")
+        return (_NUCLEUS if shown in _NUCLEUS_NAMES else shown, shown), _key_path(call)
+
+    def _require(self, call: Call, service: str, operation: str, resource: str) -> None:
+        if not self._allows(call, service, operation, resource):
+            raise UnauthorizedError("IPC Operation not authorized.")
+
+    def _allows(self, call: Call, service: str, operation: str, resource: str) -> bool:
+        try:
+            policies = self._configuration.get(call.component, ("accessControl",))
+        except KeyNotFound:
+            return False
+        return access.allows(policies, service, operation, resource, dialect=self._dialect, thing=self._thing)
+
+
+def _text(call: Call, name: str) -> str:
+    value = call.fields.get(name)
+    if not isinstance(value, str) or not value:
+        raise InvalidArgumentsError("Received invalid parameters.")
+    return value
+
+
+def _key_path(call: Call) -> list[str]:
+    path = call.fields.get("keyPath", [])
+    if not isinstance(path, list) or not all(isinstance(key, str) for key in path):
+        raise InvalidArgumentsError("Received invalid parameters.")
+    return path
+
+
+def _qos(call: Call) -> int:
+    given = call.fields.get("qos", "0")
+    try:
+        qos = int(given)
+    except (TypeError, ValueError) as error:
+        raise ServiceError("Failed to parse 'qos' string value.") from error
+    if qos not in (0, 1, 2):
+        raise ServiceError("'qos' not a valid value.")
+    return qos
+
+
+def _bytes(value: object) -> bytes:
+    try:
+        return base64.b64decode(value if isinstance(value, str) else "", validate=True)
+    except binascii.Error as error:
+        raise InvalidArgumentsError("Received invalid parameters.") from error
+
+
+__all__ = ["Call", "Fields", "OperationRefused", "Operations", "Stream"]
