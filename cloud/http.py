@@ -22,6 +22,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cloud.access import ROUTES, Caller, Role, Scope, scope
 from cloud.aws.errors import Unavailable
+from cloud.idempotency import Idempotency, KeyReused
 from contract.names import Identifier, ThingName
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,7 @@ class Request:
         except ValidationError as error:
             raise field_problem(400, "invalid-field", error, value) from None
 
-    def idempotency(self) -> "Idempotency | None":
+    def idempotency(self) -> Idempotency | None:
         """Return what makes this call the same call again; None without an Idempotency-Key.
 
         Raises:
@@ -128,21 +129,6 @@ class Request:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Idempotency:
-    """``key`` names the caller's intent (64 hex digits); ``fingerprint`` says what was asked with it."""
-
-    key: str
-    fingerprint: str
-
-
-def idempotency_mismatch() -> Problem:
-    """Return the answer to a key that was used before with something else."""
-    return Problem(
-        422, "idempotency-key-reused", "this Idempotency-Key was used before with a different request"
-    )
-
-
 def location(*segments: str) -> dict[str, str]:
     """Return the Location header of a resource by its path segments."""
     return {"location": "/" + "/".join(quote(segment, safe="") for segment in segments)}
@@ -151,6 +137,7 @@ def location(*segments: str) -> dict[str, str]:
 _UNAVAILABLE = Problem(
     503, Unavailable.code, "a service behind this one did not answer; try again", headers={"retry-after": "2"}
 )
+_KEY_REUSED = Problem(422, KeyReused.code, "this Idempotency-Key was used before with a different request")
 _INTERNAL = Problem(500, "internal-error", "this is our fault; the request id finds it in our log")
 
 
@@ -171,6 +158,8 @@ def lambda_handler(
             answer = _answer(operation(_request(event, route, role, now())))
         except Problem as problem:
             answer = _problem(problem, request_id)
+        except KeyReused:
+            answer = _problem(_KEY_REUSED, request_id)
         except Unavailable:
             log.warning("service unavailable: request=%s route=%s", request_id, route, exc_info=True)
             answer = _problem(_UNAVAILABLE, request_id)

@@ -1,0 +1,22 @@
+"""Publishing to devices through the IoT data plane. Sends bytes; knows no topic and no message."""
+
+from typing import Any
+
+from cloud.aws.clients import translated
+
+
+class Publisher:
+    """Publishes QoS 1 messages, never retained."""
+
+    def __init__(self, iot_data: Any) -> None:
+        self._iot_data = iot_data
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        """Hand ``payload`` to the broker.
+
+        Raises:
+            Unavailable: nobody knows whether the broker has it.
+            Refused: it does not.
+        """
+        with translated():
+            self._iot_data.publish(topic=topic, qos=1, retain=False, payload=payload)

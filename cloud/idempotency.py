@@ -1,0 +1,21 @@
+"""What makes a repeated POST the same POST: the caller's Idempotency-Key and what was asked with it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Idempotency:
+    """``key`` names the caller's intent (64 hex digits); ``fingerprint`` says what was asked with it."""
+
+    key: str
+    fingerprint: str
+
+
+class KeyReused(Exception):
+    """The key was used before with a different request."""
+
+    code = "idempotency-key-reused"
+
+
+#: An answer is repeated for this long; a client that retries later asks anew.
+KEPT_S = 24 * 3600

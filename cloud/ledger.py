@@ -1,0 +1,58 @@
+"""The command ledger's rules: which word about a command counts. Pure; reads no clock, no table.
+
+A device's own words move ``state`` forward only. What the cloud concludes from silence is kept
+beside it as ``inferred`` and gives way to the next word of the device.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from contract.commands import CommandState
+from contract.defaults import INFER_EXPIRED_AFTER_S, INFER_NO_PROOF_AFTER_S
+
+_RANK: Mapping[CommandState, int] = {
+    CommandState.PENDING: 0,
+    CommandState.DELIVERED: 1,
+    CommandState.IN_PROGRESS: 2,
+}
+_FINAL = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Inferred:
+    """What the cloud concluded without the device's word, and when."""
+
+    state: CommandState
+    code: str
+    at: datetime
+
+
+NOT_STARTED = (CommandState.PENDING, CommandState.DELIVERED)
+
+
+def earlier_than(state: CommandState) -> tuple[CommandState, ...]:
+    """Return the states from which the device's word ``state`` is a step forward; empty for PENDING."""
+    rank = _RANK.get(state, _FINAL)
+    return tuple(earlier for earlier, its_rank in _RANK.items() if its_rank < rank)
+
+
+def due_at(state: CommandState, *, expires_at: datetime, changed_at: datetime) -> datetime | None:
+    """Return when silence says something about a command in the device's ``state``; None once it is final."""
+    if state in NOT_STARTED:
+        return expires_at + timedelta(seconds=INFER_EXPIRED_AFTER_S)
+    if state is CommandState.IN_PROGRESS:
+        return changed_at + timedelta(seconds=INFER_NO_PROOF_AFTER_S)
+    return None
+
+
+def infer(
+    state: CommandState, *, expires_at: datetime, changed_at: datetime, now: datetime
+) -> Inferred | None:
+    """Return what silence says by ``now`` of a command in the device's ``state``; None while it may speak."""
+    due = due_at(state, expires_at=expires_at, changed_at=changed_at)
+    if due is None or now < due:
+        return None
+    if state is CommandState.IN_PROGRESS:
+        return Inferred(CommandState.FAILED, "no-proof", due)
+    return Inferred(CommandState.EXPIRED, "no-answer", due)
