@@ -37,7 +37,7 @@ def invoke(function: Function, event: str) -> None:
     invokes.close()
 
 
-def test_a_call_that_succeeds_is_made_once():
+def test_a_call_that_succeeds_is_made_once() -> None:
     function = Function()
 
     invoke(function, "hello")
@@ -45,7 +45,7 @@ def test_a_call_that_succeeds_is_made_once():
     assert function.attempts == ["hello"]
 
 
-def test_a_failed_call_is_tried_again_until_it_succeeds():
+def test_a_failed_call_is_tried_again_until_it_succeeds() -> None:
     function = Function(Outcome.FAILED, RuntimeError("crash"), Outcome.DONE)
 
     invoke(function, "hello")
@@ -53,7 +53,7 @@ def test_a_failed_call_is_tried_again_until_it_succeeds():
     assert (len(function.attempts), function.dropped) == (3, [])
 
 
-def test_a_call_that_fails_three_times_is_given_up_once():
+def test_a_call_that_fails_three_times_is_given_up_once() -> None:
     function = Function(*[Outcome.FAILED] * 5)
 
     invoke(function, "hello")
@@ -61,7 +61,7 @@ def test_a_call_that_fails_three_times_is_given_up_once():
     assert (len(function.attempts), function.dropped) == (3, ["hello"])
 
 
-def test_a_throttled_call_costs_no_attempt():
+def test_a_throttled_call_costs_no_attempt() -> None:
     function = Function(*[Outcome.THROTTLED] * 5, Outcome.FAILED, Outcome.FAILED, Outcome.DONE)
 
     invoke(function, "hello")
@@ -69,8 +69,8 @@ def test_a_throttled_call_costs_no_attempt():
     assert function.dropped == []
 
 
-def test_a_full_queue_says_so_to_the_one_who_puts():
-    invokes = AsynchronousInvokes(lambda _: Outcome.DONE, lambda _: None, workers=0, capacity=2)
+def test_a_full_queue_says_so_to_the_one_who_puts() -> None:
+    invokes: AsynchronousInvokes[str] = AsynchronousInvokes(lambda _: Outcome.DONE, lambda _: None, workers=0, capacity=2)
     invokes.put("one")
     invokes.put("two")
 
