@@ -10,7 +10,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit
 
@@ -23,6 +23,7 @@ from local.identity_grants import (
     Grants,
     client_of,
 )
+from local.loopback import LoopbackServer
 
 AUDIENCE = "api://fleetgrass"
 _BODY_MAX = 16_384
@@ -34,14 +35,11 @@ class IdentityProvider:
 
     def __init__(self, port: int = 0, *, now: Callable[[], float] = time.time) -> None:
         """Listen on 127.0.0.1; port 0 picks a free one. Raises OSError when the port is taken."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", port), _Handler)
-        self._server.daemon_threads = True
-        self.issuer_url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        self._server = LoopbackServer(port, _Handler, self)
+        self.issuer_url = f"http://{self._server.address}"
         self.lock = threading.Lock()
         self.grants = Grants(self.issuer_url, AUDIENCE, now)
-        self._server.provider = self  # type: ignore[attr-defined]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="identity", daemon=True)
-        self._thread.start()
+        self._server.start()
 
     def token(self, role: str, /, **claims: Any) -> str:
         """Return a token of the client that has ``role``; ``claims`` replace what it would say."""
@@ -53,19 +51,17 @@ class IdentityProvider:
         return self.grants.clients[client_id].secret
 
     def stop(self) -> None:
-        """Stop serving; idempotent."""
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        """Stop serving."""
+        self._server.stop()
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: LoopbackServer[IdentityProvider]
 
     @property
     def provider(self) -> IdentityProvider:
-        provider: IdentityProvider = self.server.provider  # type: ignore[attr-defined]
-        return provider
+        return self.server.service
 
     def log_message(self, format: str, *args: object) -> None:
         """Say nothing: queries carry codes."""
