@@ -1,0 +1,133 @@
+"""Core devices: what they last said of themselves, and the deployments that reached them.
+
+A real core says it by MQTT; a stand-in core posts it to ``/greengrass/v2/_coreDeviceStatus``:
+``{coreDeviceThingName, status: HEALTHY|UNHEALTHY, coreVersion?, platform?, architecture?, runtime?,
+components?: [{componentName, componentVersion, lifecycleState, lifecycleStateDetails?, isRoot?}]}``.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from contract.names import ThingName
+from local.greengrass_cloud.deployments import Deployments
+from local.greengrass_cloud.emulator import Emulator, Execution
+from local.greengrass_cloud.errors import InvalidRequest, NotFound
+from local.greengrass_cloud.names import Target
+from local.greengrass_cloud.records import Record, Records
+
+_ABOUT = ("coreVersion", "platform", "architecture", "runtime")
+_THING = TypeAdapter[str](ThingName)
+
+
+class CoreDevices:
+    """The cores that have been heard of."""
+
+    def __init__(
+        self, records: Records, deployments: Deployments, emulator: Emulator, now: Callable[[], float]
+    ) -> None:
+        self._records = records
+        self._deployments = deployments
+        self._emulator = emulator
+        self._now = now
+
+    def report(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep what a core says of itself.
+
+        Raises:
+            InvalidRequest: no thing's name, or a status that AWS does not know.
+        """
+        try:
+            thing = _THING.validate_python(body.get("coreDeviceThingName"))
+        except ValidationError as error:
+            raise InvalidRequest("Invalid Input: coreDeviceThingName must be a thing's name") from error
+        if body.get("status") not in ("HEALTHY", "UNHEALTHY"):
+            raise InvalidRequest("Invalid Input: status must be HEALTHY or UNHEALTHY")
+        before = self._records.get(thing) or {}
+        said = {key: body[key] for key in ("status", "components", *_ABOUT) if body.get(key) is not None}
+        self._records.put(thing, before | said | {"thing": thing, "updated_at": self._now()})
+        return {}
+
+    def find(self, group_arn: str | None, status: str | None) -> list[dict[str, Any]]:
+        """Return ListCoreDevices' entries, by name; without a group, AWS lists every core."""
+        members: set[str] | None = None
+        if group_arn is not None:
+            group = Target.parse(group_arn)
+            if group.kind != "thinggroup":
+                raise InvalidRequest("Invalid Input: thingGroupArn must be the ARN of a thing group")
+            members = self._emulator.things_in_group(group.name)
+        chosen = [
+            record
+            for record in self._records
+            if (members is None or record["thing"] in members)
+            and (status is None or record["status"] == status)
+        ]
+        return [self._summary(record) for record in sorted(chosen, key=lambda record: str(record["thing"]))]
+
+    def get(self, thing: str) -> dict[str, Any]:
+        """Return GetCoreDevice's answer."""
+        record = self._existing(thing)
+        return {"coreVersion": record.get("coreVersion", ""), **self._summary(record), "tags": {}}
+
+    def installed_components(self, thing: str, topology: str) -> list[dict[str, Any]]:
+        """Return ListInstalledComponents' entries as the core last told them."""
+        if topology not in ("ALL", "ROOT"):
+            raise InvalidRequest("Invalid Input: topologyFilter must be ALL or ROOT")
+        record = self._existing(thing)
+        return [
+            {
+                "isRoot": False,
+                "lifecycleStateDetails": "",
+                "lastReportedTimestamp": record["updated_at"],
+                **component,
+            }
+            for component in record.get("components", [])
+            if topology == "ALL" or component.get("isRoot")
+        ]
+
+    def effective_deployments(self, thing: str) -> list[dict[str, Any]]:
+        """Return ListEffectiveDeployments' entries, newest first, from the thing's IoT Job executions.
+
+        Raises:
+            NotFound: neither a status nor a deployment of the thing is known.
+        """
+        deployments = self._deployments.by_job()
+        found = [
+            (execution, deployments[execution.job_id])
+            for execution in self._emulator.executions_of(thing)
+            if execution.job_id in deployments and execution.status != "REMOVED"
+        ]
+        if not found:
+            self._existing(thing)
+        found.sort(key=lambda pair: (pair[1]["created_at"], pair[1]["revision"]), reverse=True)
+        return [self._effective(execution, record) for execution, record in found]
+
+    def _effective(self, execution: Execution, record: Record) -> dict[str, Any]:
+        entry: dict[str, Any] = {
+            "deploymentId": record["id"],
+            "deploymentName": record["name"] or f"Deployment for {record['target_arn'].rpartition('/')[2]}",
+            "iotJobId": record["job_id"],
+            "iotJobArn": self._deployments.job_arn(record),
+            "targetArn": record["target_arn"],
+            "coreDeviceExecutionStatus": execution.status,
+            "creationTimestamp": execution.queued_at.timestamp(),
+            "modifiedTimestamp": execution.updated_at.timestamp(),
+        }
+        if cause := execution.details.get("deployment-failure-cause"):
+            entry["reason"] = cause
+        return entry
+
+    def _existing(self, thing: str) -> Record:
+        record = self._records.get(thing)
+        if record is None:
+            raise NotFound(f"Core device {thing} does not exist", kind="core-device", id=thing)
+        return record
+
+    def _summary(self, record: Record) -> dict[str, Any]:
+        return {
+            "coreDeviceThingName": record["thing"],
+            "status": record["status"],
+            "lastStatusUpdateTimestamp": record["updated_at"],
+            **{key: record[key] for key in _ABOUT if key in record and key != "coreVersion"},
+        }

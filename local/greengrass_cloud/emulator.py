@@ -1,0 +1,192 @@
+"""What the control plane asks of the emulator: IoT Jobs, the registry's groups, artifacts in S3.
+
+The port ``Emulator`` and its boto3 adapter; the adapter lets no botocore error through.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from urllib.parse import urlparse
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.greengrass_cloud.errors import InternalError, InvalidRequest, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class JobOrder:
+    """An IoT Job to be created. ``continuous`` jobs also reach things that join the group later."""
+
+    job_id: str
+    target_arn: str
+    document: str
+    continuous: bool
+    #: ``jobExecutionsRolloutConfig``, ``abortConfig`` and ``timeoutConfig``, in IoT's own shapes.
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """One thing's execution of a job, in IoT's words."""
+
+    job_id: str
+    status: str
+    queued_at: datetime
+    updated_at: datetime
+    details: Mapping[str, str] = field(default_factory=dict)
+
+
+class Emulator(Protocol):
+    """The services the control plane stands on. Every method raises GreengrassError only."""
+
+    def create_job(self, order: JobOrder) -> None:
+        """Create the job; one that exists already under this id is taken for ours.
+
+        Raises:
+            NotFound: the target does not exist.
+            InvalidRequest: IoT refused the document or settings.
+        """
+
+    def cancel_job(self, job_id: str, comment: str) -> bool:
+        """Cancel what is still queued; return False when the job was over (or gone) already."""
+
+    def job_status(self, job_id: str) -> str:
+        """Return IoT's word for the job's state; ``DELETED`` when it is gone."""
+
+    def executions_of(self, thing: str) -> list[Execution]:
+        """Return the thing's executions; none for a thing that does not exist."""
+
+    def things_in_group(self, group: str) -> set[str]:
+        """Return the members' names.
+
+        Raises:
+            NotFound: there is no such group.
+        """
+
+    def artifact_sha256(self, uri: str) -> bytes | None:
+        """Return the digest of the object at ``s3://bucket/key``; None when it cannot be read."""
+
+
+class AwsEmulator:
+    """The port over boto3, with the key in this process's environment."""
+
+    def __init__(self, endpoint_url: str, region: str) -> None:
+        session = boto3.Session(region_name=region)
+        config = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=30)
+        self._iot = session.client("iot", endpoint_url=endpoint_url, config=config)
+        self._s3 = session.client(
+            "s3", endpoint_url=endpoint_url, config=config.merge(Config(s3={"addressing_style": "path"}))
+        )
+
+    def create_job(self, order: JobOrder) -> None:
+        """See the port."""
+        try:
+            self._iot.create_job(
+                jobId=order.job_id,
+                targets=[order.target_arn],
+                document=order.document,
+                targetSelection="CONTINUOUS" if order.continuous else "SNAPSHOT",
+                **order.settings,
+            )
+        except ClientError as error:
+            match _code(error):
+                case "ResourceAlreadyExistsException":
+                    return
+                case "ResourceNotFoundException":
+                    raise NotFound(_message(error), kind="target", id=order.target_arn) from error
+                case "InvalidRequestException" | "ValidationException":
+                    raise InvalidRequest(_message(error)) from error
+                case _:
+                    raise InternalError(f"CreateJob: {_message(error)}") from error
+        except BotoCoreError as error:
+            raise InternalError(f"CreateJob: {error}") from error
+
+    def cancel_job(self, job_id: str, comment: str) -> bool:
+        """See the port."""
+        try:
+            self._iot.cancel_job(jobId=job_id, comment=comment)
+        except ClientError as error:
+            if _code(error) in ("ResourceNotFoundException", "InvalidRequestException"):
+                return False
+            raise InternalError(f"CancelJob: {_message(error)}") from error
+        except BotoCoreError as error:
+            raise InternalError(f"CancelJob: {error}") from error
+        return True
+
+    def job_status(self, job_id: str) -> str:
+        """See the port."""
+        try:
+            return str(self._iot.describe_job(jobId=job_id)["job"]["status"])
+        except ClientError as error:
+            if _code(error) == "ResourceNotFoundException":
+                return "DELETED"
+            raise InternalError(f"DescribeJob: {_message(error)}") from error
+        except BotoCoreError as error:
+            raise InternalError(f"DescribeJob: {error}") from error
+
+    def executions_of(self, thing: str) -> list[Execution]:
+        """See the port."""
+        found: list[Execution] = []
+        try:
+            for page in self._iot.get_paginator("list_job_executions_for_thing").paginate(thingName=thing):
+                for entry in page["executionSummaries"]:
+                    job_id = entry["jobId"]
+                    execution = self._iot.describe_job_execution(jobId=job_id, thingName=thing)["execution"]
+                    found.append(
+                        Execution(
+                            job_id=job_id,
+                            status=execution["status"],
+                            queued_at=execution["queuedAt"],
+                            updated_at=execution["lastUpdatedAt"],
+                            details=execution.get("statusDetails", {}).get("detailsMap", {}),
+                        )
+                    )
+        except ClientError as error:
+            if _code(error) == "ResourceNotFoundException":
+                return []
+            raise InternalError(f"ListJobExecutionsForThing: {_message(error)}") from error
+        except BotoCoreError as error:
+            raise InternalError(f"ListJobExecutionsForThing: {error}") from error
+        return found
+
+    def things_in_group(self, group: str) -> set[str]:
+        """See the port."""
+        try:
+            pages = self._iot.get_paginator("list_things_in_thing_group").paginate(
+                thingGroupName=group, recursive=True
+            )
+            return {thing for page in pages for thing in page["things"]}
+        except ClientError as error:
+            if _code(error) == "ResourceNotFoundException":
+                raise NotFound(_message(error), kind="thinggroup", id=group) from error
+            raise InternalError(f"ListThingsInThingGroup: {_message(error)}") from error
+        except BotoCoreError as error:
+            raise InternalError(f"ListThingsInThingGroup: {error}") from error
+
+    def artifact_sha256(self, uri: str) -> bytes | None:
+        """See the port."""
+        place = urlparse(uri)
+        digest = hashlib.sha256()
+        try:
+            body = self._s3.get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))["Body"]
+            for chunk in body.iter_chunks(1 << 20):
+                digest.update(chunk)
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] in (403, 404):
+                return None
+            raise InternalError(f"GetObject: {_message(error)}") from error
+        except BotoCoreError as error:
+            raise InternalError(f"GetObject: {error}") from error
+        return digest.digest()
+
+
+def _code(error: ClientError) -> str:
+    return error.response["Error"].get("Code", "")
+
+
+def _message(error: ClientError) -> str:
+    return error.response["Error"].get("Message", "")
