@@ -1,0 +1,128 @@
+"""What the tests of the API share: gateway events, tables in memory, a clock to hold, a device to reach."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import boto3
+
+from cloud.device import Device
+
+NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+DEVICES, COMMANDS, DEPLOYMENTS = "devices", "commands", "deployments"
+
+
+class Clock:
+    """A clock that moves when it is told to."""
+
+    def __init__(self, now: datetime = NOW) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+def an_event(
+    route: str,
+    *,
+    path: Mapping[str, str] | None = None,
+    body: object = None,
+    text: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    roles: str = "Fleet.Admin",
+    subject: str = "ada",
+    exp: int = 4_000_000_000,
+) -> dict[str, Any]:
+    """An HTTP API event (payload 2.0) as the gateway sends it behind a simple-response authorizer."""
+    return {
+        "version": "2.0",
+        "routeKey": route,
+        "rawPath": route.split()[1],
+        "headers": {"Content-Type": "application/json", **(headers or {})},
+        "pathParameters": dict(path or {}),
+        "requestContext": {
+            "requestId": "request-1",
+            "authorizer": {"lambda": {"subject": subject, "roles": roles, "exp": str(exp)}},
+        },
+        "body": text if text is not None else (None if body is None else json.dumps(body)),
+        "isBase64Encoded": False,
+    }
+
+
+def body_of(answer: Mapping[str, Any]) -> Any:
+    return json.loads(answer["body"])
+
+
+def a_device(name: str = "robot-7", group: str | None = "line-3", **changes: Any) -> Device:
+    """A device that is online at NOW."""
+    heard: dict[str, Any] = {
+        "connected": True,
+        "connected_since": NOW - timedelta(hours=1),
+        "last_report_at": NOW - timedelta(seconds=10),
+        "stale_at": NOW + timedelta(seconds=170),
+        "interval_s": 60.0,
+    }
+    return Device(name=name, group=group, enrolled_at=NOW - timedelta(days=1), **(heard | changes))
+
+
+class FakeDevices:
+    """The devices table as the operations here see it."""
+
+    def __init__(self, devices: Iterable[Device] = ()) -> None:
+        self.rows = {device.name: device for device in devices}
+
+    def get(self, device: str) -> Device | None:
+        return self.rows.get(device)
+
+    def in_group(self, group: str) -> list[Device]:
+        return [device for device in self.rows.values() if group in device.groups]
+
+
+class FakeBroker:
+    """Keeps what was published; ``broken`` is raised instead."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, bytes]] = []
+        self.broken: Exception | None = None
+        self.before: Callable[[], None] = lambda: None
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self.before()
+        if self.broken is not None:
+            raise self.broken
+        self.published.append((topic, payload))
+
+
+def make_tables() -> Any:
+    """Create the commands and deployments tables as the template does; return DynamoDB's client."""
+    dynamodb: Any = boto3.client("dynamodb", region_name="eu-west-1")
+    for name, partition, sort in ((COMMANDS, "device", "id"), (DEPLOYMENTS, "pk", "sk")):
+        dynamodb.create_table(
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
+            KeySchema=[
+                {"AttributeName": partition, "KeyType": "HASH"},
+                {"AttributeName": sort, "KeyType": "RANGE"},
+            ],
+            AttributeDefinitions=[
+                {"AttributeName": partition, "AttributeType": "S"},
+                {"AttributeName": sort, "AttributeType": "S"},
+                {"AttributeName": "due_shard", "AttributeType": "S"},
+                {"AttributeName": "due_at", "AttributeType": "N"},
+            ],
+            GlobalSecondaryIndexes=[
+                {
+                    "IndexName": "by-due",
+                    "KeySchema": [
+                        {"AttributeName": "due_shard", "KeyType": "HASH"},
+                        {"AttributeName": "due_at", "KeyType": "RANGE"},
+                    ],
+                    "Projection": {"ProjectionType": "ALL"},
+                }
+            ],
+        )
+    return dynamodb

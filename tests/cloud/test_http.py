@@ -1,0 +1,217 @@
+"""The framing: what a wrong body, a wrong path and a wrong turn of ours look like to the caller."""
+
+import base64
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict
+
+from cloud.aws.errors import Unavailable
+from cloud.http import BODY_MAX_BYTES, Problem, Request, Response, field_path, lambda_handler
+from cloud.idempotency import Idempotency
+from contract.desired import Application
+from tests.cloud.api import an_event, body_of
+
+ROUTE = "POST /deployments"
+
+
+class Wish(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    applications: list[Application] = []
+    revision: int = 1
+
+
+def ask(operation: Callable[[Request], Response], event: dict[str, Any]) -> dict[str, Any]:
+    return lambda_handler(operation, route=ROUTE)(event, None)
+
+
+def take(request: Request) -> Response:
+    wish = request.parse(Wish)
+    return Response(201, {"revision": wish.revision})
+
+
+@pytest.mark.parametrize(
+    ("text", "detail"),
+    [
+        ("", "the body is not JSON: Expecting value at character 0"),
+        ("{", "Expecting property name"),
+        ('{"revision": 1, "revision": 2}', '"revision" is given twice in one object'),
+        ('{"revision": NaN}', "NaN is not JSON"),
+        ('{"revision": 1e999}', "1e999 is out of range"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"revision": ' + "9" * 5000 + "}", "the body is not JSON"),
+        ('{"a": "\\ud800"}', "not UTF-8 text"),
+        ('{"\\udfff": 1}', "not UTF-8 text"),
+    ],
+)
+def test_a_body_that_is_not_strict_json_is_refused_with_the_reason(text: str, detail: str) -> None:
+    answer = ask(take, an_event(ROUTE, text=text))
+
+    assert answer["statusCode"] == 400
+    assert body_of(answer)["code"] == "invalid-body"
+    assert detail in body_of(answer)["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "field", "message"),
+    [
+        ({"revisoin": 2}, "revisoin", "unknown field"),
+        ({"applications": [{"name": "web", "imagee": "x"}]}, "applications[0].image", "Field required"),
+        ({"revision": "2"}, "revision", "valid integer"),
+        ({"revision": True}, "revision", "valid integer"),
+        ([], "", "valid dictionary"),
+        (None, "", "valid dictionary"),
+        (
+            {"applications": [{"name": "a", "image": "x", "health_check": {"kind": "http", "port": 0}}]},
+            "applications[0].health_check.port",
+            "greater than or equal to 1",
+        ),
+    ],
+)
+def test_a_wrong_field_is_named_by_its_path(body: object, field: str, message: str) -> None:
+    answer = ask(take, an_event(ROUTE, text=json.dumps(body)))
+
+    problem = body_of(answer)
+    assert answer["statusCode"] == 400
+    assert problem["code"] == "invalid-field"
+    found = {error["field"]: error for error in problem["errors"]}
+    assert field in found
+    assert message in found[field]["message"] or message in problem["detail"]
+
+
+def test_a_problem_document_has_the_rfcs_members_and_our_code() -> None:
+    answer = ask(take, an_event(ROUTE, body={"revisoin": 2}))
+
+    problem = body_of(answer)
+    assert answer["headers"]["content-type"] == "application/problem+json"
+    assert problem["detail"] == "revisoin: unknown field"
+    assert {name: problem[name] for name in ("type", "title", "status", "code", "request_id")} == {
+        "type": "urn:fleetgrass:problem:invalid-field",
+        "title": "Bad Request",
+        "status": 400,
+        "code": "invalid-field",
+        "request_id": "request-1",
+    }
+
+
+def test_a_wrong_turn_of_ours_tells_the_log_and_not_the_caller(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(request: Request) -> Response:
+        raise RuntimeError("secret table name")
+
+    with caplog.at_level(logging.ERROR):
+        answer = ask(fails, an_event(ROUTE))
+
+    assert answer["statusCode"] == 500
+    assert body_of(answer)["code"] == "internal-error"
+    assert "secret" not in answer["body"]
+    assert "Traceback" not in answer["body"]
+    assert "request=request-1" in caplog.text
+    assert "secret table name" in caplog.text
+
+
+def test_a_service_that_does_not_answer_is_503_and_worth_another_try() -> None:
+    def fails(request: Request) -> Response:
+        raise Unavailable("PutItem: Throttling")
+
+    answer = ask(fails, an_event(ROUTE))
+
+    assert answer["statusCode"] == 503
+    assert answer["headers"]["retry-after"] == "2"
+    assert "PutItem" not in answer["body"]
+
+
+def test_a_body_over_the_bound_is_413() -> None:
+    answer = ask(take, an_event(ROUTE, text=" " * (BODY_MAX_BYTES + 1)))
+    assert (answer["statusCode"], body_of(answer)["code"]) == (413, "body-too-large")
+
+
+def test_a_base64_body_is_read_as_what_it_holds_and_a_false_one_is_refused() -> None:
+    event = an_event(ROUTE, text=base64.b64encode(b'{"revision": 7}').decode()) | {"isBase64Encoded": True}
+    assert body_of(ask(take, event)) == {"revision": 7}
+    assert ask(take, event | {"body": "%%%"})["statusCode"] == 400
+
+
+@pytest.mark.parametrize("device", ["a b", "a/b", "a#", "+", "x" * 129, "%2F", "é", "a\n"])
+def test_a_path_parameter_that_no_thing_can_be_called_is_400_and_named(device: str) -> None:
+    answer = ask(take, an_event(ROUTE, path={"device": device}))
+    assert (answer["statusCode"], body_of(answer)["field"]) == (400, "device")
+
+
+def test_an_encoded_path_parameter_is_decoded_before_it_is_judged() -> None:
+    def name(request: Request) -> Response:
+        return Response(200, {"device": request.path["device"]})
+
+    assert body_of(ask(name, an_event(ROUTE, path={"device": "line%3A7"}))) == {"device": "line:7"}
+
+
+def test_a_token_that_expired_since_the_cached_decision_is_401() -> None:
+    answer = ask(take, an_event(ROUTE, exp=1_000))
+    assert (answer["statusCode"], body_of(answer)["code"]) == (401, "token-expired")
+
+
+@pytest.mark.parametrize("authorizer", [None, {}, {"lambda": {}}, {"lambda": {"subject": "a", "exp": "x"}}])
+def test_a_request_that_passed_no_authorizer_is_401(authorizer: object) -> None:
+    event = an_event(ROUTE)
+    event["requestContext"]["authorizer"] = authorizer
+    assert ask(take, event)["statusCode"] == 401
+
+
+@pytest.mark.parametrize("event", [{}, {"requestContext": 3}, {"requestContext": {}, "headers": 3}])
+def test_an_event_of_no_gateway_gets_an_answer_all_the_same(event: dict[str, Any]) -> None:
+    assert ask(take, event)["statusCode"] in (401, 500)
+
+
+def test_an_idempotency_key_is_the_callers_own_and_bound_to_what_was_asked() -> None:
+    seen: list[Idempotency | None] = []
+
+    def keep(request: Request) -> Response:
+        seen.append(request.idempotency())
+        return Response(200)
+
+    ask(keep, an_event(ROUTE, text="a", headers={"Idempotency-Key": "k1"}))
+    ask(keep, an_event(ROUTE, text="b", headers={"idempotency-key": "k1"}))
+    ask(keep, an_event(ROUTE, text="a", headers={"Idempotency-Key": "k1"}, subject="bob"))
+    first, other_body, other_caller = seen
+
+    assert first is not None
+    assert other_body is not None
+    assert other_caller is not None
+    assert first.key == other_body.key
+    assert first.fingerprint != other_body.fingerprint
+    assert first.key != other_caller.key
+
+
+@pytest.mark.parametrize("key", ["", "a b", "é", "k" * 256])
+def test_a_key_that_is_none_is_400(key: str) -> None:
+    def ask_for_it(request: Request) -> Response:
+        request.idempotency()
+        return Response(200)
+
+    answer = ask(ask_for_it, an_event(ROUTE, headers={"Idempotency-Key": key}))
+    assert body_of(answer)["code"] == "invalid-idempotency-key"
+
+
+@given(st.binary(max_size=200))
+def test_no_body_at_all_makes_us_fail(body: bytes) -> None:
+    event = an_event(ROUTE, text=base64.b64encode(body).decode()) | {"isBase64Encoded": True}
+    assert ask(take, event)["statusCode"] in (201, 400)
+
+
+def test_a_path_skips_the_tags_that_are_not_in_the_body() -> None:
+    value = {"a": [{"check": {"kind": "http", "port": 0}}]}
+    assert field_path(("a", 0, "check", "http", "port"), value) == "a[0].check.port"
+    assert field_path(("a", 3, "name"), value) == "a[3].name"
+
+
+def test_problems_may_carry_more_members_but_never_replace_the_rfcs() -> None:
+    def fails(request: Request) -> Response:
+        raise Problem(409, "device-offline", "it is off", type="x", since="2026-01-01T00:00:00Z")
+
+    problem = body_of(ask(fails, an_event(ROUTE)))
+    assert problem["type"] == "urn:fleetgrass:problem:device-offline"
+    assert problem["since"] == "2026-01-01T00:00:00Z"
