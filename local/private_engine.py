@@ -1,0 +1,146 @@
+"""A Docker Engine of our own: its data, socket and network bridge are ours alone and go when it stops.
+
+It leaves the machine's packet filter and forwarding as they are: ports are published by the engine's
+userland proxy, and its containers reach nothing outside. Another engine on the machine is not disturbed.
+"""
+
+import ipaddress
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from local.docker_socket import answers
+
+_START_S = 60.0
+_STOP_S = 30.0
+_NETWORK = ipaddress.ip_network("10.213.0.0/16")  # bridges get a /24 of it
+_STORAGE_DRIVERS = (None, "vfs")  # the engine's own choice; vfs works on any file system
+
+
+class EngineDidNotStart(Exception):
+    """The private engine ended or stayed silent; the message names its log."""
+
+
+class PrivateEngine:
+    """A running ``dockerd``; ``docker_host`` is how to reach it."""
+
+    def __init__(self, data: Path, sockets: Path) -> None:
+        """Start it. The path of ``sockets`` must be short, because those of Unix sockets are (108 bytes).
+
+        Raises:
+            EngineDidNotStart: with any storage driver; nothing of it is left.
+        """
+        self._data, self._sockets = data, sockets
+        self._log = data / "dockerd.log"
+        self._bridge: str | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self.docker_host = f"unix://{sockets / 'docker.sock'}"
+        data.mkdir(parents=True, exist_ok=True)
+        try:
+            self._bridge = _make_bridge()
+            if not any(self._start(driver) for driver in _STORAGE_DRIVERS):
+                raise EngineDidNotStart(f"the private Docker Engine did not start: {self._last_words()}")
+        except BaseException:
+            self.stop()
+            raise
+
+    @property
+    def pid(self) -> int | None:
+        """The engine's process id while it runs."""
+        return self._process.pid if self._process else None
+
+    def stop(self) -> None:
+        """Stop the engine and its containers; remove its bridge, mounts and files. Idempotent."""
+        self._end_process()
+        for folder in (self._data, self._sockets / "exec"):
+            remove_tree(folder)
+        if self._bridge:
+            subprocess.run(["ip", "link", "delete", self._bridge], check=False, capture_output=True)
+            self._bridge = None
+
+    def _start(self, driver: str | None) -> bool:
+        environment = {name: value for name, value in os.environ.items() if name != "DOCKER_HOST"}
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                self._command(driver),
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline and self._process.poll() is None:
+            if answers(self.docker_host):
+                return True
+            time.sleep(0.1)
+        self._end_process()
+        return False
+
+    def _command(self, driver: str | None) -> Sequence[str]:
+        return [
+            "dockerd",
+            f"--data-root={self._data / 'root'}",
+            f"--exec-root={self._sockets / 'exec'}",
+            f"--pidfile={self._sockets / 'docker.pid'}",
+            f"--host={self.docker_host}",
+            f"--bridge={self._bridge}",
+            "--iptables=false",
+            "--ip-masq=false",
+            "--ip-forward=false",
+            "--shutdown-timeout=10",
+            *([f"--storage-driver={driver}"] if driver else []),
+        ]
+
+    def _end_process(self) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its own session: containerd is in it too
+            process.wait()
+
+    def _last_words(self) -> str:
+        lines = self._log.read_text(errors="replace").strip().splitlines() if self._log.exists() else []
+        return lines[-1] if lines else "it said nothing"
+
+
+def remove_tree(folder: Path) -> None:
+    """Unmount whatever is mounted below ``folder``, deepest first, and remove it."""
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    points = [line.split(" ")[1].replace("\\040", " ") for line in mounts]
+    for point in sorted((p for p in points if p.startswith(f"{folder}/")), key=len, reverse=True):
+        subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _make_bridge() -> str:
+    """Create and raise a bridge on a subnet that no address of the machine is in; return its name."""
+    taken = [
+        ipaddress.ip_network(f"{address['local']}/{address['prefixlen']}", strict=False)
+        for link in json.loads(_ip("-json", "address", "show"))
+        for address in link.get("addr_info", [])
+        if address.get("family") == "inet"
+    ]
+    free = next(net for net in _NETWORK.subnets(new_prefix=24) if not any(net.overlaps(t) for t in taken))
+    name = f"fg-{secrets.token_hex(4)}"
+    _ip("link", "add", "name", name, "type", "bridge")
+    _ip("address", "add", f"{free[1]}/{free.prefixlen}", "dev", name)
+    _ip("link", "set", name, "up")
+    return name
+
+
+def _ip(*arguments: str) -> str:
+    done = subprocess.run(["ip", *arguments], check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise EngineDidNotStart(f"ip {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
