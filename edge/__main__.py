@@ -1,0 +1,136 @@
+"""``python -m edge``: the one place where ports meet adapters. The work folder is the current folder."""
+
+import logging
+import os
+import random
+import secrets
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.agent import Agent
+from edge.aws.logins import RegistryLogins
+from edge.aws.process import AwsProcess, AwsUnavailable
+from edge.clock import SystemClock
+from edge.containers.reconciler import Reconciler
+from edge.engine.docker import DockerEngine
+from edge.engine.errors import EngineError
+from edge.engine.port import Engine
+from edge.events import Event, Fetched, Inbox, Progressed, Stop
+from edge.host import LinuxHealth
+from edge.link import LinkDown, LinkError
+from edge.link.greengrass import GreengrassLink
+from edge.link.keeper import CONNECT_WAITS_S
+from edge.machine import LinuxMachine, MachineError
+from edge.ports import Ports
+from edge.settings import ConfigurationInvalid, Environment, Settings, parse_environment, read_settings
+from edge.state import StateFolder
+from edge.version import AGENT_VERSION
+
+log = logging.getLogger("edge")
+
+
+def main() -> int:
+    """Return the exit status: 0 after SIGTERM, 1 when the nucleus must start it anew, 2 for bad settings."""
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout
+    )
+    inbox = Inbox()
+    try:
+        environment = parse_environment(os.environ)
+        link = GreengrassLink(socket=environment.ipc_socket, token=environment.ipc_token, deliver=inbox.put)
+        _connect(link)
+        settings = read_settings(link)
+        logging.getLogger().setLevel(settings.log_level)
+        agent = _wire(environment, settings, link, inbox)
+    except (ConfigurationInvalid, MachineError) as error:
+        log.error("configuration is not usable: %s", error)
+        return 2
+    except LinkError as error:
+        log.error("the nucleus does not answer: code=%s error=%s", error.code, error)
+        return 1
+    # Before this point there is nobody to say goodbye to, and the signal simply ends the process.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: inbox.put(Stop()))
+    log.info("agent started: version=%s thing=%s", AGENT_VERSION, environment.thing)
+    status = agent.run()
+    link.close()
+    log.info("agent ended: status=%d", status)
+    return status
+
+
+def _wire(environment: Environment, settings: Settings, link: GreengrassLink, inbox: Inbox) -> Agent:
+    folder = Path.cwd()
+    clock = SystemClock()
+    aws = AwsProcess()
+    engine = DockerEngine()
+    return Agent(
+        Ports(
+            link=link,
+            inbox=inbox,
+            state=StateFolder(folder),
+            machine=LinuxMachine(boot_id_path=settings.boot_id_path, reboot_command=settings.reboot_command),
+            health=LinuxHealth(lambda: _engine_disk(engine, folder)),
+            containers=Reconciler(
+                engine=engine,
+                credentials=RegistryLogins(aws.registry_login, clock),
+                clock=clock,
+                folder=folder,
+                thing=environment.thing,
+                publish_address=settings.publish_address,
+                registry_mirrors=settings.registry_mirrors,
+                healthy_poll_s=settings.healthy_poll_s,
+                on_progress=lambda: inbox.put(Progressed()),
+            ),
+            clock=clock,
+            fetch=lambda uri: _fetch_in_background(aws, uri, inbox.put),
+            random=random.random,
+            token=lambda: secrets.token_hex(16),
+        ),
+        thing=environment.thing,
+        settings=settings,
+    )
+
+
+def _connect(link: GreengrassLink) -> None:
+    """Connect, with patience: ending at once would use up the nucleus' own patience with this component.
+
+    Raises:
+        LinkDown: not within a minute.
+    """
+    for wait_s in CONNECT_WAITS_S:
+        try:
+            return link.connect()
+        except LinkDown as error:
+            log.warning("cannot connect to the nucleus: wait_s=%.1f error=%s", wait_s, error)
+            time.sleep(wait_s)
+    return link.connect()
+
+
+def _fetch_in_background(aws: AwsProcess, uri: str, deliver: Callable[[Event], None]) -> None:
+    def fetch() -> None:
+        try:
+            deliver(Fetched(uri, aws.document(uri)))
+        except AwsUnavailable as error:
+            deliver(Fetched(uri, None, error.code, str(error)))
+        except Exception as error:  # or nobody would ever fetch again
+            log.exception("fetching the desired document failed inside the agent")
+            deliver(Fetched(uri, None, "internal-error", type(error).__name__))
+
+    # A daemon, so that a slow answer does not keep the process when it is told to end.
+    threading.Thread(target=fetch, name="fetch-desired", daemon=True).start()
+
+
+def _engine_disk(engine: Engine, otherwise: Path) -> Path:
+    try:
+        root = Path(engine.information().data_root)
+    except EngineError:
+        return otherwise
+    return root if root.is_dir() else otherwise
+
+
+if __name__ == "__main__":
+    sys.exit(main())

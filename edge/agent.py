@@ -1,0 +1,288 @@
+"""The loop: next event, read what is desired, converge, report. It knows ports only and owns all state.
+
+Level-triggered: an event only says that it is time to look. Whatever an event's meaning was, the
+next turn would find it out as well, so none is precious except commands, which have their ledger.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from typing import assert_never
+
+from pydantic import ValidationError
+
+from contract import topics
+from contract.commands import CommandResult, RebootCommand, TimeAnswer
+from contract.defaults import COMMAND_MAX_BYTES
+from contract.reports import ApplicationState
+from edge.commands.reboots import Reboots
+from edge.commands.server_time import ServerTime
+from edge.containers.reconciler import Pass
+from edge.desired import Desired
+from edge.events import (
+    ConfigurationChanged,
+    Event,
+    Fetched,
+    LinkLost,
+    Progressed,
+    Received,
+    Stop,
+    Unreadable,
+)
+from edge.link import LinkError
+from edge.link.keeper import LinkGone, LinkKeeper
+from edge.outbox import Outbox, Outgoing
+from edge.ports import Ports
+from edge.reporter import HELLO, Reporter
+from edge.reports import Facts
+from edge.sequence import Sequence
+from edge.settings import ConfigurationInvalid, Settings, read_settings
+
+#: A deployment's merge is one event per leaf: wait for the last, but not for ever.
+DEBOUNCE_S = 0.2
+DEBOUNCE_MAX_S = 1.0
+CONFIGURATION_RETRY_S = 5.0
+SHORTEST_WAIT_S = 0.02  # no bug may make the loop spin
+RESULT = "result:"
+ENGINE_UNAVAILABLE = "unavailable"
+
+log = logging.getLogger(__name__)
+
+
+class Agent:
+    """The device's agent. One thread calls it; ``run`` is that thread's whole life."""
+
+    def __init__(self, ports: Ports, *, thing: str, settings: Settings) -> None:
+        self._ports = ports
+        self._clock = ports.clock
+        self._settings = settings
+        self._thing = thing
+        self._server_time = ServerTime()
+        boot_id = ports.machine.boot_id()
+        self._outbox = Outbox(
+            state=ports.state, link=ports.link, clock=ports.clock, spread=self._spread, on_sent=self._was_sent
+        )
+        self._reporter = Reporter(
+            thing=thing,
+            boot_id=boot_id,
+            interval_s=settings.heartbeat_s,
+            sequence=Sequence(ports.state, ports.token),
+            outbox=self._outbox,
+            server_time=self._server_time,
+            health=ports.health,
+            clock=ports.clock,
+            random=ports.random,
+            new_nonce=ports.token,
+        )
+        self._reboots = Reboots(
+            state=ports.state,
+            machine=ports.machine,
+            clock=ports.clock,
+            server_time=self._server_time,
+            send=self._send_result,
+            boot_id=boot_id,
+            budget=settings.reboot_budget,
+            grace_s=settings.reboot_grace_s,
+        )
+        self._desired = Desired(state=ports.state, clock=ports.clock, fetch=ports.fetch, spread=self._spread)
+        self._desired.refer(settings.document_uri)
+        self._keeper = LinkKeeper(
+            link=ports.link,
+            clock=ports.clock,
+            topics=(topics.command_request(thing, "reboot"), topics.command_request(thing, "time")),
+            spread=self._spread,
+        )
+        self._pass = Pass(
+            statuses=(), settled=False, critical=False, engine=ENGINE_UNAVAILABLE, next_look_s=None
+        )
+        self._look_at_s = 0.0
+        self._read_at_s: float | None = None
+        self._changed_at_s: float | None = None
+        self._malformed = 0
+        self._internal_errors = 0
+
+    def run(self) -> int:
+        """Live until SIGTERM or until the link is gone; return the process's exit status."""
+        self.start()
+        first: Event | None = None
+        while True:
+            status = self.turn(first)
+            if status is not None:
+                return status
+            first = self._ports.inbox.take(self.wait_s())
+
+    def start(self) -> None:
+        """Finish what an earlier run or boot left behind. Nothing new is accepted before that."""
+        self._guarded("recovery", self._reboots.recover)
+
+    def turn(self, first: Event | None = None) -> int | None:
+        """Do one round with every event that is there; return an exit status when it was the last."""
+        stop = False
+        event = first or self._ports.inbox.take()
+        while event is not None:
+            stop = stop or isinstance(event, Stop)
+            self._guarded("event", lambda event=event: self._handle(event))  # type: ignore[misc]
+            event = self._ports.inbox.take()
+        if stop:
+            return self._leave()
+        try:
+            if self._keeper.tick():
+                self._arrived()
+        except LinkGone as error:
+            log.error("the nucleus must start this component anew: code=%s error=%s", error.code, error)
+            self._ports.containers.close()
+            return 1
+        self._guarded("configuration", self._read_configuration)
+        self._guarded("desired state", self._desired.tick)
+        self._guarded("containers", self._converge)
+        self._guarded("commands", lambda: self._reboots.tick(critical=self._pass.critical))
+        self._guarded("report", self._report)
+        self._guarded("outbox", self._outbox.flush)
+        return None
+
+    def wait_s(self) -> float:
+        """Return how long there is nothing to do unless an event comes."""
+        due = (
+            self._look_at_s,
+            self._reporter.next_due_s(),
+            self._read_at_s,
+            self._outbox.next_due_s(),
+            self._desired.next_due_s(),
+            self._reboots.next_due_s(),
+            self._keeper.next_due_s(),
+        )
+        return max(min(s for s in due if s is not None) - self._clock.monotonic(), SHORTEST_WAIT_S)
+
+    def _guarded(self, what: str, call: Callable[[], None]) -> None:
+        """The one boundary: a failure in one part is logged and counted, and the others go on."""
+        try:
+            call()
+        except Exception:  # whoever reads the log and the report gets the answer
+            self._internal_errors += 1
+            log.exception("part of the loop failed: part=%s failures=%d", what, self._internal_errors)
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case Received():
+                self._receive(event)
+            case ConfigurationChanged():
+                now_s = self._clock.monotonic()
+                self._changed_at_s = self._changed_at_s if self._changed_at_s is not None else now_s
+                self._read_at_s = min(now_s + DEBOUNCE_S, self._changed_at_s + DEBOUNCE_MAX_S)
+            case Fetched():
+                self._desired.fetched(event)
+            case Unreadable(topic=topic):
+                self._count_malformed(topic, 0)
+            case LinkLost(reason=reason):
+                self._keeper.lost(reason)
+            case Progressed():
+                self._look_at_s = 0.0
+            case Stop():
+                log.info("asked to stop")
+            case _:
+                assert_never(event)
+
+    def _receive(self, message: Received) -> None:
+        try:
+            if len(message.payload) > COMMAND_MAX_BYTES:
+                self._count_malformed(message.topic, len(message.payload))
+            elif message.topic == topics.command_request(self._thing, "reboot"):
+                command = RebootCommand.from_json(message.payload)
+                self._reboots.receive(command, critical=self._pass.critical)
+            elif message.topic == topics.command_request(self._thing, "time"):
+                answer = TimeAnswer.from_json(message.payload)
+                known = self._server_time.answered(answer, self._clock.monotonic())
+                log.info("server time answered: used=%s", known)
+            else:
+                self._count_malformed(message.topic, len(message.payload))
+        except ValidationError:
+            self._count_malformed(message.topic, len(message.payload))
+
+    def _count_malformed(self, topic: str, size: int) -> None:
+        self._malformed += 1
+        log.warning("malformed message ignored: topic=%s bytes=%d", topic, size)
+
+    def _arrived(self) -> None:
+        """A connection or a subscription is new: say hello, and see what was missed meanwhile."""
+        self._outbox.retry_now()
+        self._reporter.hello()
+        self._read_at_s = self._clock.monotonic()
+
+    def _read_configuration(self) -> None:
+        now_s = self._clock.monotonic()
+        if self._read_at_s is None or now_s < self._read_at_s:
+            return
+        self._read_at_s = self._changed_at_s = None
+        try:
+            settings = read_settings(self._ports.link)
+        except LinkError as error:
+            log.warning("configuration cannot be read: code=%s", error.code)
+            self._read_at_s = now_s + CONFIGURATION_RETRY_S
+            return
+        except ConfigurationInvalid as error:
+            log.error("configuration is not usable and changes nothing: %s", error)
+            return
+        self._desired.refer(settings.document_uri)
+        self._reporter.interval_s = settings.heartbeat_s
+        if settings.model_copy(update=_LIVE) != self._settings.model_copy(update=_LIVE):
+            log.warning("configuration changed in what takes effect at the next start only")
+        self._settings = settings
+        self._look_at_s = 0.0
+
+    def _converge(self) -> None:
+        now_s = self._clock.monotonic()
+        self._look_at_s = now_s + self._settings.healthy_poll_s
+        if self._reboots.in_progress:
+            return  # a machine that goes down is no place to begin a replacement
+        self._ports.containers.desire(self._desired.document)
+        self._pass = self._ports.containers.converge()
+        if self._pass.next_look_s is not None:
+            self._look_at_s = now_s + self._pass.next_look_s
+
+    def _report(self) -> None:
+        self._reporter.tick()
+        found = self._pass
+        status = self._desired.status(settled=found.settled, trouble=_trouble(found))
+        self._reporter.report(
+            Facts(desired=status, engine=found.engine, applications=found.statuses),
+            malformed_messages=self._malformed + self._ports.inbox.dropped,
+        )
+
+    def _leave(self) -> int:
+        """Say goodbye, let nothing unsent be lost, and end."""
+        self._reporter.goodbye("reboot" if self._reboots.in_progress else "shutdown")
+        self._outbox.retry_now()
+        self._guarded("outbox", self._outbox.flush)
+        self._guarded("containers", self._ports.containers.close)
+        return 0
+
+    def _send_result(self, result: CommandResult) -> None:
+        """Send a result at once, because the next thing to happen may be a reboot."""
+        topic = topics.command_result(self._thing, "reboot")
+        self._outbox.put(Outgoing(f"{RESULT}{result.id}", topic, (result.to_json(),)))
+        self._outbox.flush()
+
+    def _was_sent(self, message: Outgoing) -> None:
+        if message.key.startswith(RESULT):
+            self._reboots.sent(CommandResult.from_json(message.payloads[0]))
+        elif message.key == HELLO:
+            self._reporter.hello_was_sent()
+
+    def _spread(self, seconds: float) -> float:
+        """Return a wait of ± 20 %, so that a fleet does not come back in step."""
+        return seconds * (0.8 + 0.4 * self._ports.random())
+
+
+_LIVE: dict[str, object] = {"desired": None, "heartbeat_s": math.inf}
+
+
+def _trouble(found: Pass) -> tuple[str, str] | None:
+    """Return what keeps the containers from being as desired, when only news or a person can mend it."""
+    if found.engine == ENGINE_UNAVAILABLE:
+        return "engine-unavailable", "the container engine does not answer"
+    bad = [
+        s.name for s in found.statuses if s.state in (ApplicationState.FAILED, ApplicationState.ROLLED_BACK)
+    ]
+    if found.settled and bad:
+        return "application-failed", ", ".join(bad)
+    return None

@@ -1,0 +1,82 @@
+"""The agent's side of the AWS process: start it, ask once, read the answer within a bounded time."""
+
+import base64
+import binascii
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from pydantic import ValidationError
+
+from contract.defaults import DESIRED_DOCUMENT_MAX_BYTES
+from contract.desired import parse_document_uri
+from edge.aws.messages import ANSWER, Document, Failure, GetDocument, GetRegistryLogin, RegistryLogin
+
+ANSWER_S = 60.0  # above what the calls' own timeouts and retries add up to in all but the worst case
+_CHILD = (sys.executable, "-m", "edge.aws")
+
+
+class AwsUnavailable(Exception):
+    """AWS did not give it. ``code``: access-denied, missing, too-large, unreachable, timeout, …"""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class AwsProcess:
+    """Asks AWS through a child process per question; callable from any thread."""
+
+    def __init__(self, command: Sequence[str] = _CHILD, *, answer_s: float = ANSWER_S) -> None:
+        self._command = tuple(command)
+        self._answer_s = answer_s
+
+    def document(self, uri: str) -> bytes:
+        """Return the desired document at an ``s3://`` URI; its hash is for the caller to check.
+
+        Raises:
+            AwsUnavailable: it cannot be had now.
+            ValueError: not the URI of a desired document.
+        """
+        bucket, key, _ = parse_document_uri(uri)
+        found = self._ask(GetDocument(bucket=bucket, key=key, max_bytes=DESIRED_DOCUMENT_MAX_BYTES))
+        if not isinstance(found, Document):
+            raise AwsUnavailable("bad-answer", "not a document")
+        try:
+            return base64.b64decode(found.base64, validate=True)
+        except binascii.Error:
+            raise AwsUnavailable("bad-answer", "not base64") from None
+
+    def registry_login(self, registry: str) -> RegistryLogin:
+        """Return a new login for an ECR registry.
+
+        Raises:
+            AwsUnavailable: it cannot be had now.
+        """
+        found = self._ask(GetRegistryLogin(registry=registry))
+        if not isinstance(found, RegistryLogin):
+            raise AwsUnavailable("bad-answer", "not a login")
+        return found
+
+    def _ask(self, request: GetDocument | GetRegistryLogin) -> Document | RegistryLogin:
+        try:
+            child = subprocess.run(
+                self._command,
+                input=request.model_dump_json().encode(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,  # a traceback could hold a secret
+                timeout=self._answer_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise AwsUnavailable("timeout", f"no answer within {self._answer_s:g} s") from None
+        except OSError as error:
+            raise AwsUnavailable("no-process", error.strerror or "cannot start the AWS process") from error
+        try:
+            found = ANSWER.validate_json(child.stdout)
+        except ValidationError:
+            # Without the cause: a validation error shows its input, and the input may hold a token.
+            raise AwsUnavailable("bad-answer", f"the AWS process ended with {child.returncode}") from None
+        if isinstance(found, Failure):
+            raise AwsUnavailable(found.code, found.message)
+        return found

@@ -1,0 +1,1 @@
+"""Commands to this device: judged once, remembered through reboots, always answered."""

@@ -1,0 +1,101 @@
+"""What this device remembers of its commands. Pure values: every change returns a new ledger.
+
+It holds each command's outcome until nobody can deliver the command again, the commands that wait
+for the server's time, and when reboots were started. One file carries all of it, so that any write
+is the whole truth of one moment.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Literal, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from contract.commands import CommandResult, CommandState, RebootCommand
+from contract.defaults import COMMAND_MEMORY_AFTER_EXPIRY_S, COMMAND_MEMORY_IDS, REBOOT_BUDGET_WINDOW_S
+from contract.wire import Utc
+
+
+class Entry(BaseModel):
+    """One command that was judged: what became of it, and whether the cloud was told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    expires_at: Utc
+    result: CommandResult
+    answered: bool = False
+
+
+class Ledger(BaseModel):
+    """The device's memory of commands, as it is on disk."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    v: Literal[1] = 1
+    entries: Mapping[str, Entry] = {}
+    held: tuple[RebootCommand, ...] = ()  # in order of arrival
+    reboots: tuple[Utc, ...] = ()  # when each was started, oldest first
+    lost: bool = False  # an earlier ledger could not be read; nothing before the next known time is trusted
+    trusted_from: Utc | None = None  # commands issued before may have been carried out already
+
+    @property
+    def full(self) -> bool:
+        """Whether no further command can be remembered."""
+        return len(self.entries) + len(self.held) >= COMMAND_MEMORY_IDS
+
+    def running(self) -> Mapping[str, Entry]:
+        """Return the commands that were started and have no outcome yet."""
+        return {k: e for k, e in self.entries.items() if e.result.state is CommandState.IN_PROGRESS}
+
+    def unanswered(self) -> tuple[CommandResult, ...]:
+        """Return the results that the cloud may not have, oldest first."""
+        return tuple(entry.result for entry in self.entries.values() if not entry.answered)
+
+    def holding(self, command: RebootCommand) -> Self:
+        """Return the ledger with a command that waits."""
+        return self.model_copy(update={"held": (*self.held, command)})
+
+    def recorded(self, result: CommandResult, expires_at: datetime) -> Self:
+        """Return the ledger with a result that was not sent yet; the command waits no longer."""
+        entries = {k: e for k, e in self.entries.items() if k != result.id}
+        entries[result.id] = Entry(expires_at=expires_at, result=result)
+        return self.released(result.id).model_copy(update={"entries": entries})
+
+    def released(self, command_id: str) -> Self:
+        """Return the ledger without a waiting command."""
+        return self.model_copy(update={"held": tuple(c for c in self.held if c.id != command_id)})
+
+    def answered(self, result: CommandResult) -> Self:
+        """Return the ledger that knows that exactly this result was sent."""
+        entry = self.entries.get(result.id)
+        if entry is None or entry.result != result:
+            return self
+        entries = dict(self.entries) | {result.id: entry.model_copy(update={"answered": True})}
+        return self.model_copy(update={"entries": entries})
+
+    def started(self, at: datetime) -> Self:
+        """Return the ledger with one more reboot to count; older ones than the window are let go."""
+        return self.model_copy(update={"reboots": (*self.reboots_since(at), at)})
+
+    def reboots_since(self, now: datetime) -> tuple[datetime, ...]:
+        """Return the reboots that count at ``now``: a clock that went back does not make them uncounted."""
+        return tuple(at for at in self.reboots if at > now - timedelta(seconds=REBOOT_BUDGET_WINDOW_S))
+
+    def told_the_time(self, now: datetime) -> Self:
+        """Return the ledger at the server's time ``now``: without what nobody can deliver again.
+
+        Only the server's time may make the device forget: its own clock may be years ahead, and a
+        command forgotten too early could run twice.
+        """
+        old = now - timedelta(seconds=COMMAND_MEMORY_AFTER_EXPIRY_S)
+        kept = {
+            k: e
+            for k, e in self.entries.items()
+            if e.expires_at > old or not e.answered or not e.result.state.final
+        }
+        found = self.trusting_from(now)
+        return found if len(kept) == len(self.entries) else found.model_copy(update={"entries": kept})
+
+    def trusting_from(self, now: datetime) -> Self:
+        """Return the ledger that, after a loss, trusts only commands issued from ``now`` on."""
+        return self.model_copy(update={"lost": False, "trusted_from": now}) if self.lost else self

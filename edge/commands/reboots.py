@@ -1,0 +1,248 @@
+"""Reboot commands carried out: never twice, always answered, whenever the agent is killed.
+
+The order is the point: the ledger on disk says IN_PROGRESS with this boot's id before anybody is
+told and before the machine is asked. At the next start another boot id proves the reboot; the same
+one, for longer than the grace period, proves that there was none. A restart never asks again.
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from typing import Literal, assert_never
+
+from pydantic import ValidationError
+
+from contract.commands import CommandResult, CommandState, RebootCommand
+from contract.defaults import HELD_COMMANDS_S
+from edge.clock import Clock
+from edge.commands.decide import Hold, Refuse, Repeat, Situation, Start, decide
+from edge.commands.ledger import Ledger
+from edge.commands.server_time import ServerTime
+from edge.machine import Machine, MachineError
+from edge.state import State, StateUnreadable, StateUnwritable
+from edge.text import clip
+
+FILE = "commands.json"
+MESSAGE_BYTES = 400
+
+log = logging.getLogger(__name__)
+
+
+class Reboots:
+    """The owner of the command ledger. All calls come from the loop's thread.
+
+    ``send`` takes a result that must reach the cloud; whoever sends it calls ``sent`` afterwards.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: State,
+        machine: Machine,
+        clock: Clock,
+        server_time: ServerTime,
+        send: Callable[[CommandResult], None],
+        boot_id: str,
+        budget: int,
+        grace_s: float,
+    ) -> None:
+        self._state = state
+        self._machine = machine
+        self._clock = clock
+        self._server_time = server_time
+        self._send = send
+        self._boot_id = boot_id
+        self._budget = budget
+        self._grace_s = grace_s
+        self._held_until_s: dict[str, float] = {}
+        self._ledger = self._load()
+        self._give_up_at_s: float | None = None
+        self._call_error = ""
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether the machine was asked to go down and nobody knows yet whether it will."""
+        return bool(self._ledger.running())
+
+    def recover(self) -> None:
+        """Judge what an earlier run left behind, and answer everything that may not have been heard."""
+        for command_id, entry in self._ledger.running().items():
+            before = entry.result.boot_id_before
+            if before == self._boot_id:
+                self._give_up_at_s = self._clock.monotonic() + self._grace_s
+                log.warning("a reboot was started in this boot and has not happened yet: id=%s", command_id)
+                continue
+            down_s = (self._clock.now() - entry.result.at).total_seconds()
+            self._finish(
+                command_id,
+                CommandState.SUCCEEDED,
+                boot_id=self._boot_id,
+                down_s=round(down_s, 3) if down_s >= 0 else None,  # the device's clock may have been set back
+            )
+        for command in self._ledger.held:
+            self._held_until_s[command.id] = self._clock.monotonic() + HELD_COMMANDS_S
+        for result in self._ledger.unanswered():
+            self._send(result)
+
+    def receive(self, command: RebootCommand, *, critical: bool) -> None:
+        """Judge a command and do what was decided; it is answered whatever happens in here."""
+        try:
+            self._judge(command, critical=critical)
+        except Exception as error:  # rule 8: the command is answered and done, the device stays reachable
+            log.exception("command failed inside the agent: id=%s", command.id)
+            self._answer_failure(command, error)
+
+    def tick(self, *, critical: bool) -> None:
+        """Do what time or the server's answer made due: held commands, and a reboot that did not happen."""
+        now_s = self._clock.monotonic()
+        for command in self._ledger.held:
+            if self._server_time.now(now_s) is not None or now_s >= self._held_until_s.get(command.id, 0.0):
+                self.receive(command, critical=critical)
+        if self._give_up_at_s is not None and now_s >= self._give_up_at_s:
+            message = self._call_error or f"the machine was still up after {self._grace_s:g} s"
+            for command_id in self._ledger.running():
+                self._finish(command_id, CommandState.FAILED, code="reboot-not-performed", message=message)
+            self._give_up_at_s = None
+
+    def next_due_s(self) -> float | None:
+        """Return when ``tick`` has something to do without any news, on the monotonic clock."""
+        due = [self._held_until_s.get(command.id, 0.0) for command in self._ledger.held]
+        if self._give_up_at_s is not None:
+            due.append(self._give_up_at_s)
+        return min(due, default=None)
+
+    def sent(self, result: CommandResult) -> None:
+        """Remember that the cloud was told exactly this."""
+        self._keep_if_possible(self._ledger.answered(result))
+
+    def _judge(self, command: RebootCommand, *, critical: bool) -> None:
+        now, clock = self._time_for(command)
+        if now is not None:
+            ledger = self._ledger.told_the_time(now) if clock == "server" else self._ledger.trusting_from(now)
+            self._keep(ledger)
+        decision = decide(command, self._ledger, Situation(now, clock, critical, self._budget))
+        log.info("command judged: id=%s decision=%s clock=%s", command.id, type(decision).__name__, clock)
+        match decision:
+            case Repeat(result=result):
+                self._send(result)
+            case Hold():
+                if command.id not in self._held_until_s:
+                    self._keep(self._ledger.holding(command))
+                    self._held_until_s[command.id] = self._clock.monotonic() + HELD_COMMANDS_S
+            case Refuse(state=state, code=code, message=message, remembered=remembered):
+                result = self._result(command.id, state, clock, code=code, message=message)
+                if remembered:
+                    self._keep(self._ledger.recorded(result, command.expires_at))
+                self._send(result)
+            case Start(at=at):
+                self._reboot(command, at, clock)
+            case _:
+                assert_never(decision)
+
+    def _time_for(self, command: RebootCommand) -> tuple[datetime | None, Literal["server", "device"]]:
+        """Return the time to judge ``command`` by, and whose it is; None while it is worth waiting."""
+        now_s = self._clock.monotonic()
+        now = self._server_time.now(now_s)
+        if now is not None:
+            return now, "server"
+        patience_until_s = self._held_until_s.get(command.id)
+        if patience_until_s is not None and now_s >= patience_until_s:
+            return self._clock.now(), "device"
+        return None, "server"
+
+    def _reboot(self, command: RebootCommand, at: datetime, clock: Literal["server", "device"]) -> None:
+        result = self._result(command.id, CommandState.IN_PROGRESS, clock, boot_id_before=self._boot_id)
+        self._keep(self._ledger.recorded(result, command.expires_at).started(at))
+        self._give_up_at_s = self._clock.monotonic() + self._grace_s
+        self._call_error = ""
+        self._send(result)
+        log.info("rebooting by command: id=%s by=%s", command.id, command.requested_by)
+        try:
+            self._machine.reboot()
+        except MachineError as error:
+            self._call_error = clip(str(error), MESSAGE_BYTES)
+            log.error("reboot call failed: id=%s error=%s", command.id, self._call_error)
+
+    def _finish(
+        self,
+        command_id: str,
+        state: CommandState,
+        *,
+        code: str | None = None,
+        message: str | None = None,
+        boot_id: str | None = None,
+        down_s: float | None = None,
+    ) -> None:
+        """Record and send the outcome of a command that was started."""
+        entry = self._ledger.entries[command_id]
+        result = self._result(
+            command_id,
+            state,
+            entry.result.clock,
+            code=code,
+            message=message,
+            boot_id_before=entry.result.boot_id_before,
+            boot_id=boot_id,
+            down_s=down_s,
+        )
+        # Without a disk the next start finds the same out again.
+        self._keep_if_possible(self._ledger.recorded(result, entry.expires_at))
+        log.info("command finished: id=%s state=%s code=%s", command_id, state, code)
+        self._send(result)
+
+    def _answer_failure(self, command: RebootCommand, error: Exception) -> None:
+        code = StateUnwritable.code if isinstance(error, StateUnwritable) else "internal-error"
+        result = self._result(
+            command.id, CommandState.FAILED, "device", code=code, message=type(error).__name__
+        )
+        self._keep_if_possible(self._ledger.recorded(result, command.expires_at))
+        self._send(result)
+
+    def _result(
+        self,
+        command_id: str,
+        state: CommandState,
+        clock: Literal["server", "device"],
+        **rest: str | float | None,
+    ) -> CommandResult:
+        return CommandResult.model_validate(
+            {"id": command_id, "state": state, "clock": clock, "at": self._clock.now(), **rest}
+        )
+
+    def _keep(self, ledger: Ledger) -> None:
+        """Make ``ledger`` the truth: on disk first, so that nothing is done that the disk does not know.
+
+        Raises:
+            StateUnwritable: nothing changed.
+        """
+        if ledger is not self._ledger:
+            self._state.write(FILE, ledger.model_dump_json(exclude_none=True).encode())
+            self._remember(ledger)
+
+    def _keep_if_possible(self, ledger: Ledger) -> None:
+        """Make ``ledger`` the truth in memory at least, for what is harmless to find out again."""
+        try:
+            self._keep(ledger)
+        except StateUnwritable as error:
+            log.error("command ledger is not on disk: error=%s", error)
+            self._remember(ledger)
+
+    def _remember(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        waiting = {command.id for command in ledger.held}
+        self._held_until_s = {k: v for k, v in self._held_until_s.items() if k in waiting}
+
+    def _load(self) -> Ledger:
+        try:
+            content = self._state.read(FILE)
+            if content is None:
+                return Ledger()
+            return Ledger.model_validate_json(content)
+        except StateUnreadable as error:
+            reason = str(error)
+        except ValidationError as error:
+            reason = f"{error.error_count()} errors"
+        self._state.set_aside(FILE, reason)
+        ledger = Ledger(lost=True)
+        self._state.write(FILE, ledger.model_dump_json(exclude_none=True).encode())
+        return ledger

@@ -1,0 +1,78 @@
+"""The machine under the agent: which boot this is, what it is built from, and how to reboot it."""
+
+import platform
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+REBOOT_CALL_S = 20.0  # the call only asks; a machine that goes down may never let it return
+
+#: Docker's names for what ``uname -m`` says.
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv7l": "arm",
+    "armv6l": "arm",
+    "i686": "386",
+    "riscv64": "riscv64",
+}
+
+
+class MachineError(Exception):
+    """The machine did not do it, or does not say."""
+
+    code = "machine-error"
+
+
+class Machine(Protocol):
+    """What commands need of the machine."""
+
+    def boot_id(self) -> str:
+        """Return the id that changes with every boot and never within one.
+
+        Raises:
+            MachineError: it cannot be read.
+        """
+
+    def reboot(self) -> None:
+        """Ask the machine to reboot; a return proves nothing.
+
+        Raises:
+            MachineError: the call failed; the machine may go down all the same.
+        """
+
+
+class LinuxMachine:
+    """``Machine`` by a boot id file and a command, both configurable so that a stand-in can be proven too."""
+
+    def __init__(self, *, boot_id_path: Path, reboot_command: Sequence[str]) -> None:
+        self._boot_id_path = boot_id_path
+        self._reboot_command = tuple(reboot_command)
+
+    def boot_id(self) -> str:
+        try:
+            boot_id = self._boot_id_path.read_text(encoding="ascii").strip()
+        except (OSError, ValueError) as error:
+            raise MachineError(f"boot_id_path: {self._boot_id_path}: {error}") from error
+        if not 1 <= len(boot_id) <= 64:
+            raise MachineError(f"boot_id_path: {self._boot_id_path} holds no boot id")
+        return boot_id
+
+    def reboot(self) -> None:
+        try:
+            subprocess.run(self._reboot_command, check=True, capture_output=True, timeout=REBOOT_CALL_S)
+        except subprocess.TimeoutExpired:
+            raise MachineError(f"{self._reboot_command[0]} took over {REBOOT_CALL_S:.0f} s") from None
+        except subprocess.CalledProcessError as error:
+            said = error.stderr.decode(errors="replace").strip()
+            raise MachineError(
+                f"{self._reboot_command[0]} exited with {error.returncode}: {said[:200]}"
+            ) from None
+        except OSError as error:
+            raise MachineError(f"{self._reboot_command[0]}: {error.strerror}") from error
+
+
+def architecture() -> str:
+    """Return this machine's architecture as Docker names it, else as the kernel does."""
+    return _ARCHITECTURES.get(platform.machine(), platform.machine() or "unknown")

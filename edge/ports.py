@@ -1,0 +1,43 @@
+"""Everything outside the loop, as the loop sees it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from contract.desired import DesiredDocument
+from edge.clock import Clock
+from edge.containers.reconciler import Pass
+from edge.events import Inbox
+from edge.host import Health
+from edge.link import Link
+from edge.machine import Machine
+from edge.state import State
+
+
+class Containers(Protocol):
+    """The part that owns the engine."""
+
+    def desire(self, document: DesiredDocument | None) -> None:
+        """Take what is wanted; None means that nothing may be touched."""
+
+    def converge(self) -> Pass:
+        """Do one round towards it; never waits for a pull."""
+
+    def close(self) -> None:
+        """End what runs in the background."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Everything outside the loop."""
+
+    link: Link  # connected
+    inbox: Inbox
+    state: State
+    machine: Machine
+    health: Health
+    containers: Containers
+    clock: Clock
+    fetch: Callable[[str], None]  # begins to fetch a document; ``Fetched`` follows in the inbox
+    random: Callable[[], float]  # in [0, 1)
+    token: Callable[[], str]  # unguessable, 8 to 64 characters

@@ -1,0 +1,148 @@
+"""When the device speaks: hello at start, a report on every change and at least every interval, goodbye."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from contract import topics
+from contract.defaults import HEARTBEAT_JITTER
+from contract.events import ConnectionEvent
+from edge.clock import Clock
+from edge.commands.server_time import ServerTime
+from edge.host import Health
+from edge.outbox import Outbox, Outgoing
+from edge.reports import Facts, Heading, build
+from edge.sequence import Sequence
+from edge.version import AGENT_VERSION
+
+HELLO = "hello"
+REPORT = "report"
+#: A hello without an answer is said again after this, doubling: the answer tells the server's time.
+ASK_AGAIN_S = 60.0
+ASK_AGAIN_MAX_S = 3_600.0
+#: A hello that waited longer than this for the connection cannot tell how old its answer is.
+HELLO_WAITED_S = 5.0
+
+
+class Reporter:
+    """The device's voice. All calls come from the loop's thread; what it says goes through the outbox."""
+
+    def __init__(
+        self,
+        *,
+        thing: str,
+        boot_id: str,
+        interval_s: float,
+        sequence: Sequence,
+        outbox: Outbox,
+        server_time: ServerTime,
+        health: Health,
+        clock: Clock,
+        random: Callable[[], float],
+        new_nonce: Callable[[], str],
+    ) -> None:
+        self._thing = thing
+        self._boot_id = boot_id
+        self.interval_s = interval_s
+        self._sequence = sequence
+        self._outbox = outbox
+        self._server_time = server_time
+        self._health = health
+        self._clock = clock
+        self._random = random
+        self._new_nonce = new_nonce
+        self._said: str | None = None
+        self._heartbeat_at_s = 0.0
+        self._ask_at_s: float | None = None
+        self._ask_wait_s = ASK_AGAIN_S
+        self._hello_at_s = 0.0
+
+    def hello(self) -> None:
+        """Say that the device is here, and ask for the server's time."""
+        nonce = self._new_nonce()
+        now_s = self._clock.monotonic()
+        self._server_time.asked(nonce, now_s)
+        self._hello_at_s = now_s
+        self._ask_at_s = now_s + self._ask_wait_s
+        self._ask_wait_s = min(self._ask_wait_s * 2, ASK_AGAIN_MAX_S)
+        # Not durable: after a restart a new hello says it better.
+        self._outbox.put(
+            Outgoing(HELLO, self._connection_topic, (self._event("hello", nonce=nonce),), durable=False)
+        )
+
+    def hello_was_sent(self) -> None:
+        """Ask again at once where the question lay in the outbox too long to be of use."""
+        if self._clock.monotonic() - self._hello_at_s > HELLO_WAITED_S:
+            self._ask_wait_s = ASK_AGAIN_S
+            self.hello()
+
+    def tick(self) -> None:
+        """Ask for the server's time again while nobody told it."""
+        now_s = self._clock.monotonic()
+        if self._server_time.now(now_s) is not None:
+            self._ask_at_s = None
+        elif self._ask_at_s is not None and now_s >= self._ask_at_s:
+            self.hello()
+
+    def report(self, facts: Facts, *, malformed_messages: int) -> None:
+        """Report ``facts`` when they are news or the heartbeat is due; at most one report per call."""
+        news = facts.news()
+        now_s = self._clock.monotonic()
+        if news == self._said and now_s < self._heartbeat_at_s:
+            return
+        epoch, sequence = self._sequence.next()
+        heading = Heading(
+            epoch=epoch,
+            sequence=sequence,
+            at=self._clock.now(),
+            boot_id=self._boot_id,
+            agent_version=AGENT_VERSION,
+            interval_s=self.interval_s,
+            malformed_messages=malformed_messages,
+        )
+        parts = build(facts, heading, self._health.measure())
+        self._outbox.put(
+            Outgoing(REPORT, topics.report(self._thing), tuple(part.to_json() for part in parts))
+        )
+        self._said = news
+        self._heartbeat_at_s = now_s + self._jittered(self.interval_s)
+
+    def goodbye(self, reason: Literal["shutdown", "reboot"]) -> None:
+        """Say that the device leaves in order."""
+        self._outbox.put(
+            Outgoing(
+                "goodbye", self._connection_topic, (self._event("goodbye", reason=reason),), durable=False
+            )
+        )
+
+    def next_due_s(self) -> float:
+        """Return when there is something to say without any news, on the monotonic clock."""
+        return min(
+            self._heartbeat_at_s, self._ask_at_s if self._ask_at_s is not None else self._heartbeat_at_s
+        )
+
+    @property
+    def _connection_topic(self) -> str:
+        return topics.connection(self._thing)
+
+    def _event(
+        self,
+        event: Literal["hello", "goodbye"],
+        *,
+        nonce: str | None = None,
+        reason: Literal["shutdown", "reboot"] | None = None,
+    ) -> bytes:
+        epoch, sequence = self._sequence.next()
+        return ConnectionEvent(
+            event=event,
+            at=self._clock.now(),
+            epoch=epoch,
+            sequence=sequence,
+            boot_id=self._boot_id,
+            agent_version=AGENT_VERSION,
+            interval_s=self.interval_s,
+            nonce=nonce,
+            reason=reason,
+        ).to_json()
+
+    def _jittered(self, interval_s: float) -> float:
+        return interval_s * (1 + HEARTBEAT_JITTER * (2 * self._random() - 1))

@@ -1,0 +1,95 @@
+"""What a report says, and whether it says anything new. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from contract.reports import (
+    ApplicationState,
+    ApplicationStatus,
+    DesiredStatus,
+    DeviceReport,
+    HostHealth,
+    Rollback,
+    split,
+)
+from edge.text import clip
+
+# One application must fit into one part of a report, whatever it went through: 400 bytes of each
+# image name (the wire's limit), these, and this many ports.
+TEXT_BYTES = 400
+PORTS_REPORTED = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the device has to tell, apart from how its machine feels."""
+
+    desired: DesiredStatus
+    engine: str
+    applications: tuple[ApplicationStatus, ...]
+
+    def news(self) -> str:
+        """Return a text that differs exactly when there is something to report at once.
+
+        How far a pull has come is not news; that it began or failed is.
+        """
+        applications = (
+            a.model_copy(update={"message": None})
+            if a.state is ApplicationState.PULLING and a.code is None
+            else a
+            for a in self.applications
+        )
+        return "\n".join(
+            (self.engine, self.desired.model_dump_json(), *(a.model_dump_json() for a in applications))
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """What every report begins with."""
+
+    epoch: str
+    sequence: int
+    at: datetime
+    boot_id: str
+    agent_version: str
+    interval_s: float
+    malformed_messages: int
+
+
+def build(facts: Facts, heading: Heading, host: HostHealth | None) -> Sequence[DeviceReport]:
+    """Return the report as parts, each within the wire's size."""
+    message = facts.desired.message
+    return split(
+        DeviceReport(
+            epoch=heading.epoch,
+            sequence=heading.sequence,
+            at=heading.at,
+            boot_id=heading.boot_id,
+            agent_version=heading.agent_version,
+            interval_s=heading.interval_s,
+            malformed_messages=heading.malformed_messages,
+            desired=facts.desired.model_copy(update={"message": message and clip(message, TEXT_BYTES)}),
+            host=host,
+            engine=facts.engine,
+            applications=[_bounded(application) for application in facts.applications],
+        )
+    )
+
+
+def _bounded(status: ApplicationStatus) -> ApplicationStatus:
+    rollback = status.rollback
+    return status.model_copy(
+        update={
+            "message": status.message and clip(status.message, TEXT_BYTES),
+            "ports": status.ports[:PORTS_REPORTED],
+            "rollback": rollback
+            and Rollback(
+                from_image=rollback.from_image,
+                to_image=rollback.to_image,
+                code=rollback.code,
+                reason=clip(rollback.reason, TEXT_BYTES),
+            ),
+        }
+    )
