@@ -1,0 +1,82 @@
+"""The HTTP API's REQUEST authorizer (simple responses): may this token reach this route at all?
+
+Scope and the token's end are judged again by the operation. Imports no boto3 and no pydantic: it runs
+before everything else, often cold.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from cloud.access import ROUTES, canonical_roles, scope
+from cloud.tokens import KeysUnavailable, Untrusted, Verifier, fetch, parse_issuers
+
+log = logging.getLogger(__name__)
+
+_REFUSED: Mapping[str, Any] = {"isAuthorized": False}
+#: API Gateway bounds what an authorizer may answer; nobody needs this many scopes.
+_ROLES_MAX_BYTES = 4096
+
+
+def authorize(event: Mapping[str, Any], verifier: Verifier, names: Mapping[str, str]) -> dict[str, Any]:
+    """Return the simple response; its context says subject, canonical roles and exp, all as strings.
+
+    ``names`` maps our role names to the issuers'. A refusal says nothing to the caller; the log
+    has its code.
+    """
+    route = ROUTES.get(str(event.get("routeKey")))
+    if route is None:
+        return _refuse("route-unknown")
+    token = _bearer(event.get("headers"))
+    if token is None:
+        return _refuse("no-token")
+    try:
+        claims = verifier.verify(token)
+    except KeysUnavailable as error:
+        log.warning("keys unavailable: reason=%s", error.reason)
+        return dict(_REFUSED)
+    except Untrusted as error:
+        return _refuse(error.code)
+    roles = canonical_roles(claims.roles, names)
+    if scope(roles, route.role) is None:
+        return _refuse("role-missing")
+    said = " ".join(roles)
+    if len(said) > _ROLES_MAX_BYTES:
+        return _refuse("too-many-roles")
+    return {
+        "isAuthorized": True,
+        "context": {"subject": claims.subject, "roles": said, "exp": str(claims.expires_at)},
+    }
+
+
+def _bearer(headers: object) -> str | None:
+    if not isinstance(headers, Mapping):
+        return None
+    presented = next((value for name, value in headers.items() if name.lower() == "authorization"), None)
+    scheme, _, token = presented.strip().partition(" ") if isinstance(presented, str) else ("", "", "")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+def _refuse(code: str) -> dict[str, Any]:
+    log.info("refused: code=%s", code)
+    return dict(_REFUSED)
+
+
+def _wiring() -> tuple[Verifier, Mapping[str, str]]:
+    verifier = Verifier(parse_issuers(os.environ["ISSUERS"]), fetch=fetch)
+    names = json.loads(os.environ.get("ROLES") or "{}")
+    return verifier, names
+
+
+_wired: list[tuple[Verifier, Mapping[str, str]]] = []
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    """The Lambda's entry; the verifier and its keys live as long as the process."""
+    logging.getLogger().setLevel(logging.INFO)
+    if not _wired:
+        _wired.append(_wiring())
+    verifier, names = _wired[0]
+    return authorize(event, verifier, names)
