@@ -1,8 +1,47 @@
 """One round of observe → plan → execute, again and again, until what runs is what is wanted."""
 
+import logging
+import random
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 
+from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationStatus
+from edge import storage
+from edge.clock import Clock
+from edge.containers.executor import Executor
+from edge.containers.memory import Failure, Memories
+from edge.containers.naming import Pair, is_ours, pairs
+from edge.containers.planner import plan
+from edge.containers.pulling import fetch
+from edge.containers.registry import CredentialsUnavailable, RegistryCredentials
+from edge.containers.setbacks import Hold, Setback, after
+from edge.containers.status import status
+from edge.containers.steps import Create, Pull, SetAside, Step, describe, in_background
+from edge.containers.view import Image, View
+from edge.containers.watching import Ask, Watching, ask
+from edge.containers.workers import Threads, Workers
+from edge.engine.errors import (
+    ContainerGone,
+    EngineError,
+    EngineUnavailable,
+    ImageMissing,
+    NameTaken,
+    PortTaken,
+)
+from edge.engine.port import Engine
+
+log = logging.getLogger(__name__)
+
+MEMORY_FILE = "applications.json"
+PULLS = 3  # at a time: a pull is bound by the engine's unpacking and the site's line
+HANDS = 16  # starts and stops at a time; a process deaf to SIGTERM holds one for its whole grace
+LOOK_S = 5.0  # with nothing under way: what dies is seen this late at most
+ENGINE_POLL_S = 2.0  # while the engine does not answer
+ROUNDS = 16  # of look, plan, execute in one pass; then others get a turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +53,314 @@ class Pass:
     critical: bool  # some application is between "old stopped" and "new running"
     engine: str  # its version, or "unavailable"
     next_look_s: float | None  # look again after this, even if nothing happens
+
+
+def _nobody() -> None:
+    pass
+
+
+class Reconciler:
+    """Brings the device's containers to the desired document, and keeps them there.
+
+    One thread owns it and calls everything but ``on_progress``, which is called from workers when
+    something ended that was under way: call ``converge`` soon. Nothing is lost when the process
+    dies; a new one over the same ``folder`` and engine goes on from what it finds.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        credentials: RegistryCredentials,
+        clock: Clock,
+        folder: Path,
+        thing: str,
+        publish_address: str,
+        registry_mirrors: Mapping[str, str],
+        healthy_poll_s: float = 1.0,
+        on_progress: Callable[[], None] = _nobody,
+        workers: Callable[[str, int], Workers] = Threads,
+        ask: Ask = ask,
+        jitter: Callable[[], float] = random.random,
+        write: Callable[[Path, bytes], None] = storage.write_atomically,
+    ) -> None:
+        self.on_progress = on_progress
+        self._engine, self._credentials, self._clock = engine, credentials, clock
+        self._thing, self._mirrors, self._healthy_poll_s = thing, dict(registry_mirrors), healthy_poll_s
+        self._jitter = jitter
+        self._memories = Memories(folder / MEMORY_FILE, write)
+        self._executor = Executor(engine, self._memories, thing, publish_address)
+        self._pull_workers, self._hands, self._askers = (
+            workers("pull", PULLS),
+            workers("hand", HANDS),
+            workers("ask", 4),
+        )
+        self._watching = Watching(engine, clock, self._askers, ask, self._progress)
+        self._document: DesiredDocument | None = None
+        self._pairs: dict[str, Pair] = {}
+        self._references: dict[str, str] = {}  # image → its name on the engine
+        self._pulls: dict[str, Future[str]] = {}  # by image: several applications may want one
+        self._jobs: dict[str, tuple[Step, Future[None]]] = {}  # by application
+        self._holds: dict[tuple[str, bool], Hold] = {}  # by application, and whether it is the pull
+
+    def desire(self, document: DesiredDocument | None) -> None:
+        """Want this document from the next pass on; None: not managed, touch nothing and report ours."""
+        if document != self._document:
+            self._holds.clear()
+        self._document = document
+
+    def converge(self) -> Pass:
+        """Take the next steps and return where everything stands; never waits for a pull, start or stop."""
+        try:
+            version = self._engine.information().version
+            for _ in range(ROUNDS):
+                self._collect()
+                self._look()
+                steps = plan(self._views())
+                self._drop_holds_without(steps)
+                if not self._execute(steps):
+                    break
+        except EngineUnavailable as error:
+            log.warning("engine unavailable: error=%s", error)
+            return self._blind(error)
+        return self._outcome(version)
+
+    def close(self) -> None:
+        """Begin nothing more. What is under way on the engine goes on there."""
+        for workers in (self._pull_workers, self._hands, self._askers):
+            workers.close()
+
+    def _look(self) -> None:
+        self._pairs = pairs(self._engine.containers(self._thing), self._thing)
+        self._watching.look(self._pairs, lambda application: self._memories.of(application).trial)
+
+    def _views(self) -> list[View]:
+        """Return the view of every application: wanted ones in order, then others of ours."""
+        wanted = {application.name: application for application in self._wanted()}
+        managed = self._document is not None
+        others = (self._pairs.keys() | (self._memories.names() if managed else set())) - wanted.keys()
+        return [self._view(name, wanted.get(name)) for name in (*wanted, *sorted(others))]
+
+    def _view(self, name: str, wanted: Application | None) -> View:
+        pair = self._pairs.get(name, Pair())
+        image = Image.NEEDED
+        if wanted is not None:
+            if wanted.image in self._references:
+                image = Image.HERE
+            elif wanted.image in self._pulls:
+                image = Image.COMING
+            elif self._is_held(name, pulling=True):
+                image = Image.HELD
+        return View(
+            application=name,
+            wanted=wanted,
+            deployment_id=self._document.deployment_id if self._document else "",
+            pair=pair,
+            memory=self._memories.of(name),
+            image=image,
+            reference=self._references.get(wanted.image, "") if wanted else "",
+            sighting=self._watching.sighting(pair.current),
+            busy=name in self._jobs,
+            held=self._document is None or self._is_held(name, pulling=False),
+        )
+
+    def _wanted(self) -> list[Application]:
+        return self._document.applications if self._document else []
+
+    def _is_held(self, application: str, *, pulling: bool) -> bool:
+        hold = self._holds.get((application, pulling))
+        return hold is not None and self._clock.monotonic() < hold.until
+
+    def _drop_holds_without(self, steps: list[Step]) -> None:
+        """Forget failures that nothing will be tried for again: their cause went away by itself."""
+        trying = {(step.application, isinstance(step, Pull)) for step in steps}
+        pulling = {each.name for each in self._wanted() if each.image in self._pulls}
+        for key, hold in list(self._holds.items()):
+            under_way = key[0] in (pulling if key[1] else self._jobs)
+            if self._clock.monotonic() >= hold.until and key not in trying and not under_way:
+                del self._holds[key]
+
+    def _execute(self, steps: list[Step]) -> bool:
+        """Do the steps and return whether looking again may show more to do.
+
+        A failure skips that application's later steps and nobody else's.
+        """
+        failed: set[str] = set()
+        again = False
+        for step in steps:
+            if step.application in failed or step.application in self._jobs:
+                continue
+            log.info('step: %s reason="%s"', describe(step), step.reason)
+            if in_background(step):
+                again |= self._begin(step)
+                continue
+            try:
+                self._executor.apply(step)
+                again = True
+            except (EngineError, OSError) as error:
+                failed.add(step.application)
+                again |= self._set_back(step, error)
+            else:
+                self._holds.pop((step.application, False), None)
+        return again
+
+    def _begin(self, step: Step) -> bool:
+        """Hand the step to a worker; return whether it is done already."""
+        if isinstance(step, Pull):
+            if step.image in self._pulls:
+                return False
+            image = step.image
+            pull = self._pull_workers.submit(
+                lambda: fetch(self._engine, self._credentials, image, self._mirrors)
+            )
+            self._pulls[image] = pull
+            pull.add_done_callback(lambda _: self._progress())
+            return pull.done()
+        job = self._hands.submit(lambda: self._executor.apply(step))
+        self._jobs[step.application] = (step, job)
+        job.add_done_callback(lambda _: self._progress())
+        return job.done()
+
+    def _collect(self) -> None:
+        """Take in what workers have finished."""
+        for application, (step, job) in list(self._jobs.items()):
+            if job.done():
+                del self._jobs[application]
+                error = job.exception()
+                if error is None:
+                    self._holds.pop((application, False), None)
+                else:
+                    self._set_back(step, error)
+        for image, pull in list(self._pulls.items()):
+            if pull.done():
+                del self._pulls[image]
+                error = pull.exception()
+                waiting = [application.name for application in self._wanted() if application.image == image]
+                if error is None:
+                    self._references[image] = pull.result()
+                for name in waiting:
+                    if error is None:
+                        self._holds.pop((name, True), None)
+                    else:
+                        self._set_back(Pull(name, image, "wanted"), error)
+
+    def _set_back(self, step: Step, error: BaseException) -> bool:
+        """Decide what a failure means; return whether looking again may help at once."""
+        if isinstance(error, ContainerGone):
+            return True
+        setback = _setback(error)
+        log.warning("step failed: %s code=%s message=%s", describe(step), setback.code, setback.message)
+        if isinstance(error, ImageMissing) and isinstance(step, Create):
+            self._references.pop(step.wanted.image, None)
+        if isinstance(error, NameTaken) and self._holder_is_ours(step):
+            return True
+        key = (step.application, isinstance(step, Pull))
+        before = self._holds.get(key)
+        wanted = next((each for each in self._wanted() if each.name == step.application), None)
+        view = self._view(step.application, wanted)
+        verdict = after(
+            step,
+            setback,
+            view,
+            tries=before.tries + 1 if before else 1,
+            contended=isinstance(error, PortTaken) and self._is_contended(wanted),
+            monotonic=self._clock.monotonic(),
+            jitter=self._jitter,
+        )
+        if isinstance(verdict, Failure):
+            try:
+                self._memories.failed(step.application, verdict)
+            except OSError:
+                verdict = Hold(self._clock.monotonic() + LOOK_S, 1, setback)
+            else:
+                self._holds.pop(key, None)
+                return True
+        self._holds[key] = verdict
+        return False
+
+    def _holder_is_ours(self, step: Step) -> bool:
+        """Whether the name that was taken belongs to a container of ours, which the next look will show."""
+        if not isinstance(step, Create | SetAside):
+            return False
+        name = self._executor.name_after(step)
+        try:
+            labels = self._engine.labels_of(name)
+        except EngineError:
+            return False
+        return labels is None or is_ours(labels, self._thing)
+
+    def _is_contended(self, wanted: Application | None) -> bool:
+        """Whether another application of ours publishes a host port that ``wanted`` asks for."""
+        if wanted is None:
+            return False
+        asked = {(port.protocol, port.host_port) for port in wanted.ports}
+        return any(
+            (port.protocol, port.host_port) in asked
+            for name, pair in self._pairs.items()
+            if name != wanted.name
+            for each in (pair.current, pair.previous)
+            if each is not None
+            for port in each.container.ports
+        )
+
+    def _outcome(self, version: str) -> Pass:
+        views = self._views()
+        moving = self._document is not None and (
+            bool(self._jobs or self._pulls or self._holds or plan(views))
+            or any(_undecided(view) for view in views)
+        )
+        return Pass(
+            statuses=tuple(self._status(view) for view in views if view.wanted or view.pair != Pair()),
+            settled=not moving,
+            critical=any(view.critical for view in views),
+            engine=version,
+            next_look_s=self._next_look_s(views),
+        )
+
+    def _blind(self, error: EngineUnavailable) -> Pass:
+        """Return the last known state, saying of each application that nobody knows now."""
+        setback = _setback(error)
+        return Pass(
+            statuses=tuple(
+                status(view, setback, None) for view in self._views() if view.wanted or view.pair != Pair()
+            ),
+            settled=False,
+            critical=any(view.critical for view in self._views()),
+            engine="unavailable",
+            next_look_s=ENGINE_POLL_S,
+        )
+
+    def _status(self, view: View) -> ApplicationStatus:
+        hold = self._holds.get((view.application, False)) or self._holds.get((view.application, True))
+        if hold is None:
+            return status(view, None, None)
+        due = self._clock.now() + timedelta(seconds=max(0.0, hold.until - self._clock.monotonic()))
+        return status(view, hold.setback, due)
+
+    def _next_look_s(self, views: list[View]) -> float:
+        waits = [LOOK_S]
+        if any(_undecided(view) for view in views):
+            waits.append(self._healthy_poll_s)
+        waits += [max(0.0, hold.until - self._clock.monotonic()) for hold in self._holds.values()]
+        check = self._watching.next_check_s()
+        return min([*waits, check] if check is not None else waits)
+
+    def _progress(self) -> None:
+        self.on_progress()
+
+
+def _undecided(view: View) -> bool:
+    """Whether time alone will bring a decision: a trial is on."""
+    return view.on_trial and not view.gave_up
+
+
+def _setback(error: BaseException) -> Setback:
+    match error:
+        case EngineError():
+            return Setback(error.code, str(error), error.retry)
+        case CredentialsUnavailable():
+            return Setback(error.code, str(error), "forever")
+        case OSError():
+            return Setback("state-unwritable", f"the agent's folder: {error.strerror}", "forever")
+        case _:
+            return Setback("internal-error", type(error).__name__, "finitely")

@@ -1,0 +1,79 @@
+"""Doing one step: one engine call or one fact written. Decides nothing and catches nothing."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from edge.containers.memory import Memories
+from edge.containers.naming import container_spec, current_name, previous_name
+from edge.containers.steps import (
+    BringBack,
+    Confirm,
+    Create,
+    Forget,
+    GiveUp,
+    Pull,
+    Remove,
+    SetAside,
+    Start,
+    Step,
+    Stop,
+    Try,
+)
+from edge.engine.port import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Executor:
+    """The hands of one device's agent on its engine and its memory.
+
+    Steps that remember something belong to the reconciler's thread; Start and Stop may run in any.
+    """
+
+    engine: Engine
+    memories: Memories
+    thing: str
+    publish_address: str
+
+    def name_after(self, step: Create | SetAside) -> str:
+        """Return the container name that ``step`` takes."""
+        return (current_name if isinstance(step, Create) else previous_name)(self.thing, step.application)
+
+    def apply(self, step: Step) -> None:
+        """Do ``step``, except Pull, which has its own way (:mod:`edge.containers.pulling`).
+
+        Raises:
+            EngineError: the engine's answer.
+            OSError: the fact could not be written, and is not remembered.
+        """
+        match step:
+            case SetAside():
+                self.engine.rename(step.container_id, self.name_after(step))
+            case BringBack():
+                self.engine.rename(step.container_id, current_name(self.thing, step.application))
+            case Create():
+                self.engine.create(
+                    container_spec(
+                        step.wanted,
+                        thing=self.thing,
+                        reference=step.reference,
+                        publish_address=self.publish_address,
+                    )
+                )
+            case Start():
+                self.engine.start(step.container_id)
+            case Stop():
+                self.engine.stop(step.container_id, step.grace_s)
+            case Remove():
+                self.engine.remove(step.container_id)
+            case Try():
+                self.memories.trying(step.application, step.spec)
+            case Confirm():
+                self.memories.confirmed(step.application, step.spec)
+            case GiveUp():
+                self.memories.failed(step.application, step.failure)
+            case Forget():
+                self.memories.forget(step.application)
+            case Pull():
+                raise TypeError("a pull is not applied, it is fetched")
+            case _:
+                assert_never(step)

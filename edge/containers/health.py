@@ -1,0 +1,122 @@
+"""How a container does, and whether one on trial has proven itself; pure decisions on what was seen."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from contract.desired import HttpHealthCheck
+from edge.containers.naming import Observed
+from edge.engine.port import Course
+
+#: A container without any health check has proven itself when it ran this long without ending (or
+#: half its window, if that is less): one that dies at once is seen running between its restarts.
+STEADY_S = 3.0
+#: Answers in a row that an application which was healthy may miss before it is called unhealthy.
+REFUSALS = 3
+
+
+class Condition(Enum):
+    """How a container does."""
+
+    STARTING = "starting"
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What was seen of a container over time; durations by the monotonic clock."""
+
+    window_s: float = 0.0  # since it was first seen started
+    steady_s: float = 0.0  # since its latest start
+    course: Course = field(default_factory=Course)  # asked for while it is on trial
+    answered: bool = False  # it has answered its HTTP check at least once
+    refusals: int = 0  # HTTP checks failed in a row
+    answer: str = ""  # the latest HTTP answer, in words
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The container on trial is good."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """Look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """The container on trial is not good."""
+
+    code: str
+    reason: str
+
+
+Judgement = Passed | Undecided | Missed
+
+
+def condition(observed: Observed, sighting: Sighting, *, on_trial: bool) -> Condition:
+    """Return how the container does."""
+    container = observed.container
+    if not container.alive:
+        return Condition.ENDED
+    if container.state != "running":
+        return Condition.UNHEALTHY
+    if isinstance(observed.supervision.health_check, HttpHealthCheck):
+        if sighting.refusals == 0:
+            return Condition.HEALTHY if sighting.answered else Condition.STARTING
+        if sighting.refusals >= REFUSALS:
+            return Condition.UNHEALTHY
+        return Condition.HEALTHY if sighting.answered and not on_trial else Condition.STARTING
+    match container.health:
+        case "starting":
+            return Condition.STARTING
+        case "unhealthy":
+            return Condition.UNHEALTHY
+        case "healthy":
+            return Condition.HEALTHY
+        case "none":
+            enough = min(STEADY_S, observed.supervision.healthy_window_s / 2)
+            return Condition.STARTING if on_trial and sighting.steady_s < enough else Condition.HEALTHY
+
+
+def judge(observed: Observed, sighting: Sighting) -> Judgement:
+    """Return whether the container on trial has proven itself: healthy once, within its window.
+
+    One that the engine does not restart may also end well: exit code 0 is what it was for.
+    """
+    how = condition(observed, sighting, on_trial=True)
+    if how is Condition.HEALTHY:
+        return Passed("healthy")
+    course = sighting.course
+    if how is Condition.ENDED and observed.supervision.restart == "no" and course.exit_code is not None:
+        return Passed("ended well") if course.exit_code == 0 else Missed(*_ending(course))
+    if course.wrong_architecture:
+        return Missed(*_ending(course))
+    if sighting.window_s < observed.supervision.healthy_window_s:
+        return Undecided()
+    code, reason = _ending(course) if course.exit_code is not None else _silence(observed, sighting)
+    return Missed(code, f"not healthy within {observed.supervision.healthy_window_s:g} s: {reason}")
+
+
+def _ending(course: Course) -> tuple[str, str]:
+    if course.wrong_architecture:
+        return "wrong-architecture", "the image is for another kind of machine"
+    if course.out_of_memory:
+        return "out-of-memory", "the kernel stopped it for its memory"
+    times = f", restarted {course.restarts} times" if course.restarts else ""
+    if course.exit_code == 127:
+        return "command-not-found", f"the image has no such command{times}"
+    return "exited", f"it exited with {course.exit_code}{times}"
+
+
+def _silence(observed: Observed, sighting: Sighting) -> tuple[str, str]:
+    if isinstance(observed.supervision.health_check, HttpHealthCheck):
+        return "unhealthy", sighting.answer or "its health check was never answered"
+    if observed.container.health == "none":
+        times = sighting.course.restarts
+        return "exited", f"it does not keep running, restarted {times} times"
+    return "unhealthy", f"the image's health check says {observed.container.health}"

@@ -1,0 +1,133 @@
+"""How a container of ours is named, labelled and recognised; everything else on the engine is foreign."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from math import ceil
+from typing import Literal
+
+from pydantic import ValidationError
+
+from contract.defaults import HEALTHY_WINDOW_S, STOP_GRACE_S
+from contract.desired import Application, HealthCheck, ImageHealthCheck
+from contract.wire import Lenient
+from edge.engine.port import (
+    LABEL_APPLICATION,
+    LABEL_IMAGE,
+    LABEL_SPEC,
+    LABEL_SUPERVISION,
+    LABEL_THING,
+    Container,
+    ContainerSpec,
+    PortBinding,
+)
+
+#: After an application's name, which holds no dot: the container that was replaced, kept until the
+#: new one has proven itself.
+PREVIOUS = ".previous"
+
+
+class Supervision(Lenient):
+    """What of an application's specification is needed after its container was created."""
+
+    health_check: HealthCheck = ImageHealthCheck()
+    healthy_window_s: float = HEALTHY_WINDOW_S
+    stop_grace_s: float = STOP_GRACE_S
+    restart: Literal["unless-stopped", "no"] = "unless-stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """A container of ours."""
+
+    container: Container
+    spec: str  # the digest of the specification that it was made from
+    image: str  # by its ECR name
+    supervision: Supervision
+
+    @property
+    def id(self) -> str:
+        return self.container.id
+
+    @property
+    def alive(self) -> bool:
+        return self.container.alive
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """What there is of one application: at most one container in its place, and one set aside."""
+
+    current: Observed | None = None
+    previous: Observed | None = None
+
+
+def current_name(thing: str, application: str) -> str:
+    """Return the name of the container in an application's place."""
+    return f"fleetgrass-{hashlib.sha256(thing.encode()).hexdigest()[:8]}-{application}"
+
+
+def previous_name(thing: str, application: str) -> str:
+    """Return the name of the container that was set aside."""
+    return current_name(thing, application) + PREVIOUS
+
+
+def is_ours(labels: Mapping[str, str], thing: str) -> bool:
+    """Whether a container with these labels belongs to ``thing``'s agent."""
+    return labels.get(LABEL_THING) == thing and LABEL_APPLICATION in labels
+
+
+def pairs(containers: Iterable[Container], thing: str) -> dict[str, Pair]:
+    """Return what there is of each application: our label and our name, or it is not ours."""
+    found: dict[str, Pair] = {}
+    for container in containers:
+        if not is_ours(container.labels, thing):
+            continue
+        application = container.labels[LABEL_APPLICATION]
+        before = found.get(application, Pair())
+        if container.name == current_name(thing, application):
+            found[application] = Pair(_observed(container), before.previous)
+        elif container.name == previous_name(thing, application):
+            found[application] = Pair(before.current, _observed(container))
+    return found
+
+
+def container_spec(
+    application: Application, *, thing: str, reference: str, publish_address: str
+) -> ContainerSpec:
+    """Return the container to create for ``application`` from the local image ``reference``."""
+    supervision = Supervision(
+        health_check=application.health_check,
+        healthy_window_s=application.healthy_window_s,
+        stop_grace_s=application.stop_grace_s,
+        restart=application.restart,
+    )
+    return ContainerSpec(
+        name=current_name(thing, application.name),
+        image=reference,
+        labels={
+            LABEL_THING: thing,
+            LABEL_APPLICATION: application.name,
+            LABEL_SPEC: application.digest(),
+            LABEL_IMAGE: application.image,
+            LABEL_SUPERVISION: supervision.model_dump_json(exclude_defaults=True),
+        },
+        command=None if application.command is None else tuple(application.command),
+        env=application.env,
+        ports=tuple(
+            PortBinding(port.container_port, port.host_port, port.protocol, publish_address)
+            for port in application.ports
+        ),
+        memory_bytes=None if application.memory_mib is None else application.memory_mib << 20,
+        restart=application.restart,
+        stop_grace_s=ceil(application.stop_grace_s),
+    )
+
+
+def _observed(container: Container) -> Observed:
+    labels = container.labels
+    try:
+        supervision = Supervision.model_validate_json(labels.get(LABEL_SUPERVISION, "{}"))
+    except ValidationError:
+        supervision = Supervision()  # a newer agent's: what it runs is still ours to keep
+    return Observed(container, labels.get(LABEL_SPEC, ""), labels.get(LABEL_IMAGE, ""), supervision)

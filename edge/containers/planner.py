@@ -1,0 +1,196 @@
+"""From what is wanted, observed and remembered to the next steps; pure, and decided per application.
+
+A plan holds only what can be done on what was seen. Looking again after it gives the next one, and
+the last is empty; so a crash anywhere needs no journal. An application's containers go through::
+
+    nothing ─ Pull, Try, Create ─▶ created ─ Start ─▶ on trial ─ Confirm ─▶ proven
+    proven ─ Pull, SetAside, Try, Create ─▶ created + previous ─ Stop previous, Start ─▶ on trial + previous
+    on trial + previous ─ Confirm, Remove previous ─▶ proven
+    on trial + previous ─ GiveUp, Stop, Remove ─▶ previous ─ Start, BringBack ─▶ proven (the old one)
+"""
+
+from collections.abc import Iterable
+from math import ceil
+
+from edge.containers.health import Missed, Passed, judge
+from edge.containers.memory import Failure
+from edge.containers.naming import Observed
+from edge.containers.steps import (
+    BringBack,
+    Confirm,
+    Create,
+    Forget,
+    GiveUp,
+    Pull,
+    Remove,
+    SetAside,
+    Start,
+    Step,
+    Stop,
+    Try,
+)
+from edge.containers.view import Image, View
+
+
+def plan(views: Iterable[View]) -> list[Step]:
+    """Return the next steps of every application; empty when all is as wanted, or under way.
+
+    What is not wanted any more goes first, to free ports and memory. Nothing running is stopped
+    before the engine has the image of what replaces it.
+    """
+    views = list(views)
+    return [
+        step
+        for view in sorted(views, key=lambda view: view.wanted is not None)
+        if not (view.busy or view.held)
+        for step in _steps(view)
+    ]
+
+
+def _steps(view: View) -> list[Step]:
+    if view.wanted is None:
+        return _take_away(view)
+    if view.gave_up:
+        return _keep_serving(view)
+    spec = view.wanted.digest()
+    current, previous = view.pair.current, view.pair.previous
+    if current is not None and current.spec == spec and not _failed_earlier(view):
+        return _see_through(view)
+    if previous is not None and previous.spec == spec and view.proven is None:
+        return _clear_place(view, "the previous one is wanted again") or _bring_back(view)
+    if view.image is not Image.HERE:
+        wish: list[Step] = []
+        if view.image is Image.NEEDED:
+            wish = [Pull(view.application, view.wanted.image, "wanted, and not known to be here")]
+        return wish + _keep_serving(view)
+    return _replace(view)
+
+
+def _replace(view: View) -> list[Step]:
+    """Return the steps from whatever is in place to the wanted container, created and not started."""
+    assert view.wanted is not None  # noqa: S101 - narrows for the type checker
+    name, spec = view.application, view.wanted.digest()
+    if view.on_trial:
+        return _clear_place(view, "another one is wanted, and it never proved itself")
+    steps: list[Step] = []
+    if view.proven is not None:
+        if view.pair.previous is not None:
+            return _end(name, view.pair.previous, "the one in place has proven itself")
+        steps.append(SetAside(name, view.proven.id, "to be replaced"))
+    return [
+        *steps,
+        Try(name, spec, "about to be created"),
+        Create(name, view.wanted, view.reference, "wanted" if not steps else "its specification changed"),
+    ]
+
+
+def _see_through(view: View) -> list[Step]:
+    """Return the steps for a container in place that is the wanted one."""
+    assert view.wanted is not None  # noqa: S101 - narrows for the type checker
+    name, current, previous = view.application, view.pair.current, view.pair.previous
+    assert current is not None  # noqa: S101 - narrows for the type checker
+    if not view.on_trial:
+        if previous is not None:
+            return _end(name, previous, "the one in place has proven itself")
+        return _start_if_down(name, current)
+    match judge(current, view.sighting):
+        case Passed(reason=reason):
+            return [Confirm(name, current.spec, reason)]
+        case Missed(code=code, reason=reason):
+            failure = Failure(
+                spec=current.spec,
+                deployment_id=view.deployment_id,
+                code=code,
+                reason=reason,
+                from_image=view.wanted.image,
+                to_image=previous.image if previous else None,
+            )
+            return [GiveUp(name, failure, reason)]
+        case _:
+            pass
+    if current.container.state == "dead":
+        return [Remove(name, current.id, "the engine could not remove it before")]
+    if current.container.state not in ("created", "exited"):
+        return []
+    if previous is not None and previous.alive:
+        return [_stop(name, previous, "to be replaced")]
+    return [Start(name, current.id, "created")]
+
+
+def _keep_serving(view: View) -> list[Step]:
+    """Return the steps that keep, or bring back, what works while the wanted one cannot be had."""
+    name, current, previous = view.application, view.pair.current, view.pair.previous
+    if current is None:
+        return _bring_back(view)
+    if view.proven is not None:
+        if previous is not None:
+            return _end(name, previous, "the one in place has proven itself")
+        return _start_if_down(name, view.proven)
+    if not _is_failed(view):
+        match judge(current, view.sighting):
+            case Passed(reason=reason):
+                return [Confirm(name, current.spec, reason)]
+            case Missed():
+                pass
+            case _ if current.alive:
+                return []
+            case _:
+                pass
+    if previous is None:
+        # Kept, stopped, for its logs, until something else is tried.
+        return [_stop(name, current, "it failed")] if current.alive else []
+    return _clear_place(view, "it failed")
+
+
+def _take_away(view: View) -> list[Step]:
+    containers = [each for each in (view.pair.current, view.pair.previous) if each is not None]
+    if containers:
+        return _end(view.application, containers[0], "not wanted any more")
+    return [] if view.memory.empty else [Forget(view.application, "not wanted any more")]
+
+
+def _failed_earlier(view: View) -> bool:
+    """Whether the container in place is what is left of a failure in an earlier deployment."""
+    return _is_failed(view) and not view.gave_up
+
+
+def _is_failed(view: View) -> bool:
+    failed, current = view.memory.failed, view.pair.current
+    return failed is not None and current is not None and view.on_trial and failed.spec == current.spec
+
+
+def _clear_place(view: View, reason: str) -> list[Step]:
+    return [] if view.pair.current is None else _end(view.application, view.pair.current, reason)
+
+
+def _bring_back(view: View) -> list[Step]:
+    """Start before renaming: until it has its name again, a crash leaves no doubt that it must run."""
+    previous = view.pair.previous
+    if previous is None:
+        return []
+    if not previous.alive:
+        return [Start(view.application, previous.id, "it is the last one that worked")]
+    return [BringBack(view.application, previous.id, "it is the last one that worked")]
+
+
+def _start_if_down(name: str, observed: Observed) -> list[Step]:
+    match observed.container.state:
+        case "created":
+            return [Start(name, observed.id, "created")]
+        case "exited" if observed.supervision.restart != "no":
+            return [Start(name, observed.id, "it should run")]
+        case "dead":
+            return [Remove(name, observed.id, "the engine could not remove it before")]
+        case _:
+            return []
+
+
+def _end(name: str, observed: Observed, reason: str) -> list[Step]:
+    """Stop first, in the background and with its grace; remove when that is seen."""
+    if observed.container.state == "removing":
+        return []
+    return [_stop(name, observed, reason) if observed.alive else Remove(name, observed.id, reason)]
+
+
+def _stop(name: str, observed: Observed, reason: str) -> Stop:
+    return Stop(name, observed.id, ceil(observed.supervision.stop_grace_s), reason)

@@ -1,0 +1,93 @@
+"""How an application is reported: the one place where what is known becomes a state and a code."""
+
+from datetime import datetime
+
+from contract.reports import ApplicationState, ApplicationStatus, PublishedPort, Rollback
+from edge.containers.health import Condition, condition
+from edge.containers.naming import Observed
+from edge.containers.setbacks import Setback
+from edge.containers.view import Image, View
+
+_STATES = {
+    Condition.STARTING: ApplicationState.STARTING,
+    Condition.HEALTHY: ApplicationState.RUNNING,
+    Condition.UNHEALTHY: ApplicationState.UNHEALTHY,
+    Condition.ENDED: ApplicationState.STOPPED,
+}
+_TEXT = 512  # characters; the report's own limit
+
+
+def status(view: View, setback: Setback | None, next_try_at: datetime | None) -> ApplicationStatus:
+    """Return the report's words for one application; ``setback`` is the latest failure still in force."""
+    shown = _shown(view)
+    failed = view.memory.failed if view.gave_up else None
+    code, message = (setback.code, setback.message) if setback else (None, None)
+    rollback = None
+    if failed is not None:
+        code, message = failed.code, failed.reason
+        if failed.to_image is not None:
+            rollback = Rollback(
+                from_image=failed.from_image,
+                to_image=failed.to_image,
+                code=failed.code,
+                reason=failed.reason[:_TEXT],
+            )
+    state = _state(view)
+    if code is None and state is ApplicationState.UNHEALTHY:
+        code, message = "unhealthy", _why_unhealthy(view)
+    return ApplicationStatus(
+        name=view.application,
+        state=state,
+        image=shown.image[:_TEXT] if shown else None,
+        container_id=shown.id[:12] if shown else None,
+        ports=[
+            PublishedPort(
+                container_port=port.container_port,
+                host_port=port.host_port,
+                protocol=port.protocol,
+                address=port.address,
+            )
+            for port in (shown.container.ports if shown else ())
+            if port.host_port is not None
+        ],
+        code=code,
+        message=message[:_TEXT] if message else None,
+        next_try_at=next_try_at,
+        rollback=rollback,
+    )
+
+
+def _shown(view: View) -> Observed | None:
+    """Return the container that serves; failing that, the one that last did."""
+    current, previous = view.pair.current, view.pair.previous
+    if current is not None and current.alive:
+        return current
+    if previous is not None and previous.alive:
+        return previous
+    return current or previous
+
+
+def _state(view: View) -> ApplicationState:
+    current = view.pair.current
+    how = None if current is None else _STATES[condition(current, view.sighting, on_trial=view.on_trial)]
+    if view.wanted is None:
+        return how or ApplicationState.STOPPED
+    if view.gave_up:
+        if view.proven is not None:
+            return ApplicationState.ROLLED_BACK if view.proven.alive else ApplicationState.STARTING
+        if view.pair.previous is not None:
+            return ApplicationState.STARTING
+        return ApplicationState.FAILED
+    if current is not None and current.spec == view.wanted.digest():
+        if view.on_trial:
+            return ApplicationState.STARTING
+        waits_for_start = how is ApplicationState.STOPPED and current.supervision.restart != "no"
+        return ApplicationState.STARTING if waits_for_start else how or ApplicationState.STOPPED
+    return ApplicationState.PULLING if view.image in (Image.COMING, Image.HELD) else ApplicationState.PENDING
+
+
+def _why_unhealthy(view: View) -> str:
+    current = view.pair.current
+    if current is None or current.container.state != "running":
+        return f"the engine says {current.container.state}" if current else ""
+    return view.sighting.answer or "the image's health check fails"

@@ -1,0 +1,132 @@
+"""The steps a plan is made of: small data, each one engine call or one fact to remember, with its cause."""
+
+from dataclasses import dataclass
+
+from contract.desired import Application
+from edge.containers.memory import Failure
+
+
+@dataclass(frozen=True, slots=True)
+class Pull:
+    """Have the engine get the image, where it does not have it. In the background."""
+
+    application: str
+    image: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """Give the container in place the name of the previous one; it goes on running."""
+
+    application: str
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BringBack:
+    """Give the previous container its old name again."""
+
+    application: str
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Make the container, not started. Comes after Try, or a crash would take it for a proven one."""
+
+    application: str
+    wanted: Application
+    reference: str  # the local image
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Start a container. In the background."""
+
+    application: str
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Stop a container within its grace. In the background: it may take the whole of it."""
+
+    application: str
+    container_id: str
+    grace_s: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Remove a container that has ended."""
+
+    application: str
+    container_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Remember that this specification has not proven itself yet, and what failed before no longer counts."""
+
+    application: str
+    spec: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Confirm:
+    """Remember that the specification on trial is good."""
+
+    application: str
+    spec: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Remember that the wanted specification failed: it is not tried again in this deployment."""
+
+    application: str
+    failure: Failure
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """Remember nothing more of an application that is neither wanted nor there."""
+
+    application: str
+    reason: str
+
+
+Step = Pull | SetAside | BringBack | Create | Start | Stop | Remove | Try | Confirm | GiveUp | Forget
+
+
+def in_background(step: Step) -> bool:
+    """Whether the step may take long: it runs in a worker, and its application waits for it."""
+    return isinstance(step, Pull | Start | Stop)
+
+
+def describe(step: Step) -> str:
+    """Return the step in one line without its cause: ``stop web 4f2a91c0d3e1``."""
+    words = [type(step).__name__.lower(), step.application]
+    match step:
+        case SetAside() | BringBack() | Start() | Stop() | Remove():
+            words.append(step.container_id[:12])
+        case Pull() | Create():
+            image = step.image if isinstance(step, Pull) else step.wanted.image
+            words.append(image.rpartition("sha256:")[2][:12])
+        case Try() | Confirm():
+            words.append(step.spec[:12])
+        case GiveUp():
+            words.append(step.failure.code)
+        case Forget():
+            pass
+    return " ".join(words)

@@ -1,0 +1,63 @@
+"""Everything that one decision about one application rests on, gathered beforehand."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from contract.desired import Application
+from edge.containers.health import Sighting
+from edge.containers.memory import Memory
+from edge.containers.naming import Observed, Pair
+
+
+class Image(Enum):
+    """Where the wanted image is."""
+
+    HERE = "here"  # the engine has it
+    NEEDED = "needed"  # not known to be here: pull it
+    COMING = "coming"  # being pulled
+    HELD = "held"  # a pull failed, and the next try is not due
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One application: wanted, observed, remembered, and what is under way."""
+
+    application: str
+    wanted: Application | None = None  # None: to be removed
+    deployment_id: str = ""
+    pair: Pair = field(default_factory=Pair)
+    memory: Memory = field(default_factory=Memory)
+    image: Image = Image.NEEDED
+    reference: str = ""  # the local name of the wanted image, when it is here
+    sighting: Sighting = field(default_factory=Sighting)  # of the container in place
+    busy: bool = False  # a step of it runs in the background
+    held: bool = False  # a step of it failed, and the next try is not due
+
+    @property
+    def gave_up(self) -> bool:
+        """Whether the wanted specification failed in this very deployment."""
+        failed = self.memory.failed
+        return (
+            self.wanted is not None
+            and failed is not None
+            and failed.spec == self.wanted.digest()
+            and failed.deployment_id == self.deployment_id
+        )
+
+    @property
+    def on_trial(self) -> bool:
+        """Whether the container in place has not proven itself yet."""
+        return self.pair.current is not None and self.pair.current.spec == self.memory.trial
+
+    @property
+    def proven(self) -> Observed | None:
+        """The container in place, if it is one that proved itself."""
+        return None if self.on_trial else self.pair.current
+
+    @property
+    def critical(self) -> bool:
+        """Whether the old container has stopped, or is about to, and no proven way on is running yet."""
+        current, previous = self.pair.current, self.pair.previous
+        if self.wanted is None or previous is None:
+            return False
+        return current is None or not current.alive or self.gave_up

@@ -1,0 +1,68 @@
+"""Threads for what takes long; daemons, so that a pull in flight never holds up the agent's end."""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol, TypeVar
+
+Result = TypeVar("Result")
+
+
+class Workers(Protocol):
+    """Something that carries out calls, later or at once."""
+
+    def submit(self, call: Callable[[], Result], /) -> "Future[Result]":
+        """Return the future outcome of ``call``."""
+
+    def close(self) -> None:
+        """Begin nothing more; what has begun is left to itself."""
+
+
+class Threads:
+    """At most ``bound`` calls at a time, in order; threads begin when they are first needed."""
+
+    def __init__(self, name: str, bound: int) -> None:
+        self._name, self._bound = name, bound
+        self._calls: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._unfinished = 0
+
+    def submit(self, call: Callable[[], Result], /) -> "Future[Result]":
+        future: Future[Result] = Future()
+
+        def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
+            try:
+                result = call()
+            except BaseException as error:  # noqa: BLE001 - whoever holds the future gets the answer
+                self._finished()
+                future.set_exception(error)
+            else:
+                self._finished()
+                future.set_result(result)
+
+        with self._lock:
+            self._unfinished += 1
+            if len(self._threads) < min(self._bound, self._unfinished):
+                thread = threading.Thread(
+                    target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True
+                )
+                self._threads.append(thread)
+                thread.start()
+        self._calls.put(run)
+        return future
+
+    def close(self) -> None:
+        for _ in self._threads:
+            self._calls.put(None)
+
+    def _finished(self) -> None:
+        with self._lock:
+            self._unfinished -= 1
+
+    def _work(self) -> None:
+        while (call := self._calls.get()) is not None:
+            call()

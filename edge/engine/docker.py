@@ -1,0 +1,246 @@
+"""Docker Engine through the docker SDK's low-level client; the only file that imports the SDK.
+
+Low-level, because ``containers.list()`` of the high-level client asks once more per container.
+Lets nothing foreign through: the SDK passes ``requests`` and ``urllib3`` errors on as they are, and
+its ``APIError`` is itself a ``RequestException``, so it is caught first.
+"""
+
+import contextlib
+import http.client
+import os
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
+
+import requests
+import urllib3
+from docker import APIClient
+from docker import errors as sdk
+from docker.utils import kwargs_from_env
+
+from edge.engine import meaning
+from edge.engine.errors import ContainerGone, EngineUnavailable, ImageMissing, NameTaken
+from edge.engine.port import (
+    LABEL_THING,
+    Container,
+    ContainerSpec,
+    Course,
+    Credentials,
+    EngineInformation,
+    Health,
+    PortBinding,
+    State,
+)
+
+ANSWER_TIMEOUT_S = 60  # an engine that says nothing for this long is taken for dead
+LOG_MAX_SIZE = "10m"  # per file; an application's log can take LOG_MAX_FILES of these and no more
+LOG_MAX_FILES = "3"
+
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
+_HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
+# What docker-init and shells exit with when the command itself could not be run.
+_COULD_NOT_RUN = (126, 127, 255)
+
+_BROKEN_CONNECTION = (
+    requests.exceptions.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+)
+
+
+class DockerEngine:
+    """The engine that ``environment`` (DOCKER_HOST, DOCKER_TLS_VERIFY, DOCKER_CERT_PATH) points to.
+
+    Connects when first asked, and again after a failure: an engine that is down now, or comes back
+    as another version, is met as it is.
+    """
+
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = dict(os.environ if environment is None else environment)
+        self._lock = threading.Lock()
+        self._connected: APIClient | None = None
+        self._information: EngineInformation | None = None
+
+    def close(self) -> None:
+        """Close the connections; the next call opens new ones."""
+        with self._lock:
+            client, self._connected, self._information = self._connected, None, None
+        if client is not None:
+            client.close()
+
+    def information(self) -> EngineInformation:
+        with self._lock:
+            known = self._information
+        if known is None:
+            with self._talking() as client:
+                raw = client.info()
+            machine = str(raw["Architecture"])
+            known = EngineInformation(
+                version=str(raw["ServerVersion"]),
+                architecture=_ARCHITECTURES.get(machine, machine),
+                data_root=str(raw["DockerRootDir"]),
+            )
+            with self._lock:
+                self._information = known
+        return known
+
+    def containers(self, thing: str) -> list[Container]:
+        with self._talking() as client:
+            listed = client.containers(all=True, filters={"label": f"{LABEL_THING}={thing}"})
+        return [_container(raw) for raw in listed]
+
+    def labels_of(self, name: str) -> Mapping[str, str] | None:
+        try:
+            with self._talking() as client:
+                raw = client.inspect_container(name)
+        except ContainerGone:
+            return None
+        return raw["Config"]["Labels"] or {}
+
+    def course(self, container_id: str) -> Course:
+        with self._talking() as client:
+            raw = client.inspect_container(container_id)
+        state = raw["State"]
+        ended = state["Status"] not in ("created", "running", "paused")
+        exit_code = int(state["ExitCode"]) if ended else None
+        return Course(
+            started_at=state["StartedAt"],
+            restarts=int(raw.get("RestartCount", 0)),
+            exit_code=exit_code,
+            out_of_memory=bool(state["OOMKilled"]),
+            wrong_architecture=exit_code in _COULD_NOT_RUN and self._is_for_another_machine(raw["Image"]),
+            error=state.get("Error") or "",
+        )
+
+    def has_image(self, reference: str) -> bool:
+        try:
+            with self._talking() as client:
+                client.inspect_image(reference)
+        except ImageMissing:
+            return False
+        return True
+
+    def pull(self, reference: str, credentials: Credentials | None) -> None:
+        login = (
+            {}
+            if credentials is None
+            else {"username": credentials.username, "password": credentials.password}
+        )
+        with self._talking(pulling=True) as client:
+            for event in client.pull(reference, stream=True, decode=True, auth_config=login):
+                if "error" in event:
+                    raise meaning.of_pull(str(event["error"]))
+
+    def create(self, spec: ContainerSpec) -> str:
+        with self._talking() as client:
+            created = client.create_container_from_config(_configuration(spec), spec.name)
+        return str(created["Id"])
+
+    def start(self, container_id: str) -> None:
+        with self._talking() as client:
+            client.start(container_id)
+
+    def stop(self, container_id: str, grace_s: int) -> None:
+        with self._talking() as client:
+            client.stop(container_id, timeout=grace_s)
+
+    def rename(self, container_id: str, name: str) -> None:
+        with self._talking() as client:
+            client.rename(container_id, name)
+
+    def remove(self, container_id: str) -> None:
+        with contextlib.suppress(ContainerGone), self._talking() as client:
+            client.remove_container(container_id, v=True, force=True)
+
+    def _is_for_another_machine(self, image_id: str) -> bool:
+        here = self.information().architecture
+        try:
+            with self._talking() as client:
+                return bool(client.inspect_image(image_id)["Architecture"] != here)
+        except ImageMissing:
+            return False
+
+    @contextlib.contextmanager
+    def _talking(self, *, pulling: bool = False) -> Iterator[Any]:
+        """Yield the client (its stubs are half untyped), and turn whatever it raises into an EngineError."""
+        try:
+            yield self._client()
+        except sdk.APIError as error:
+            text = str(error.explanation or error)
+            raise meaning.of_pull(text) if pulling else _of_answer(error, text) from error
+        except sdk.DockerException as error:
+            self.close()
+            raise EngineUnavailable(str(error)) from error
+        except _BROKEN_CONNECTION as error:
+            self.close()
+            raise EngineUnavailable(str(error)) from error
+
+    def _client(self) -> APIClient:
+        with self._lock:
+            if self._connected is None:
+                self._connected = APIClient(
+                    version="auto",
+                    timeout=ANSWER_TIMEOUT_S,
+                    max_pool_size=32,
+                    **cast("dict[str, Any]", kwargs_from_env(environment=self._environment)),
+                )
+            return self._connected
+
+
+def _of_answer(error: sdk.APIError, text: str) -> Exception:
+    # A conflict on a name has had several wordings; the status with "name" in it has been stable.
+    if error.status_code == 409 and "container name" in text.lower():
+        return NameTaken(text)
+    return meaning.of_container_call(error.status_code, text)
+
+
+def _container(raw: Mapping[str, Any]) -> Container:
+    health = _HEALTH.search(raw.get("Status") or "")
+    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+    return Container(
+        id=raw["Id"],
+        name=min(raw.get("Names") or [""], key=len).removeprefix("/"),
+        state=cast("State", raw["State"]),
+        labels=raw.get("Labels") or {},
+        health=cast("Health", health[1]) if health else "none",
+        address=next(
+            (network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None
+        ),
+        ports=tuple(
+            PortBinding(port["PrivatePort"], port["PublicPort"], port["Type"], port.get("IP") or "0.0.0.0")
+            for port in raw.get("Ports") or []
+            if "PublicPort" in port and ":" not in port.get("IP", "")
+        ),
+    )
+
+
+def _configuration(spec: ContainerSpec) -> dict[str, Any]:
+    """Return the body of ``POST /containers/create`` (Docker Engine API v1.41, ContainerCreate)."""
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for port in spec.ports:
+        binding = {"HostIp": port.address, "HostPort": "" if port.host_port is None else str(port.host_port)}
+        bindings.setdefault(f"{port.container_port}/{port.protocol}", []).append(binding)
+    configuration: dict[str, Any] = {
+        "Image": spec.image,
+        "Labels": dict(spec.labels),
+        "Env": [f"{key}={value}" for key, value in spec.env.items()],
+        "ExposedPorts": {port: {} for port in bindings},
+        "StopTimeout": spec.stop_grace_s,
+        "HostConfig": {
+            "PortBindings": bindings,
+            "RestartPolicy": {"Name": spec.restart},
+            # An image whose process ignores SIGTERM as process 1 would cost its whole grace at each stop.
+            "Init": True,
+            "LogConfig": {
+                "Type": "json-file",
+                "Config": {"max-size": LOG_MAX_SIZE, "max-file": LOG_MAX_FILES},
+            },
+        },
+    }
+    if spec.command is not None:
+        configuration["Cmd"] = list(spec.command)
+    if spec.memory_bytes is not None:
+        configuration["HostConfig"]["Memory"] = spec.memory_bytes
+    return configuration

@@ -1,0 +1,222 @@
+"""A container engine in memory, with its state open to tests, that can die at any call.
+
+Behaves as the shared engine tests demand of the real one; what only it can do (time, crashes,
+registries that fail) is what makes it worth having.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+from edge.engine.errors import (
+    CommandNotFound,
+    ContainerGone,
+    EngineError,
+    EngineUnavailable,
+    ImageMissing,
+    ImageNotFound,
+    NameTaken,
+    PortTaken,
+)
+from edge.engine.port import (
+    LABEL_THING,
+    Container,
+    ContainerSpec,
+    Course,
+    Credentials,
+    EngineInformation,
+    Health,
+    PortBinding,
+    State,
+)
+
+
+class Killed(BaseException):
+    """The agent's process died here."""
+
+
+@dataclass
+class FakeImage:
+    """What containers of an image do."""
+
+    health: Health = "none"  # what the image's health check says at once
+    exits: int | None = None  # they end with this as soon as they start
+    wrong_architecture: bool = False
+    no_command: bool = False
+
+
+@dataclass
+class FakeContainer:
+    id: str
+    spec: ContainerSpec
+    name: str
+    state: State = "created"
+    health: Health = "none"
+    ports: tuple[PortBinding, ...] = ()
+    course: Course = field(default_factory=Course)
+    starts: int = 0
+
+
+class FakeEngine:
+    """An engine whose registry holds ``registry`` and which has ``images`` already."""
+
+    def __init__(self) -> None:
+        self.all: dict[str, FakeContainer] = {}
+        self.images: dict[str, FakeImage] = {}
+        self.registry: dict[str, FakeImage] = {}
+        self.pull_errors: dict[str, EngineError] = {}
+        self.start_errors: dict[str, EngineError] = {}  # by image
+        self.logins: list[Credentials | None] = []
+        self.calls: list[str] = []
+        self.available = True
+        self.taken_ports: set[int] = set()  # by processes that are no containers
+        self.dies_at: tuple[int, bool] | None = None  # at this call; and whether after doing it
+        self._ids = itertools.count(1)
+        self._ports = itertools.count(49153)
+
+    def named(self, name: str) -> FakeContainer:
+        """Return the container with this name."""
+        return next(each for each in self.all.values() if each.name == name)
+
+    def add_foreign(self, name: str, image: str = "foreign") -> FakeContainer:
+        """Run somebody else's container."""
+        spec = ContainerSpec(name=name, image=image, labels={"com.example": "theirs"})
+        added = FakeContainer(f"{next(self._ids):064x}", spec, name, state="running")
+        self.all[added.id] = added
+        return added
+
+    def information(self) -> EngineInformation:
+        # The real adapter remembers it per connection: no request, so no place to die.
+        if not self.available:
+            raise EngineUnavailable("no answer")
+        return EngineInformation("99.0", "amd64", "/var/lib/fake")
+
+    def containers(self, thing: str) -> list[Container]:
+        with self._call("list"):
+            return [
+                self._shown(each) for each in self.all.values() if each.spec.labels.get(LABEL_THING) == thing
+            ]
+
+    def labels_of(self, name: str) -> Mapping[str, str] | None:
+        with self._call("inspect"):
+            return next((each.spec.labels for each in self.all.values() if each.name == name), None)
+
+    def course(self, container_id: str) -> Course:
+        with self._call("inspect"):
+            return self._get(container_id).course
+
+    def has_image(self, reference: str) -> bool:
+        with self._call("image"):
+            return reference in self.images
+
+    def pull(self, reference: str, credentials: Credentials | None) -> None:
+        with self._call("pull"):
+            self.logins.append(credentials)
+            if reference in self.pull_errors:
+                raise self.pull_errors[reference]
+            if reference not in self.registry:
+                raise ImageNotFound(f"manifest unknown: {reference}")
+            self.images[reference] = self.registry[reference]
+
+    def create(self, spec: ContainerSpec) -> str:
+        with self._call("create"):
+            if spec.image not in self.images:
+                raise ImageMissing(f"no such image: {spec.image}")
+            self._claim(spec.name)
+            created = FakeContainer(f"{next(self._ids):064x}", spec, spec.name)
+            self.all[created.id] = created
+            return created.id
+
+    def start(self, container_id: str) -> None:
+        with self._call("start"):
+            container = self._get(container_id)
+            if container.state == "running":
+                return
+            image = self.images.get(container.spec.image, FakeImage())
+            if container.spec.image in self.start_errors:
+                raise self.start_errors[container.spec.image]
+            if image.no_command:
+                raise CommandNotFound("executable file not found")
+            container.ports = tuple(self._bind(port) for port in container.spec.ports)
+            container.starts += 1
+            container.state, container.health = "running", image.health
+            container.course = Course(started_at=f"start {container.starts}")
+            if image.exits is not None:
+                self.end(container, image.exits, wrong_architecture=image.wrong_architecture)
+
+    def stop(self, container_id: str, grace_s: int) -> None:
+        with self._call("stop"):
+            container = self._get(container_id)
+            if container.state in ("running", "restarting", "paused"):
+                container.state, container.health, container.ports = "exited", "none", ()
+                container.course = replace(container.course, exit_code=143)
+
+    def rename(self, container_id: str, name: str) -> None:
+        with self._call("rename"):
+            self._get(container_id)
+            self._claim(name)
+            self._get(container_id).name = name
+
+    def remove(self, container_id: str) -> None:
+        with self._call("remove"):
+            self.all.pop(container_id, None)
+
+    def end(self, container: FakeContainer, exit_code: int, *, wrong_architecture: bool = False) -> None:
+        """End a container's process: it stays ended, or is being restarted, as its policy says."""
+        restarted = container.spec.restart == "unless-stopped"
+        container.state, container.health, container.ports = (
+            "restarting" if restarted else "exited",
+            "none",
+            (),
+        )
+        container.course = replace(
+            container.course,
+            exit_code=exit_code,
+            wrong_architecture=wrong_architecture,
+            restarts=container.course.restarts + restarted,
+        )
+
+    def run_again(self, container: FakeContainer) -> None:
+        """Restart an ended container, as the engine does by its policy."""
+        container.starts += 1
+        container.state = "running"
+        container.course = replace(container.course, started_at=f"start {container.starts}", exit_code=None)
+
+    def _get(self, container_id: str) -> FakeContainer:
+        if container_id not in self.all:
+            raise ContainerGone(f"no such container: {container_id}")
+        return self.all[container_id]
+
+    def _claim(self, name: str) -> None:
+        if any(each.name == name for each in self.all.values()):
+            raise NameTaken(f"the container name {name} is already in use")
+
+    def _bind(self, port: PortBinding) -> PortBinding:
+        bound = {each.host_port for other in self.all.values() for each in other.ports} | self.taken_ports
+        if port.host_port in bound:
+            raise PortTaken(f"port {port.host_port} is already allocated")
+        return replace(port, host_port=port.host_port or next(self._ports))
+
+    def _shown(self, container: FakeContainer) -> Container:
+        return Container(
+            id=container.id,
+            name=container.name,
+            state=container.state,
+            labels=container.spec.labels,
+            health=container.health if container.state == "running" else "none",
+            address="172.17.0.2" if container.state == "running" else None,
+            ports=container.ports,
+        )
+
+    @contextmanager
+    def _call(self, name: str) -> Iterator[None]:
+        if not self.available:
+            raise EngineUnavailable("no answer")
+        self.calls.append(name)
+        dies_here = self.dies_at is not None and len(self.calls) == self.dies_at[0]
+        if dies_here and self.dies_at is not None and not self.dies_at[1]:
+            raise Killed(f"before {name}")
+        yield
+        if dies_here:
+            raise Killed(f"after {name}")
