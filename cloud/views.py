@@ -1,0 +1,41 @@
+"""A device as the API shows it. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+from cloud.device import Device
+from cloud.presence import state
+
+
+def summary(device: Device, now: datetime, *, offline_debounce_s: float) -> dict[str, Any]:
+    """Return one line of a list: its state with reason and since, and what it works on."""
+    seen = state(device, now, offline_debounce_s=offline_debounce_s)
+    return {
+        "name": device.name,
+        "group": device.group,
+        "state": seen.state,
+        "reason": seen.reason,
+        "since": seen.since,
+        "last_report_at": device.last_report_at,
+        "agent_version": device.agent_version,
+        "architecture": device.architecture,
+        "engine": device.engine,
+        "desired": dict(device.desired) or None,
+    }
+
+
+def detail(device: Device, now: datetime, *, offline_debounce_s: float) -> dict[str, Any]:
+    """Return everything known of a device, its health and applications included."""
+    revision = device.desired.get("revision")
+    applications = [
+        {"revision": revision, **status, "name": name} for name, status in sorted(device.applications.items())
+    ]
+    return summary(device, now, offline_debounce_s=offline_debounce_s) | {
+        "enrolled_at": device.enrolled_at,
+        "boot_id": device.boot_id,
+        "heartbeat_s": device.interval_s,
+        "clock_skew_s": device.clock_skew_s,
+        "malformed_messages": device.malformed_messages,
+        "health": dict(device.host) or None,
+        "applications": applications,
+    }
