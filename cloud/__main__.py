@@ -1,0 +1,149 @@
+"""What an administrator runs: ``python -m cloud build | deploy | enroll``.
+
+AWS is found as every AWS tool finds it (profile, environment, AWS_ENDPOINT_URL). The result goes to
+standard output (one JSON object with ``--json``), progress to standard error; 0 done, 1 refused or
+failed with one reason, 2 wrong usage.
+"""
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cloud.aws.errors import CloudError
+from cloud.tables.devices import Devices
+from cloud.tooling import build, enroll, stack
+from cloud.tooling.device_files import DeviceFiles
+
+_DEFAULT_STACK = "fleetgrass"
+_EXPECTED = (build.BuildFailed, stack.StackFailed, enroll.EnrolmentRefused, CloudError)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the process's exit status."""
+    options = _parser().parse_args(arguments)
+    level = logging.WARNING if options.json else logging.INFO
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("botocore").setLevel(logging.WARNING)
+    command: Callable[[argparse.Namespace], dict[str, object]] = options.command
+    try:
+        result = command(options)
+    except _EXPECTED as error:
+        return _failed(f"{error}")
+    except ClientError as error:
+        return _failed(f"AWS refused {error.operation_name}: {error.response['Error'].get('Message', error)}")
+    except BotoCoreError as error:
+        return _failed(f"AWS cannot be used: {error}")
+    except OSError as error:
+        return _failed(f"{error.filename or 'file'}: {error.strerror}")
+    if options.json:
+        print(json.dumps(result, indent=2))
+    else:
+        for name, value in result.items():
+            print(f"{name}: {json.dumps(value) if isinstance(value, dict | list | tuple) else value}")
+    return 0
+
+
+def _failed(reason: str) -> int:
+    print(f"cloud: {reason}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m cloud", description="Build and deploy the cloud side, and enrol devices."
+    )
+    commands = parser.add_subparsers(required=True, metavar="build | deploy | enroll")
+
+    building = _command(commands, "build", _build, "make the functions' zip")
+    _target(building)
+
+    deploying = _command(commands, "deploy", _deploy, "build, then create or update the stack")
+    _target(deploying)
+    deploying.add_argument("--stack", default=_DEFAULT_STACK, help="name of the stack (%(default)s)")
+    deploying.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", type=_assignment,
+        help="a parameter of cloud/template.yaml; what is not given keeps its value",
+    )  # fmt: skip
+
+    enrolling = _command(commands, "enroll", _enroll, "make a device of the fleet, and its files")
+    enrolling.add_argument("--stack", default=_DEFAULT_STACK, help="name of the stack (%(default)s)")
+    enrolling.add_argument("--thing", required=True, help="name of the device")
+    enrolling.add_argument("--group", required=True, help="the group that is deployed to")
+    enrolling.add_argument("--out", required=True, type=Path, help="folder for the device's files")
+    return parser
+
+
+def _command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace], dict[str, object]],
+    what: str,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=what, description=what)
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
+    parser.set_defaults(command=run)
+    return parser
+
+
+def _target(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--python", default="3.13", help="the Lambda runtime's Python (%(default)s)")
+    parser.add_argument("--architecture", default="arm64", choices=["arm64", "x86_64"], help="(%(default)s)")
+    parser.add_argument("--build-folder", type=Path, help="where zips and wheels are kept (build/)")
+
+
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise argparse.ArgumentTypeError(f'"{text}" is not NAME=VALUE')
+    return name, value
+
+
+def _zip(options: argparse.Namespace) -> Path:
+    target = build.Target(options.python, options.architecture)
+    return build.build(target, build_folder=options.build_folder)
+
+
+def _build(options: argparse.Namespace) -> dict[str, object]:
+    archive = _zip(options)
+    return {"zip": str(archive), "bytes": archive.stat().st_size}
+
+
+def _deploy(options: argparse.Namespace) -> dict[str, object]:
+    session = boto3.Session()
+    clients = stack.Clients(
+        cloudformation=session.client("cloudformation"),
+        s3=session.client("s3"),
+        sts=session.client("sts"),
+        region=session.client("s3").meta.region_name,
+    )
+    parameters = {
+        "Runtime": f"python{options.python}",
+        "Architecture": options.architecture,
+        **dict(options.parameter),
+    }
+    return dict(stack.deploy(clients, options.stack, _zip(options), parameters))
+
+
+def _enroll(options: argparse.Namespace) -> dict[str, object]:
+    session = boto3.Session()
+    outputs = stack.outputs(session.client("cloudformation"), options.stack)
+    iot = session.client("iot")
+    clients = enroll.Clients(
+        iot=iot,
+        greengrass=session.client("greengrassv2"),
+        devices=Devices(session.client("dynamodb"), outputs["DevicesTable"]),
+        region=iot.meta.region_name,
+    )
+    files = DeviceFiles(options.out)
+    return asdict(enroll.enroll(clients, outputs, thing=options.thing, group=options.group, files=files))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

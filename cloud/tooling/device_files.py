@@ -1,0 +1,107 @@
+"""The files that a device is given: certificate, private key, Amazon's root CAs, nucleus configuration."""
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+
+_PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.S)
+_OUR_NUCLEUS_ROOT = "/greengrass/v2"
+
+
+class DeviceFiles:
+    """A folder of one device's files. Only the private key is secret; it is readable by its owner alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.certificate_path = folder / "device.pem.crt"
+        self.key_path = folder / "private.pem.key"
+        self.ca_path = folder / "AmazonRootCA.pem"
+        self.configuration_path = folder / "config.yaml"
+
+    def as_mapping(self) -> Mapping[str, str]:
+        """Return the paths, absolute."""
+        return {
+            "certificate": str(self.certificate_path.resolve()),
+            "private_key": str(self.key_path.resolve()),
+            "ca": str(self.ca_path.resolve()),
+            "configuration": str(self.configuration_path.resolve()),
+        }
+
+    def certificate(self) -> str | None:
+        """Return the id (SHA-256 of the DER) of the folder's certificate; None without it or its key."""
+        if not self.certificate_path.exists() or not self.key_path.exists():
+            return None
+        match = _PEM.search(self.certificate_path.read_text())
+        try:
+            der = base64.b64decode("".join(match[1].split()), validate=True) if match else b""
+        except binascii.Error:
+            der = b""
+        return hashlib.sha256(der).hexdigest()
+
+    def write_identity(self, certificate: str, private_key: str) -> None:
+        """Write the key, then the certificate: both are there or the next run makes others."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._write(self.key_path, private_key, mode=0o600)
+        self._write(self.certificate_path, certificate)
+
+    def write_configuration(
+        self, *, thing: str, region: str, role_alias: str, data_endpoint: str, credentials_endpoint: str
+    ) -> None:
+        """Write the root CAs and the nucleus' initial configuration, as its installer takes it.
+
+        Source: Greengrass developer guide, "Install with manual resource provisioning".
+        """
+        self._write(self.ca_path, amazon_root_cas())
+        root = _OUR_NUCLEUS_ROOT
+        configuration = {
+            "system": {
+                "certificateFilePath": f"{root}/{self.certificate_path.name}",
+                "privateKeyPath": f"{root}/{self.key_path.name}",
+                "rootCaPath": f"{root}/{self.ca_path.name}",
+                "rootpath": root,
+                "thingName": thing,
+            },
+            "services": {
+                "aws.greengrass.Nucleus": {
+                    "componentType": "NUCLEUS",
+                    "configuration": {
+                        "awsRegion": region,
+                        "iotRoleAlias": role_alias,
+                        "iotDataEndpoint": data_endpoint,
+                        "iotCredEndpoint": credentials_endpoint,
+                        "interpolateComponentConfiguration": True,
+                    },
+                }
+            },
+        }
+        # JSON is YAML, and quotes names such as 0755 or no as YAML needs them.
+        self._write(self.configuration_path, json.dumps(configuration, indent=2) + "\n")
+
+    def _write(self, path: Path, text: str, *, mode: int = 0o644) -> None:
+        handle, scratch = tempfile.mkstemp(dir=self._folder)  # 0600 from its first byte
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(scratch).chmod(mode)
+        Path(scratch).rename(path)
+
+
+def amazon_root_cas() -> str:
+    """Return Amazon's root certificates, PEM, out of the bundle that botocore carries."""
+    from cryptography import x509
+
+    bundle = resources.files("botocore").joinpath("cacert.pem").read_text()
+    found = []
+    for match in _PEM.finditer(bundle):
+        subject = x509.load_pem_x509_certificate(match[0].encode()).subject.rfc4514_string()
+        if "CN=Amazon Root CA" in subject:
+            found.append(match[0])
+    return "\n".join(found) + "\n"

@@ -1,0 +1,232 @@
+"""Enrol a device: everything that it needs to be a Greengrass core of ours, in AWS and as files.
+
+Every step looks first, so that running it again finishes what a crash left half done and changes
+nothing else. The row is written before the certificate can connect, because presence and reports of
+what has no row are not kept.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from botocore.exceptions import ClientError
+from pydantic import TypeAdapter, ValidationError
+
+from cloud.tables.devices import Devices
+from cloud.tooling.device_files import DeviceFiles
+from contract.names import COMPONENT, GroupName, ThingName
+
+log = logging.getLogger(__name__)
+
+NUCLEUS = "aws.greengrass.Nucleus"
+TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105 (a component's name)
+
+
+class EnrolmentRefused(Exception):
+    """The device was not enrolled; the text says why and what to do."""
+
+    code = "enrolment-refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """The boto3 clients of an enrolment, of one account and region."""
+
+    iot: Any
+    greengrass: Any
+    devices: Devices
+    region: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What there is now; ``made`` names what this run made, in order."""
+
+    thing: str
+    thing_arn: str
+    group: str
+    group_arn: str
+    certificate_arn: str
+    greengrass_deployment_id: str
+    files: Mapping[str, str]
+    made: tuple[str, ...]
+
+
+def enroll(
+    clients: Clients,
+    outputs: Mapping[str, str],
+    *,
+    thing: str,
+    group: str,
+    files: DeviceFiles,
+    now: datetime | None = None,
+) -> Enrolled:
+    """Enrol ``thing`` into ``group`` of the stack with ``outputs``; write its files.
+
+    Raises:
+        EnrolmentRefused: a wrong name; the device is in another group that is deployed to; its
+            files belong to another device.
+    """
+    _check(ThingName, "thing", thing)
+    _check(GroupName, "group", group)
+    made: list[str] = []
+    group_arn = _group(clients.iot, group, made)
+    _refuse_second_group(clients, thing, group)
+    thing_arn = _thing(clients.iot, thing, made)
+    if clients.devices.create(thing, group, now=now or datetime.now(UTC)):
+        made.append("row")
+    clients.iot.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
+    deployment = _first_deployment(clients, group, group_arn, outputs["AgentVersion"], made)
+    certificate = _certificate(clients.iot, thing, files, made)
+    clients.iot.attach_policy(policyName=outputs["ThingPolicy"], target=certificate)
+    clients.iot.attach_thing_principal(thingName=thing, principal=certificate)
+    files.write_configuration(
+        thing=thing,
+        region=clients.region,
+        role_alias=outputs["TokenExchangeRoleAlias"],
+        data_endpoint=_endpoint(clients.iot, "iot:Data-ATS"),
+        credentials_endpoint=_endpoint(clients.iot, "iot:CredentialProvider"),
+    )
+    log.info("enrolled: thing=%s group=%s made=%s", thing, group, ",".join(made) or "nothing")
+    return Enrolled(
+        thing, thing_arn, group, group_arn, certificate, deployment, files.as_mapping(), tuple(made)
+    )
+
+
+def _check(kind: Any, what: str, name: str) -> None:
+    try:
+        TypeAdapter(kind).validate_python(name)
+    except ValidationError:
+        raise EnrolmentRefused(
+            f'{what}: "{name}" must be 1 to 128 of letters, digits, ":", "_" and "-"'
+        ) from None
+
+
+def _group(iot: Any, group: str, made: list[str]) -> str:
+    try:
+        return str(iot.describe_thing_group(thingGroupName=group)["thingGroupArn"])
+    except iot.exceptions.ResourceNotFoundException:
+        made.append("group")
+        return str(iot.create_thing_group(thingGroupName=group)["thingGroupArn"])
+
+
+def _thing(iot: Any, thing: str, made: list[str]) -> str:
+    try:
+        return str(iot.describe_thing(thingName=thing)["thingArn"])
+    except iot.exceptions.ResourceNotFoundException:
+        made.append("thing")
+        return str(iot.create_thing(thingName=thing)["thingArn"])
+
+
+def _refuse_second_group(clients: Clients, thing: str, group: str) -> None:
+    """Refuse where two groups would deploy to one device: each would undo the other."""
+    row = clients.devices.get(thing)
+    if row is not None and row.group not in (None, group):
+        raise _second_group(thing, str(row.group))
+    try:
+        found = clients.iot.list_thing_groups_for_thing(thingName=thing)["thingGroups"]
+    except clients.iot.exceptions.ResourceNotFoundException:
+        return
+    for other in found:
+        if other["groupName"] != group and _latest_deployment(clients.greengrass, other["groupArn"]):
+            raise _second_group(thing, other["groupName"])
+
+
+def _second_group(thing: str, group: str) -> EnrolmentRefused:
+    return EnrolmentRefused(
+        f'"{thing}" is in the group "{group}" already, which is deployed to; a device is in one such group'
+    )
+
+
+def _latest_deployment(greengrass: Any, target_arn: str) -> str | None:
+    found = greengrass.list_deployments(targetArn=target_arn, historyFilter="LATEST_ONLY")["deployments"]
+    return str(found[0]["deploymentId"]) if found else None
+
+
+def _first_deployment(
+    clients: Clients, group: str, group_arn: str, agent_version: str, made: list[str]
+) -> str:
+    """Return the group's latest Greengrass deployment; make the first where there is none.
+
+    It carries no ``desired``: the agent touches nothing until somebody deploys.
+    """
+    latest = _latest_deployment(clients.greengrass, group_arn)
+    if latest is not None:
+        return latest
+    components = {
+        COMPONENT: {"componentVersion": agent_version},
+        TOKEN_EXCHANGE: {"componentVersion": _newest(clients, TOKEN_EXCHANGE)},
+        NUCLEUS: {
+            "componentVersion": _newest(clients, NUCLEUS),
+            # Without it {iot:thingName} in the agent's accessControl is a literal, and it may nothing.
+            "configurationUpdate": {"merge": json.dumps({"interpolateComponentConfiguration": True})},
+        },
+    }
+    try:
+        answer = clients.greengrass.create_deployment(
+            targetArn=group_arn,
+            deploymentName=f"fleetgrass {group}: enrolment",
+            components=components,
+            deploymentPolicies={
+                "failureHandlingPolicy": "ROLLBACK",
+                "componentUpdatePolicy": {"timeoutInSeconds": 60, "action": "NOTIFY_COMPONENTS"},
+                "configurationValidationPolicy": {"timeoutInSeconds": 60},
+            },
+        )
+    except ClientError as error:
+        reason = error.response["Error"].get("Message", "")
+        raise EnrolmentRefused(
+            f"Greengrass refused the first deployment of {group}: {reason} "
+            f"(is {COMPONENT} {agent_version} published?)"
+        ) from error
+    made.append("deployment")
+    return str(answer["deploymentId"])
+
+
+def _newest(clients: Clients, component: str) -> str:
+    """Return the newest version of a component of AWS."""
+    partition = "aws-cn" if clients.region.startswith("cn-") else "aws"
+    arn = f"arn:{partition}:greengrass:{clients.region}:aws:components:{component}"
+    versions = clients.greengrass.list_component_versions(arn=arn)["componentVersions"]
+    if not versions:
+        raise EnrolmentRefused(f"Greengrass knows no version of {component}")
+    return str(versions[0]["componentVersion"])
+
+
+def _certificate(iot: Any, thing: str, files: DeviceFiles, made: list[str]) -> str:
+    """Return the ARN of the certificate whose files are there; make one where there are none."""
+    earlier = files.certificate()
+    if earlier is not None:
+        arn = _find(iot, thing, earlier)
+        if arn is None:
+            raise EnrolmentRefused(
+                f"{files.certificate_path} is no active certificate of this account, or another device's: "
+                "name an empty folder"
+            )
+        return arn
+    answer = iot.create_keys_and_certificate(setAsActive=True)
+    files.write_identity(answer["certificatePem"], answer["keyPair"]["PrivateKey"])
+    made.append("certificate")
+    return str(answer["certificateArn"])
+
+
+def _find(iot: Any, thing: str, fingerprint: str) -> str | None:
+    """Return the ARN of an active certificate that is this thing's or nobody's.
+
+    Its id is the SHA-256 of the certificate, so what is in the file says which one it is.
+    """
+    try:
+        found = iot.describe_certificate(certificateId=fingerprint)["certificateDescription"]
+    except iot.exceptions.ResourceNotFoundException:
+        return None
+    if found["status"] != "ACTIVE":
+        return None
+    owners = iot.list_principal_things(principal=found["certificateArn"])["things"]
+    return None if any(owner != thing for owner in owners) else str(found["certificateArn"])
+
+
+def _endpoint(iot: Any, kind: str) -> str:
+    return str(iot.describe_endpoint(endpointType=kind)["endpointAddress"])
