@@ -1,15 +1,19 @@
 """What the tests of the API share: gateway events, tables in memory, a clock to hold, a device to reach."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
+import pytest
+from moto import mock_aws
 
 from cloud.device import Device
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+REGION, ACCOUNT = "eu-west-1", "123456789012"
 DEVICES, COMMANDS, DEPLOYMENTS = "devices", "commands", "deployments"
 
 
@@ -97,9 +101,25 @@ class FakeBroker:
         self.published.append((topic, payload))
 
 
-def make_tables() -> Any:
-    """Create the commands and deployments tables as the template does; return DynamoDB's client."""
-    dynamodb: Any = boto3.client("dynamodb", region_name="eu-west-1")
+@contextmanager
+def tables_in_memory() -> Iterator[Any]:
+    """Give DynamoDB's client over moto, with the commands and deployments tables as the template has them."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+    with mock_aws(), pytest.MonkeyPatch.context() as environment:
+        for name, value in keys.items():
+            environment.setenv(name, value)
+        yield _make_tables()
+
+
+def empty(dynamodb: Any, table: str) -> None:
+    """Remove every row of ``table``."""
+    keys = [k["AttributeName"] for k in dynamodb.describe_table(TableName=table)["Table"]["KeySchema"]]
+    for row in dynamodb.scan(TableName=table)["Items"]:
+        dynamodb.delete_item(TableName=table, Key={key: row[key] for key in keys})
+
+
+def _make_tables() -> Any:
+    dynamodb: Any = boto3.client("dynamodb", region_name=REGION)
     for name, partition, sort in ((COMMANDS, "device", "id"), (DEPLOYMENTS, "pk", "sk")):
         dynamodb.create_table(
             TableName=name,

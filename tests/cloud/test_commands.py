@@ -1,0 +1,361 @@
+"""Reboot, its ledger and how it is read, on DynamoDB in memory."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cloud import ledger
+from cloud.access import ROUTES
+from cloud.aws.errors import Unavailable
+from cloud.functions.get_command import get_command
+from cloud.functions.reboot_device import reboot
+from cloud.http import lambda_handler
+from cloud.idempotency import Idempotency
+from cloud.tables.commands import Command, Commands
+from contract.commands import CommandResult, CommandState, RebootCommand
+from contract.names import identifier
+from tests.cloud.api import (
+    COMMANDS,
+    NOW,
+    Clock,
+    FakeBroker,
+    FakeDevices,
+    a_device,
+    an_event,
+    body_of,
+    empty,
+    tables_in_memory,
+)
+
+REBOOT = "POST /devices/{device}/reboot"
+GET = "GET /devices/{device}/commands/{command}"
+State = CommandState
+
+
+@dataclass
+class Api:
+    """The two operations on one ledger, with a clock and a broker to play with."""
+
+    table: Any
+    commands: Commands
+    clock: Clock = field(default_factory=Clock)
+    broker: FakeBroker = field(default_factory=FakeBroker)
+    devices: FakeDevices = field(default_factory=lambda: FakeDevices([a_device()]))
+
+    def reboot(self, device: str = "robot-7", body: object = None, **more: Any) -> dict[str, Any]:
+        entry = lambda_handler(
+            lambda request: reboot(
+                request,
+                devices=self.devices,
+                commands=self.commands,
+                publisher=self.broker,
+                clock=self.clock,
+            ),
+            route=REBOOT,
+        )
+        body = {"reason": "stuck"} if body is None else body
+        return entry(an_event(REBOOT, path={"device": device}, body=body, **more), None)
+
+    def get(self, command: str, device: str = "robot-7", **more: Any) -> dict[str, Any]:
+        entry = lambda_handler(
+            lambda request: get_command(
+                request, devices=self.devices, commands=self.commands, clock=self.clock
+            ),
+            route=GET,
+        )
+        return entry(an_event(GET, path={"device": device, "command": command}, **more), None)
+
+    def says(self, command: str, state: CommandState, **more: Any) -> bool:
+        result = CommandResult(id=command, state=state, at=self.clock.now, **more)
+        return self.commands.apply_result("robot-7", result, self.clock.now)
+
+    def rows(self) -> list[dict[str, Any]]:
+        items: list[dict[str, Any]] = self.table.scan(TableName=COMMANDS)["Items"]
+        return items
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[Any]:
+    with tables_in_memory() as dynamodb:
+        yield dynamodb
+
+
+@pytest.fixture
+def api(table: Any) -> Api:
+    empty(table, COMMANDS)
+    return Api(table, Commands(table, COMMANDS))
+
+
+def test_a_reboot_is_in_the_ledger_before_it_is_on_its_way(api: Api) -> None:
+    seen: list[int] = []
+    api.broker.before = lambda: seen.append(len(api.rows()))
+
+    answer = api.reboot(body={"reason": "stuck", "force": True, "expires_in_s": 60})
+
+    body = body_of(answer)
+    assert answer["statusCode"] == 202
+    assert answer["headers"]["location"] == f"/devices/robot-7/commands/{body['id']}"
+    assert seen == [1]
+    ((topic, payload),) = api.broker.published
+    message = RebootCommand.from_json(payload)
+    assert topic == "cmd/fleetgrass/robot-7/reboot/req"
+    assert (message.id, message.requested_by, message.reason, message.force) == (
+        body["id"],
+        "ada",
+        "stuck",
+        True,
+    )
+    assert message.expires_at == NOW + timedelta(seconds=60)
+    assert body_of(api.get(body["id"]))["state"] == "PENDING"
+
+
+def test_the_proof_is_in_the_answer_once_the_device_gave_it(api: Api) -> None:
+    command = body_of(api.reboot())["id"]
+    api.clock.advance(1)
+    assert api.says(command, State.IN_PROGRESS, boot_id_before="old")
+    api.clock.advance(30)
+    assert api.says(command, State.SUCCEEDED, boot_id_before="old", boot_id="new", down_s=21.5)
+
+    body = body_of(api.get(command))
+    assert (body["state"], body["inferred"]) == ("SUCCEEDED", False)
+    assert (body["boot_id_before"], body["boot_id"], body["down_s"]) == ("old", "new", 21.5)
+    assert [t["state"] for t in body["transitions"]] == ["PENDING", "IN_PROGRESS", "SUCCEEDED"]
+    assert body["changed_at"] == "2026-11-22T12:00:31Z"
+
+
+def test_an_unknown_device_is_404_and_nothing_is_written(api: Api) -> None:
+    answer = api.reboot("robot-8")
+    assert (answer["statusCode"], body_of(answer)["code"]) == (404, "device-not-found")
+    assert api.rows() == []
+
+
+def test_an_offline_device_is_409_with_since_when(api: Api) -> None:
+    since = NOW - timedelta(minutes=5)
+    api.devices = FakeDevices([a_device(connected=False, connected_since=None, offline_since=since)])
+
+    problem = body_of(answer := api.reboot())
+
+    assert (answer["statusCode"], problem["code"]) == (409, "device-offline")
+    assert (problem["state"], problem["since"]) == ("offline", "2026-11-22T11:55:00Z")
+    assert api.broker.published == []
+
+
+def test_a_device_that_was_never_seen_is_409(api: Api) -> None:
+    api.devices = FakeDevices([a_device(connected=None, last_report_at=None, stale_at=None)])
+    problem = body_of(answer := api.reboot())
+    assert (answer["statusCode"], problem["code"], problem["state"]) == (409, "device-offline", "unknown")
+
+
+def test_a_stale_device_gets_its_command_and_the_operator_a_warning(api: Api) -> None:
+    api.devices = FakeDevices([a_device(stale_at=NOW - timedelta(minutes=1))])
+    answer = api.reboot()
+    assert answer["statusCode"] == 202
+    assert "may not act" in body_of(answer)["warnings"][0]
+    assert len(api.broker.published) == 1
+
+
+def test_a_publish_that_fails_is_in_the_ledger_and_not_called_a_success(api: Api) -> None:
+    api.broker.broken = Unavailable("Publish: timeout")
+
+    problem = body_of(answer := api.reboot())
+
+    assert (answer["statusCode"], problem["code"]) == (503, "not-sent")
+    body = body_of(api.get(problem["command"]))
+    assert (body["state"], body["code"], body["inferred"]) == ("FAILED", "not-sent", True)
+
+
+def test_a_device_that_had_the_command_all_the_same_overrules_not_sent(api: Api) -> None:
+    api.broker.broken = Unavailable("Publish: timeout")
+    command = body_of(api.reboot())["command"]
+    assert api.says(command, State.IN_PROGRESS)
+    body = body_of(api.get(command))
+    assert (body["state"], body["inferred"]) == ("IN_PROGRESS", False)
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        ({}, "reason"),
+        ({"reason": ""}, "reason"),
+        ({"reason": "x" * 257}, "reason"),
+        ({"reason": 7}, "reason"),
+        ({"reason": "x", "forse": True}, "forse"),
+        ({"reason": "x", "force": "yes"}, "force"),
+        ({"reason": "x", "expires_in_s": 0}, "expires_in_s"),
+        ({"reason": "x", "expires_in_s": 7 * 24 * 3600 + 1}, "expires_in_s"),
+        (["reason"], "body"),
+    ],
+)
+def test_a_wrong_wish_is_400_and_names_the_field(api: Api, body: object, named: str) -> None:
+    answer = api.reboot(body=body)
+    assert answer["statusCode"] == 400
+    assert body_of(answer)["detail"].startswith(named)
+    assert api.rows() == []
+
+
+def test_the_same_key_with_the_same_wish_reboots_once(api: Api) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    first = api.reboot(headers=headers)
+    api.devices = FakeDevices([a_device(connected=False, offline_since=NOW - timedelta(hours=1))])
+
+    again = api.reboot(headers=headers)
+
+    assert again == first
+    assert len(api.broker.published) == 1
+    other = api.reboot(headers=headers, body={"reason": "other"})
+    assert (other["statusCode"], body_of(other)["code"]) == (422, "idempotency-key-reused")
+
+
+class FindsItTooLate(Commands):
+    """Sees no key at its first look: the other call with the same key is not written yet."""
+
+    looks = 0
+
+    def made_by(self, idempotency: Idempotency) -> Command | None:
+        self.looks += 1
+        return None if self.looks == 1 else super().made_by(idempotency)
+
+
+def test_a_race_of_two_calls_with_one_key_makes_one_command(api: Api) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    first = api.reboot(headers=headers)
+    api.commands = FindsItTooLate(api.table, COMMANDS)
+
+    again = api.reboot(headers=headers)
+
+    assert body_of(again)["id"] == body_of(first)["id"]
+    assert len(api.broker.published) == 1
+
+
+def test_a_newer_reboot_supersedes_one_that_has_not_started(api: Api) -> None:
+    first = body_of(api.reboot())["id"]
+    api.clock.advance(1)
+    started = body_of(api.reboot())["id"]
+    api.says(started, State.IN_PROGRESS)
+    api.clock.advance(1)
+    newest = body_of(api.reboot())["id"]
+
+    states = {c: body_of(api.get(c))["state"] for c in (first, started, newest)}
+    assert states == {first: "SUPERSEDED", started: "IN_PROGRESS", newest: "PENDING"}
+
+
+def test_silence_is_read_before_the_sweep_stores_it_and_after(api: Api) -> None:
+    command = body_of(api.reboot(body={"reason": "x", "expires_in_s": 60}))["id"]
+    api.clock.advance(60 + 5 * 60 - 1)
+    assert body_of(api.get(command))["state"] == "PENDING"
+    assert api.commands.infer_due(api.clock.now) == 0
+
+    api.clock.advance(1)
+    read = body_of(api.get(command))
+    assert (read["state"], read["code"], read["inferred"]) == ("EXPIRED", "no-answer", True)
+    assert api.commands.infer_due(api.clock.now) == 1
+    assert api.commands.infer_due(api.clock.now) == 0
+    assert body_of(api.get(command)) == read
+
+
+def test_a_reboot_without_proof_fails_until_the_proof_comes(api: Api) -> None:
+    command = body_of(api.reboot())["id"]
+    api.clock.advance(10)
+    api.says(command, State.IN_PROGRESS)
+    api.clock.advance(15 * 60)
+    assert api.commands.infer_due(api.clock.now) == 1
+    assert body_of(api.get(command))["code"] == "no-proof"
+
+    assert api.says(command, State.SUCCEEDED, boot_id="new")
+    body = body_of(api.get(command))
+    assert (body["state"], body["inferred"]) == ("SUCCEEDED", False)
+
+
+def test_a_result_for_another_devices_command_changes_nothing(api: Api) -> None:
+    command = body_of(api.reboot())["id"]
+    result = CommandResult(id=command, state=State.SUCCEEDED, at=NOW)
+    assert not api.commands.apply_result("robot-8", result, NOW)
+    assert len(api.rows()) == 1
+    assert body_of(api.get(command))["state"] == "PENDING"
+
+
+def test_a_command_is_404_where_it_is_not(api: Api) -> None:
+    unknown = identifier("cmd", unix_ms=1, random80=1)
+    assert api.get(unknown)["statusCode"] == 404
+    assert api.get("cmd-1")["statusCode"] == 400
+    command = body_of(api.reboot())["id"]
+    assert api.get(command, "robot-8")["statusCode"] == 404
+
+
+def test_a_caller_of_another_group_neither_reboots_nor_reads(api: Api) -> None:
+    command = body_of(api.reboot())["id"]
+    for answer in (
+        api.reboot(roles="Fleet.Operator:line-4"),
+        api.get(command, roles="Fleet.Reader:line-4"),
+    ):
+        assert (answer["statusCode"], body_of(answer)["code"]) == (403, "group-not-allowed")
+    assert api.get(command, roles="Fleet.Reader:line-3")["statusCode"] == 200
+    assert len(api.broker.published) == 1
+
+
+def test_rows_know_when_they_may_vanish(api: Api) -> None:
+    api.reboot(headers={"Idempotency-Key": "k"}, body={"reason": "x", "expires_in_s": 60})
+    gone = sorted(int(row["delete_at"]["N"]) for row in api.rows())
+    at = int(NOW.timestamp())
+    assert gone == [at + 24 * 3600, at + 60 + 30 * 24 * 3600]
+
+
+RANKS = {State.PENDING: 0, State.DELIVERED: 1, State.IN_PROGRESS: 2}
+EVENTS = st.lists(
+    st.one_of(st.sampled_from(list(State)), st.sampled_from([1.0, 400.0, 1000.0])), min_size=1, max_size=8
+)
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(EVENTS)
+def test_whatever_comes_in_whatever_order_the_devices_word_never_goes_back(
+    api: Api, events: list[CommandState | float]
+) -> None:
+    command = body_of(api.reboot())["id"]
+    api.broker.published.clear()
+    rank, finals = 0, 0
+    for event in events:
+        if isinstance(event, float):
+            api.clock.advance(event)
+            api.commands.infer_due(api.clock.now)
+            continue
+        before = body_of(api.get(command))
+        accepted = api.says(command, event)
+        after = body_of(api.get(command))
+        assert accepted == (RANKS.get(event, 3) > rank)
+        if accepted:
+            rank = RANKS.get(event, 3)
+            finals += event.final
+            # DELIVERED after its expiry is at once an inferred EXPIRED again; every other word stands.
+            assert after["state"] == event.value or (event is State.DELIVERED and after["inferred"])
+        else:
+            assert after == before
+    assert finals <= 1
+
+
+@given(st.sampled_from(list(State)), st.integers(0, 10_000))
+def test_silence_says_something_only_of_what_is_not_final(state: CommandState, seconds: int) -> None:
+    expires = NOW + timedelta(seconds=60)
+    said = ledger.infer(state, expires_at=expires, changed_at=NOW, now=NOW + timedelta(seconds=seconds))
+    due = {State.PENDING: 360, State.DELIVERED: 360, State.IN_PROGRESS: 900}.get(state)
+    assert (said is not None) == (due is not None and seconds >= due)
+
+
+def test_the_largest_reboot_fits_a_command() -> None:
+    message = RebootCommand(
+        id=identifier("cmd", unix_ms=1, random80=1),
+        issued_at=NOW,
+        expires_at=NOW + timedelta(days=7),
+        requested_by="😀" * 128,
+        reason="😀" * 256,
+        force=True,
+    )
+    assert len(message.to_json()) < 4500
+    assert json.loads(message.to_json())["v"] == 1
+    assert ROUTES[REBOOT].operation == "reboot-device"
