@@ -81,7 +81,9 @@ class GreengrassLink:
         with _translated("get configuration"):
             answer = self._connected().get_configuration_async(key_path=list(key_path)).result(ANSWER_S)
             value = answer.value
-        return value if isinstance(value, dict) else {}
+        if isinstance(value, dict):
+            return value
+        return {key_path[-1]: value} if key_path and value is not None else {}  # classic gives a bare scalar
 
     def publish(self, topic: str, payload: bytes) -> None:
         try:

@@ -1,0 +1,350 @@
+"""A device without a device: every port of the agent in memory, driven by hand, and killed at any point."""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from contract import topics
+from contract.commands import CommandResult, CommandState, RebootCommand, TimeAnswer
+from contract.desired import Application, DesiredDocument
+from contract.events import ConnectionEvent
+from contract.names import identifier
+from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, HostHealth
+from edge.agent import Agent
+from edge.containers.reconciler import Pass
+from edge.events import ConfigurationChanged, Event, Fetched, Inbox, Received, Stop
+from edge.link import LinkDown, Missing, PublishFailed
+from edge.machine import MachineError
+from edge.ports import Ports
+from edge.settings import parse_settings
+from edge.state import StateUnwritable
+
+THING = "robot-7"
+START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+
+
+class Killed(BaseException):
+    """SIGKILL: no handler of the agent sees it."""
+
+
+@dataclass
+class Fate:
+    """Counts every effect that leaves the process; kills right after the chosen one has happened."""
+
+    kill_after: int | None = None
+    effects: list[str] = field(default_factory=list)
+
+    def happened(self, effect: str) -> None:
+        self.effects.append(effect)
+        if self.kill_after is not None and len(self.effects) == self.kill_after:
+            raise Killed(effect)
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.elapsed_s = 1_000.0
+        self.date = START
+
+    def monotonic(self) -> float:
+        return self.elapsed_s
+
+    def now(self) -> datetime:
+        return self.date
+
+    def advance(self, seconds: float) -> None:
+        self.elapsed_s += seconds
+        self.date += timedelta(seconds=seconds)
+
+
+class FakeState:
+    def __init__(self, fate: Fate) -> None:
+        self.fate = fate
+        self.files: dict[str, bytes] = {}
+        self.aside: dict[str, bytes] = {}
+        self.writes = 0
+        self.full = False
+
+    def read(self, name: str) -> bytes | None:
+        return self.files.get(name)
+
+    def write(self, name: str, content: bytes) -> None:
+        if self.full:
+            raise StateUnwritable(name)
+        self.writes += 1
+        self.files[name] = content
+        self.fate.happened(f"write {name}")
+
+    def set_aside(self, name: str, reason: str) -> None:
+        self.aside[name] = self.files[name]
+
+
+class FakeLink:
+    def __init__(self, fate: Fate) -> None:
+        self.fate = fate
+        self.published: list[tuple[str, bytes]] = []
+        self.subscribed: set[str] = set()
+        self.values: dict[str, Any] = {}
+        self.broker_up = True
+        self.nucleus_up = True
+        self.connects = 0
+
+    def connect(self) -> None:
+        self.connects += 1
+        if not self.nucleus_up:
+            raise LinkDown("nobody there")
+        self.subscribed.clear()
+
+    def subscribe(self, topic: str) -> None:
+        self._require()
+        self.subscribed.add(topic)
+
+    def watch_configuration(self) -> None:
+        self._require()
+        self.subscribed.add("configuration")
+
+    def configuration(self, *key_path: str) -> Mapping[str, object]:
+        self._require()
+        if key_path and key_path[0] not in self.values:
+            raise Missing(key_path[0])
+        return self.values[key_path[0]] if key_path else self.values
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        self._require()
+        if not self.broker_up:
+            raise PublishFailed(topic)
+        self.published.append((topic, payload))
+        self.fate.happened(f"publish {topic}")
+
+    def close(self) -> None:
+        self.subscribed.clear()
+
+    def _require(self) -> None:
+        if not self.nucleus_up:
+            raise LinkDown("not connected")
+
+
+class FakeMachine:
+    def __init__(self, fate: Fate) -> None:
+        self.fate = fate
+        self.boot = 1
+        self.reboots = 0
+        self.error: str | None = None
+
+    def boot_id(self) -> str:
+        return f"boot-{self.boot}"
+
+    def reboot(self) -> None:
+        self.reboots += 1
+        self.fate.happened("reboot")
+        if self.error is not None:
+            raise MachineError(self.error)
+
+
+class FakeHealth:
+    def measure(self) -> HostHealth:
+        return HostHealth(architecture="amd64", uptime_s=1.0)
+
+
+def a_pass(
+    *statuses: ApplicationStatus, settled: bool = True, critical: bool = False, engine: str = "20.10"
+) -> Pass:
+    return Pass(statuses=statuses, settled=settled, critical=critical, engine=engine, next_look_s=5.0)
+
+
+def running(name: str, image: str = "image") -> ApplicationStatus:
+    return ApplicationStatus(name=name, state=ApplicationState.RUNNING, image=image)
+
+
+class FakeContainers:
+    """Becomes what is desired at once, unless told what the next passes find."""
+
+    def __init__(self) -> None:
+        self.desired: list[DesiredDocument | None] = []
+        self.found: Pass | Exception | None = None
+        self.passes = 0
+        self.closed = False
+
+    def desire(self, document: DesiredDocument | None) -> None:
+        if not self.desired or self.desired[-1] != document:
+            self.desired.append(document)
+
+    def converge(self) -> Pass:
+        self.passes += 1
+        if isinstance(self.found, Exception):
+            raise self.found
+        if self.found is not None:
+            return self.found
+        document = self.desired[-1]
+        return a_pass(*(running(a.name, a.image) for a in (document.applications if document else [])))
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class World:
+    """The cloud, the nucleus and the machine around the agent; what survives a kill survives here."""
+
+    def __init__(self, **configuration: object) -> None:
+        self.fate = Fate()
+        self.clock = FakeClock()
+        self.state = FakeState(self.fate)
+        self.link = FakeLink(self.fate)
+        self.link.values.update(configuration)
+        self.machine = FakeMachine(self.fate)
+        self.containers = FakeContainers()
+        self.documents: dict[str, bytes] = {}
+        self.fetches: list[str] = []
+        self.answers_time = True
+        self.server_ahead = timedelta()
+        self._tokens = (f"token-{n:04d}" for n in itertools.count())
+        self._ids = itertools.count()
+        self.inbox = Inbox()
+        self.agent: Agent | None = None
+
+    # The process
+
+    def start(self) -> Agent:
+        """Start the agent as a new process, and let it have its first turn and the cloud's answers."""
+        self.inbox = Inbox()
+        self.link.subscribed.clear()
+        self.agent = Agent(
+            Ports(
+                link=self.link,
+                inbox=self.inbox,
+                state=self.state,
+                machine=self.machine,
+                health=FakeHealth(),
+                containers=self.containers,
+                clock=self.clock,
+                fetch=self._fetch,
+                random=lambda: 0.5,
+                token=lambda: next(self._tokens),
+            ),
+            thing=THING,
+            settings=parse_settings(self.link.values),
+        )
+        self.agent.start()
+        self.turns()
+        return self.agent
+
+    def turns(self, seconds: float = 0.0) -> int | None:
+        """Advance the clock in the agent's own steps, with a turn at each; return its exit status, if any."""
+        assert self.agent is not None
+        status = self._turn()
+        while status is None and seconds > 0:
+            step = min(self.agent.wait_s(), seconds)
+            self.clock.advance(step)
+            seconds -= step
+            status = self._turn()
+        return status
+
+    def deliver(self, event: Event) -> int | None:
+        """Put an event into the inbox and let the agent take it."""
+        self.inbox.put(event)
+        return self.turns()
+
+    def stop(self) -> int | None:
+        return self.deliver(Stop())
+
+    def power_cycle(self, off_s: float = 8.0) -> None:
+        """Let the machine really go down and come back with the agent."""
+        self.machine.boot += 1
+        self.clock.date += timedelta(seconds=off_s)
+        self.clock.elapsed_s = 20.0
+        self.start()
+
+    def _turn(self) -> int | None:
+        assert self.agent is not None
+        heard = len(self.link.published)
+        status = self.agent.turn()
+        hellos = [p for t, p in self.link.published[heard:] if t == topics.connection(THING)]
+        nonces = [e.nonce for e in map(ConnectionEvent.from_json, hellos) if e.nonce is not None]
+        if self.answers_time and nonces and topics.command_request(THING, "time") in self.link.subscribed:
+            self.answer_time(nonces[-1])
+            return status if status is not None else self.agent.turn()
+        return status
+
+    # The cloud
+
+    @property
+    def server_now(self) -> datetime:
+        return self.clock.now() + self.server_ahead
+
+    def answer_time(self, nonce: str) -> None:
+        answer = TimeAnswer(nonce=nonce, server_time_ms=int(self.server_now.timestamp() * 1000))
+        self.inbox.put(Received(topics.command_request(THING, "time"), answer.to_json()))
+
+    def a_command(
+        self, *, issued_ago_s: float = 1.0, valid_s: float = 900.0, force: bool = False
+    ) -> RebootCommand:
+        issued_at = self.server_now - timedelta(seconds=issued_ago_s)
+        return RebootCommand(
+            id=identifier("cmd", unix_ms=1_700_000_000_000, random80=next(self._ids)),
+            issued_at=issued_at,
+            expires_at=issued_at + timedelta(seconds=valid_s),
+            requested_by="operator@example.com",
+            reason="because",
+            force=force,
+        )
+
+    def send(self, command: RebootCommand) -> None:
+        self.deliver(Received(topics.command_request(THING, "reboot"), command.to_json()))
+
+    def configure(self, **values: object) -> None:
+        self.link.values.update(values)
+        self.inbox.put(ConfigurationChanged())
+        self.turns(1.0)
+
+    def publish_document(self, *names: str, revision: int = 1) -> str:
+        """Put a desired document into the bucket and return its URI."""
+        document = DesiredDocument(
+            target="thinggroup/line-3",
+            revision=revision,
+            deployment_id=identifier("dep", unix_ms=revision, random80=revision),
+            applications=[Application(name=name, image=an_image(name)) for name in names],
+        ).canonical()
+        uri = f"s3://bucket/desired/{hashlib.sha256(document).hexdigest()}.json"
+        self.documents[uri] = document
+        return uri
+
+    def _fetch(self, uri: str) -> None:
+        self.fetches.append(uri)
+        found = self.documents.get(uri)
+        self.inbox.put(Fetched(uri, found, *(("access-denied", "GetObject") if found is None else ())))
+
+    # What the cloud heard
+
+    def results(self, command: RebootCommand | None = None) -> list[CommandResult]:
+        found = [CommandResult.from_json(p) for t, p in self.link.published if t.endswith("/res")]
+        return [r for r in found if command is None or r.id == command.id]
+
+    def states(self, command: RebootCommand) -> list[CommandState]:
+        return [r.state for r in self.results(command)]
+
+    def reports(self) -> list[DeviceReport]:
+        return [DeviceReport.from_json(p) for t, p in self.link.published if t == topics.report(THING)]
+
+    def events(self) -> list[ConnectionEvent]:
+        return [ConnectionEvent.from_json(p) for t, p in self.link.published if t == topics.connection(THING)]
+
+    def ledger(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.state.files["commands.json"])
+        return found
+
+
+def an_image(name: str) -> str:
+    digest = hashlib.sha256(name.encode()).hexdigest()
+    return f"000000000000.dkr.ecr.eu-west-1.amazonaws.com/fleetgrass/{name}@sha256:{digest}"
+
+
+def until_killed(act: Callable[[], object]) -> bool:
+    """Do ``act``; return whether it was killed."""
+    try:
+        act()
+    except Killed:
+        return True
+    return False
