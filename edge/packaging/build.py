@@ -1,0 +1,142 @@
+"""Build the component into ``greengrass-build/``: run by ``gdk component build`` and ``make component``.
+
+``python3 edge/packaging/build.py [--architectures amd64 arm64] [--output FOLDER]``, with the standard
+library and pip. Writes what ``gdk component publish`` reads: ``recipes/recipe.yaml``,
+``recipes/{name}-{version}.yaml`` (for local deployments) and ``artifacts/{name}/{version}/agent-{arch}.zip``
+with the agent, the contract and every wheel. The same sources and wheels give the same bytes.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # run as a file, as gdk does, the checkout is not on the path
+
+from edge.packaging import recipe_text, wheels  # noqa: E402
+from edge.packaging.archive import write_zip  # noqa: E402
+from edge.version import AGENT_VERSION  # noqa: E402
+
+NEXT_PATCH = "NEXT_PATCH"  # gdk's word for: the version is decided when it is published
+MAX_ARTIFACT_BYTES = 100 << 20  # ours; Greengrass takes 2 GB, and a fleet pays for every byte
+
+
+class BuildRefused(Exception):
+    """Something in the checkout is not as it must be; the message says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """What gdk-config.json says of the component."""
+
+    name: str
+    version: str
+    author: str
+
+
+def read_component(root: Path) -> Component:
+    """Return the component of ``gdk-config.json``.
+
+    Raises:
+        BuildRefused: not exactly one component, or a version that edge/version.py or pyproject.toml denies.
+    """
+    configured = json.loads((root / "gdk-config.json").read_text())["component"]
+    if len(configured) != 1:
+        raise BuildRefused("gdk-config.json must have exactly one component")
+    [(name, settings)] = configured.items()
+    version = settings["version"]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
+    if version != NEXT_PATCH and {AGENT_VERSION, project} != {version}:
+        raise BuildRefused(
+            f"versions differ: gdk-config.json {version}, edge/version.py {AGENT_VERSION}, "
+            f"pyproject.toml {project}"
+        )
+    return Component(name, version, settings["author"])
+
+
+def build(root: Path, output: Path, architectures: Sequence[str]) -> list[Path]:
+    """Build for ``architectures`` into ``output``, which is replaced; return the artifacts.
+
+    Raises:
+        BuildRefused: the recipe or an artifact breaks a rule; ``output`` is as it was.
+        wheels.WheelsUnavailable: a wheel is missing and cannot be fetched; the same.
+    """
+    component = read_component(root)
+    text = recipe_text.fill(
+        (root / "recipe.yaml").read_text(),
+        name=component.name,
+        version=component.version,
+        author=component.author,
+    )
+    text = recipe_text.only(text, architectures)
+    if found := recipe_text.faults(text):
+        raise BuildRefused("recipe.yaml: " + "; ".join(found))
+    requirements = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"][
+        "edge"
+    ]
+    vendored = {arch: wheels.collect(requirements, arch, root / "build" / "wheels") for arch in architectures}
+
+    fresh = output.with_name(output.name + ".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    (fresh / "recipes").mkdir(parents=True)
+    for file in ("recipe.yaml", f"{component.name}-{component.version}.yaml"):
+        (fresh / "recipes" / file).write_text(text)
+    folder = fresh / "artifacts" / component.name / component.version
+    folder.mkdir(parents=True)
+    sources = _sources(root)
+    for architecture, found_wheels in vendored.items():
+        artifact = folder / f"agent-{architecture}.zip"
+        pins = "".join(f"{pin}\n" for pin in wheels.pinned(found_wheels))
+        write_zip(
+            artifact,
+            sources
+            | {"requirements.txt": pins.encode()}
+            | {f"wheels/{wheel.name}": wheel.read_bytes() for wheel in found_wheels},
+        )
+        if artifact.stat().st_size > MAX_ARTIFACT_BYTES:
+            raise BuildRefused(
+                f"{artifact.name} has {artifact.stat().st_size} bytes, more than {MAX_ARTIFACT_BYTES}"
+            )
+    shutil.rmtree(output, ignore_errors=True)
+    fresh.rename(output)
+    return sorted((output / folder.relative_to(fresh)).iterdir())
+
+
+def _sources(root: Path) -> dict[str, bytes]:
+    """Return the agent's and the contract's modules; of the packaging only what a device needs."""
+    files = [file for package in ("edge", "contract") for file in (root / package).rglob("*.py")]
+    named = {file.relative_to(root).as_posix(): file for file in files}
+    return {
+        name: file.read_bytes()
+        for name, file in named.items()
+        if not name.startswith("edge/packaging/") or file.name in ("__init__.py", "install.py")
+    }
+
+
+def main() -> int:
+    """Build; say what was made, or in one line why not."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--architectures", nargs="+", choices=wheels.ARCHITECTURES, default=wheels.ARCHITECTURES
+    )
+    parser.add_argument("--output", type=Path, default=ROOT / "greengrass-build")
+    options = parser.parse_args()
+    try:
+        artifacts = build(ROOT, options.output.absolute(), options.architectures)
+    except (BuildRefused, wheels.WheelsUnavailable) as error:
+        print(f"component: {error}", file=sys.stderr)
+        return 1
+    for artifact in artifacts:
+        print(f"component: {artifact} {artifact.stat().st_size / 1e6:.1f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
