@@ -61,11 +61,12 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
 
     from local.emulator.greengrass_gate import GreengrassGate
     from local.emulator.mqtt import mend_keep_alive, mend_listener
-    from local.emulator.rules import mend_rule_to_lambda
+    from local.emulator.rules import mend_republish, mend_rule_to_lambda
 
     mend_listener(HOST)
     mend_keep_alive()
     mend_registry_tokens(token_key)
+    mend_republish()
     invokes = mend_rule_to_lambda()
 
     config = Config()

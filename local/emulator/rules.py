@@ -1,10 +1,12 @@
-"""Mend: an IoT rule invokes its Lambda through a bounded queue with retries and a dead-letter queue.
+"""Mends of IoT rules: Lambda through a bounded queue with retries, and substitution in republish topics.
 
-Unmended, every message is an unbounded thread that tries once (ministack 1.5.33,
-``iot._dispatch_rule_to_lambda``), and cold starts lose messages.
+Unmended (ministack 1.5.33) every message to a Lambda is an unbounded thread that tries once, and cold
+starts lose messages; a republish goes to the topic as it is written, ``${topic(3)}`` and all.
 """
 
 import logging
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +15,8 @@ from ministack.services import iot, lambda_svc
 from local.emulator.asynchronous_invokes import AsynchronousInvokes, Outcome
 
 log = logging.getLogger(__name__)
+
+_SUBSTITUTION = re.compile(r"\$\{([^}]*)\}")
 
 
 @dataclass(slots=True)
@@ -38,6 +42,38 @@ def mend_rule_to_lambda() -> AsynchronousInvokes[_RuleCall]:
 
     iot._dispatch_rule_to_lambda = dispatch
     return invokes
+
+
+def mend_republish() -> None:
+    """Replace ``${expression}`` in a republish action's topic by its value for the message at hand."""
+    run = iot._run_rule_actions
+
+    async def run_rule_actions(
+        account_id: str,
+        region: str,
+        rule: dict[str, Any],
+        payload: bytes,
+        topic: str = "",
+        client_id: str | None = None,
+    ) -> None:
+        if rule and any("republish" in action for action in rule.get("actions") or []):
+            message = iot._rule_message(payload or b"")
+
+            def value(match: re.Match[str]) -> str:
+                found = iot._eval_select_expr(match[1], topic, payload or b"", message, client_id)
+                return "undefined" if found is iot._MISSING else str(found)
+
+            rule = rule | {"actions": [_substituted(action, value) for action in rule["actions"]]}
+        await run(account_id, region, rule, payload, topic, client_id)
+
+    iot._run_rule_actions = run_rule_actions
+
+
+def _substituted(action: dict[str, Any], value: Callable[[re.Match[str]], str]) -> dict[str, Any]:
+    republish = action.get("republish")
+    if not republish:
+        return action
+    return {"republish": republish | {"topic": _SUBSTITUTION.sub(value, republish.get("topic", ""))}}
 
 
 def _record(call: _RuleCall) -> dict[str, Any] | None:

@@ -1,0 +1,148 @@
+"""Child processes of the platform: started with a log each, waited for, and ended by their id."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+_POLL_S = 0.05
+
+
+class DidNotStart(Exception):
+    """A part of the platform ended or stayed silent; the message names its log."""
+
+
+class PortInUse(Exception):
+    """Something else listens on a port that the platform was told to use."""
+
+
+class Child:
+    """A process in a session of its own. Its standard input stays open until it is stopped."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str],
+        folder: Path = ROOT,
+    ) -> None:
+        """Start it. ``environment`` is all it gets, but for what every process of this machine needs."""
+        self.name = name
+        self.log = log
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                cwd=folder,
+                env=machine_environment() | dict(environment),
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Its process id, also its session's and group's."""
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def wait_until(self, ready: Callable[[], bool], within_s: float) -> None:
+        """Return once ``ready`` says so.
+
+        Raises:
+            DidNotStart: the process ended, or was not ready in time.
+        """
+        deadline = time.monotonic() + within_s
+        while not ready():
+            if not self.running:
+                raise DidNotStart(
+                    f"{self.name} ended at its start: {self._last_line()} (its log: {self.log})"
+                )
+            if time.monotonic() > deadline:
+                raise DidNotStart(f"{self.name} was not ready within {within_s:g} s (its log: {self.log})")
+            time.sleep(_POLL_S)
+
+    def stop(self, grace_s: float = 10.0) -> None:
+        """End it and what it started: SIGTERM, then SIGKILL for the whole group. Idempotent."""
+        if self._process.stdin and not self._process.stdin.closed:
+            self._process.stdin.close()
+        if self.running:
+            self._process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(grace_s)
+        kill_group(self.pid)
+        self._process.wait()
+
+    def kill(self) -> None:
+        """SIGKILL it and what it started, as a power cut would."""
+        kill_group(self.pid)
+        self.stop()
+
+    def _last_line(self) -> str:
+        lines = self.log.read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+
+def kill_group(pid: int) -> None:
+    """SIGKILL every process of the group that ``pid`` leads or led; none left is fine."""
+    try:
+        os.killpg(pid, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def machine_environment() -> dict[str, str]:
+    """Return the variables every process needs: no AWS credential, and no proxy on loopback."""
+    kept = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+    proxies = {"http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"}
+    found = {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept | proxies or name.startswith(("PIP_", "FLEETGRASS_"))
+    }
+    return found | {
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        "PYTHONUNBUFFERED": "1",
+    }
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 that nothing listened on just now."""
+    sockets = [socket.socket() for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def require_free(port: int, purpose: str) -> None:
+    """Do nothing when ``port`` of 127.0.0.1 can be listened on.
+
+    Raises:
+        PortInUse: it cannot; names the port and what it was for.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise PortInUse(
+                f"port {port} ({purpose}) is in use ({error.strerror}): set FLEETGRASS_PORT to the first of "
+                "five free ports, or leave it out"
+            ) from error
