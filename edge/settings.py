@@ -27,7 +27,6 @@ from contract.defaults import HEARTBEAT_S, REBOOT_BUDGET, REBOOT_GRACE_S
 from contract.names import ThingName
 from edge.link import Link, Missing, NotSupported
 
-
 _REBOOT = ["systemctl", "reboot"]
 
 
