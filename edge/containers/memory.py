@@ -26,7 +26,7 @@ class Failure(BaseModel):
     code: str
     reason: str
     from_image: str  # the image that was tried
-    to_image: str | None  # the image that was there before, and serves again
+    to_image: str | None = None  # the image that was there before, and serves again
 
 
 class Memory(BaseModel):
@@ -87,9 +87,7 @@ class Memories:
             return
         changed = {**self._applications, application: memory}
         kept = {name: each for name, each in changed.items() if not each.empty}
-        storage.write_atomically(
-            self._path, _File(applications=kept).model_dump_json(exclude_none=True).encode()
-        )
+        self._store(self._path, _File(applications=kept).model_dump_json(exclude_none=True).encode())
         self._applications = kept
 
 
