@@ -12,6 +12,12 @@ from importlib import resources
 from pathlib import Path
 
 _PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.S)
+#: The bundle names each certificate's subject in a comment before it.
+_AMAZON_ROOT = re.compile(
+    r"^# Subject: CN=Amazon Root CA \d[^\n]*\n(?:#[^\n]*\n)*"
+    r"(-----BEGIN CERTIFICATE-----\n.+?-----END CERTIFICATE-----)",
+    re.S | re.M,
+)
 _OUR_NUCLEUS_ROOT = "/greengrass/v2"
 
 
@@ -96,12 +102,5 @@ class DeviceFiles:
 
 def amazon_root_cas() -> str:
     """Return Amazon's root certificates, PEM, out of the bundle that botocore carries."""
-    from cryptography import x509
-
     bundle = resources.files("botocore").joinpath("cacert.pem").read_text()
-    found = []
-    for match in _PEM.finditer(bundle):
-        subject = x509.load_pem_x509_certificate(match[0].encode()).subject.rfc4514_string()
-        if "CN=Amazon Root CA" in subject:
-            found.append(match[0])
-    return "\n".join(found) + "\n"
+    return "\n".join(match[1] for match in _AMAZON_ROOT.finditer(bundle)) + "\n"

@@ -73,8 +73,8 @@ def enroll(
     _check(ThingName, "thing", thing)
     _check(GroupName, "group", group)
     made: list[str] = []
-    group_arn = _group(clients.iot, group, made)
     _refuse_second_group(clients, thing, group)
+    group_arn = _group(clients.iot, group, made)
     thing_arn = _thing(clients.iot, thing, made)
     if clients.devices.create(thing, group, now=now or datetime.now(UTC)):
         made.append("row")
