@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from local.core.dialect import Dialect
 from local.core.files import write_whole
@@ -104,17 +104,33 @@ class Configuration:
         with self._lock:
             return _plain(self._find(component, key_path))
 
-    def merge(self, component: str, key_path: Sequence[str], value: Json, *, at_ms: int) -> None:
+    def merge(
+        self,
+        component: str,
+        key_path: Sequence[str],
+        value: Json,
+        *,
+        at_ms: int,
+        conflicts: Literal["refuse", "replace", "keep"] = "refuse",
+    ) -> None:
         """Merge ``value`` in, leaf by leaf, unless the stored leaf is newer; tell the watchers.
+
+        ``conflicts`` says what a map does that meets a scalar, or a scalar a map.
 
         Raises:
             UpdateRefused: and nothing is written.
         """
         with self._lock:
-            target = (component, *key_path)
-            leaves = list(_leaves(target, value))
-            for path, leaf in leaves:
+            leaves = []
+            for path, leaf in _leaves((component, *key_path), value):
+                if (obstacle := self._obstacle(path, leaf)) is not None:
+                    if conflicts == "refuse":
+                        raise UpdateRefused("a map cannot become a scalar, nor a scalar a map")
+                    if conflicts == "keep":
+                        continue
+                    self._drop(obstacle)
                 self._check(path, leaf)
+                leaves.append((path, leaf))
             changed = [done for path, leaf in leaves for done in self._write(path, leaf, at_ms)]
             self._save()
         self._tell(changed)
@@ -147,6 +163,23 @@ class Configuration:
             self._save()
         if self._dialect.event_on_reset and (existed or known):
             self._tell([path])
+
+    def snapshot(self) -> Json:
+        """Return all that is stored, timestamps too, for ``restore``."""
+        with self._lock:
+            return _dump(self._root)
+
+    def restore(self, snapshot: Json) -> None:
+        """Put a snapshot back, as the rollback of a deployment does; tell the watchers what changed."""
+        with self._lock:
+            before = dict(_leaves((), _plain(self._root)))
+            node = _load(snapshot) if isinstance(snapshot, dict) else _Map()
+            self._root = node if isinstance(node, _Map) else _Map()
+            after = dict(_leaves((), _plain(self._root)))
+            self._save()
+        absent = object()
+        paths = sorted({*before, *after})
+        self._tell([path for path in paths if path and before.get(path, absent) != after.get(path, absent)])
 
     def remove(self, component: str) -> None:
         """Forget all of a component that was uninstalled."""
@@ -188,14 +221,20 @@ class Configuration:
     def _check(self, path: KeyPath, leaf: "Json | _Map") -> None:
         if len(path) == 1 and not isinstance(leaf, _Map):
             raise UpdateRefused("a component's configuration is a map")
-        for end in range(1, len(path)):
-            if isinstance(self._peek(path[:end]), _Leaf):
-                raise UpdateRefused("a scalar cannot become a map")
-        stored = self._peek(path)
-        if stored is not None and isinstance(stored, _Map) != isinstance(leaf, _Map):
-            raise UpdateRefused("a map cannot become a scalar, nor a scalar a map")
         if not isinstance(leaf, _Map) and len(compact(leaf)) > self._dialect.value_bytes:
             raise UpdateRefused("the value is too large")
+
+    def _obstacle(self, path: KeyPath, leaf: "Json | _Map") -> KeyPath | None:
+        for end in range(1, len(path)):
+            if isinstance(self._peek(path[:end]), _Leaf):
+                return path[:end]
+        stored = self._peek(path)
+        return path if stored is not None and isinstance(stored, _Map) != isinstance(leaf, _Map) else None
+
+    def _drop(self, path: KeyPath) -> None:
+        parent = self._peek(path[:-1])
+        if isinstance(parent, _Map):
+            parent.children.pop(path[-1], None)
 
     def _write(self, path: KeyPath, leaf: "Json | _Map", at_ms: int) -> list[KeyPath]:
         node, changed = self._root, []

@@ -1,0 +1,159 @@
+"""The token exchange service: temporary credentials of the device's role, on a loopback HTTP endpoint.
+
+On AWS the credentials come from the IoT credential provider for the device's certificate; here from STS
+AssumeRole of the same role, so that the same policies decide.
+
+Errors::
+
+    CredentialsUnavailable  the role cannot be assumed now
+"""
+
+import json
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Protocol
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+
+log = logging.getLogger(__name__)
+
+_PATH = "/2016-11-01/credentialprovider/"
+_REFRESH_BEFORE = timedelta(minutes=5)  # as the nucleus does, so that nobody gets dying credentials
+
+
+class CredentialsUnavailable(Exception):
+    """The role was not handed out."""
+
+    code = "credentials-unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """One session of the token exchange role."""
+
+    access_key: str
+    secret_key: str
+    session_token: str
+    expires_at: datetime
+
+
+class Role(Protocol):
+    """Who hands out the role."""
+
+    def assume(self) -> Credentials:
+        """Return a new session.
+
+        Raises:
+            CredentialsUnavailable
+        """
+
+
+class AssumedRole:
+    """The role as STS at ``endpoint_url`` gives it to this process's own identity."""
+
+    def __init__(self, endpoint_url: str, region: str, role_arn: str, thing: str) -> None:
+        self._sts = boto3.client("sts", endpoint_url=endpoint_url, region_name=region)
+        self._role_arn = role_arn
+        self._session_name = "".join(char if char.isalnum() or char in "-_" else "-" for char in thing)[:64]
+
+    def assume(self) -> Credentials:
+        """See Role."""
+        try:
+            given = self._sts.assume_role(RoleArn=self._role_arn, RoleSessionName=self._session_name)
+        except (ClientError, BotoCoreError) as error:
+            raise CredentialsUnavailable(str(error)) from error
+        session = given["Credentials"]
+        return Credentials(
+            session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"], session["Expiration"]
+        )
+
+
+class KeptRole:
+    """A role whose session is kept until shortly before it ends; safe from any thread."""
+
+    def __init__(self, role: Role, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._role = role
+        self._now = now
+        self._lock = threading.Lock()
+        self._kept: Credentials | None = None
+
+    def assume(self) -> Credentials:
+        """See Role."""
+        with self._lock:
+            if self._kept is None or self._kept.expires_at - self._now() < _REFRESH_BEFORE:
+                self._kept = self._role.assume()
+            return self._kept
+
+
+class TokenExchange:
+    """The endpoint that ``AWS_CONTAINER_CREDENTIALS_FULL_URI`` names."""
+
+    def __init__(self, role: Role, knows: Callable[[str], bool]) -> None:
+        """Hand ``role`` out to whoever brings an authorization token that ``knows`` recognises."""
+        self._server = _server(role, knows)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+
+    @property
+    def url(self) -> str:
+        """Return what components are given."""
+        return f"http://localhost:{self._server.server_port}{_PATH}"
+
+    def start(self) -> None:
+        """Answer from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Answer no more."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+def _server(role: Role, knows: Callable[[str], bool]) -> ThreadingHTTPServer:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            token = self.headers.get("Authorization")
+            if self.path != _PATH:
+                self._answer(404, {"message": "not found"})
+            elif token is None or not knows(token):
+                self._answer(403, {"message": "Bad auth token"})
+            else:
+                self._hand_out()
+
+        def _hand_out(self) -> None:
+            try:
+                session = role.assume()
+            except CredentialsUnavailable as error:
+                log.warning("no credentials: code=%s error=%s", error.code, error)
+                self._answer(500, {"message": "Failed to get credentials"})
+                return
+            self._answer(
+                200,
+                {
+                    "AccessKeyId": session.access_key,
+                    "SecretAccessKey": session.secret_key,
+                    "Token": session.session_token,
+                    "Expiration": session.expires_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+                },
+            )
+
+        def _answer(self, status: int, body: dict[str, str]) -> None:
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: object) -> None:
+            log.debug("token exchange: " + format, *args)  # noqa: G003 - the server's own format
+
+    return ThreadingHTTPServer(("127.0.0.1", 0), Handler)

@@ -1,0 +1,161 @@
+"""A deployment's document, and what it makes of a device. Pure but for the store it is given.
+
+A device belongs to several targets (its group, itself); what it runs is the union of their latest
+deployments, and a component that no target names any more is removed.
+
+Errors::
+
+    DocumentRefused         the job is no deployment this core understands
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from local.core.component_store import ComponentStore
+from local.core.dialect import Dialect
+from local.core.recipe import Recipe, parse
+
+
+class DocumentRefused(Exception):
+    """The document cannot be carried out; nothing was changed."""
+
+    code = "DEPLOYMENT_DOCUMENT_NOT_VALID"
+
+
+def _from_json_text(value: object) -> object:
+    """Cloud deployments carry ``merge`` as a map; CreateDeployment's own form is JSON text."""
+    if isinstance(value, str):
+        return json.loads(value or "{}")
+    return value
+
+
+class Update(BaseModel):
+    """Changes of one component's configuration: first the resets, then the merge."""
+
+    merge: Annotated[dict[str, Any], BeforeValidator(_from_json_text)] = Field(default_factory=dict)
+    reset: list[str] = Field(default_factory=list)
+
+
+class Wanted(BaseModel):
+    """One component of a deployment."""
+
+    version: str
+    configurationUpdate: Update = Field(default_factory=Update)
+
+
+class Document(BaseModel):
+    """The job's document as Greengrass writes it; what this core does not use is passed over."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    configurationArn: str
+    deploymentId: str
+    creationTimestamp: int
+    components: dict[str, Wanted] = Field(default_factory=dict)
+    failureHandlingPolicy: str = "ROLLBACK"
+
+    @property
+    def target(self) -> str:
+        """Return what is deployed to, e.g. ``thinggroup/line-3``: the ARN without its revision."""
+        return self.configurationArn.partition(":configuration:")[2].rpartition(":")[0]
+
+
+def read(document: Mapping[str, Any]) -> Document:
+    """Return the deployment in a job's document.
+
+    Raises:
+        DocumentRefused
+    """
+    try:
+        return Document.model_validate(document)
+    except ValidationError as error:
+        where = ".".join(str(part) for part in error.errors()[0]["loc"])
+        raise DocumentRefused(f"{where}: {error.errors()[0]['msg']}") from error
+
+
+class Target(BaseModel):
+    """The latest deployment of one target."""
+
+    deployment_id: str
+    created_at_ms: int
+    components: dict[str, str]
+
+
+class Installed(BaseModel):
+    """``deployments.json``: what the device runs and why; survives power cycles."""
+
+    targets: dict[str, Target] = Field(default_factory=dict)
+    components: dict[str, str] = Field(default_factory=dict)
+
+    def with_deployment(self, document: Document) -> "Installed":
+        """Return the state in which ``document`` is its target's latest deployment."""
+        latest = Target(
+            deployment_id=document.deploymentId,
+            created_at_ms=document.creationTimestamp,
+            components={name: wanted.version for name, wanted in document.components.items()},
+        )
+        return Installed(targets={**self.targets, document.target: latest}, components=self.components)
+
+    def roots(self) -> dict[str, dict[str, str]]:
+        """Return for each component that a target names: target → version."""
+        wanted: dict[str, dict[str, str]] = {}
+        for target, deployment in self.targets.items():
+            for name, version in deployment.components.items():
+                wanted.setdefault(name, {})[target] = version
+        return wanted
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """All recipes of a device, dependencies before what needs them, with their sources to keep."""
+
+    recipes: Sequence[Recipe]
+    sources: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def resolve(
+    roots: Mapping[str, Mapping[str, str]], store: ComponentStore, *, architecture: str, dialect: Dialect
+) -> Resolution:
+    """Return what the roots need, asking ``store`` again until no dependency is new.
+
+    Raises:
+        ComponentError: from the store.
+        RecipeRefused: no manifest for this device.
+        DocumentRefused: components depend on each other in a circle.
+    """
+    wanted = {name: dict(requirements) for name, requirements in roots.items()}
+    sources: dict[str, bytes] = {}
+    recipes: dict[str, Recipe] = {}
+    asked: dict[str, dict[str, str]] = {}
+    while wanted != asked:
+        asked = {name: dict(requirements) for name, requirements in wanted.items()}
+        sources = store.resolve(asked)
+        recipes = {
+            name: parse(source, architecture=architecture, dialect=dialect)
+            for name, source in sources.items()
+        }
+        for recipe in recipes.values():
+            for dependency, requirement in recipe.dependencies.items():
+                wanted.setdefault(dependency, {})[recipe.name] = requirement
+    return Resolution(in_order(recipes), sources)
+
+
+def in_order(recipes: Mapping[str, Recipe]) -> list[Recipe]:
+    """Return the recipes, dependencies first.
+
+    Raises:
+        DocumentRefused: they depend on each other in a circle.
+    """
+    graph = {
+        name: {dependency for dependency in recipe.dependencies if dependency in recipes}
+        for name, recipe in recipes.items()
+    }
+    try:
+        return [recipes[name] for name in TopologicalSorter(graph).static_order()]
+    except CycleError as error:
+        raise DocumentRefused(f"components depend on each other: {error.args[1]}") from error

@@ -1,0 +1,105 @@
+"""The device's own file and folders: what `python -m local.core FOLDER` finds and makes."""
+
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from local.core.dialect import DIALECTS, Dialect
+
+
+class InitialService(BaseModel):
+    """One component's part of the initial configuration."""
+
+    configuration: dict[str, Any] = Field(default_factory=dict)
+
+
+class InitialConfiguration(BaseModel):
+    """What a nucleus is installed with (``--init-config``): above recipe defaults, below deployments."""
+
+    services: dict[str, InitialService] = Field(default_factory=dict)
+
+
+class Device(BaseModel):
+    """``FOLDER/device.json``."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    thing: str
+    region: str
+    account: str
+    endpoint_url: str
+    mqtt_host: str
+    mqtt_port: int
+    ca_path: Path
+    cert_path: Path
+    key_path: Path
+    role_arn: str
+    dialect: Literal["classic", "lite"] = "classic"
+    docker_host: str | None = None
+    off_s: float = 3
+    keep_alive_s: int = 30
+    config: InitialConfiguration = Field(default_factory=InitialConfiguration)
+
+    @property
+    def nucleus(self) -> Dialect:
+        """Return how this device's nucleus behaves."""
+        return DIALECTS[self.dialect]
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """Where everything of one device lies."""
+
+    root: Path
+
+    @property
+    def device(self) -> Path:
+        return self.root / "device.json"
+
+    @property
+    def boot_id(self) -> Path:
+        return self.root / "boot_id"
+
+    @property
+    def power(self) -> Path:
+        return self.root / "power"
+
+    @property
+    def socket(self) -> Path:
+        return self.root / "ipc.socket"
+
+    @property
+    def configuration(self) -> Path:
+        return self.root / "configuration.json"
+
+    @property
+    def deployments(self) -> Path:
+        return self.root / "deployments.json"
+
+    def work(self, component: str) -> Path:
+        return self.root / "work" / component
+
+    def log(self, component: str) -> Path:
+        return self.root / "logs" / f"{component}.log"
+
+    def process(self, component: str) -> Path:
+        return self.root / "run" / f"{component}.json"
+
+    def recipe(self, component: str, version: str) -> Path:
+        return self.root / "packages" / "recipes" / f"{component}-{version}.json"
+
+    def artifacts(self, component: str, version: str) -> Path:
+        return self.root / "packages" / "artifacts" / component / version
+
+    def unarchived(self, component: str, version: str) -> Path:
+        return self.root / "packages" / "artifacts-unarchived" / component / version
+
+
+def architecture() -> str:
+    """Return this machine's architecture as recipes name it."""
+    return {"x86_64": "amd64", "aarch64": "aarch64", "armv7l": "arm"}.get(
+        platform.machine(), platform.machine()
+    )

@@ -1,0 +1,310 @@
+"""What is installed on the device and runs: applies deployments, starts it all again at power-on.
+
+Every change is made by the one thread that calls ``apply``, ``boot`` and ``restart_component``; ``stop``
+and ``cut`` may come from any thread and make the others give up.
+
+Errors::
+
+    DeploymentFailed        with Greengrass's words for the job's status details
+"""
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from local.core.component_store import ComponentError, ComponentStore
+from local.core.configuration import DEFAULTS_AT_MS, ConfigurationError, Json
+from local.core.deployment import Document, DocumentRefused, Installed, in_order, resolve
+from local.core.device import architecture
+from local.core.files import write_whole
+from local.core.interpolation import pointer
+from local.core.launch import NUCLEUS, ComponentLaunch, Surroundings
+from local.core.lifecycle import Component, InstallFailed
+from local.core.process import kill_leftover
+from local.core.recipe import BUILT_IN, Recipe, RecipeRefused, parse
+
+log = logging.getLogger(__name__)
+
+_QUIET_S = {"classic": 1.0, "lite": 0.2}  # Lite says SUCCEEDED before an early crash
+_SETTLE_TIMEOUT_S = 60.0
+
+
+class DeploymentFailed(Exception):
+    """The deployment did not come about; ``state`` is ``detailed-deployment-status``."""
+
+    def __init__(self, state: str, code: str, cause: str) -> None:
+        super().__init__(cause)
+        self.state = state
+        self.code = code
+
+
+class PowerLost(Exception):
+    """The machine went off in the middle; the next power-on goes on."""
+
+
+class Installation:
+    """The components of one power-on."""
+
+    def __init__(
+        self, surroundings: Surroundings, store: ComponentStore, changed: Callable[[], None]
+    ) -> None:
+        self._all = surroundings
+        self._store = store
+        self._changed = changed
+        self._off = threading.Event()
+        self._recipes: dict[str, Recipe] = {}
+        self._running: dict[str, Component] = {}
+        self._preparing: Component | None = None
+        path = surroundings.folder.deployments
+        self._installed = Installed.model_validate_json(path.read_bytes()) if path.exists() else Installed()
+
+    def boot(self) -> None:
+        """Start everything that is installed, dependencies first; needs no cloud."""
+        recipes: dict[str, Recipe] = {}
+        for name, version in self._installed.components.items():
+            try:
+                source = self._all.folder.recipe(name, version).read_bytes()
+                recipes[name] = self._parse(source)
+            except (OSError, RecipeRefused) as error:
+                log.error("component cannot start: component=%s error=%s", name, error)
+        self._recipes = recipes
+        for recipe in in_order(recipes):
+            kill_leftover(self._all.folder.process(recipe.name))
+            self._all.components.add(recipe.name)
+            component = self._component(recipe)
+            if not self._off.is_set() and component is not None:
+                self._running[recipe.name] = component
+                component.start(installed=False)
+
+    def apply(self, document: Document) -> None:
+        """Bring the device to what ``document`` and the other targets' deployments want.
+
+        Raises:
+            DeploymentFailed: classic has put back what was there before where the policy says so.
+            PowerLost
+        """
+        wanted = self._installed.with_deployment(document)
+        try:
+            resolution = resolve(
+                wanted.roots(), self._store, architecture=architecture(), dialect=self._all.device.nucleus
+            )
+            for recipe in resolution.recipes:
+                self._stay_on()
+                self._store.fetch(recipe)
+                path = self._all.folder.recipe(recipe.name, recipe.version)
+                write_whole(path, resolution.sources[recipe.name])
+        except (ComponentError, RecipeRefused, DocumentRefused) as error:
+            raise DeploymentFailed("FAILED_NO_STATE_CHANGE", error.code, str(error)) from error
+        self._stay_on()
+        before, old_recipes = self._all.configuration.snapshot(), dict(self._recipes)
+        try:
+            self._configure(document, resolution.recipes)
+            self._switch(resolution.recipes)
+        except (InstallFailed, ConfigurationError, DeploymentFailed) as error:
+            self._stay_on()
+            code = error.code
+            if self._all.device.dialect == "classic" and document.failureHandlingPolicy == "ROLLBACK":
+                self._all.configuration.restore(before)
+                self._roll_back(old_recipes)
+                raise DeploymentFailed("FAILED_ROLLBACK_COMPLETE", code, str(error)) from error
+            self._save(wanted)
+            raise DeploymentFailed("FAILED_UNABLE_TO_ROLLBACK", code, str(error)) from error
+        self._save(wanted)
+
+    def merge_locally(self, updates: Mapping[str, Mapping[str, Any]], *, at_ms: int) -> None:
+        """Apply a local deployment's configuration: component → ``{RESET: [...], MERGE: {...}}``.
+
+        Raises:
+            DeploymentFailed
+        """
+        try:
+            for name, update in updates.items():
+                self._update(name, update.get("RESET") or [], update.get("MERGE") or {}, at_ms)
+        except ConfigurationError as error:
+            raise DeploymentFailed("FAILED_NO_STATE_CHANGE", error.code, str(error)) from error
+
+    def restart_component(self, name: str) -> None:
+        """Stop and start one component with a new token."""
+        component = self._running.get(name)
+        if component is not None:
+            component.stop()
+            if not self._off.is_set():
+                component.start(installed=True)
+
+    def restart_all(self) -> None:
+        """Stop and start every component, as a classic nucleus that restarts does."""
+        for name in list(self._running):
+            self.restart_component(name)
+
+    def crash(self, name: str) -> None:
+        """Kill one component's processes; it is restarted as after any crash."""
+        component = self._running.get(name)
+        if component is not None:
+            component.crash()
+
+    def stop(self) -> None:
+        """Stop everything in order, what depends on others first."""
+        self._off.set()
+        for component in reversed(list(self._running.values())):
+            component.stop()
+
+    def cut(self) -> None:
+        """End everything at once: there is no power."""
+        self._off.set()
+        for component in [*self._running.values(), *filter(None, [self._preparing])]:
+            component.kill()
+
+    def status(self) -> dict[str, Any]:
+        """Return what the core tells the control plane of itself."""
+        roots = self._installed.roots()
+        components = [
+            {
+                "componentName": name,
+                "componentVersion": version,
+                "lifecycleState": self._state(name),
+                "isRoot": name in roots,
+            }
+            for name, version in self._installed.components.items()
+        ]
+        broken = any(component["lifecycleState"] == "BROKEN" for component in components)
+        return {"status": "UNHEALTHY" if broken else "HEALTHY", "components": components}
+
+    def _state(self, name: str) -> str:
+        component = self._running.get(name)
+        return component.state if component is not None else "FINISHED"
+
+    def _configure(self, document: Document, recipes: Sequence[Recipe]) -> None:
+        """Defaults below what is there, then resets and merges; the nucleus first: it says how to read."""
+        by_name = {recipe.name: recipe for recipe in recipes}
+        for name in sorted(by_name, key=lambda name: name != NUCLEUS):
+            recipe = by_name[name]
+            defaults = self._interpolated(recipe, dict(recipe.defaults))
+            self._all.configuration.merge(name, (), defaults, at_ms=DEFAULTS_AT_MS, conflicts="keep")
+            if name in document.components:
+                update = document.components[name].configurationUpdate
+                merge = self._interpolated(recipe, update.merge)
+                self._recipes[name] = recipe
+                self._update(name, update.reset, merge, document.creationTimestamp)
+
+    def _update(self, name: str, reset: Sequence[str], merge: Json, at_ms: int) -> None:
+        recipe = self._recipes.get(name)
+        for path in reset:
+            keys = pointer(path)
+            known, default = _at(dict(recipe.defaults) if recipe else {}, keys)
+            if recipe is not None:
+                default = self._interpolated(recipe, default)
+            self._all.configuration.reset(name, keys, default, known=known)
+        self._all.configuration.merge(name, (), merge, at_ms=at_ms, conflicts="replace")
+
+    def _interpolated(self, recipe: Recipe, value: Json) -> Json:
+        try:
+            asked = self._all.configuration.get(NUCLEUS, ["interpolateComponentConfiguration"])
+        except ConfigurationError:
+            return value
+        if self._all.device.dialect == "lite" or str(asked).lower() != "true":
+            return value
+        return self._launch(recipe).interpolated(value)
+
+    def _switch(self, recipes: Sequence[Recipe]) -> None:
+        """Install what is new beside what runs, then replace; wait until all that changed runs."""
+        self._recipes = {recipe.name: recipe for recipe in recipes}
+        gone = [name for name in self._running if name not in self._recipes]
+        started = []
+        for recipe in recipes:
+            if not self._needs_start(recipe):
+                continue
+            self._stay_on()
+            self._all.components.add(recipe.name)
+            component = self._component(recipe)
+            old = self._running.get(recipe.name)
+            if component is not None:
+                self._preparing = component
+                component.install()
+                self._stay_on()
+            if old is not None:
+                old.stop()
+                del self._running[recipe.name]
+            self._preparing = None
+            if component is not None:
+                self._running[recipe.name] = component
+                component.start(installed=True)
+                started.append((recipe.name, component))
+        for name in gone:
+            self._uninstall(name)
+        quiet_s = _QUIET_S[self._all.device.dialect]
+        for name, component in started:
+            state = component.settle(quiet_s, _SETTLE_TIMEOUT_S, self._off)
+            self._stay_on()
+            if state not in ("RUNNING", "FINISHED"):
+                raise DeploymentFailed("FAILED", "COMPONENT_BROKEN", f"{name} is {state}")
+
+    def _needs_start(self, recipe: Recipe) -> bool:
+        if self._installed.components.get(recipe.name) != recipe.version:
+            return True
+        component = self._running.get(recipe.name)
+        if component is None:
+            return recipe.name not in BUILT_IN and (recipe.run or recipe.install) is not None
+        if component.state == "BROKEN":
+            return True
+        return self._all.device.dialect == "classic" and component.running != self._launch(recipe).run()
+
+    def _roll_back(self, recipes: Mapping[str, Recipe]) -> None:
+        try:
+            for name in [name for name in self._running if name not in recipes]:
+                self._uninstall(name)
+            broken = {
+                name
+                for name, recipe in recipes.items()
+                if (component := self._running.get(name)) is not None
+                and (component.state == "BROKEN" or component.running != self._launch(recipe).run())
+            }
+            self._recipes = dict(recipes)
+            for name in broken:
+                self._running.pop(name).stop()
+            for recipe in in_order(recipes):
+                if recipe.name not in self._running and (component := self._component(recipe)) is not None:
+                    self._running[recipe.name] = component
+                    component.start(installed=False)
+        except DocumentRefused as error:
+            log.error("rollback failed: error=%s", error)
+
+    def _uninstall(self, name: str) -> None:
+        component = self._running.pop(name, None)
+        if component is not None:
+            component.stop()
+        self._all.components.remove(name)
+        self._all.configuration.remove(name)
+        shutil.rmtree(self._all.folder.work(name), ignore_errors=True)
+        log.info("component removed: component=%s", name)
+
+    def _save(self, wanted: Installed) -> None:
+        versions = {name: recipe.version for name, recipe in self._recipes.items()}
+        self._installed = Installed(targets=wanted.targets, components=versions)
+        write_whole(self._all.folder.deployments, self._installed.model_dump_json().encode())
+        self._changed()
+
+    def _component(self, recipe: Recipe) -> Component | None:
+        if recipe.install is None and recipe.run is None:
+            return None
+        return Component(self._launch(recipe), self._all.device.nucleus, self._changed)
+
+    def _launch(self, recipe: Recipe) -> ComponentLaunch:
+        return ComponentLaunch(self._all, recipe, self._recipes.get)
+
+    def _parse(self, source: bytes) -> Recipe:
+        return parse(source, architecture=architecture(), dialect=self._all.device.nucleus)
+
+    def _stay_on(self) -> None:
+        if self._off.is_set():
+            raise PowerLost
+
+
+def _at(value: Json, keys: Sequence[str]) -> tuple[bool, Json]:
+    """Return whether a recipe's defaults have something at ``keys``, and what."""
+    for key in keys:
+        if not isinstance(value, dict) or key not in value:
+            return False, None
+        value = value[key]
+    return True, value

@@ -1,0 +1,198 @@
+"""The device's one MQTT connection: mutual TLS with its own certificate, client id = thing name.
+
+One thread connects, again and again for ever; paho's hands messages out. Classic keeps its session
+at the broker and spools what is published (QoS 1) while offline; Lite does neither.
+"""
+
+import logging
+import socket
+import ssl
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from local.core.device import Device
+from local.core.ipc.broker import BrokerUnavailable, Deliver, Subscriptions
+
+log = logging.getLogger(__name__)
+
+_BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)
+_SPOOL_BYTES = 2_621_440  # the nucleus' default ``mqtt.spooler.maxSizeInBytes``
+
+
+class MqttConnection:
+    """A Broker over the network; safe from any thread."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._subscriptions = Subscriptions()
+        self._lock = threading.Lock()
+        self._spool: deque[tuple[str, bytes, int]] = deque()
+        self._spooled_bytes = 0
+        self._online = threading.Event()
+        self._ending = threading.Event()
+        self._lost = threading.Event()
+        self._was_online = False
+        self._when_online: list[Callable[[], None]] = []
+        self._client = self._make_client()
+        self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
+
+    def start(self) -> None:
+        """Connect, and stay connected until stopped."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say DISCONNECT and end: an orderly shutdown raises no will."""
+        self._ending.set()
+        if not self._online.is_set():
+            self._lost.set()
+        self._client.disconnect()
+        self._thread.join(timeout=5)
+
+    def cut(self) -> None:
+        """Vanish without DISCONNECT, as a machine without power does."""
+        self._ending.set()
+        self._online.clear()
+        self._drop_socket()
+        self._lost.set()
+        self._thread.join(timeout=5)
+
+    def on_online(self, action: Callable[[], None]) -> None:
+        """Run ``action`` on the connection's thread whenever a connection stands and is subscribed."""
+        self._when_online.append(action)
+
+    def publish(self, topic: str, payload: bytes, qos: int) -> None:
+        """See Broker."""
+        with self._lock:
+            if self._online.is_set():
+                self._send(topic, payload, qos)
+                return
+            size = len(topic) + len(payload)
+            if not self._device.nucleus.spools or qos == 0 or self._spooled_bytes + size > _SPOOL_BYTES:
+                raise BrokerUnavailable("not connected")
+            self._spool.append((topic, payload, qos))
+            self._spooled_bytes += size
+
+    def subscribe(self, topic_filter: str, qos: int, deliver: Deliver) -> Callable[[], None]:
+        """See Broker. Classic takes a subscription while offline and makes it when it is back."""
+        if not self._online.is_set() and not self._device.nucleus.spools:
+            raise BrokerUnavailable("not connected")
+        remove = self._subscriptions.add(topic_filter, qos, deliver)
+        if self._online.is_set():
+            self._client.subscribe(topic_filter, min(qos, 1))
+
+        def stop() -> None:
+            if remove() and self._online.is_set() and not self._ending.is_set():
+                self._client.unsubscribe(topic_filter)
+
+        return stop
+
+    def _make_client(self) -> paho.Client:
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=self._device.thing,
+            clean_session=not self._device.nucleus.persistent_session,
+            reconnect_on_failure=False,
+        )
+        context = ssl.create_default_context(cafile=str(self._device.ca_path))
+        context.check_hostname = False  # the emulator's certificate may not name the loopback address
+        context.load_cert_chain(str(self._device.cert_path), str(self._device.key_path))
+        client.tls_set_context(context)
+        client.on_connect = self._connected
+        client.on_disconnect = self._disconnected
+        client.on_message = self._received
+        client.on_subscribe = self._subscribed
+        return client
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._ending.is_set():
+            try:
+                self._client.connect(
+                    self._device.mqtt_host, self._device.mqtt_port, self._device.keep_alive_s
+                )
+            except (OSError, ssl.SSLError) as error:
+                log.warning("mqtt connection failed: error=%s", error)
+                self._ending.wait(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
+                failures += 1
+                continue
+            self._lost.clear()
+            self._client.loop_start()
+            self._lost.wait()
+            self._client.loop_stop()
+            failures = 0 if self._was_online else failures + 1
+            self._was_online = False
+            self._ending.wait(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
+
+    def _connected(
+        self,
+        client: paho.Client,
+        _userdata: object,
+        _flags: paho.ConnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        if reason.is_failure:
+            log.error("mqtt connection refused: reason=%s", reason)
+            return
+        log.info("mqtt connected: client=%s", self._device.thing)
+        filters = [(topic_filter, min(qos, 1)) for topic_filter, qos in self._subscriptions.filters().items()]
+        if filters:
+            client.subscribe(filters)
+        with self._lock:
+            self._online.set()
+            self._was_online = True
+            while self._spool:
+                self._send(*self._spool.popleft())
+            self._spooled_bytes = 0
+        for action in self._when_online:
+            action()
+
+    def _disconnected(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        _flags: paho.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: Properties | None,
+    ) -> None:
+        self._online.clear()
+        self._lost.set()
+        if not self._ending.is_set():
+            log.warning("mqtt connection lost: reason=%s", reason)
+
+    def _received(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+        try:
+            self._subscriptions.dispatch(message.topic, bytes(message.payload))
+        except Exception:
+            log.exception("a message was not handled: topic=%s bytes=%d", message.topic, len(message.payload))
+
+    def _subscribed(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        _mid: int,
+        reasons: list[ReasonCode],
+        _properties: Properties | None,
+    ) -> None:
+        if any(reason.is_failure for reason in reasons):
+            log.error("the broker refused a subscription: reasons=%s", [str(reason) for reason in reasons])
+
+    def _send(self, topic: str, payload: bytes, qos: int) -> None:
+        try:
+            self._client.publish(topic, payload, min(qos, 1))
+        except ValueError as error:
+            # The recorded nucleus answers success and the broker cuts it off; paho refuses before that.
+            log.warning("not published: topic=%s error=%s", topic, error)
+
+    def _drop_socket(self) -> None:
+        connection = self._client.socket()
+        if isinstance(connection, socket.socket):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)

@@ -1,0 +1,181 @@
+"""One power-on of the core: IPC, token exchange, MQTT, jobs and components, wired together.
+
+The work thread owns deployments and components; IPC, MQTT and status only hand it tasks.
+"""
+
+import logging
+import queue
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from local.core.component_store import CloudComponentStore
+from local.core.configuration import INITIAL_AT_MS, Configuration
+from local.core.credentials import AssumedRole, KeptRole, TokenExchange
+from local.core.deployment import DocumentRefused, read
+from local.core.device import Device, Folder
+from local.core.installation import DeploymentFailed, Installation, PowerLost
+from local.core.ipc import Components, Server
+from local.core.jobs import Job, Jobs
+from local.core.launch import NUCLEUS, Surroundings
+from local.core.mqtt import MqttConnection
+
+log = logging.getLogger(__name__)
+
+_Task = Callable[[], None]
+_LONGEST_SOCKET_PATH = 100  # sockaddr_un takes 108 bytes with the terminator
+_STATUS_EVERY_S = 0.5
+
+
+class Nucleus:
+    """What runs between power-on and power-off. Start it once; then stop it or cut it, once."""
+
+    def __init__(self, device: Device, folder: Folder) -> None:
+        self._device = device
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._off = threading.Event()
+        self._news = threading.Event()
+        role = KeptRole(AssumedRole(device.endpoint_url, device.region, device.role_arn, device.thing))
+        configuration = Configuration(device.nucleus, folder.configuration)
+        initial = {name: service.configuration for name, service in device.config.services.items()}
+        for name, values in {NUCLEUS: {"awsRegion": device.region}, **initial}.items():
+            configuration.merge(name, (), values, at_ms=INITIAL_AT_MS, conflicts="keep")
+        components = Components(
+            restart=lambda name: self._tasks.put(lambda: self._installation.restart_component(name)),
+            deploy=self._deploy_locally,
+        )
+        self._socket_folder = _short_folder(folder)
+        socket_path = (self._socket_folder or folder.root) / folder.socket.name
+        self._credentials = TokenExchange(role, lambda token: components.owner(token) is not None)
+        surroundings = Surroundings(
+            device, folder, configuration, components, socket_path, self._credentials.url
+        )
+        self._store = CloudComponentStore(device, folder, role)
+        self._installation = Installation(surroundings, self._store, self._news.set)
+        self._mqtt = MqttConnection(device)
+        self._ipc = Server(
+            socket_path, components, self._mqtt, configuration, device.nucleus, thing=device.thing
+        )
+        self._jobs = Jobs(self._mqtt, device.thing, self._take)
+        self._threads = [
+            threading.Thread(target=self._work, name="work", daemon=True),
+            threading.Thread(target=self._tell_status, name="status", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Serve, connect and start what is installed."""
+        self._credentials.start()
+        self._ipc.start()
+        self._mqtt.on_online(self._jobs.online)
+        self._tasks.put(self._installation.boot)
+        self._news.set()
+        for thread in self._threads:
+            thread.start()
+        self._mqtt.start()
+
+    def stop(self) -> None:
+        """Shut down in order: components first, so that they can say goodbye."""
+        self._off.set()
+        self._installation.stop()
+        self._end_threads()
+        self._mqtt.stop()
+        self._ipc.stop()
+        self._clean_up()
+
+    def cut(self) -> None:
+        """Lose power: nobody says goodbye, and the broker only notices."""
+        self._off.set()
+        self._mqtt.cut()
+        self._installation.cut()
+        self._ipc.stop()
+        self._end_threads()
+        self._clean_up()
+
+    def restart(self) -> None:
+        """Restart the nucleus alone: tokens are void; classic restarts components, Lite lets them find out."""
+        self._ipc.restart()
+        if not self._device.nucleus.components_outlive_nucleus:
+            self._tasks.put(self._installation.restart_all)
+
+    def crash(self, component: str) -> None:
+        """SIGKILL a component's processes; its supervision goes on."""
+        self._installation.crash(component)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            try:
+                task()
+            except PowerLost:
+                log.info("the power went off in the middle of a task")
+            except Exception:
+                log.exception("a task failed")
+
+    def _take(self, job: Job) -> None:
+        self._tasks.put(lambda: self._deploy(job))
+
+    def _deploy(self, job: Job) -> None:
+        try:
+            self._installation.apply(read(job.document))
+        except DocumentRefused as error:
+            failure = _failure("FAILED_NO_STATE_CHANGE", error.code, str(error))
+            self._jobs.finish(job, "FAILED", failure)
+        except DeploymentFailed as error:
+            log.error("deployment failed: job=%s code=%s error=%s", job.job_id, error.code, error)
+            self._jobs.finish(job, "FAILED", _failure(error.state, error.code, str(error)))
+        else:
+            log.info("deployment succeeded: job=%s", job.job_id)
+            self._jobs.finish(job, "SUCCEEDED", {"detailed-deployment-status": "SUCCESSFUL"})
+
+    def _deploy_locally(self, deployment_id: str, document: dict[str, Any]) -> None:
+        updates = document.get("componentToConfiguration") or {}
+        at_ms = int(time.time() * 1000)
+
+        def deploy() -> None:
+            try:
+                self._installation.merge_locally(updates, at_ms=at_ms)
+                log.info("local deployment succeeded: deployment=%s", deployment_id)
+            except DeploymentFailed as error:
+                log.error("local deployment failed: deployment=%s code=%s", deployment_id, error.code)
+
+        self._tasks.put(deploy)
+
+    def _tell_status(self) -> None:
+        while not self._off.is_set():
+            self._news.wait()
+            self._news.clear()
+            if not self._off.is_set():
+                self._store.report(self._installation.status())
+                self._off.wait(_STATUS_EVERY_S)
+
+    def _end_threads(self) -> None:
+        self._tasks.put(None)
+        self._news.set()
+        for thread in self._threads:
+            thread.join(timeout=5)
+
+    def _clean_up(self) -> None:
+        self._credentials.stop()
+        if self._socket_folder is not None:
+            self._socket_folder.unlink(missing_ok=True)
+
+
+def _failure(state: str, code: str, cause: str) -> dict[str, str]:
+    """Return status details within IoT Jobs' 1,024 characters a value."""
+    return {
+        "detailed-deployment-status": state,
+        "deployment-failure-cause": cause[:1000],
+        "deployment-error-stack": f'["DEPLOYMENT_FAILURE", "{code}"]',
+        "deployment-error-types": "[]",
+    }
+
+
+def _short_folder(folder: Folder) -> Path | None:
+    """Return a link to the device's folder where its own path is too long for a socket; None otherwise."""
+    if len(str(folder.socket)) <= _LONGEST_SOCKET_PATH:
+        return None
+    link = Path(tempfile.mkdtemp(prefix="core-")) / "d"
+    link.symlink_to(folder.root.resolve())
+    return link

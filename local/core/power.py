@@ -1,0 +1,81 @@
+"""The machine: boot ids, the power FIFO, and cutting the power of everything on the device.
+
+The FIFO takes one line a command: ``reboot`` cuts the power for ``off_s``; ``crash COMPONENT`` kills a
+component's processes with SIGKILL; ``restart-nucleus`` does what its name says.
+"""
+
+import logging
+import os
+import queue
+import threading
+import uuid
+from collections.abc import Sequence
+
+from local.core.containers import Containers
+from local.core.device import Device, Folder
+from local.core.files import write_whole
+from local.core.nucleus import Nucleus
+
+log = logging.getLogger(__name__)
+
+_OFF = "off"
+
+
+class Machine:
+    """One device from its first power-on until the process ends."""
+
+    def __init__(self, device: Device, folder: Folder) -> None:
+        self._device = device
+        self._folder = folder
+        self._containers = Containers(device.docker_host, device.thing) if device.docker_host else None
+        self._commands: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def run(self) -> None:
+        """Be powered on until ``turn_off``."""
+        self._listen()
+        nucleus = self._power_on()
+        while (command := self._commands.get()) != _OFF:
+            match command.split():
+                case ["reboot"]:
+                    nucleus = self._power_cycle(nucleus)
+                case ["crash", component]:
+                    nucleus.crash(component)
+                case ["restart-nucleus"]:
+                    nucleus.restart()
+                case _:
+                    log.warning("no such power command: bytes=%d", len(command))
+        nucleus.stop()
+        self._folder.power.unlink(missing_ok=True)
+
+    def turn_off(self) -> None:
+        """Shut down in order; may be called by a signal handler."""
+        self._commands.put(_OFF)
+
+    def _power_on(self) -> Nucleus:
+        boot_id = str(uuid.uuid4())
+        write_whole(self._folder.boot_id, f"{boot_id}\n".encode())
+        log.info("power on: thing=%s boot_id=%s", self._device.thing, boot_id)
+        nucleus = Nucleus(self._device, self._folder)
+        nucleus.start()
+        return nucleus
+
+    def _power_cycle(self, nucleus: Nucleus) -> Nucleus:
+        log.info("power off: thing=%s", self._device.thing)
+        nucleus.cut()
+        restarted: Sequence[str] = self._containers.cut() if self._containers else ()
+        threading.Event().wait(self._device.off_s)
+        if self._containers:
+            self._containers.restore(restarted)
+        return self._power_on()
+
+    def _listen(self) -> None:
+        self._folder.power.unlink(missing_ok=True)
+        os.mkfifo(self._folder.power, 0o600)
+        threading.Thread(target=self._read_commands, name="power", daemon=True).start()
+
+    def _read_commands(self) -> None:
+        # Read and write, so that the FIFO never ends when a writer leaves.
+        with open(os.open(self._folder.power, os.O_RDWR), encoding="utf-8") as commands:
+            for line in commands:
+                if line.strip() not in ("", _OFF):
+                    self._commands.put(line.strip())
