@@ -72,9 +72,9 @@ class Emulator(Protocol):
 
 
 class AwsEmulator:
-    """The port over boto3, with the key in this process's environment."""
+    """The port over boto3, with the key in this process's environment; without an endpoint, AWS itself."""
 
-    def __init__(self, endpoint_url: str, region: str) -> None:
+    def __init__(self, endpoint_url: str | None, region: str) -> None:
         session = boto3.Session(region_name=region)
         config = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=30)
         self._iot = session.client("iot", endpoint_url=endpoint_url, config=config)
