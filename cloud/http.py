@@ -79,6 +79,7 @@ class Request:
     caller: Caller
     role: Role  # the role that this route asks for
     scope: Scope  # where the caller holds it; list operations filter by it
+    function_arn: str = ""  # of the Lambda that serves this: says the account and the region
 
     def require_group(self, groups: Collection[str]) -> None:
         """Refuse a caller whose role does not reach anything that is in ``groups``.
@@ -155,7 +156,7 @@ def lambda_handler(
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         request_id = _request_id(event, context)
         try:
-            answer = _answer(operation(_request(event, route, role, now())))
+            answer = _answer(operation(_request(event, context, route, role, now())))
         except Problem as problem:
             answer = _problem(problem, request_id)
         except KeyReused:
@@ -196,7 +197,7 @@ def field_path(loc: tuple[int | str, ...], value: object) -> str:
     return path[:200]
 
 
-def _request(event: Mapping[str, Any], route: str, role: Role, now: float) -> Request:
+def _request(event: Mapping[str, Any], context: object, route: str, role: Role, now: float) -> Request:
     caller = _caller(event)
     if caller is None:
         raise Problem(401, "not-authenticated", "the request carries no authorised caller")
@@ -214,6 +215,7 @@ def _request(event: Mapping[str, Any], route: str, role: Role, now: float) -> Re
         caller=caller,
         role=role,
         scope=held,
+        function_arn=getattr(context, "invoked_function_arn", ""),
     )
 
 

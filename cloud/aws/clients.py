@@ -21,17 +21,35 @@ if TYPE_CHECKING:
 #: An API call has 29 s at the gateway: two tries must fit, with room for the other services' calls.
 _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
-_NOT_FOUND = frozenset({"ResourceNotFoundException", "NoSuchKey", "404", "NotFoundException"})
-_CONFLICT = frozenset(
-    {"ConditionalCheckFailedException", "TransactionCanceledException", "ConflictException"}
+_NOT_FOUND = frozenset(
+    {
+        "ResourceNotFoundException",
+        "NotFoundException",
+        "NoSuchKey",
+        "404",
+        "ImageNotFoundException",
+        "RepositoryNotFoundException",
+    }
 )
+_CONFLICT = frozenset({"ConditionalCheckFailedException", "ConflictException"})
 _UNKNOWN = frozenset(
     {
-        "ThrottlingException", "Throttling", "TooManyRequestsException", "RequestLimitExceeded", "SlowDown",
-        "ProvisionedThroughputExceededException", "InternalServerException", "InternalFailureException",
-        "InternalServerError", "ServiceUnavailableException", "RequestTimeout", "RequestTimeoutException",
+        "ThrottlingException",
+        "Throttling",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+        "SlowDown",
+        "ProvisionedThroughputExceededException",
+        "TransactionInProgressException",
+        "RequestAlreadyInProgressException",
+        "InternalServerException",
+        "InternalServerError",
+        "InternalFailureException",
+        "ServiceUnavailableException",
+        "RequestTimeout",
+        "RequestTimeoutException",
     }
-)  # fmt: skip
+)
 
 
 @cache

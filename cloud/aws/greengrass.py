@@ -1,0 +1,54 @@
+"""Greengrass v2 deployments: the latest of a target, and a new one. Decides nothing about components."""
+
+from typing import Any
+
+from cloud.aws.clients import translated
+from cloud.deploy.components import Components
+from cloud.deploy.submission import Submitted, TargetDeployment
+from contract.defaults import DEPLOYMENT_TIMEOUT_MIN
+
+#: The nucleus asks the agent before it applies a configuration; it answers within half of this.
+VALIDATION_TIMEOUT_S = 60
+
+
+class Greengrass:
+    """The control plane of this account and region."""
+
+    def __init__(self, greengrassv2: Any) -> None:
+        self._greengrass = greengrassv2
+
+    def latest(self, target_arn: str) -> TargetDeployment | None:
+        """Return the newest deployment of the target, whatever became of it; None where there is none."""
+        with translated():
+            listed = self._greengrass.list_deployments(
+                targetArn=target_arn, historyFilter="LATEST_ONLY", maxResults=1
+            )
+            if not listed["deployments"]:
+                return None
+            found = self._greengrass.get_deployment(deploymentId=listed["deployments"][0]["deploymentId"])
+        return TargetDeployment(found["deploymentId"], found.get("iotJobId"), found.get("components", {}))
+
+    def create(self, target_arn: str, *, name: str, components: Components, client_token: str) -> Submitted:
+        """Create a deployment that replaces the target's whole component set.
+
+        The same ``client_token`` with the same content is the same deployment.
+
+        Raises:
+            Conflict: another operation on the target is under way, or the token was used otherwise.
+            Refused: it was not created.
+            Unavailable: nobody knows.
+        """
+        with translated():
+            created = self._greengrass.create_deployment(
+                targetArn=target_arn,
+                deploymentName=name,
+                components=components,
+                clientToken=client_token,
+                iotJobConfiguration={"timeoutConfig": {"inProgressTimeoutInMinutes": DEPLOYMENT_TIMEOUT_MIN}},
+                deploymentPolicies={
+                    "failureHandlingPolicy": "ROLLBACK",
+                    "componentUpdatePolicy": {"timeoutInSeconds": 60, "action": "NOTIFY_COMPONENTS"},
+                    "configurationValidationPolicy": {"timeoutInSeconds": VALIDATION_TIMEOUT_S},
+                },
+            )
+        return Submitted(created["deploymentId"], created.get("iotJobId"))

@@ -1,0 +1,108 @@
+"""What a revision became on each device, and on all of them. Pure."""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+from contract.reports import ApplicationState
+
+
+class OutcomeState(StrEnum):
+    """What a deployment became on one device."""
+
+    PENDING = "PENDING"  # the device has not said that it has the document
+    IN_PROGRESS = "IN_PROGRESS"
+    RUNNING = "RUNNING"  # every application runs, healthy, at this revision
+    ROLLED_BACK = "ROLLED_BACK"  # an application failed, and its previous one runs again
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One device's outcome with the reason, ready for the table (``to_dict``)."""
+
+    deployment_id: str
+    state: OutcomeState
+    application: str | None = None  # which one the reason is about
+    code: str | None = None
+    message: str | None = None
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the outcome as JSON types, without what is None and without the deployment's id."""
+        told = {
+            "state": self.state.value,
+            "application": self.application,
+            "code": self.code,
+            "message": self.message,
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+
+def outcome_of(
+    desired: Mapping[str, Any],
+    applications: Mapping[str, Mapping[str, Any]],
+    names: Collection[str] | None = None,
+) -> Outcome | None:
+    """Return what a device's newest word means for the deployment that it names; None when it names none.
+
+    ``desired`` and ``applications`` are ``DesiredStatus`` and ``ApplicationStatus`` (contract.reports)
+    as JSON types, of the device's merged row; ``names`` are all its applications, so that a part of
+    the report that is still on its way is waited for. The worst application gives the reason.
+    """
+    deployment_id = desired.get("deployment_id")
+    if not deployment_id:
+        return None
+    if desired.get("state") == "FAILED":
+        return Outcome(deployment_id, OutcomeState.FAILED, None, desired.get("code"), desired.get("message"))
+    for wanted, state in (
+        (ApplicationState.FAILED, OutcomeState.FAILED),
+        (ApplicationState.ROLLED_BACK, OutcomeState.ROLLED_BACK),
+    ):
+        for name, status in sorted(applications.items()):
+            if status.get("state") == wanted:
+                return _reasoned(deployment_id, state, name, status)
+    for name, status in sorted(applications.items()):
+        if status.get("state") != ApplicationState.RUNNING:
+            return _reasoned(deployment_id, OutcomeState.IN_PROGRESS, name, status)
+    if desired.get("state") != "CONVERGED" or not applications.keys() >= set(names or ()):
+        return Outcome(
+            deployment_id, OutcomeState.IN_PROGRESS, None, desired.get("code"), desired.get("message")
+        )
+    return Outcome(deployment_id, OutcomeState.RUNNING)
+
+
+def by_device(
+    members: Collection[str], recorded: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Mapping[str, Any]]:
+    """Return every member's outcome, in order of name: who said nothing is PENDING.
+
+    What a device outside the target claims about the deployment is left out.
+    """
+    silent = {"state": OutcomeState.PENDING.value}
+    return {device: recorded.get(device, silent) for device in sorted(members)}
+
+
+def counts(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+    """Return how many devices are in each state, the states that nobody is in included."""
+    counted = Counter(outcome["state"] for outcome in outcomes.values())
+    return {state.value: counted[state.value] for state in OutcomeState}
+
+
+def all_run(members: Collection[str], recorded: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether there are members and every one runs the revision."""
+    return bool(members) and all(
+        recorded.get(device, {}).get("state") == OutcomeState.RUNNING for device in members
+    )
+
+
+def _reasoned(deployment_id: str, state: OutcomeState, name: str, status: Mapping[str, Any]) -> Outcome:
+    rollback = status.get("rollback") or {}
+    return Outcome(
+        deployment_id,
+        state,
+        name,
+        status.get("code") or rollback.get("code"),
+        status.get("message") or rollback.get("reason"),
+    )

@@ -1,0 +1,85 @@
+"""A deployment as the cloud knows it: one revision of a target's applications. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from contract.desired import Application
+
+
+class DeploymentState(StrEnum):
+    """How far a revision got.
+
+    SUBMITTING → ACTIVE → SUCCEEDED | SUPERSEDED, or SUBMITTING → FAILED.
+    """
+
+    SUBMITTING = "SUBMITTING"  # decided and written down; Greengrass may or may not have it
+    ACTIVE = "ACTIVE"  # Greengrass has it; not every device runs it yet
+    SUCCEEDED = "SUCCEEDED"  # at one moment every device of the target ran it
+    FAILED = "FAILED"  # Greengrass refused it; no device ever sees it
+    SUPERSEDED = "SUPERSEDED"  # a newer revision took its place before every device ran it
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """An application of a revision, as later diffs need it."""
+
+    name: str
+    image: str  # by digest
+    configuration: str  # a digest of everything but the image
+
+    @classmethod
+    def of(cls, application: Application) -> "Pinned":
+        """Return what is kept of ``application``; environment values are not."""
+        without_image = application.model_copy(update={"image": "-"})
+        return cls(application.name, application.image, without_image.digest())
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One row: immutable but for what became of it."""
+
+    id: str
+    target: str
+    revision: int
+    document_uri: str
+    applications: tuple[Pinned, ...]
+    diff: Mapping[str, Sequence[Any]]
+    warnings: tuple[str, ...]
+    requested_by: str
+    reason: str | None
+    created_at: datetime
+    changed_at: datetime
+    state: DeploymentState = DeploymentState.SUBMITTING
+    code: str | None = None
+    message: str | None = None
+    greengrass_id: str | None = None
+    job_id: str | None = None
+
+    @property
+    def group(self) -> str:
+        """The group that is deployed to."""
+        return self.target.partition("/")[2]
+
+
+def diff(before: Iterable[Pinned], after: Iterable[Pinned]) -> dict[str, list[Any]]:
+    """Return what changes from ``before`` to ``after``: names added, removed, unchanged, and the changes."""
+    old = {application.name: application for application in before}
+    new = {application.name: application for application in after}
+    return {
+        "added": sorted(new.keys() - old.keys()),
+        "removed": sorted(old.keys() - new.keys()),
+        "changed": [
+            {
+                "name": name,
+                "from_image": old[name].image,
+                "to_image": new[name].image,
+                "configuration_changed": old[name].configuration != new[name].configuration,
+            }
+            for name in sorted(old.keys() & new.keys())
+            if old[name] != new[name]
+        ],
+        "unchanged": sorted(name for name in old.keys() & new.keys() if old[name] == new[name]),
+    }

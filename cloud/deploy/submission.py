@@ -1,0 +1,201 @@
+"""From a SUBMITTING row to a Greengrass deployment, whole again after a crash in any gap.
+
+The order of steps, and what is left when the process dies after each:
+
+1. document put: an object nobody points at, under a name that only it can have;
+2. row SUBMITTING: a revision that ``finish`` completes;
+3. CreateDeployment: Greengrass has it and the row does not say so; ``finish`` adopts it;
+4. older revisions SUPERSEDED: done again by ``finish``, changes nothing;
+5. row ACTIVE: done.
+
+The document comes first so that a row always names a document that exists. Never imports an SDK.
+"""
+
+import logging
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from cloud.aws.errors import CloudError, Conflict, Refused, Unavailable
+from cloud.clock import Clock
+from cloud.deploy.components import Components, ConfigurationUnreadable, carries, merge
+from cloud.deploy.outcomes import all_run
+from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.device import Device
+from cloud.tables.deployments import Deployments
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY = timedelta(minutes=1)  # at an ACTIVE deployment, while it is young
+LOOK_AT_LEAST_EVERY = timedelta(hours=6)
+GIVE_UP_AFTER = timedelta(minutes=15)  # on a conflict that does not pass: the target is not ours to block
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What Greengrass calls a deployment."""
+
+    greengrass_id: str
+    job_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDeployment:
+    """The newest Greengrass deployment of a target, ours or not."""
+
+    greengrass_id: str
+    job_id: str | None
+    components: Components
+
+
+class Greengrass(Protocol):
+    """The control plane; ``cloud.aws.greengrass.Greengrass`` in AWS."""
+
+    def latest(self, target_arn: str) -> TargetDeployment | None: ...
+
+    def create(
+        self, target_arn: str, *, name: str, components: Components, client_token: str
+    ) -> Submitted: ...
+
+
+class FindsMembers(Protocol):
+    """The part of the devices table that knows who is in a group."""
+
+    def in_group(self, group: str) -> Collection[Device]: ...
+
+
+class Arns(Protocol):
+    """How a target is called in this account."""
+
+    def iot_arn(self, target: str) -> str: ...
+
+
+class Submission:
+    """Finishes what was begun; every method may be called again, by anybody, at any time."""
+
+    def __init__(
+        self,
+        *,
+        deployments: Deployments,
+        greengrass: Greengrass,
+        devices: FindsMembers,
+        account: Arns,
+        agent_version: str,
+        stale_s: float,
+        clock: Clock,
+    ) -> None:
+        self.deployments = deployments
+        self._greengrass = greengrass
+        self._devices = devices
+        self._account = account
+        self._agent_version = agent_version
+        self._stale = timedelta(seconds=stale_s)
+        self._clock = clock
+
+    def due_at(self, created_at: datetime) -> datetime:
+        """Return when a row that is SUBMITTING since ``created_at`` has been left behind."""
+        return created_at + self._stale
+
+    def is_stale(self, deployment: Deployment) -> bool:
+        """Return whether ``deployment`` was left half done."""
+        return deployment.state is DeploymentState.SUBMITTING and self._clock() >= self.due_at(
+            deployment.created_at
+        )
+
+    def finish(self, deployment: Deployment) -> Deployment:
+        """Complete a SUBMITTING deployment and return it as it is then: ACTIVE or FAILED.
+
+        Adopts the target's latest Greengrass deployment when it carries our document.
+
+        Raises:
+            Unavailable: nobody knows whether Greengrass has it; it stays SUBMITTING.
+        """
+        try:
+            submitted = self._submit(deployment)
+        except Conflict as error:
+            if self._clock() - deployment.created_at < GIVE_UP_AFTER:
+                raise Unavailable(str(error)) from error
+            return self._fail(deployment, "greengrass-conflict", str(error))
+        except Refused as error:
+            return self._fail(deployment, "greengrass-refused", str(error))
+        except ConfigurationUnreadable as error:
+            return self._fail(deployment, error.code, str(error))
+        now = self._clock()
+        self.deployments.supersede_before(deployment, now=now)
+        self.deployments.activate(
+            deployment,
+            greengrass_id=submitted.greengrass_id,
+            job_id=submitted.job_id,
+            now=now,
+            due_at=now + LOOK_EVERY,
+        )
+        log.info(
+            "deployment submitted: deployment=%s target=%s revision=%d greengrass=%s",
+            deployment.id, deployment.target, deployment.revision, submitted.greengrass_id,
+        )  # fmt: skip
+        return self._as_it_is(deployment)
+
+    def finish_stale(self, now: datetime) -> int:
+        """Finish every deployment that was left half done and settle the ACTIVE ones; return how many moved.
+
+        One that cannot be finished now does not keep the others waiting.
+        """
+        moved = 0
+        for due in self.deployments.due(now):
+            deployment = self._as_it_is(due)  # the index lags behind the table
+            try:
+                after = self._look_at(deployment, now)
+            except CloudError as error:
+                log.warning(
+                    "deployment not finished: deployment=%s code=%s", deployment.id, error.code, exc_info=True
+                )
+                continue
+            moved += after.state is not deployment.state
+        return moved
+
+    def settle(self, deployment: Deployment, members: Iterable[str]) -> Deployment:
+        """Return ``deployment``, SUCCEEDED from now on if it is ACTIVE and every member runs it."""
+        if deployment.state is not DeploymentState.ACTIVE:
+            return deployment
+        recorded = self.deployments.outcomes(deployment.id)
+        if not all_run(set(members), recorded):
+            return deployment
+        self.deployments.succeed(deployment, now=self._clock())
+        return self._as_it_is(deployment)
+
+    def _look_at(self, deployment: Deployment, now: datetime) -> Deployment:
+        if deployment.state is DeploymentState.SUBMITTING:
+            return self.finish(deployment)
+        if deployment.state is not DeploymentState.ACTIVE:
+            return deployment
+        members = [device.name for device in self._devices.in_group(deployment.group)]
+        after = self.settle(deployment, members)
+        if after.state is DeploymentState.ACTIVE:
+            wait = max(LOOK_EVERY, min((now - deployment.created_at) / 10, LOOK_AT_LEAST_EVERY))
+            self.deployments.look_again(after, due_at=now + wait)
+        return after
+
+    def _submit(self, deployment: Deployment) -> Submitted:
+        target_arn = self._account.iot_arn(deployment.target)
+        latest = self._greengrass.latest(target_arn)
+        if latest is not None and carries(latest.components, deployment.document_uri):
+            return Submitted(latest.greengrass_id, latest.job_id)
+        existing = {} if latest is None else latest.components
+        components = merge(existing, document_uri=deployment.document_uri, agent_version=self._agent_version)
+        return self._greengrass.create(
+            target_arn,
+            name=f"fleetgrass {deployment.group} {deployment.revision}",
+            components=components,
+            client_token=deployment.id,
+        )
+
+    def _fail(self, deployment: Deployment, code: str, message: str) -> Deployment:
+        self.deployments.fail(deployment, code=code, message=message, now=self._clock())
+        log.error(
+            "deployment refused: deployment=%s target=%s code=%s", deployment.id, deployment.target, code
+        )
+        return self._as_it_is(deployment)
+
+    def _as_it_is(self, deployment: Deployment) -> Deployment:
+        return self.deployments.get(deployment.id) or deployment

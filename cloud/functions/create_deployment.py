@@ -1,0 +1,298 @@
+"""``POST /deployments``: a group's applications, as the next revision of what it runs."""
+
+import os
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+
+from cloud.aws.account import Account
+from cloud.aws.clients import client
+from cloud.aws.ecr import Image, Images
+from cloud.aws.errors import Conflict, NotFound, Refused, Unavailable
+from cloud.aws.greengrass import Greengrass
+from cloud.aws.iot_registry import Registry
+from cloud.aws.s3 import Documents
+from cloud.clock import Clock, new_id, utc_now
+from cloud.deploy.images import PATTERN, parse_image
+from cloud.deploy.revision import Deployment, DeploymentState, Pinned, diff
+from cloud.deploy.submission import Submission
+from cloud.device import Device
+from cloud.http import Problem, Request, Response, lambda_handler, location
+from cloud.tables.deployments import Deployments
+from cloud.tables.devices import Devices
+from contract.defaults import APPLICATIONS_MAX, DESIRED_DOCUMENT_MAX_BYTES, SUBMITTING_STALE_S
+from contract.desired import Application, DesiredDocument
+from contract.names import GroupName
+
+
+class WantedApplication(Application):
+    """An application as an operator writes it: its image may be a tag."""
+
+    image: Annotated[str, StringConstraints(pattern=PATTERN, max_length=400)]
+
+
+class TargetWish(BaseModel):
+    """What is deployed to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    group: GroupName
+
+
+class DeploymentWish(BaseModel):
+    """What an operator sends. An empty list means: remove ours."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    target: TargetWish
+    applications: Annotated[list[WantedApplication], Field(max_length=APPLICATIONS_MAX)]
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+
+
+class ResolvesImages(Protocol):
+    """The port to ECR."""
+
+    def resolve(self, repository: str, *, tag: str | None = None, digest: str | None = None) -> Image: ...
+
+
+class StoresDocuments(Protocol):
+    """The port to the bucket of desired documents."""
+
+    def put(self, document: bytes) -> str: ...
+
+
+class KnowsGroups(Protocol):
+    """The port to the IoT registry."""
+
+    def group_has_members(self, group: str) -> bool: ...
+
+
+class FindsMembers(Protocol):
+    """The part of the devices table that knows who is in a group."""
+
+    def in_group(self, group: str) -> Collection[Device]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What creating a deployment needs of the world."""
+
+    account: Account
+    images: ResolvesImages
+    documents: StoresDocuments
+    groups: KnowsGroups
+    devices: FindsMembers
+    submission: Submission
+    clock: Clock
+
+
+def create_deployment(request: Request, ports: Ports) -> Response:
+    """Answer 201 with the revision's Location; SUBMITTING in it means that Greengrass has not answered yet.
+
+    Raises:
+        Problem: 404 ``group-not-found``; 409 ``deployment-in-progress`` or ``revision-conflict``; 422
+            ``group-empty``, ``image-not-found``, ``registry-not-ours``, ``invalid-desired`` or
+            ``document-too-large``; 502 ``greengrass-refused`` and its kin.
+    """
+    wish = request.parse(DeploymentWish)
+    group = wish.target.group
+    request.require_group([group])
+    deployments = ports.submission.deployments
+    idempotency = request.idempotency()
+    earlier = deployments.made_by(idempotency) if idempotency else None
+    if earlier is not None:
+        return _created(earlier)
+    _require_members(ports.groups, group)
+
+    applications, architectures = _resolve(wish.applications, ports)
+    target = f"thinggroup/{group}"
+    before = _finished(target, ports.submission)
+    now = ports.clock()
+    document = _document(target, before.revision + 1 if before else 1, new_id("dep", now), applications)
+    body = document.canonical()
+    if len(body) > DESIRED_DOCUMENT_MAX_BYTES:
+        raise Problem(
+            422,
+            "document-too-large",
+            f"the desired document is {len(body)} bytes; at most {DESIRED_DOCUMENT_MAX_BYTES} can be sent",
+        )
+    pinned = tuple(Pinned.of(application) for application in applications)
+    in_force = next(
+        (d for d in deployments.newest_first(target) if d.state is not DeploymentState.FAILED), None
+    )
+    deployment = Deployment(
+        id=document.deployment_id,
+        target=target,
+        revision=document.revision,
+        document_uri=ports.documents.put(body),
+        applications=pinned,
+        diff=diff(in_force.applications if in_force else (), pinned),
+        warnings=_warnings(applications, architectures, ports.devices.in_group(group)),
+        requested_by=request.caller.subject,
+        reason=wish.reason,
+        created_at=now,
+        changed_at=now,
+    )
+    try:
+        deployments.create(deployment, due_at=ports.submission.due_at(now), idempotency=idempotency)
+    except Conflict:
+        earlier = deployments.made_by(idempotency) if idempotency else None
+        if earlier is not None:
+            return _created(earlier)
+        raise Problem(
+            409, "revision-conflict", f"another deployment to {group} was created at the same moment"
+        ) from None
+    try:
+        deployment = ports.submission.finish(deployment)
+    except Unavailable:
+        return _created(
+            deployment, applications, "Greengrass has not answered yet: this is finished within minutes"
+        )
+    return _created(deployment, applications)
+
+
+def _require_members(groups: KnowsGroups, group: str) -> None:
+    try:
+        has_members = groups.group_has_members(group)
+    except NotFound:
+        raise Problem(404, "group-not-found", f"there is no group {group}") from None
+    if not has_members:
+        raise Problem(422, "group-empty", f"group {group} has no devices")
+
+
+def _finished(target: str, submission: Submission) -> Deployment | None:
+    """Return the target's latest deployment, which is not SUBMITTING; finish it where it was left so."""
+    latest = next(submission.deployments.newest_first(target), None)
+    if latest is None or latest.state is not DeploymentState.SUBMITTING:
+        return latest
+    if not submission.is_stale(latest):
+        raise Problem(
+            409,
+            "deployment-in-progress",
+            f"revision {latest.revision} is being submitted",
+            headers={"retry-after": "10"},
+            deployment=latest.id,
+        )
+    return submission.finish(latest)
+
+
+def _resolve(
+    wanted: list[WantedApplication], ports: Ports
+) -> tuple[list[Application], Mapping[str, frozenset[str]]]:
+    """Return the applications by digest, and each one's architectures where they are known."""
+    resolved: list[Application] = []
+    known: dict[str, Image] = {}
+    for i, application in enumerate(wanted):
+        image = parse_image(application.image)
+        field = f"applications[{i}].image"
+        if image.registry not in (None, ports.account.registry):
+            raise Problem(
+                422,
+                "registry-not-ours",
+                f"{field}: {image.registry} is not {ports.account.registry}",
+                field=field,
+            )
+        if application.image not in known:
+            try:
+                known[application.image] = ports.images.resolve(
+                    image.repository, tag=image.tag, digest=image.digest
+                )
+            except NotFound:
+                raise Problem(
+                    422, "image-not-found", f"{field}: there is no {application.image}", field=field
+                ) from None
+            except Refused:
+                raise Problem(
+                    422, "image-not-readable", f"{field}: {application.image} cannot be read", field=field
+                ) from None
+        name = f"{ports.account.registry}/{image.repository}@{known[application.image].digest}"
+        resolved.append(Application.model_validate({**application.model_dump(), "image": name}))
+    return resolved, {a.name: known[w.image].architectures for a, w in zip(resolved, wanted, strict=True)}
+
+
+def _document(
+    target: str, revision: int, deployment_id: str, applications: list[Application]
+) -> DesiredDocument:
+    try:
+        return DesiredDocument(
+            target=target, revision=revision, deployment_id=deployment_id, applications=applications
+        )
+    except ValidationError as error:
+        reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+        raise Problem(422, "invalid-desired", reason) from None
+
+
+def _warnings(
+    applications: list[Application],
+    architectures: Mapping[str, frozenset[str]],
+    devices: Collection[Device],
+) -> tuple[str, ...]:
+    if not applications:
+        return ("this removes every application of ours from the group's devices",)
+    warnings = []
+    for application in applications:
+        built_for = architectures[application.name]
+        unfit = [d.name for d in devices if built_for and d.architecture and d.architecture not in built_for]
+        if unfit:
+            few = ", ".join(unfit[:5]) + (f" and {len(unfit) - 5} more" if len(unfit) > 5 else "")
+            warnings.append(f"{application.name} is not built for the architecture of {few}")
+    return tuple(warnings)
+
+
+def _created(deployment: Deployment, applications: list[Application] | None = None, *more: str) -> Response:
+    where = location("deployments", deployment.id)
+    if deployment.state is DeploymentState.FAILED:
+        raise Problem(
+            502,
+            deployment.code or "greengrass-refused",
+            f"Greengrass did not take revision {deployment.revision}: {deployment.message}",
+            headers=where,
+            deployment=deployment.id,
+        )
+    body = {
+        "id": deployment.id,
+        "target": {"group": deployment.group},
+        "revision": deployment.revision,
+        "state": deployment.state.value,
+        "applications": [a.to_dict() for a in applications]
+        if applications is not None
+        else [{"name": one.name, "image": one.image} for one in deployment.applications],
+        "diff": deployment.diff,
+        "warnings": [*deployment.warnings, *more],
+        "created_at": deployment.created_at,
+    }
+    return Response(201, body, where)
+
+
+def submission(function_arn: str, clock: Callable[[], datetime] = utc_now) -> Submission:
+    """Return the submission of this Lambda's account, wired to AWS by its environment."""
+    dynamodb = client("dynamodb")
+    return Submission(
+        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
+        greengrass=Greengrass(client("greengrassv2")),
+        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        account=Account.of_function(function_arn),
+        agent_version=os.environ["AGENT_VERSION"],
+        stale_s=float(os.environ.get("SUBMITTING_STALE_S", SUBMITTING_STALE_S)),
+        clock=clock,
+    )
+
+
+def _operation(request: Request) -> Response:
+    account = Account.of_function(request.function_arn)
+    ports = Ports(
+        account=account,
+        images=Images(client("ecr"), account.id),
+        documents=Documents(client("s3"), os.environ["BUCKET"]),
+        groups=Registry(client("iot")),
+        devices=Devices(client("dynamodb"), os.environ["DEVICES_TABLE"]),
+        submission=submission(request.function_arn),
+        clock=utc_now,
+    )
+    return create_deployment(request, ports)
+
+
+handler = lambda_handler(_operation, route="POST /deployments")

@@ -1,0 +1,74 @@
+"""``GET /deployments/{deployment}``: how far a revision got, device by device."""
+
+import os
+from collections.abc import Collection
+from typing import Protocol
+
+from cloud.aws.clients import client
+from cloud.clock import Clock, utc_now
+from cloud.deploy.outcomes import all_run, by_device, counts
+from cloud.deploy.revision import DeploymentState
+from cloud.device import Device
+from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.tables.deployments import Deployments
+from cloud.tables.devices import Devices
+
+
+class FindsMembers(Protocol):
+    """The part of the devices table that knows who is in a group."""
+
+    def in_group(self, group: str) -> Collection[Device]: ...
+
+
+def get_deployment(
+    request: Request, *, deployments: Deployments, devices: FindsMembers, clock: Clock
+) -> Response:
+    """Answer with the deployment, its counts and every device's outcome.
+
+    An ACTIVE deployment that every member runs is SUCCEEDED from this look on.
+
+    Raises:
+        Problem: 404 ``deployment-not-found``.
+    """
+    wanted = request.path["deployment"]
+    deployment = deployments.get(wanted)
+    if deployment is None:
+        raise Problem(404, "deployment-not-found", f"there is no deployment {wanted}")
+    request.require_group([deployment.group])
+    members = {device.name for device in devices.in_group(deployment.group)}
+    recorded = deployments.outcomes(deployment.id)
+    if deployment.state is DeploymentState.ACTIVE and all_run(members, recorded):
+        deployments.succeed(deployment, now=clock())
+        deployment = deployments.get(wanted) or deployment
+    outcomes = by_device(members, recorded)
+    body: dict[str, object] = {
+        "id": deployment.id,
+        "target": {"group": deployment.group},
+        "revision": deployment.revision,
+        "state": deployment.state.value,
+        "applications": [{"name": one.name, "image": one.image} for one in deployment.applications],
+        "diff": deployment.diff,
+        "warnings": list(deployment.warnings),
+        "requested_by": deployment.requested_by,
+        "created_at": deployment.created_at,
+        "changed_at": deployment.changed_at,
+        "counts": counts(outcomes),
+        "devices": [{"device": device, **outcome} for device, outcome in outcomes.items()],
+    }
+    for name in ("reason", "code", "message", "greengrass_id", "job_id"):
+        if getattr(deployment, name) is not None:
+            body[name] = getattr(deployment, name)
+    return Response(200, body)
+
+
+def _operation(request: Request) -> Response:
+    dynamodb = client("dynamodb")
+    return get_deployment(
+        request,
+        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
+        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        clock=utc_now,
+    )
+
+
+handler = lambda_handler(_operation, route="GET /deployments/{deployment}")

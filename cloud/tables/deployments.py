@@ -1,0 +1,342 @@
+"""The ``deployments`` table: revisions of targets, and what became of each on every device.
+
+Keys ``pk``, ``sk``; four kinds of rows:
+
+=====================  ======================  ============================================
+``{target}``           ``{revision:010d}``     the deployment; never deleted, so the newest is the latest
+``id#{deployment}``    ``-``                   where its row is
+``outcomes#{deployment}``  ``{device}``        the device's outcome, newest report wins; TTL
+``key#{sha256}``       ``-``                   which deployment an Idempotency-Key made; TTL
+=====================  ======================  ============================================
+
+Sparse index ``by-due``: ``due_shard``, ``due_at``, while somebody must look at the row again.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cloud.aws.attributes import from_item, to_item
+from cloud.aws.clients import translated
+from cloud.aws.errors import Conflict
+from cloud.deploy.revision import Deployment, DeploymentState, Pinned
+from cloud.idempotency import KEPT_S, Idempotency, KeyReused
+
+DUE_SHARDS = 2
+BY_DUE = "by-due"
+OUTCOMES_KEPT = timedelta(days=400)
+_TIMES = ("created_at", "changed_at")
+_NEWER = (
+    "attribute_not_exists(pk) OR (epoch = :epoch AND #sequence <= :sequence)"
+    " OR (epoch <> :epoch AND received_at < :received_at)"
+)
+
+
+class Deployments:
+    """The deployments. Raises ``cloud.aws.errors`` when the table cannot be asked."""
+
+    def __init__(self, table: Any, name: str) -> None:
+        self._table = table
+        self._name = name
+
+    def create(
+        self, deployment: Deployment, *, due_at: datetime, idempotency: Idempotency | None = None
+    ) -> None:
+        """Store a SUBMITTING deployment, if its revision is still free.
+
+        Raises:
+            Conflict: the revision exists, or the key does (``made_by`` tells which).
+        """
+        key = (deployment.target, _sort(deployment.revision))
+        rows: list[dict[str, object]] = [
+            _row(deployment) | _due(deployment.id, due_at),
+            {"pk": f"id#{deployment.id}", "sk": "-", "row": key},
+        ]
+        if idempotency is not None:
+            rows.append(
+                {
+                    "pk": f"key#{idempotency.key}",
+                    "sk": "-",
+                    "row": key,
+                    "fingerprint": idempotency.fingerprint,
+                    "delete_at": int(deployment.created_at.timestamp()) + KEPT_S,
+                }
+            )
+        puts = [
+            {
+                "Put": {
+                    "TableName": self._name,
+                    "Item": to_item(row),
+                    "ConditionExpression": "attribute_not_exists(pk)",
+                }
+            }
+            for row in rows
+        ]
+        with translated():
+            self._table.transact_write_items(TransactItems=puts)
+
+    def get(self, deployment_id: str) -> Deployment | None:
+        """Return a deployment by its id."""
+        return self._referred(self._get(f"id#{deployment_id}", "-"))
+
+    def made_by(self, idempotency: Idempotency) -> Deployment | None:
+        """Return the deployment that this key made before.
+
+        Raises:
+            KeyReused: it was made by a different request.
+        """
+        row = self._get(f"key#{idempotency.key}", "-")
+        if row is not None and row["fingerprint"] != idempotency.fingerprint:
+            raise KeyReused
+        return self._referred(row)
+
+    def newest_first(self, target: str, *, before: int | None = None) -> Iterator[Deployment]:
+        """Give the revisions of ``target`` from the newest on, read as they are asked for."""
+        values: dict[str, object] = {":target": target, ":before": "~" if before is None else _sort(before)}
+        start: dict[str, Any] = {}
+        while True:
+            with translated():
+                page = self._table.query(
+                    TableName=self._name,
+                    KeyConditionExpression="pk = :target AND sk < :before",
+                    ExpressionAttributeValues=to_item(values),
+                    ScanIndexForward=False,
+                    ConsistentRead=True,
+                    Limit=4,
+                    **start,
+                )
+            yield from (_deployment(from_item(item)) for item in page["Items"])
+            if "LastEvaluatedKey" not in page:
+                return
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def activate(
+        self,
+        deployment: Deployment,
+        *,
+        greengrass_id: str,
+        job_id: str | None,
+        now: datetime,
+        due_at: datetime,
+    ) -> bool:
+        """Make a SUBMITTING deployment ACTIVE; False when it no longer was SUBMITTING."""
+        told: dict[str, object] = {"greengrass_id": greengrass_id, **({"job_id": job_id} if job_id else {})}
+        return self._move(
+            deployment, DeploymentState.ACTIVE, now, told | _due(deployment.id, due_at), remove=()
+        )
+
+    def fail(self, deployment: Deployment, *, code: str, message: str, now: datetime) -> bool:
+        """Make a SUBMITTING deployment FAILED; False when it no longer was SUBMITTING."""
+        told = {"code": code, "message": message[:512]}
+        return self._move(deployment, DeploymentState.FAILED, now, told)
+
+    def succeed(self, deployment: Deployment, *, now: datetime) -> bool:
+        """Make an ACTIVE deployment SUCCEEDED; False when it no longer was ACTIVE."""
+        return self._move(deployment, DeploymentState.SUCCEEDED, now, {})
+
+    def supersede_before(self, newer: Deployment, *, now: datetime) -> int:
+        """Make the ACTIVE revisions before ``newer`` SUPERSEDED; return how many there were.
+
+        Looks back to the first one that is neither ACTIVE nor FAILED: beyond it all was done before.
+        """
+        superseded = 0
+        for older in self.newest_first(newer.target, before=newer.revision):
+            if older.state is DeploymentState.ACTIVE:
+                superseded += self._move(older, DeploymentState.SUPERSEDED, now, {})
+            elif older.state is not DeploymentState.FAILED:
+                break
+        return superseded
+
+    def look_again(self, deployment: Deployment, *, due_at: datetime) -> bool:
+        """Have ``due`` give the deployment at ``due_at``, while its state is what it was."""
+        return self._update(
+            deployment, "SET due_at = :due_at", deployment.state, {":due_at": _ms(due_at)}, {}
+        )
+
+    def due(self, now: datetime) -> Iterator[Deployment]:
+        """Give the deployments that somebody must look at by ``now``."""
+        for shard in range(DUE_SHARDS):
+            start: dict[str, Any] = {}
+            while True:
+                with translated():
+                    page = self._table.query(
+                        TableName=self._name,
+                        IndexName=BY_DUE,
+                        KeyConditionExpression="due_shard = :shard AND due_at <= :now",
+                        ExpressionAttributeValues=to_item({":shard": str(shard), ":now": _ms(now)}),
+                        **start,
+                    )
+                yield from (_deployment(from_item(item)) for item in page["Items"])
+                if "LastEvaluatedKey" not in page:
+                    break
+                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def record_outcome(
+        self, deployment_id: str, device: str, outcome: Mapping[str, Any], received_at: datetime
+    ) -> bool:
+        """Store what a report says of a deployment on ``device``; False for an older report.
+
+        ``outcome`` carries ``epoch`` and ``sequence`` of its report: within an epoch the higher
+        sequence wins (the same one may say more, part by part), another epoch wins by its time.
+        """
+        row = {
+            **outcome,
+            "pk": f"outcomes#{deployment_id}",
+            "sk": device,
+            "received_at": _ms(received_at),
+            "delete_at": int((received_at + OUTCOMES_KEPT).timestamp()),
+        }
+        try:
+            with translated():
+                self._table.put_item(
+                    TableName=self._name,
+                    Item=to_item(row),
+                    ConditionExpression=_NEWER,
+                    ExpressionAttributeNames={"#sequence": "sequence"},
+                    ExpressionAttributeValues=to_item(
+                        {
+                            ":epoch": outcome["epoch"],
+                            ":sequence": outcome["sequence"],
+                            ":received_at": _ms(received_at),
+                        }
+                    ),
+                )
+        except Conflict:
+            return False
+        return True
+
+    def outcomes(self, deployment_id: str) -> dict[str, Mapping[str, Any]]:
+        """Return each device's recorded outcome: state, application, code, message, received_at."""
+        found: dict[str, Mapping[str, Any]] = {}
+        start: dict[str, Any] = {}
+        while True:
+            with translated():
+                page = self._table.query(
+                    TableName=self._name,
+                    KeyConditionExpression="pk = :pk",
+                    ExpressionAttributeValues=to_item({":pk": f"outcomes#{deployment_id}"}),
+                    ConsistentRead=True,
+                    **start,
+                )
+            for item in page["Items"]:
+                row = from_item(item)
+                told = {
+                    name: row[name] for name in ("state", "application", "code", "message") if name in row
+                }
+                found[row["sk"]] = told | {"received_at": _time(row["received_at"])}
+            if "LastEvaluatedKey" not in page:
+                return found
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+
+    def _move(
+        self,
+        deployment: Deployment,
+        state: DeploymentState,
+        now: datetime,
+        told: Mapping[str, object],
+        remove: tuple[str, ...] = ("due_shard", "due_at"),
+    ) -> bool:
+        values = {"state": state.value, "changed_at": _ms(now), **told}
+        change = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
+        if remove:
+            change += " REMOVE " + ", ".join(remove)
+        return self._update(
+            deployment,
+            change,
+            deployment.state,
+            {f":{name}": value for name, value in values.items()},
+            {f"#{name}": name for name in values},
+        )
+
+    def _update(
+        self,
+        deployment: Deployment,
+        change: str,
+        expected: DeploymentState,
+        values: Mapping[str, object],
+        names: Mapping[str, str],
+    ) -> bool:
+        try:
+            with translated():
+                self._table.update_item(
+                    TableName=self._name,
+                    Key=to_item({"pk": deployment.target, "sk": _sort(deployment.revision)}),
+                    UpdateExpression=change,
+                    ConditionExpression="#state = :expected",
+                    ExpressionAttributeNames={"#state": "state", **names},
+                    ExpressionAttributeValues=to_item({":expected": expected.value, **values}),
+                )
+        except Conflict:
+            return False
+        return True
+
+    def _referred(self, row: Mapping[str, Any] | None) -> Deployment | None:
+        if row is None:
+            return None
+        found = self._get(*row["row"])
+        return None if found is None else _deployment(found)
+
+    def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        with translated():
+            answer = self._table.get_item(
+                TableName=self._name, Key=to_item({"pk": pk, "sk": sk}), ConsistentRead=True
+            )
+        return from_item(answer["Item"]) if "Item" in answer else None
+
+
+def _row(deployment: Deployment) -> dict[str, object]:
+    return {
+        "pk": deployment.target,
+        "sk": _sort(deployment.revision),
+        "id": deployment.id,
+        "revision": deployment.revision,
+        "state": deployment.state.value,
+        "document_uri": deployment.document_uri,
+        "applications": [
+            {"name": one.name, "image": one.image, "configuration": one.configuration}
+            for one in deployment.applications
+        ],
+        "diff": deployment.diff,
+        "warnings": deployment.warnings,
+        "requested_by": deployment.requested_by,
+        "reason": deployment.reason,
+        **{name: _ms(getattr(deployment, name)) for name in _TIMES},
+    }
+
+
+def _deployment(row: Mapping[str, Any]) -> Deployment:
+    return Deployment(
+        id=row["id"],
+        target=row["pk"],
+        revision=row["revision"],
+        document_uri=row["document_uri"],
+        applications=tuple(Pinned(**one) for one in row["applications"]),
+        diff=row["diff"],
+        warnings=tuple(row["warnings"]),
+        requested_by=row["requested_by"],
+        reason=row["reason"],
+        created_at=_time(row["created_at"]),
+        changed_at=_time(row["changed_at"]),
+        state=DeploymentState(row["state"]),
+        code=row.get("code"),
+        message=row.get("message"),
+        greengrass_id=row.get("greengrass_id"),
+        job_id=row.get("job_id"),
+    )
+
+
+def _due(deployment_id: str, due_at: datetime) -> dict[str, object]:
+    return {"due_shard": str(zlib.crc32(deployment_id.encode()) % DUE_SHARDS), "due_at": _ms(due_at)}
+
+
+def _sort(revision: int) -> str:
+    return f"{revision:010d}"
+
+
+def _ms(at: datetime) -> int:
+    return round(at.timestamp() * 1000)
+
+
+def _time(ms: int) -> datetime:
+    return datetime.fromtimestamp(ms / 1000, UTC)
