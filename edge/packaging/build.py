@@ -11,7 +11,7 @@ import json
 import shutil
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,7 +59,13 @@ def read_component(root: Path) -> Component:
     return Component(name, version, settings["author"])
 
 
-def build(root: Path, output: Path, architectures: Sequence[str]) -> list[Path]:
+#: ``wheels.collect`` or what stands in for it: (requirements, architecture, cache) → wheels.
+Collect = Callable[[Sequence[str], str, Path], list[Path]]
+
+
+def build(
+    root: Path, output: Path, architectures: Sequence[str], collect: Collect = wheels.collect
+) -> list[Path]:
     """Build for ``architectures`` into ``output``, which is replaced; return the artifacts.
 
     Raises:
@@ -79,7 +85,7 @@ def build(root: Path, output: Path, architectures: Sequence[str]) -> list[Path]:
     requirements = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"][
         "edge"
     ]
-    vendored = {arch: wheels.collect(requirements, arch, root / "build" / "wheels") for arch in architectures}
+    vendored = {arch: collect(requirements, arch, root / "build" / "wheels") for arch in architectures}
 
     fresh = output.with_name(output.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)

@@ -1,0 +1,167 @@
+"""The component's build: what it writes and what it refuses."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from contract.names import COMPONENT
+from edge.packaging import recipe_text, wheels
+from edge.packaging.build import BuildRefused, build, read_component
+from edge.version import AGENT_VERSION
+
+ROOT = Path(__file__).resolve().parents[2]
+RECIPE = (ROOT / "recipe.yaml").read_text()
+FILLED = recipe_text.fill(RECIPE, name=COMPONENT, version="1.2.3", author="us")
+
+
+def one_small_wheel(_requirements: Sequence[str], architecture: str, cache: Path) -> list[Path]:
+    """Stand in for the real wheels, which take a network."""
+    wheel = cache / architecture / "some_thing-1.0-py3-none-any.whl"
+    wheel.parent.mkdir(parents=True, exist_ok=True)
+    wheel.write_bytes(b"a wheel")
+    return [wheel]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what the build reads."""
+    root = tmp_path / "checkout"
+    for package in ("edge", "contract", "recipes"):
+        shutil.copytree(ROOT / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for file in ("gdk-config.json", "pyproject.toml"):
+        shutil.copy(ROOT / file, root / file)
+    (root / "recipe.yaml").symlink_to(f"recipes/{COMPONENT}.yaml")
+    return root
+
+
+def test_it_writes_the_tree_that_gdk_publishes(checkout: Path, tmp_path: Path) -> None:
+    output = tmp_path / "greengrass-build"
+
+    build(checkout, output, ["amd64", "arm64"], one_small_wheel)
+
+    assert sorted(str(file.relative_to(output)) for file in output.rglob("*") if file.is_file()) == [
+        f"artifacts/{COMPONENT}/{AGENT_VERSION}/agent-amd64.zip",
+        f"artifacts/{COMPONENT}/{AGENT_VERSION}/agent-arm64.zip",
+        f"recipes/{COMPONENT}-{AGENT_VERSION}.yaml",
+        "recipes/recipe.yaml",
+    ]
+    assert f'ComponentVersion: "{AGENT_VERSION}"' in (output / "recipes" / "recipe.yaml").read_text()
+
+
+def test_an_artifact_holds_the_agent_the_contract_and_pinned_wheels(checkout: Path, tmp_path: Path) -> None:
+    [artifact] = build(checkout, tmp_path / "out", ["arm64"], one_small_wheel)
+
+    with zipfile.ZipFile(artifact) as archive:
+        names = set(archive.namelist())
+        pins = archive.read("requirements.txt").decode()
+    assert {"edge/__init__.py", "edge/version.py", "edge/packaging/install.py", "contract/topics.py"} <= names
+    assert {name.partition("/")[0] for name in names} == {"edge", "contract", "wheels", "requirements.txt"}
+    assert "edge/packaging/build.py" not in names
+    assert pins == "some-thing==1.0\n"
+
+
+def test_the_same_sources_give_the_same_bytes(checkout: Path, tmp_path: Path) -> None:
+    [first] = build(checkout, tmp_path / "first", ["amd64"], one_small_wheel)
+    for source in checkout.rglob("*.py"):
+        os.utime(source, (1, 1))
+    [second] = build(checkout, tmp_path / "second", ["amd64"], one_small_wheel)
+
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_a_build_for_one_architecture_has_that_manifest_only(checkout: Path, tmp_path: Path) -> None:
+    build(checkout, tmp_path / "out", ["amd64"], one_small_wheel)
+
+    recipe = (tmp_path / "out" / "recipes" / "recipe.yaml").read_text()
+    assert "agent-amd64.zip" in recipe
+    assert "agent-arm64" not in recipe
+    assert recipe_text.faults(recipe) == []
+
+
+def test_a_refused_build_leaves_the_previous_one(checkout: Path, tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    [before] = build(checkout, output, ["amd64"], one_small_wheel)
+    recipe = checkout / "recipes" / f"{COMPONENT}.yaml"
+    recipe.write_text(recipe.read_text().replace("      run:", "      Run:"))
+
+    with pytest.raises(BuildRefused, match=r"Manifests\.Lifecycle\.Run: no such key"):
+        build(checkout, output, ["amd64"], one_small_wheel)
+
+    assert before.exists()
+
+
+def test_the_version_is_the_same_wherever_a_tool_reads_it() -> None:
+    assert read_component(ROOT).version == AGENT_VERSION
+
+
+def test_versions_that_differ_are_refused_naming_each(checkout: Path) -> None:
+    config = json.loads((checkout / "gdk-config.json").read_text())
+    config["component"][COMPONENT]["version"] = "9.9.9"
+    (checkout / "gdk-config.json").write_text(json.dumps(config))
+
+    with pytest.raises(BuildRefused, match=rf"gdk-config\.json 9\.9\.9, edge/version\.py {AGENT_VERSION}"):
+        read_component(checkout)
+
+
+def test_gdks_next_patch_is_kept_for_publishing_to_decide(checkout: Path, tmp_path: Path) -> None:
+    config = json.loads((checkout / "gdk-config.json").read_text())
+    config["component"][COMPONENT]["version"] = "NEXT_PATCH"
+    (checkout / "gdk-config.json").write_text(json.dumps(config))
+
+    [artifact] = build(checkout, tmp_path / "out", ["amd64"], one_small_wheel)
+
+    assert artifact.parent.name == "NEXT_PATCH"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("      install:", "      Install:", "Manifests.Lifecycle.Install"),
+        ("        Script:", "        script:", "Manifests.Lifecycle.install.script"),
+        ("        RequiresPrivilege:", "        requiresPrivilege:", "requiresPrivilege"),
+        ("      run:\n", "      startup:\n", "Manifests.Lifecycle.startup"),
+        ("    Platform:", "    platform:", "Manifests.platform"),
+        ('      runtime: "*"\n', "", "runtime"),
+        ('"1.2.3"', '"1.2"', "ComponentVersion"),
+        ("COMPONENT_NAME", "{COMPONENT_NAME}", "placeholder"),
+        ('cd "{work:path}"', 'cd "${HOME}"', "brace"),
+        ('cd "{work:path}"', "cd {", "brace"),
+        ('ComponentPublisher: "us"', "ComponentPublisher: " + "x" * 16_000, "bytes"),
+    ],
+)
+def test_a_recipe_that_some_nucleus_would_misread_is_refused(old: str, new: str, fault: str) -> None:
+    text = FILLED.replace("agent-amd64.zip", "COMPONENT_NAME.zip") if old == "COMPONENT_NAME" else FILLED
+    assert old in text
+
+    assert any(fault in found for found in recipe_text.faults(text.replace(old, new)))
+
+
+def test_our_recipe_has_no_fault() -> None:
+    assert recipe_text.faults(FILLED) == []
+
+
+def test_gdk_runs_the_same_script_as_make(tmp_path: Path) -> None:
+    """gdk starts custom_build_command without a shell, from the root; so does this, as far as --help."""
+    settings = json.loads((ROOT / "gdk-config.json").read_text())["component"][COMPONENT]["build"]
+    command = settings["custom_build_command"]
+
+    done = subprocess.run(
+        [sys.executable, *command[1:], "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert (settings["build_system"], command[0]) == ("custom", "python3")
+    assert "greengrass-build" in done.stdout
+    assert command[1] in (ROOT / "Makefile").read_text()
+
+
+def test_wheels_are_pinned_by_their_canonical_names() -> None:
+    found = [Path("pydantic_core-2.50.4-cp311-cp311-x.whl"), Path("pydantic_core-2.50.4-cp312-cp312-x.whl")]
+
+    assert wheels.pinned(found) == ["pydantic-core==2.50.4"]
