@@ -43,6 +43,7 @@ class Device:
     names_sequence: int = -1
     applications: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     application_sequences: Mapping[str, int] = field(default_factory=dict)
+    writes: int = 0  # how many messages made this row; orders what is derived from it
 
     @property
     def groups(self) -> tuple[str, ...]:

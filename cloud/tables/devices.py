@@ -10,35 +10,22 @@ second write holds only if nobody applied another message in between.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from cloud.aws.attributes import from_item, to_item, to_value
+from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, Unavailable
 from cloud.device import Device
-from cloud.hearing import News, hear, names_of
+from cloud.hearing import News, hear
 from cloud.presence import VERSION_FORGOTTEN_AFTER, Presence
-from contract.reports import DeviceReport
+from cloud.tables.device_rows import SUMMARY, Write, confirmation, milliseconds, replacement, to_device
 
 BY_NAME, BY_GROUP = "by-name", "by-group"
 PAGE_MAX = 100  # BatchGetItem takes no more keys
 _RACES = 8  # writers of one device's row: its own messages, a handful at a time
-
-_TIMES = ("enrolled_at", "connected_since", "offline_since", "last_report_at", "stale_at")
-#: What messages of the device (not presence) decide; a write of a message sets all of these.
-_HEARD = (
-    "epoch", "sequence", "last_report_at", "stale_at", "interval_s", "agent_version", "boot_id", "goodbye",
-    "clock_skew_s", "malformed_messages", "engine", "host", "desired", "application_names", "names_sequence",
-)  # fmt: skip
-#: What a list of devices shows.
-_SUMMARY = (
-    "device", "group", "enrolled_at", "connected", "connected_since", "offline_since", "disconnect_reason",
-    "epoch", "sequence", "last_report_at", "stale_at", "interval_s", "agent_version", "boot_id", "goodbye",
-    "engine", "host", "desired",
-)  # fmt: skip
 
 
 class DynamoDB(Protocol):
@@ -89,7 +76,13 @@ class Devices:
 
     def create(self, device: str, group: str, *, now: datetime) -> bool:
         """Make the row of a newly enrolled device; return False where there is one already."""
-        row = {"device": device, "kind": "device", "group": group, "enrolled_at": _ms(now), "writes": 0}
+        row = {
+            "device": device,
+            "kind": "device",
+            "group": group,
+            "enrolled_at": milliseconds(now),
+            "writes": 0,
+        }
         try:
             with translated():
                 self._table.put_item(
@@ -107,12 +100,12 @@ class Devices:
             answer = self._table.get_item(
                 TableName=self._name, Key=to_item({"device": device}), ConsistentRead=True
             )
-        return _device(answer["Item"]) if "Item" in answer else None
+        return to_device(answer["Item"]) if "Item" in answer else None
 
     def page(self, cursor: str | None, limit: int, group: str | None = None) -> Page:
         """Return at most ``limit`` (1 to 100) devices whose names come after ``cursor``: two calls."""
         names, more = self._names(group, after=cursor, limit=min(limit, PAGE_MAX))
-        found = self._rows(names, _SUMMARY)
+        found = self._rows(names, SUMMARY)
         return Page(tuple(found[n] for n in names if n in found), names[-1] if more else None)
 
     def in_group(self, group: str) -> list[Device]:
@@ -137,9 +130,9 @@ class Devices:
             ":connected": presence.connected,
             ":session": presence.session,
             ":version": presence.version,
-            ":event_at": _ms(presence.event_at),
-            ":received_at": _ms(presence.received_at),
-            ":forgotten": _ms(presence.event_at - VERSION_FORGOTTEN_AFTER),
+            ":event_at": milliseconds(presence.event_at),
+            ":received_at": milliseconds(presence.received_at),
+            ":forgotten": milliseconds(presence.event_at - VERSION_FORGOTTEN_AFTER),
         }
         ends = ""
         if presence.connected:
@@ -163,99 +156,39 @@ class Devices:
         Raises:
             Unavailable: others wrote to the row again and again; nothing was changed.
         """
-        item = self._apply_if_known(news)
+        item = self._write(news.device, confirmation(news))
         if item is None:
             return Applied(Effect.UNCHANGED)
         for _ in range(_RACES):
             if not item:
                 return Applied(Effect.NOT_ENROLLED)
-            before = _device(item)
+            before = to_device(item)
             after = hear(before, news)
             if after is before:
                 return Applied(Effect.OLD, before)
-            item = self._replace(item, after)
+            item = self._write(news.device, replacement(after))
             if item is None:
-                return Applied(Effect.CHANGED, after)
+                return Applied(Effect.CHANGED, replace(after, writes=before.writes + 1))
         raise Unavailable(f"the row of {news.device} is contended")
 
-    def _apply_if_known(self, news: News) -> Mapping[str, Any] | None:
-        """Write what moves with every message; return the row instead when the message says more."""
-        message = news.message
-        names: dict[str, str] = {}
-        values: dict[str, object] = {
-            ":epoch": message.epoch,
-            ":sequence": message.sequence,
-            ":at": _ms(news.received_at),
-            ":stale_at": _ms(news.stale_at),
-            ":interval_s": message.interval_s,
-            ":agent_version": message.agent_version,
-            ":boot_id": message.boot_id,
-            ":skew": news.clock_skew_s,
-            ":one": 1,
-        }
-        sets = [
-            "#sequence = :sequence", "last_report_at = :at", "stale_at = :stale_at",
-            "interval_s = :interval_s", "agent_version = :agent_version", "boot_id = :boot_id",
-            "clock_skew_s = :skew", "writes = writes + :one",
-        ]  # fmt: skip
-        names["#sequence"] = "sequence"
-        removes = ["goodbye"]
-        conditions = ["epoch = :epoch", "last_report_at <= :at"]
-        if isinstance(message, DeviceReport):
-            conditions.append("#sequence <= :sequence")
-            _expect_report(message, names, values, sets, conditions)
-        else:
-            conditions.append("#sequence < :sequence")
-            if news.goodbye is not None:
-                sets.append("goodbye = :goodbye")
-                values[":goodbye"] = news.goodbye
-                removes = []
-        change = "SET " + ", ".join(sets) + (" REMOVE " + ", ".join(removes) if removes else "")
-        return self._conditional(news.device, change, " AND ".join(conditions), values, names)
-
-    def _replace(self, item: Mapping[str, Any], after: Device) -> Mapping[str, Any] | None:
-        """Write everything heard unless another message was applied since ``item`` was read."""
-        row = {attribute: _stored(getattr(after, attribute)) for attribute in _HEARD}
-        row["applications"] = {
-            name: {"sequence": after.application_sequences[name], "status": status}
-            for name, status in after.applications.items()
-        }
-        row["unnamed"] = after.application_names is None or not set(after.applications) <= set(
-            after.application_names
-        )
-        names = {f"#{i}": attribute for i, attribute in enumerate(row)}
-        sets = [f"#{i} = :{i}" for i, value in enumerate(row.values()) if value is not None]
-        removes = [f"#{i}" for i, value in enumerate(row.values()) if value is None]
-        values = {f":{i}": value for i, value in enumerate(row.values()) if value is not None}
-        change = "SET " + ", ".join([*sets, "writes = writes + :one"])
-        if removes:
-            change += " REMOVE " + ", ".join(removes)
-        values |= {":one": 1, ":writes": from_item({"writes": item["writes"]})["writes"]}
-        return self._conditional(after.name, change, "writes = :writes", values, names)
-
-    def _conditional(
-        self,
-        device: str,
-        change: str,
-        condition: str,
-        values: Mapping[str, object],
-        names: Mapping[str, str],
-    ) -> Mapping[str, Any] | None:
+    def _write(self, device: str, write: Write) -> Mapping[str, Any] | None:
         """Update; where the condition does not hold, return the row as it is ({} when there is none)."""
-        request: dict[str, Any] = {"ExpressionAttributeNames": dict(names)} if names else {}
+        request: dict[str, Any] = {"ExpressionAttributeNames": dict(write.names)} if write.names else {}
         try:
             with translated():
                 self._table.update_item(
                     TableName=self._name,
                     Key=to_item({"device": device}),
-                    UpdateExpression=change,
-                    ConditionExpression=f"attribute_exists(device) AND {condition}",
-                    ExpressionAttributeValues={k: to_value(v) for k, v in values.items()},
+                    UpdateExpression=write.change,
+                    ConditionExpression=f"attribute_exists(device) AND {write.condition}",
+                    ExpressionAttributeValues=to_item(write.values),
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                     **request,
                 )
         except Conflict as refused:
-            return _row_in(refused)
+            response = getattr(refused.__cause__, "response", {})
+            item: Mapping[str, Any] = response.get("Item", {})
+            return item
         return None
 
     def _update(self, device: str, change: str, condition: str, values: Mapping[str, object]) -> bool:
@@ -266,7 +199,7 @@ class Devices:
                     Key=to_item({"device": device}),
                     UpdateExpression=change,
                     ConditionExpression=condition,
-                    ExpressionAttributeValues={k: to_value(v) for k, v in values.items()},
+                    ExpressionAttributeValues=to_item(values),
                 )
         except Conflict:
             return False
@@ -286,7 +219,7 @@ class Devices:
                 IndexName=index,
                 KeyConditionExpression=condition,
                 ExpressionAttributeNames={"#key": key},
-                ExpressionAttributeValues={k: to_value(v) for k, v in values.items()},
+                ExpressionAttributeValues=to_item(values),
                 ProjectionExpression="device",
                 Limit=limit + 1,
             )
@@ -306,78 +239,6 @@ class Devices:
                 return found
             with translated():
                 answer = self._table.batch_get_item(RequestItems={self._name: {"Keys": keys, **projection}})
-            found |= {d.name: d for d in map(_device, answer["Responses"].get(self._name, []))}
+            found |= {d.name: d for d in map(to_device, answer["Responses"].get(self._name, []))}
             keys = answer.get("UnprocessedKeys", {}).get(self._name, {}).get("Keys", [])
         raise Unavailable("BatchGetItem left rows out again and again")
-
-
-def _expect_report(
-    report: DeviceReport,
-    names: dict[str, str],
-    values: dict[str, object],
-    sets: list[str],
-    conditions: list[str],
-) -> None:
-    """Add to the write that it holds only if ``report`` says what the row already says."""
-    names |= {"#status": "status", "#applications": "applications"} if report.applications else {}
-    for i, status in enumerate(report.applications):
-        names[f"#a{i}"] = status.name
-        values[f":a{i}"] = status.to_dict()
-        conditions.append(f"#applications.#a{i}.#status = :a{i}")
-        conditions.append(f"#applications.#a{i}.#sequence < :sequence")
-        sets.append(f"#applications.#a{i}.#sequence = :sequence")
-    if report.part != 0:
-        return
-    named = names_of(report)
-    same: dict[str, object] = {
-        "desired": {} if report.desired is None else report.desired.to_dict(),
-        "engine": report.engine,
-        "application_names": None if named is None else list(named),
-    }
-    for attribute, value in same.items():
-        if value is None:
-            conditions.append(f"attribute_not_exists({attribute})")
-        else:
-            conditions.append(f"{attribute} = :{attribute}")
-            values[f":{attribute}"] = value
-    conditions += ["names_sequence < :sequence", "unnamed = :false"]
-    sets += ["names_sequence = :sequence", "#host = :host", "malformed_messages = :malformed"]
-    names["#host"] = "host"
-    values |= {
-        ":false": False,
-        ":host": {} if report.host is None else report.host.to_dict(),
-        ":malformed": report.malformed_messages,
-    }
-
-
-def _row_in(refused: Conflict) -> Mapping[str, Any]:
-    response = getattr(refused.__cause__, "response", {})
-    item: Mapping[str, Any] = response.get("Item", {})
-    return item
-
-
-def _device(item: Mapping[str, Any]) -> Device:
-    row = from_item(item)
-    applications = row.get("applications", {})
-    names = row.get("application_names")
-    known = {name: row[name] for name in (*_HEARD, *_SUMMARY) if row.get(name) is not None}
-    known |= {name: _EPOCH + timedelta(milliseconds=row[name]) for name in _TIMES if name in known}
-    known.pop("device")
-    known["application_names"] = None if names is None else tuple(names)
-    return Device(
-        name=row["device"],
-        **({"group": None} | known),
-        applications={name: entry["status"] for name, entry in applications.items()},
-        application_sequences={name: entry["sequence"] for name, entry in applications.items()},
-    )
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _ms(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _stored(value: object) -> object:
-    return _ms(value) if isinstance(value, datetime) else value

@@ -1,0 +1,128 @@
+"""Reports and command results, in batches from the queue that their rules feed.
+
+A record that fails is given back alone and comes again, at last to the dead-letter queue. A malformed
+one would fail for ever: it is logged, counted and done with.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from cloud.aws.clients import client
+from cloud.deploy.outcomes import Outcome, outcome_of
+from cloud.device import Device
+from cloud.hearing import News
+from cloud.ingest import Malformed, Received, not_enrolled, refuse
+from cloud.tables.commands import Commands
+from cloud.tables.deployments import Deployments
+from cloud.tables.devices import Applied, Devices, Effect
+from contract.commands import CommandResult
+
+log = logging.getLogger(__name__)
+FUNCTION = "record-report"
+
+
+class HearsDevices(Protocol):
+    """The part of the devices table that takes a report."""
+
+    def apply(self, news: News) -> Applied: ...
+
+
+class HearsResults(Protocol):
+    """The part of the ledger that takes a command's result."""
+
+    def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> bool: ...
+
+
+class HearsOutcomes(Protocol):
+    """The part of the deployments table that takes a device's outcome."""
+
+    def record_outcome(
+        self, deployment_id: str, device: str, outcome: Mapping[str, Any], received_at: datetime
+    ) -> bool: ...
+
+
+def record_batch(
+    records: list[Mapping[str, Any]],
+    *,
+    devices: HearsDevices,
+    commands: HearsResults,
+    deployments: HearsOutcomes,
+) -> list[str]:
+    """Apply the records in order; return the message ids of those that must come again."""
+    again: list[str] = []
+    for record in records:
+        try:
+            _record(_received(record["body"]), devices, commands, deployments)
+        except Malformed as malformed:
+            refuse(malformed, FUNCTION)
+        except Exception:  # SQS gets the answer: this record again, the others not
+            log.exception("record failed: message=%s", record["messageId"])
+            again.append(record["messageId"])
+    return again
+
+
+def _received(body: str) -> Received:
+    try:
+        event = json.loads(body)
+    except ValueError:
+        raise Malformed("", len(body), "not a rule's event") from None
+    return Received.of(event)
+
+
+def _record(
+    received: Received, devices: HearsDevices, commands: HearsResults, deployments: HearsOutcomes
+) -> None:
+    if received.topic.startswith("cmd/"):
+        result, device = received.result(), received.device
+        forward = commands.apply_result(device, result, received.received_at)
+        log.info(
+            "command result: command=%s device=%s state=%s forward=%s",
+            result.id,
+            device,
+            result.state,
+            forward,
+        )
+        return
+    news = received.report()
+    applied = devices.apply(news)
+    if applied.effect is Effect.NOT_ENROLLED:
+        not_enrolled(news.device, received.topic, FUNCTION)
+    if applied.device is None:
+        return
+    # For an old report too: when this very message was applied and the next line failed, it comes again.
+    told = _outcome(applied.device)
+    if told is not None:
+        row = applied.device
+        order = {"epoch": row.enrolled_at.isoformat(), "sequence": row.writes}  # of the row it was read from
+        deployments.record_outcome(
+            told.deployment_id, row.name, told.to_dict() | order, row.last_report_at or received.received_at
+        )
+        log.info(
+            "report: device=%s effect=%s deployment=%s outcome=%s",
+            news.device, applied.effect, told.deployment_id, told.state,
+        )  # fmt: skip
+
+
+def _outcome(device: Device) -> Outcome | None:
+    """Return what the whole row means; an application that is named and not yet heard of does not run."""
+    if device.application_names is None:
+        return None
+    unheard: dict[str, Mapping[str, Any]] = {name: {} for name in device.application_names}
+    return outcome_of(device.desired, unheard | dict(device.applications))
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
+    """Lambda's entry; answers with the records that must come again."""
+    logging.getLogger().setLevel(logging.INFO)
+    dynamodb = client("dynamodb")
+    again = record_batch(
+        event["Records"],
+        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        commands=Commands(dynamodb, os.environ["COMMANDS_TABLE"]),
+        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
+    )
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}

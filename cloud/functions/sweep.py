@@ -1,0 +1,43 @@
+"""Every minute: finish what is due. Nothing waits for it; reads show what is due already."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from cloud.aws.clients import client
+from cloud.clock import utc_now
+from cloud.functions.create_deployment import submission
+from cloud.metrics import count
+from cloud.tables.commands import Commands
+
+log = logging.getLogger(__name__)
+FUNCTION = "sweep"
+
+
+def sweep(duties: Mapping[str, Callable[[], int]]) -> dict[str, int | None]:
+    """Do every duty and return how much each finished; None for one that failed, which stops no other."""
+    finished: dict[str, int | None] = {}
+    for name, duty in duties.items():
+        try:
+            finished[name] = duty()
+        except Exception:  # the next minute tries again; the metric is what somebody looks at
+            log.exception("duty failed: duty=%s", name)
+            count("sweep_failures", FUNCTION)
+            finished[name] = None
+    log.info("swept: %s", " ".join(f"{name}={number}" for name, number in finished.items()))
+    return finished
+
+
+def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG001
+    """Lambda's entry."""
+    logging.getLogger().setLevel(logging.INFO)
+    commands = Commands(client("dynamodb"), os.environ["COMMANDS_TABLE"])
+    deployments = submission(context.invoked_function_arn)
+    now = utc_now()
+    return sweep(
+        {
+            "commands": lambda: commands.infer_due(now),
+            "deployments": lambda: deployments.finish_stale(now),
+        }
+    )
