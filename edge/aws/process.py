@@ -1,7 +1,6 @@
 """The agent's side of the AWS process: start it, ask once, read the answer within a bounded time."""
 
 import base64
-import binascii
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -44,7 +43,7 @@ class AwsProcess:
             raise AwsUnavailable("bad-answer", "not a document")
         try:
             return base64.b64decode(found.base64, validate=True)
-        except binascii.Error:
+        except ValueError:
             raise AwsUnavailable("bad-answer", "not base64") from None
 
     def registry_login(self, registry: str) -> RegistryLogin:

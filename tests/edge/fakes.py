@@ -258,15 +258,23 @@ class World:
         self.start()
 
     def _turn(self) -> int | None:
+        """Do turns until nothing that they caused is left in the inbox, as the loop's own wait would."""
         assert self.agent is not None
-        heard = len(self.link.published)
-        status = self.agent.turn()
-        hellos = [p for t, p in self.link.published[heard:] if t == topics.connection(THING)]
+        event = None
+        while True:
+            heard = len(self.link.published)
+            status = self.agent.turn(event)
+            self._answer_hellos(self.link.published[heard:])
+            event = self.inbox.take()
+            if status is not None or event is None:
+                return status
+
+    def _answer_hellos(self, published: list[tuple[str, bytes]]) -> None:
+        hellos = [p for t, p in published if t == topics.connection(THING)]
         nonces = [e.nonce for e in map(ConnectionEvent.from_json, hellos) if e.nonce is not None]
-        if self.answers_time and nonces and topics.command_request(THING, "time") in self.link.subscribed:
-            self.answer_time(nonces[-1])
-            return status if status is not None else self.agent.turn()
-        return status
+        if self.answers_time and topics.command_request(THING, "time") in self.link.subscribed:
+            for nonce in nonces:
+                self.answer_time(nonce)
 
     # The cloud
 

@@ -1,0 +1,452 @@
+"""The loop as the cloud sees it: what is said when, and what becomes of a changed configuration."""
+
+import itertools
+
+import pytest
+
+from contract.defaults import REPORT_MAX_BYTES
+from contract.reports import ApplicationState, ApplicationStatus, PublishedPort, Rollback
+from edge.events import LinkLost, Progressed, Received, Stop, Unreadable
+from tests.edge.fakes import THING, World, a_pass, an_image, running
+
+
+def test_a_start_says_hello_then_reports_and_asks_for_the_time() -> None:
+    world = World()
+
+    world.start()
+
+    assert [topic for topic, _ in world.link.published] == [
+        f"dt/fleetgrass/{THING}/connection",
+        f"dt/fleetgrass/{THING}/report",
+    ]
+    (hello,) = world.events()
+    (report,) = world.reports()
+    assert (hello.event, hello.boot_id, hello.interval_s) == ("hello", "boot-1", 60.0)
+    assert hello.epoch == report.epoch
+    assert hello.sequence < report.sequence
+    assert report.desired is not None
+    assert report.desired.state == "NOT_MANAGED"
+
+
+def test_without_news_a_report_comes_once_per_interval() -> None:
+    world = World(heartbeat_s="30")
+    world.start()
+
+    world.turns(29.0)
+    assert len(world.reports()) == 1
+    world.turns(61.0)
+
+    assert [report.sequence for report in world.reports()] == [1, 2, 3, 4]
+
+
+def test_a_change_is_reported_at_once_and_once() -> None:
+    world = World()
+    world.start()
+    world.containers.found = a_pass(running("web"))
+
+    world.deliver(Progressed())
+    world.deliver(Progressed())
+
+    first, second = world.reports()
+    assert first.applications == []
+    assert [(a.name, a.state) for a in second.applications] == [("web", "RUNNING")]
+
+
+def test_how_far_a_pull_has_come_is_not_news_but_that_it_failed_is() -> None:
+    world = World()
+    pulling = ApplicationStatus(name="web", state=ApplicationState.PULLING)
+    world.containers.found = a_pass(pulling, settled=False)
+    world.start()
+    for percent in (10, 20):
+        status = pulling.model_copy(update={"message": f"{percent} %"})
+        world.containers.found = a_pass(status, settled=False)
+        world.deliver(Progressed())
+    assert len(world.reports()) == 1
+
+    world.containers.found = a_pass(pulling.model_copy(update={"code": "denied"}), settled=False)
+    world.deliver(Progressed())
+
+    assert len(world.reports()) == 2
+
+
+def test_sigterm_says_goodbye_closes_the_containers_part_and_ends_with_0() -> None:
+    world = World()
+    world.start()
+
+    status = world.stop()
+
+    assert status == 0
+    assert (world.events()[-1].event, world.events()[-1].reason) == ("goodbye", "shutdown")
+    assert world.containers.closed
+
+
+def test_sigterm_during_a_reboot_says_so() -> None:
+    world = World()
+    world.start()
+    world.send(world.a_command())
+
+    world.stop()
+
+    assert world.events()[-1].reason == "reboot"
+
+
+def test_a_new_reference_is_fetched_and_taken_over_and_reported() -> None:
+    world = World()
+    world.start()
+    uri = world.publish_document("web", revision=4)
+
+    world.configure(desired={"document_uri": uri})
+
+    assert world.fetches == [uri]
+    desired = world.reports()[-1].desired
+    assert desired is not None
+    assert (desired.state, desired.revision, desired.target) == ("CONVERGED", 4, "thinggroup/line-3")
+    assert desired.document_sha256 == uri[-69:-5]
+
+
+def test_many_events_of_one_merge_are_one_reading() -> None:
+    world = World()
+    world.start()
+    uri = world.publish_document("web")
+
+    for _ in range(5):
+        world.configure(desired={"document_uri": uri})
+
+    assert world.fetches == [uri]
+
+
+def test_no_reference_means_not_managed_and_nothing_is_desired() -> None:
+    world = World()
+
+    world.start()
+
+    assert world.containers.desired == [None]
+
+
+def test_a_restart_goes_on_with_the_document_on_disk_without_asking_anybody() -> None:
+    world = World(desired={"document_uri": ""})
+    uri = world.publish_document("web")
+    world.link.values["desired"] = {"document_uri": uri}
+    world.start()
+    assert world.fetches == [uri]
+    world.documents.clear()
+
+    world.start()
+
+    assert world.fetches == [uri]
+    assert [(a.name, a.state) for a in world.reports()[-1].applications] == [("web", "RUNNING")]
+
+
+def test_a_document_that_cannot_be_fetched_leaves_what_runs_and_is_reported_after_a_few_tries() -> None:
+    world = World()
+    world.start()
+    world.configure(desired={"document_uri": world.publish_document("web", revision=1)})
+    missing = world.publish_document("web", revision=2)
+    content = world.documents.pop(missing)
+
+    world.configure(desired={"document_uri": missing})
+    first = world.reports()[-1].desired
+    world.turns(10.0)
+    later = world.reports()[-1].desired
+
+    assert first is not None
+    assert later is not None
+    assert (first.state, first.revision) == ("CONVERGING", 1)
+    assert (later.state, later.code, later.revision) == ("FAILED", "desired-unreadable", 1)
+    assert [document and document.revision for document in world.containers.desired] == [None, 1]
+
+    world.documents[missing] = content
+    world.turns(20.0)
+    last = world.reports()[-1].desired
+    assert last is not None
+    assert (last.state, last.revision, last.code) == ("CONVERGED", 2, None)
+
+
+def test_bytes_that_do_not_have_the_hash_in_their_name_are_never_taken() -> None:
+    world = World()
+    world.start()
+    uri = world.publish_document("web")
+    world.documents[uri] = world.documents[uri].replace(b"web", b"bad")
+
+    world.configure(desired={"document_uri": uri})
+    world.turns(30.0)
+
+    desired = world.reports()[-1].desired
+    assert desired is not None
+    assert (desired.state, desired.code) == ("FAILED", "desired-unreadable")
+    assert world.containers.desired == [None]
+    assert "desired.json" not in world.state.files
+
+
+@pytest.mark.parametrize("uri", ["s3://bucket/other.json", "https://example.com/x", "nonsense"])
+def test_a_reference_that_is_none_is_reported_and_changes_nothing(uri: str) -> None:
+    world = World()
+    world.start()
+    world.configure(desired={"document_uri": world.publish_document("web")})
+
+    world.configure(desired={"document_uri": uri})
+
+    desired = world.reports()[-1].desired
+    assert desired is not None
+    assert (desired.state, desired.code) == ("FAILED", "desired-invalid")
+    assert len(world.containers.desired) == 2
+
+
+def test_removing_the_reference_stops_managing_and_bringing_it_back_resumes() -> None:
+    world = World()
+    world.start()
+    uri = world.publish_document("web")
+    world.configure(desired={"document_uri": uri})
+
+    del world.link.values["desired"]
+    world.configure()
+    assert world.containers.desired[-1] is None
+    world.configure(desired={"document_uri": uri})
+
+    assert world.containers.desired[-1] is not None
+    assert world.fetches == [uri]
+
+
+def test_a_broken_file_of_the_last_document_is_set_aside_and_fetched_again() -> None:
+    world = World()
+    uri = world.publish_document("web")
+    world.state.files["desired.json"] = b"\x00"
+    world.link.values["desired"] = {"document_uri": uri}
+
+    world.start()
+
+    assert world.state.aside == {"desired.json": b"\x00"}
+    assert world.state.files["desired.json"] == world.documents[uri]
+
+
+def test_an_unusable_configuration_changes_nothing() -> None:
+    world = World()
+    world.start()
+    uri = world.publish_document("web")
+
+    world.configure(heartbeat_s="often", desired={"document_uri": uri})
+    assert world.fetches == []
+    world.configure(heartbeat_s="20")
+
+    assert world.fetches == [uri]
+    assert world.reports()[-1].interval_s == 20.0
+
+
+def test_a_part_that_fails_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
+    world = World()
+    world.start()
+    world.containers.found = RuntimeError("bug")
+
+    world.deliver(Progressed())
+    command = world.a_command()
+    world.send(command)
+
+    assert "part of the loop failed: part=containers" in caplog.text
+    assert world.machine.reboots == 1
+
+
+def test_an_engine_that_is_away_is_reported_and_so_is_its_return() -> None:
+    world = World()
+    world.containers.found = a_pass(settled=False, engine="unavailable")
+    uri = world.publish_document("web")
+    world.link.values["desired"] = {"document_uri": uri}
+    world.start()
+    away = world.reports()[-1]
+    world.containers.found = None
+
+    world.turns(10.0)
+
+    back = world.reports()[-1]
+    assert away.desired is not None
+    assert back.desired is not None
+    assert (away.engine, away.desired.code) == ("unavailable", "engine-unavailable")
+    assert (back.engine, back.desired.state) == ("20.10", "CONVERGED")
+
+
+def test_sixty_four_applications_at_their_worst_go_out_in_parts_within_the_size() -> None:
+    world = World()
+    image = an_image("x" * 100)
+    ports = [PublishedPort(container_port=p, host_port=p, address="127.0.0.1") for p in range(60_000, 60_064)]
+    worst = tuple(
+        ApplicationStatus(
+            name=f"application-number-{n:02d}",
+            state=ApplicationState.ROLLED_BACK,
+            image=image,
+            container_id="0123456789ab",
+            ports=ports,
+            code="image-not-found",
+            message='"ü\n' * 100,
+            rollback=Rollback(from_image=image, to_image=image, code="unhealthy", reason="\x01" * 500),
+        )
+        for n in range(64)
+    )
+    world.containers.found = a_pass(*worst)
+
+    world.start()
+
+    payloads = [payload for topic, payload in world.link.published if topic.endswith("/report")]
+    assert max(len(payload) for payload in payloads) < REPORT_MAX_BYTES
+    parts = world.reports()
+    assert [(p.part, p.parts) for p in parts] == [(n, len(parts)) for n in range(len(parts))]
+    assert parts[0].application_names == [a.name for a in worst]
+    assert [a.name for p in parts for a in p.applications] == [a.name for a in worst]
+
+
+def test_what_cannot_be_sent_waits_in_order_and_the_newest_report_survives_a_restart() -> None:
+    world = World()
+    world.start()
+    world.link.broker_up = False
+    command = world.a_command()
+    world.send(command)
+    world.containers.found = a_pass(running("web"))
+    world.turns(200.0)
+    assert len(world.reports()) == 1
+    world.stop()
+    world.link.broker_up = True
+    world.containers.found = RuntimeError("no new report")
+    before = len(world.link.published)
+
+    world.start()
+    world.turns(10.0)
+
+    said = [topic.rsplit("/", 1)[-1] for topic, _ in world.link.published[before:]]
+    assert said[:3] == ["report", "res", "connection"] or said[:3] == ["res", "report", "connection"]
+
+
+def test_a_broker_that_is_away_is_tried_with_growing_patience() -> None:
+    world = World()
+    world.link.broker_up = False
+    world.start()
+    tries = []
+    publish = world.link.publish
+
+    def counted(topic: str, payload: bytes) -> None:
+        tries.append(world.clock.elapsed_s)
+        publish(topic, payload)
+
+    world.link.publish = counted  # type: ignore[method-assign]
+    world.turns(600.0)
+
+    waits = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert waits == sorted(waits)
+    assert 50 <= waits[-1] <= 72
+
+
+def test_a_lost_link_is_made_again_and_hello_is_said_again() -> None:
+    world = World()
+    world.start()
+    uri = world.publish_document("web")
+    world.link.values["desired"] = {"document_uri": uri}  # changed while nobody could hear the event
+
+    world.deliver(LinkLost("nucleus restarted"))
+    world.turns(5.0)
+
+    assert world.link.connects == 1
+    assert [e.event for e in world.events()] == ["hello", "hello"]
+    assert world.fetches == [uri]
+
+
+def test_a_link_that_stays_away_ends_the_process_after_a_minute_so_that_it_gets_a_new_token() -> None:
+    world = World()
+    world.start()
+    world.link.nucleus_up = False
+    world.inbox.put(LinkLost("nucleus restarted"))
+    began = world.clock.elapsed_s
+
+    status = world.turns(600.0)
+
+    assert status == 1
+    assert 50 <= world.clock.elapsed_s - began <= 75
+
+
+def test_a_subscription_that_is_refused_is_tried_again() -> None:
+    world = World()
+    world.link.nucleus_up = False
+
+    world.start()
+    assert world.link.subscribed == set()
+    world.link.nucleus_up = True
+    world.turns(5.0)
+
+    assert len(world.link.subscribed) == 3
+
+
+def test_a_message_that_the_client_library_cannot_read_is_counted() -> None:
+    world = World()
+    world.start()
+
+    world.deliver(Unreadable("cmd/fleetgrass/robot-7/reboot/req"))
+    world.turns(80.0)
+
+    assert world.reports()[-1].malformed_messages == 1
+
+
+def test_a_flood_of_messages_is_bounded_and_counted_and_does_not_delay_the_end() -> None:
+    world = World()
+    world.start()
+    for _ in range(3_000):
+        world.inbox.put(Received("cmd/fleetgrass/robot-7/reboot/req", b"x"))
+    world.inbox.put(Stop())
+
+    assert world.turns() == 0
+    assert world.inbox.dropped == 2_000
+
+
+def test_reports_of_one_epoch_only_ever_count_up_across_kills() -> None:
+    world = World()
+    for _ in range(3):
+        world.start()
+        world.turns(100.0)
+
+    reports = world.reports()
+    assert len({report.epoch for report in reports}) == 1
+    sequences = [report.sequence for report in reports]
+    assert sequences == sorted(set(sequences))
+
+
+def test_a_full_disk_begins_a_new_epoch_rather_than_silence() -> None:
+    world = World()
+    world.start()
+    epoch = world.reports()[-1].epoch
+    world.state.full = True
+
+    world.turns(100 * 60.0)
+
+    assert len(world.reports()) > 90
+    assert world.reports()[-1].epoch != epoch
+
+
+def test_the_time_is_asked_for_again_while_nobody_answers() -> None:
+    world = World()
+    world.answers_time = False
+    world.start()
+
+    world.turns(61.0)
+
+    first, second = world.events()
+    assert first.nonce != second.nonce
+
+
+def test_a_hello_that_lay_in_the_outbox_is_said_again_with_a_fresh_nonce() -> None:
+    world = World()
+    world.link.broker_up = False
+    world.start()
+    world.clock.advance(40.0)
+    world.link.broker_up = True
+    world.turns(1.0)
+
+    assert len({event.nonce for event in world.events()}) == 2
+    command = world.a_command()
+    world.send(command)
+    assert world.results(command)[-1].clock == "server"
+
+
+def test_the_loop_sleeps_when_there_is_nothing_to_do() -> None:
+    world = World()
+    agent = world.start()
+    passes = world.containers.passes
+
+    world.turns(50.0)
+
+    assert agent.wait_s() > 0.5
+    assert world.containers.passes - passes <= 12
