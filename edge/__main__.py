@@ -35,16 +35,18 @@ log = logging.getLogger("edge")
 
 def main() -> int:
     """Return the exit status: 0 after SIGTERM, 1 when the nucleus must start it anew, 2 for bad settings."""
+    # Only our own words below WARNING: the SDKs' would hold payloads and tokens.
     logging.basicConfig(
-        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout
+        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout
     )
+    log.setLevel(logging.INFO)
     inbox = Inbox()
     try:
         environment = parse_environment(os.environ)
         link = GreengrassLink(socket=environment.ipc_socket, token=environment.ipc_token, deliver=inbox.put)
         _connect(link)
         settings = read_settings(link)
-        logging.getLogger().setLevel(settings.log_level)
+        log.setLevel(settings.log_level)
         agent = _wire(environment, settings, link, inbox)
     except (ConfigurationInvalid, MachineError) as error:
         log.error("configuration is not usable: %s", error)
