@@ -106,7 +106,7 @@ class GreengrassGate:
         region = router.extract_region(headers, query)
         responses.set_request_region(region)
         client = (scope.get("client") or ("127.0.0.1",))[0]
-        iam_evaluator.pin_request_origin(client, False)
+        ministack_app.pin_request_origin(client, True)
         iam_evaluator.pin_signed_request(scope["method"], raw_path, query, scope["headers"])
         iam_evaluator.pin_signed_body(body)
 

@@ -66,6 +66,7 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
     mend_listener(HOST)
     mend_keep_alive()
     mend_registry_tokens(token_key)
+    mend_transport()
     mend_republish()
     invokes = mend_rule_to_lambda()
 
@@ -99,6 +100,14 @@ def mend_registry_tokens(key: bytes) -> None:
         return json_response({"authorizationData": [data]})
 
     ecr._get_authorization_token = get_authorization_token
+
+
+def mend_transport() -> None:
+    """Count plain HTTP on loopback as encrypted transport, which the template's bucket policy demands."""
+    from ministack import app
+
+    pin = app.pin_request_origin
+    app.pin_request_origin = lambda source_ip, _: pin(source_ip, True)
 
 
 async def _told_to_stop() -> None:

@@ -1,0 +1,71 @@
+"""The devices of the local platform: a folder each, and one core process each."""
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from local.processes import PYTHON, Child, DidNotStart
+
+_GONE_S = 20.0
+
+
+class Device:
+    """A running core device. Its folder's path is short, because Unix sockets lie in it."""
+
+    def __init__(
+        self, folder: Path, log: Path, settings: Mapping[str, Any], environment: Mapping[str, str]
+    ) -> None:
+        """Write ``device.json`` and power the device on; ``log`` is where its core and components write.
+
+        Raises:
+            DidNotStart: the core ended at once.
+        """
+        self.folder = folder
+        self.thing: str = settings["thing"]
+        configuration = settings["config"]["services"]["io.fleetgrass.Agent"]["configuration"]
+        self.publish_address: str = configuration["publish_address"]
+        log.mkdir(parents=True, exist_ok=True)
+        (folder / "logs").symlink_to(log)
+        (folder / "device.json").write_text(json.dumps(settings, indent=2))
+        self._environment = dict(environment)
+        self._log = log
+        self.child = self._power_on()
+
+    def boot_id(self) -> str:
+        """Return the id of this boot, as the device's own boot_id file has it."""
+        return (self.folder / "boot_id").read_text().strip()
+
+    def power(self, command: str) -> None:
+        """Tell the machine: ``reboot``, ``crash COMPONENT`` or ``restart-nucleus``."""
+        with (self.folder / "power").open("w", encoding="utf-8") as power:
+            power.write(f"{command}\n")
+
+    def turn_off(self) -> None:
+        """Shut the device down in order. Its containers go on running."""
+        self.child.stop(_GONE_S)
+
+    def turn_on(self) -> None:
+        """Power a device on again that was turned off; its disk is as it was."""
+        self.child = self._power_on()
+
+    def remove(self) -> None:
+        """Turn it off and remove its folder."""
+        self.turn_off()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _power_on(self) -> Child:
+        (self.folder / "boot_id").unlink(missing_ok=True)
+        child = Child(
+            f"the core of {self.thing}",
+            [PYTHON, "-m", "local.core", str(self.folder)],
+            log=self._log / "core.log",
+            environment=self._environment,
+        )
+        try:
+            child.wait_until((self.folder / "boot_id").exists, within_s=20)
+        except DidNotStart:
+            child.stop()
+            raise
+        return child

@@ -1,0 +1,315 @@
+"""The local platform: everything of fleetgrass on one machine, started in order and stopped in reverse.
+
+Production code does production's work: ``python -m cloud`` deploys the real template and enrols the devices,
+the component is built, published and run as on AWS. Each works with a key of its own.
+"""
+
+import json
+import os
+import platform as machine
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Literal
+
+import boto3
+
+from edge.version import AGENT_VERSION
+from local import engine_traces, images
+from local.aws import ACCOUNT, REGION, Key, LocalAws, aws_environment, emulator_python
+from local.devices import Device
+from local.engine import busybox, obtain
+from local.identity import AUDIENCE, IdentityProvider
+from local.operators import STACK, make_operators
+from local.processes import PYTHON, ROOT, Child, DidNotStart, free_ports, machine_environment, require_free
+from local.publish import PublishError, publish
+from local.registry import RegistryFront
+
+Say = Callable[[str], None]
+Dialect = Literal["classic", "lite"]
+
+
+def _nobody_listens(_: str) -> None: ...
+
+
+#: The devices that the demo and `make up` have, and the group each is in.
+DEVICES: Mapping[str, str] = {"robot-1": "line-3", "robot-2": "line-3"}
+
+_PURPOSES = ("AWS", "MQTT", "Greengrass's control plane", "sign-in", "the registry")
+_TOOL_S = 600.0
+_HEARTBEAT_S = 5
+_OFF_S = 3  # how long a rebooting device is away
+_DEBOUNCE_S = 1
+
+
+class Platform:
+    """A running platform. Make one with ``start``; ``stop`` it, or use it as a context manager."""
+
+    region = REGION
+    account = ACCOUNT
+    mqtt_host = "127.0.0.1"
+
+    def __init__(self, folder: Path, dialect: Dialect, engine: Literal["docker", "memory"], say: Say) -> None:
+        self.folder = folder
+        self.dialect = dialect
+        self.engine = engine
+        self.devices: dict[str, Device] = {}
+        self.outputs: dict[str, str] = {}
+        self.keys: dict[str, Key] = {}
+        self.docker_host = ""
+        self._say = say
+        self._stack = ExitStack()
+        self._children: dict[str, Child] = {}
+        self._logs = folder / "logs"
+        self._logs.mkdir(parents=True, exist_ok=True)
+        self._short = Path(tempfile.mkdtemp(prefix="fg-"))
+        self._stack.callback(shutil.rmtree, self._short, ignore_errors=True)
+
+    @classmethod
+    def start(
+        cls,
+        folder: Path,
+        *,
+        dialect: Dialect = "classic",
+        engine: Literal["docker", "memory"] = "docker",
+        devices: Mapping[str, str] = DEVICES,
+        say: Say = _nobody_listens,
+    ) -> "Platform":
+        """Start everything, its files below ``folder``, and enrol ``devices`` (thing → group).
+
+        ``say`` is told each step before it begins. Ports are free ones, or five from FLEETGRASS_PORT on.
+
+        Raises:
+            PortInUse, EngineUnavailable: with one line that says what to do.
+            DidNotStart: a part failed; the line names its log. Everything else is stopped; logs are kept.
+        """
+        platform = cls(folder, dialect, engine, say)
+        try:
+            platform._start(devices)
+        except BaseException:
+            platform._stop()
+            raise
+        return platform
+
+    def __enter__(self) -> "Platform":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Stop everything in reverse order and remove what it made, ``folder`` included. Idempotent."""
+        self._stop()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def pids(self) -> dict[str, int]:
+        """Return the process ids of everything that runs outside this process, by name."""
+        cores = {thing: device.child.pid for thing, device in self.devices.items()}
+        return {name: child.pid for name, child in self._children.items()} | cores
+
+    def leftovers(self) -> list[str]:
+        """Return what is still on the machine of a stopped platform; empty when nothing."""
+        running = [
+            f"process {name} ({pid})" for name, pid in self.pids().items() if Path(f"/proc/{pid}").exists()
+        ]
+        folders = [str(self._short)] if self._short.exists() else []
+        traces = engine_traces.find(self.docker_host, self.devices, self.registry_address)
+        return running + folders + traces
+
+    def token(self, role: str, **claims: Any) -> str:
+        """Return a bearer token with ``role`` (``Fleet.Operator`` or ``Fleet.Operator:line-3``)."""
+        return self.identity.token(role, **claims)
+
+    def environment(self, job: str) -> dict[str, str]:
+        """Return the AWS environment of one of the operators: ``enroller``, ``publisher``, …"""
+        return aws_environment(self.endpoint_url, self.keys[job])
+
+    def add_device(self, thing: str, group: str) -> Device:
+        """Enrol a device and power it on; its containers publish on an address of its own."""
+        self.enroll(thing, group)
+        return self.start_device(thing, publish_address=f"127.0.0.{11 + len(self.devices)}")
+
+    def enroll(self, thing: str, group: str) -> None:
+        """Enrol a device with the production command."""
+        arguments = ["enroll", "--stack", STACK, "--thing", thing, "--group", group]
+        self._tool(f"enroll-{thing}", "cloud", [*arguments, "--out", str(self._identity(thing))], "enroller")
+
+    def start_device(self, thing: str, *, publish_address: str) -> Device:
+        """Power on an enrolled device."""
+        folder, identity = self._short / thing, self._identity(thing)
+        folder.mkdir()
+        settings = {
+            "thing": thing,
+            "region": REGION,
+            "account": ACCOUNT,
+            "endpoint_url": self.endpoint_url,
+            "mqtt_host": self.mqtt_host,
+            "mqtt_port": self.mqtt_port,
+            "ca_path": str(self.ca_path),
+            "cert_path": str(identity / "device.pem.crt"),
+            "key_path": str(identity / "private.pem.key"),
+            "role_arn": self.outputs["TokenExchangeRole"],
+            "dialect": self.dialect,
+            "docker_host": self.docker_host,
+            "off_s": _OFF_S,
+            "config": {"services": {"io.fleetgrass.Agent": {"configuration": {
+                "publish_address": publish_address,
+                "registry_mirrors": {f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com": self.registry_address},
+                "heartbeat_s": _HEARTBEAT_S,
+                "boot_id_path": str(folder / "boot_id"),
+                "reboot_command": ["sh", "-c", f"echo reboot > {folder / 'power'}"],
+                "reboot_grace_s": 30,
+                "healthy_poll_s": 0.5,
+            }}}},
+        }  # fmt: skip
+        device = Device(folder, self._logs / thing, settings, self.environment("core"))
+        self._stack.callback(device.remove)
+        self.devices[thing] = device
+        return device
+
+    def _start(self, devices: Mapping[str, str]) -> None:
+        ports = _ports()
+        self._start_engine()
+        self._say("starting the local AWS")
+        control_plane = f"http://127.0.0.1:{ports[2]}"
+        aws = LocalAws(self.folder, port=ports[0], mqtt_port=ports[1], control_plane=control_plane)
+        self._stack.callback(aws.stop)
+        self._children["emulator"] = aws.child
+        self.endpoint_url, self.mqtt_port = aws.endpoint_url, aws.mqtt_port
+        self.ca_path = self.folder / "ca.pem"
+        self.ca_path.write_bytes(aws.ca_certificate())
+        self.keys = make_operators(self.endpoint_url)
+        self._start_control_plane(ports[2])
+        self.identity = IdentityProvider(ports[3])
+        self._stack.callback(self.identity.stop)
+        self.issuer_url = self.identity.issuer_url
+        self.registry = RegistryFront(self.endpoint_url, aws.token_key, ports[4])
+        self._stack.callback(self.registry.stop)
+        self.registry_address = self.registry.address
+        self._stack.callback(engine_traces.remove, self.docker_host, self.devices, self.registry_address)
+        self._deploy_stack()
+        self._push_images()
+        self._publish_component()
+        for thing, group in devices.items():
+            self._say(f"enrolling {thing} into {group} and powering it on")
+            self.add_device(thing, group)
+
+    def _start_engine(self) -> None:
+        engine = obtain(self._say)
+        self._stack.callback(engine.stop)
+        self.docker_host = engine.docker_host
+
+    def _start_control_plane(self, port: int) -> None:
+        child = Child(
+            "the Greengrass control plane",
+            [PYTHON, "-m", "local.greengrass_cloud", f"--port={port}", f"--endpoint-url={self.endpoint_url}",
+             f"--folder={self.folder / 'greengrass'}", f"--region={REGION}", f"--account={ACCOUNT}"],
+            log=self._logs / "greengrass-control-plane.log",
+            environment=self.environment("control-plane"),
+        )  # fmt: skip
+        self._stack.callback(child.stop)
+        self._children["greengrass-control-plane"] = child
+        child.wait_until(lambda: _listens(port), within_s=20)
+
+    def _deploy_stack(self) -> None:
+        self._say("building the Lambdas and deploying cloud/template.yaml")
+        issuers = [
+            {
+                "issuer": self.issuer_url,
+                "audience": AUDIENCE,
+                "jwks_uri": f"{self.issuer_url}/jwks",
+                "roles_claim": "roles",
+            }
+        ]
+        parameters = {
+            "Issuers": json.dumps(issuers),
+            "AgentVersion": AGENT_VERSION,
+            "OfflineDebounceS": str(_DEBOUNCE_S),
+            "Local": "true",
+        }
+        architecture = "arm64" if machine.machine() == "aarch64" else "x86_64"
+        python = _version_of_lambdas()
+        arguments = [
+            "deploy",
+            "--json",
+            f"--stack={STACK}",
+            f"--python={python}",
+            f"--architecture={architecture}",
+        ]
+        arguments += [f"--parameter={name}={value}" for name, value in parameters.items()]
+        self.outputs = json.loads(self._tool("deploy", "cloud", arguments, "deployer"))
+        self.api_url = f"{self.endpoint_url}/_aws/execute-api/{self.outputs['ApiId']}"
+
+    def _push_images(self) -> None:
+        self._say(f"pushing sample images to {images.REPOSITORY}: v1, v2 and failing")
+        for tag, image in images.samples(busybox(), images.architecture()).items():
+            images.push(image, self.endpoint_url, images.REPOSITORY, [tag])
+
+    def _publish_component(self) -> None:
+        self._say(f"building and publishing io.fleetgrass.Agent {AGENT_VERSION}")
+        built = self.folder / "greengrass-build"
+        self._run("component", [PYTHON, "edge/packaging/build.py", f"--output={built}"], {})
+        key = self.keys["publisher"]
+        session = boto3.Session(key.access_key_id, key.secret_access_key, region_name=REGION)
+        bucket = self.outputs["Bucket"]
+        try:
+            publish(built, session=session, endpoint_url=self.endpoint_url, bucket=bucket, region=REGION)
+        except PublishError as error:
+            raise DidNotStart(f"publishing the component failed: {error}") from error
+
+    def _identity(self, thing: str) -> Path:
+        return self.folder / "identities" / thing
+
+    def _tool(self, name: str, module: str, arguments: list[str], job: str) -> str:
+        return self._run(name, [PYTHON, "-m", module, *arguments], self.environment(job))
+
+    def _run(self, name: str, command: list[str], environment: Mapping[str, str]) -> str:
+        """Run a tool to its end and return its standard output; its standard error becomes its log."""
+        log = self._logs / f"{name}.log"
+        with log.open("w") as errors:
+            try:
+                done = subprocess.run(
+                    command,
+                    cwd=ROOT,
+                    env=machine_environment() | dict(environment),
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.PIPE,
+                    stderr=errors,
+                    text=True,
+                    check=False,
+                    timeout=_TOOL_S,
+                )
+            except subprocess.TimeoutExpired:
+                raise DidNotStart(f"{name} took more than {_TOOL_S:g} s (its log: {log})") from None
+        if done.returncode:
+            said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+            raise DidNotStart(f"{name} failed: {said[-1]} (its log: {log})")
+        return done.stdout
+
+    def _stop(self) -> None:
+        self._stack.close()
+
+
+def _ports() -> list[int]:
+    first = os.environ.get("FLEETGRASS_PORT")
+    if not first:
+        return free_ports(len(_PURPOSES))
+    ports = [int(first) + i for i in range(len(_PURPOSES))]
+    for port, purpose in zip(ports, _PURPOSES, strict=True):
+        require_free(port, purpose)
+    return ports
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _version_of_lambdas() -> str:
+    """The emulator runs Lambdas with its own Python, so that is what their wheels must be for."""
+    asked = [str(emulator_python()), "-c", "import sys; print('%d.%d' % sys.version_info[:2])"]
+    return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
