@@ -1,0 +1,153 @@
+"""The local platform's command line: ``python -m local up|down|status|token|demo|with-engine``.
+
+Exit codes: 0 done, 1 it could not be done (one line says why), 2 the words of the call are off.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+
+from local import supervisor
+from local.demo import tell
+from local.engine import EngineUnavailable, obtain
+from local.platform import Platform
+from local.processes import DidNotStart, PortInUse
+from local.story import Story, Untrue
+
+_PLAIN = (supervisor.NotUp, EngineUnavailable, DidNotStart, PortInUse, Untrue)
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command; whatever a user can mend is one line, never a stack."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options) or 0)
+    except _PLAIN as error:
+        print(f"{options.command}: {error}", file=sys.stderr, flush=True)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{options.command}: stopped", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m local", description="fleetgrass' whole platform on this machine"
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, run, text in (
+        ("demo", _demo, "tell the main job end to end, checking every line, then remove everything"),
+        ("up", _up, "start the platform with two devices and leave it running"),
+        ("serve", _serve, "hold the platform in this process (what `up` starts)"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.add_argument("--dialect", choices=("classic", "lite"), default="classic", help="of the cores")
+        command.add_argument("--engine", choices=("docker", "memory"), default="docker",
+                             help="memory: simulated containers, no Docker needed")  # fmt: skip
+        command.set_defaults(run=run)
+    commands.add_parser("down", help="stop what `up` started").set_defaults(run=_down)
+    commands.add_parser("status", help="say whether the platform is up").set_defaults(run=_status)
+    command = commands.add_parser("token", help="print a bearer token for the API")
+    command.add_argument("--role", default="Fleet.Reader", metavar="ROLE",
+                         help="Fleet.Reader, .Operator, .Deployer or .Admin; `:GROUP` scopes it")  # fmt: skip
+    command.set_defaults(run=_token)
+    command = commands.add_parser("with-engine", help="run a command with a Docker Engine in DOCKER_HOST")
+    command.add_argument("argv", nargs="+", metavar="WORD")
+    command.set_defaults(run=_with_engine)
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> None:
+    console = Console(soft_wrap=True)
+    simulated = options.engine == "memory"
+    story = Story(console, simulated=simulated)
+    folder = Path(tempfile.mkdtemp(prefix="fleetgrass-demo-"))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    story.chapter(f"The platform: the {options.dialect} core, {options.engine} engine")
+    try:
+        platform = Platform.start(folder, dialect=options.dialect, engine=options.engine, say=story.note)
+        with platform:
+            try:
+                tell(platform, story)
+            except Untrue:
+                _keep_logs(folder, console)
+                raise
+            story.chapter("Tear down")
+    except DidNotStart:
+        _keep_logs(folder, console)
+        raise
+    left = [str(folder)] if folder.exists() else []
+    story.claim(
+        "nothing is left behind", not (left + platform.leftovers()), ", ".join(left + platform.leftovers())
+    )
+    console.print(
+        f"\ndemo: OK ({story.claims} claims checked)" + (", containers simulated" if simulated else "")
+    )
+
+
+def _keep_logs(folder: Path, console: Console) -> None:
+    logs = folder.with_name(f"{folder.name}-logs")
+    shutil.copytree(folder / "logs", logs, dirs_exist_ok=True)
+    console.print(f"  [dim]the logs are kept in {logs}[/dim]")
+
+
+def _up(options: argparse.Namespace) -> None:
+    state = supervisor.running()
+    if state is not None:
+        print(f"up: it is up already: {state['api_url']} (stop it with `make down`)")
+        return
+    state = supervisor.up(options.dialect, options.engine)
+    url = state["api_url"]
+    print(
+        f"up: the API is at {url}; devices: {', '.join(state['devices'])}\n\n"
+        "  source local/.env\n"
+        "  TOKEN=$(python -m local token --role Fleet.Deployer)\n"
+        '  curl -H "Authorization: Bearer $TOKEN" "$API_URL/devices"\n\n'
+        "up: stop it with `make down`"
+    )
+
+
+def _serve(options: argparse.Namespace) -> None:
+    supervisor.serve(options.dialect, options.engine)
+
+
+def _down(_: argparse.Namespace) -> None:
+    print("down: stopped" if supervisor.down() else "down: the platform is not up")
+
+
+def _status(_: argparse.Namespace) -> int:
+    state = supervisor.running()
+    print(f"status: up, {state['api_url']}" if state else "status: not up")
+    return 0 if state else 1
+
+
+def _token(options: argparse.Namespace) -> None:
+    print(supervisor.token(options.role))
+
+
+def _with_engine(options: argparse.Namespace) -> int:
+    """Run the command with an engine; without one, say so and run it anyway, but never in CI."""
+    try:
+        engine = obtain(lambda line: print(f"engine: {line}", flush=True))
+    except EngineUnavailable as error:
+        if os.environ.get("CI") == "true":
+            raise
+        print(f"engine: {error}\nengine: tests that need one are skipped", flush=True)
+        return subprocess.run(options.argv, check=False).returncode
+    try:
+        return subprocess.run(
+            options.argv, check=False, env=os.environ | {"DOCKER_HOST": engine.docker_host}
+        ).returncode
+    finally:
+        engine.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

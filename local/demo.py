@@ -1,0 +1,205 @@
+"""The main job told as a story on the local platform: every line of it was checked before it was printed.
+
+Uses what an operator has (the API, a browser) and, to see that nothing else was touched, the engine.
+"""
+
+from typing import Any
+
+import docker
+import requests
+
+from local.api import Api
+from local.devices import Device
+from local.platform import Platform
+from local.story import Story, Untrue
+
+GROUP = "line-3"
+ROBOTS = ("robot-1", "robot-2")
+PORT = 8080
+FOREIGN = "fleetgrass-demo-somebody-elses"
+_DEPLOY_S, _REBOOT_S = 60.0, 60.0
+
+
+def tell(platform: Platform, story: Story) -> None:
+    """Run the whole story on a running platform whose devices are ``ROBOTS``.
+
+    Raises:
+        Untrue: a claim does not hold.
+    """
+    reader = Api(platform.api_url, platform.token("Fleet.Reader"))
+    deployer = Api(platform.api_url, platform.token("Fleet.Deployer"))
+    devices = {robot: platform.devices[robot] for robot in ROBOTS}
+
+    story.chapter("Tokens: who may do what")
+    _tokens(Api(platform.api_url, None), reader, story)
+
+    story.chapter(f"{len(ROBOTS)} devices in group {GROUP} come online")
+    for robot in ROBOTS:
+        _in_state(story, reader, robot, "online")
+
+    story.chapter("Deploy version 1")
+    first = _deploy(story, deployer, "v1")
+    _succeeds(story, reader, first)
+    _serve(story, devices, "v1")
+    with _Foreign(platform, story) as foreign:
+        story.chapter("Deploy version 2")
+        _succeeds(story, reader, _deploy(story, deployer, "v2"))
+        _serve(story, devices, "v2")
+
+        story.chapter("Deploy a version that never becomes healthy")
+        _rolls_back(story, reader, _deploy(story, deployer, "failing"))
+        _serve(story, devices, "v2")
+
+        story.chapter(f"Reboot {ROBOTS[0]}, and prove it")
+        _reboot(story, deployer, reader, devices[ROBOTS[0]])
+        _serve(story, devices, "v2")
+
+        story.chapter("What is not ours")
+        foreign.untouched()
+
+
+def _tokens(anonymous: Api, reader: Api, story: Story) -> None:
+    status, _ = anonymous.get("/devices")
+    story.claim("without a token the API answers 401", status == 401, f"it answered {status}")
+    status, body = reader.post(f"/devices/{ROBOTS[0]}/reboot", {"reason": "curiosity"})
+    story.claim("a reader may not reboot: 403", status == 403, f"it answered {status} {body}")
+    status, body = reader.get("/devices")
+    story.claim("a reader may list devices: 200", status == 200, f"it answered {status} {body}")
+
+
+def _in_state(story: Story, reader: Api, robot: str, state: str) -> None:
+    def look() -> tuple[bool | None, str]:
+        _, body = reader.get(f"/devices/{robot}")
+        return (True, "") if body.get("state") == state else (None, f"it is {body.get('state', body)}")
+
+    story.eventually(f"{robot} is {state}", look, within_s=30)
+
+
+def _deploy(story: Story, deployer: Api, tag: str) -> str:
+    health = {"kind": "http", "port": PORT, "path": "/health", "interval_s": 0.5, "timeout_s": 1}
+    application = {
+        "name": "hello",
+        "image": f"fleetgrass/hello:{tag}",
+        "ports": [{"container_port": PORT, "host_port": PORT}],
+        "health_check": health,
+        "healthy_window_s": 5,
+        "stop_grace_s": 2,
+    }
+    status, body = deployer.post("/deployments", {"target": {"group": GROUP}, "applications": [application]})
+    story.claim(
+        f"POST /deployments hello:{tag} is accepted as revision {body.get('revision')}",
+        status == 201,
+        f"the API answered {status} {body}",
+    )
+    image = body["applications"][0]["image"]
+    story.note(f"{body['id']}: tag {tag} is {image.partition('@')[2][:19]}… for every device")
+    return str(body["id"])
+
+
+def _outcomes(reader: Api, deployment: str) -> tuple[str, dict[str, dict[str, Any]]]:
+    status, body = reader.get(f"/deployments/{deployment}")
+    if status != 200:
+        raise Untrue(f"GET /deployments/{deployment} answered {status} {body}")
+    return body["state"], {outcome["device"]: outcome for outcome in body["devices"]}
+
+
+def _succeeds(story: Story, reader: Api, deployment: str) -> None:
+    def look() -> tuple[bool | None, str]:
+        state, devices = _outcomes(reader, deployment)
+        instead = ", ".join(f"{name} {devices[name]['state']}" for name in sorted(devices))
+        return (True if state == "SUCCEEDED" else None), f"{state} {instead}"
+
+    story.eventually("every device reports that it runs", look, within_s=_DEPLOY_S, containers=True)
+
+
+def _rolls_back(story: Story, reader: Api, deployment: str) -> None:
+    def look() -> tuple[dict[str, dict[str, Any]] | None, str]:
+        state, devices = _outcomes(reader, deployment)
+        back = all(devices.get(robot, {}).get("state") == "ROLLED_BACK" for robot in ROBOTS)
+        return (devices if back else None), f"{state} { {n: o['state'] for n, o in devices.items()} }"
+
+    outcomes = story.eventually("both devices report ROLLED_BACK", look, within_s=_DEPLOY_S, containers=True)
+    story.note(f"the reason given: {outcomes[ROBOTS[0]].get('reason')}")
+
+
+def _serve(story: Story, devices: dict[str, Device], version: str) -> None:
+    for robot, device in devices.items():
+        url = f"http://{device.publish_address}:{PORT}/"
+
+        def look(url: str = url) -> tuple[bool | None, str]:
+            try:
+                page = requests.get(url, timeout=5).text
+            except requests.RequestException as error:
+                return None, f"{url} does not answer ({type(error).__name__})"
+            return (True if f"fleetgrass {version}" in page else None), f"{url} says {page.strip()[:60]!r}"
+
+        story.eventually(f"{robot} serves the page of {version} at {url}", look, within_s=15, containers=True)
+
+
+def _reboot(story: Story, operator: Api, reader: Api, device: Device) -> None:
+    robot, boot_id = device.thing, device.boot_id()
+    status, body = operator.post(f"/devices/{robot}/reboot", {"reason": "demo"})
+    story.claim(
+        f"reboot accepted: {body.get('id')} is {body.get('state')}", status == 202, f"{status} {body}"
+    )
+    command = f"/devices/{robot}/commands/{body['id']}"
+    seen: list[str] = []
+
+    def look() -> tuple[dict[str, Any] | None, str]:
+        _, now = reader.get(command)
+        _, there = reader.get(f"/devices/{robot}")
+        for word in (str(now.get("state")), str(there.get("state"))):
+            if word not in seen[-2:]:
+                seen.append(word)
+        if now.get("state") in ("FAILED", "REJECTED", "EXPIRED", "SUPERSEDED"):
+            raise Untrue(f"the reboot ended as {now}")
+        return (now if now.get("state") == "SUCCEEDED" else None), f"{now.get('state')}, {there.get('state')}"
+
+    result = story.eventually("SUCCEEDED, says the device", look, within_s=_REBOOT_S, every_s=0.1)
+    transitions = [step["state"] for step in result["transitions"]]
+    story.claim(
+        f"the ledger: {' → '.join(transitions)}",
+        transitions == ["PENDING", "IN_PROGRESS", "SUCCEEDED"],
+        "PENDING, IN_PROGRESS, SUCCEEDED was expected",
+    )
+    story.claim("the device was offline in between", "offline" in seen, f"seen: {', '.join(seen)}")
+    _in_state(story, reader, robot, "online")
+    story.claim(
+        f"the proof: boot id {boot_id[:8]}… became {device.boot_id()[:8]}…, down {result['down_s']:.1f} s",
+        (result["boot_id_before"], result["boot_id"]) == (boot_id, device.boot_id())
+        and boot_id != device.boot_id(),
+        f"the command says {result['boot_id_before']} → {result['boot_id']}",
+    )
+
+
+class _Foreign:
+    """A container on the same engine that is none of ours, and its state before."""
+
+    def __init__(self, platform: Platform, story: Story) -> None:
+        self._engine = docker.DockerClient(base_url=platform.docker_host)
+        self._story = story
+        image = self._engine.api.containers(filters={"label": "io.fleetgrass.thing"})[0]["ImageID"]
+        self._container = self._engine.containers.create(image, name=FOREIGN, init=True)
+
+    def __enter__(self) -> "_Foreign":
+        self._container.start()
+        self._before = self._look()
+        self._story.note(f"{FOREIGN} runs beside them: somebody else's container")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._container.remove(force=True)
+        self._engine.close()
+
+    def untouched(self) -> None:
+        """Claim that it still runs as it was started."""
+        self._story.claim(
+            "somebody else's container on the same engine was not touched",
+            self._look() == self._before,
+            f"it was {self._before} and is {self._look()}",
+            containers=True,
+        )
+
+    def _look(self) -> tuple[str, str, str, bool]:
+        it = self._engine.api.inspect_container(FOREIGN)
+        return it["Id"], it["Name"], it["State"]["StartedAt"], it["State"]["Running"]
