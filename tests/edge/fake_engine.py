@@ -18,6 +18,7 @@ from edge.engine.errors import (
     ImageNotFound,
     NameTaken,
     PortTaken,
+    RegistryDenied,
 )
 from edge.engine.port import (
     LABEL_THING,
@@ -67,6 +68,7 @@ class FakeEngine:
         self.registry: dict[str, FakeImage] = {}
         self.pull_errors: dict[str, EngineError] = {}
         self.start_errors: dict[str, EngineError] = {}  # by image
+        self.login_needed: Credentials | None = None
         self.logins: list[Credentials | None] = []
         self.calls: list[str] = []
         self.available = True
@@ -115,6 +117,8 @@ class FakeEngine:
             self.logins.append(credentials)
             if reference in self.pull_errors:
                 raise self.pull_errors[reference]
+            if self.login_needed is not None and credentials != self.login_needed:
+                raise RegistryDenied("unauthorized")
             if reference not in self.registry:
                 raise ImageNotFound(f"manifest unknown: {reference}")
             self.images[reference] = self.registry[reference]

@@ -1,0 +1,86 @@
+"""The engines that the shared tests run on, each with the same images behind the same login."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from edge.engine.docker import DockerEngine
+from edge.engine.errors import RegistryUnreachable
+from edge.engine.port import LABEL_APPLICATION, LABEL_THING, ContainerSpec, Credentials, Engine
+from local.images import BUSYBOX
+from tests.edge.engine.tiny_registry import IMAGES, LOGIN, TinyRegistry
+from tests.edge.fake_engine import FakeEngine, FakeImage
+
+FAKES = {
+    "healthy": FakeImage(health="healthy"),
+    "unhealthy": FakeImage(health="unhealthy"),
+    "failing": FakeImage(exits=1),
+    "job": FakeImage(exits=0),
+    "foreign-machine": FakeImage(exits=126, wrong_architecture=True),
+    "no-command": FakeImage(exits=127),
+}
+
+
+@dataclass
+class World:
+    """An engine, and where its images come from. ``simulated``: its containers are no processes."""
+
+    engine: Engine
+    reference: Callable[[str], str]
+    simulated: bool
+    thing: str = field(default_factory=lambda: f"test-{secrets.token_hex(4)}")
+    login: Credentials = field(default_factory=lambda: Credentials(*LOGIN))
+
+    def name(self, application: str = "web") -> str:
+        return f"{self.thing}-{application}"
+
+    def spec(self, application: str = "web", image: str = "server", **fields: object) -> ContainerSpec:
+        labels = {LABEL_THING: self.thing, LABEL_APPLICATION: application}
+        return ContainerSpec(self.name(application), self.reference(image), labels, **fields)  # type: ignore[arg-type]
+
+    def create(self, application: str = "web", image: str = "server", **fields: object) -> str:
+        """Return the id of a new container whose image was pulled."""
+        if not self.engine.has_image(self.reference(image)):
+            self.engine.pull(self.reference(image), self.login)
+        return self.engine.create(self.spec(application, image, **fields))
+
+    def clear(self) -> None:
+        for container in self.engine.containers(self.thing):
+            self.engine.remove(container.id)
+
+
+@pytest.fixture(scope="session")
+def registry() -> Iterator[TinyRegistry]:
+    if not BUSYBOX.exists():
+        pytest.skip("there is no busybox to make images of: install busybox-static")
+    served = TinyRegistry(BUSYBOX.read_bytes(), secrets.token_hex(8))
+    yield served
+    served.stop()
+
+
+def _fake() -> World:
+    fake = FakeEngine()
+
+    def reference(image: str) -> str:
+        return f"127.0.0.1:1/{image}"
+
+    fake.registry = {reference(image): FAKES.get(image, FakeImage()) for image in IMAGES}
+    fake.login_needed = Credentials(*LOGIN)
+    fake.pull_errors = {"127.0.0.1:9/nobody@sha256:" + "0" * 64: RegistryUnreachable("connection refused")}
+    return World(fake, reference, simulated=True)
+
+
+@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.engine)])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    if request.param == "fake":
+        yield _fake()
+        return
+    served: TinyRegistry = request.getfixturevalue("registry")
+    docker = DockerEngine({"DOCKER_HOST": request.getfixturevalue("docker_host")})
+    world = World(docker, served.reference, simulated=False)
+    yield world
+    world.clear()
+    docker.close()
