@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -61,13 +62,19 @@ def pinned(wheels: Sequence[Path]) -> list[str]:
 
 
 def _once(folder: Path, fill: Callable[[Path], None]) -> Path:
-    """Return ``folder``, filled; a fill that was cut short is begun again."""
-    if not folder.exists():
-        unfinished = folder.with_name(folder.name + ".new")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
-        fill(unfinished)
-        unfinished.rename(folder)
+    """Return ``folder``, filled; a fill that was cut short counts for nothing, two at once do no harm."""
+    if folder.exists():
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".filling-") as scratch:
+        filled = Path(scratch, "filled")
+        filled.mkdir()
+        fill(filled)
+        try:
+            filled.rename(folder)
+        except OSError:
+            if not folder.exists():
+                raise
     return folder
 
 
