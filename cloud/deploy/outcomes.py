@@ -40,16 +40,12 @@ class Outcome:
         return {name: value for name, value in told.items() if value is not None}
 
 
-def outcome_of(
-    desired: Mapping[str, Any],
-    applications: Mapping[str, Mapping[str, Any]],
-    names: Collection[str] | None = None,
-) -> Outcome | None:
+def outcome_of(desired: Mapping[str, Any], applications: Mapping[str, Mapping[str, Any]]) -> Outcome | None:
     """Return what a device's newest word means for the deployment that it names; None when it names none.
 
     ``desired`` and ``applications`` are ``DesiredStatus`` and ``ApplicationStatus`` (contract.reports)
-    as JSON types, of the device's merged row; ``names`` are all its applications, so that a part of
-    the report that is still on its way is waited for. The worst application gives the reason.
+    as JSON types, of the device's merged row; an empty status means that nothing is known yet. The
+    worst application gives the reason.
     """
     deployment_id = desired.get("deployment_id")
     if not deployment_id:
@@ -66,7 +62,7 @@ def outcome_of(
     for name, status in sorted(applications.items()):
         if status.get("state") != ApplicationState.RUNNING:
             return _reasoned(deployment_id, OutcomeState.IN_PROGRESS, name, status)
-    if desired.get("state") != "CONVERGED" or not applications.keys() >= set(names or ()):
+    if desired.get("state") != "CONVERGED":
         return Outcome(
             deployment_id, OutcomeState.IN_PROGRESS, None, desired.get("code"), desired.get("message")
         )

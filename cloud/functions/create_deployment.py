@@ -1,9 +1,8 @@
 """``POST /deployments``: a group's applications, as the next revision of what it runs."""
 
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
@@ -267,8 +266,8 @@ def _created(deployment: Deployment, applications: list[Application] | None = No
     return Response(201, body, where)
 
 
-def submission(function_arn: str, clock: Callable[[], datetime] = utc_now) -> Submission:
-    """Return the submission of this Lambda's account, wired to AWS by its environment."""
+def submission(function_arn: str) -> Submission:
+    """Return the submission of this Lambda's account, wired to AWS by the environment."""
     dynamodb = client("dynamodb")
     return Submission(
         deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
@@ -277,7 +276,7 @@ def submission(function_arn: str, clock: Callable[[], datetime] = utc_now) -> Su
         account=Account.of_function(function_arn),
         agent_version=os.environ["AGENT_VERSION"],
         stale_s=float(os.environ.get("SUBMITTING_STALE_S", SUBMITTING_STALE_S)),
-        clock=clock,
+        clock=utc_now,
     )
 
 
