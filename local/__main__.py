@@ -80,9 +80,9 @@ def _demo(options: argparse.Namespace) -> None:
                 _keep_logs(folder, console)
                 raise
             story.chapter("Tear down")
-    except DidNotStart:
-        _keep_logs(folder, console)
-        raise
+    except DidNotStart as error:
+        logs = _keep_logs(folder, console)
+        raise DidNotStart(str(error).replace(f"{folder}/logs", str(logs))) from error
     left = [str(folder)] if folder.exists() else []
     story.claim(
         "nothing is left behind", not (left + platform.leftovers()), ", ".join(left + platform.leftovers())
@@ -92,10 +92,11 @@ def _demo(options: argparse.Namespace) -> None:
     )
 
 
-def _keep_logs(folder: Path, console: Console) -> None:
+def _keep_logs(folder: Path, console: Console) -> Path:
     logs = folder.with_name(f"{folder.name}-logs")
     shutil.copytree(folder / "logs", logs, dirs_exist_ok=True)
     console.print(f"  [dim]the logs are kept in {logs}[/dim]")
+    return logs
 
 
 def _up(options: argparse.Namespace) -> None:
