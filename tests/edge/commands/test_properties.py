@@ -1,0 +1,85 @@
+"""Whatever order things happen in: no command reboots the machine twice, and every one is answered."""
+
+import json
+from collections import Counter
+from datetime import timedelta
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.commands import CommandState
+from contract.defaults import REBOOT_BUDGET
+from tests.edge.fakes import FakeMachine, Fate, World, until_killed
+
+_ACTIONS = st.one_of(
+    st.tuples(st.just("send"), st.integers(0, 3)),
+    st.tuples(st.just("pass time"), st.sampled_from([1, 30, 70, 130, 2_000])),
+    st.tuples(st.just("kill"), st.integers(1, 5)),
+    st.tuples(st.just("power cycle"), st.just(0)),
+    st.tuples(st.just("broker"), st.booleans()),
+    st.tuples(st.just("time answers"), st.booleans()),
+    st.tuples(st.just("device clock jumps"), st.sampled_from([-7_200, 7_200])),
+)
+
+
+class WatchedMachine(FakeMachine):
+    """Knows for which command it was rebooted, by what the disk said at that moment."""
+
+    def __init__(self, fate: Fate, world: World) -> None:
+        super().__init__(fate)
+        self.world = world
+        self.rebooted_for: Counter[str] = Counter()
+
+    def reboot(self) -> None:
+        entries = json.loads(self.world.state.files["commands.json"])["entries"]
+        self.rebooted_for.update(k for k, e in entries.items() if e["result"]["state"] == "IN_PROGRESS")
+        super().reboot()
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(_ACTIONS, max_size=14))
+def test_no_command_reboots_twice_and_every_one_is_answered(actions: list[tuple[str, int]]) -> None:
+    world = World()
+    machine = WatchedMachine(world.fate, world)
+    world.machine = machine
+    world.start()
+    commands = [world.a_command(valid_s=600 + 600 * n) for n in range(4)]
+    delivered = set()
+    for action, number in actions:
+        match action:
+            case "send":
+                delivered.add(commands[number].id)
+                killed = until_killed(lambda: world.send(commands[number]))  # noqa: B023
+            case "pass time":
+                killed = until_killed(lambda: world.turns(number))  # noqa: B023
+            case "kill":
+                world.fate.effects.clear()
+                world.fate.kill_after = number
+                killed = False
+            case "power cycle":
+                killed = until_killed(world.power_cycle)
+            case "broker":
+                world.link.broker_up, killed = bool(number), False
+            case "time answers":
+                world.answers_time, killed = bool(number), False
+            case _:
+                jump = timedelta(seconds=number)
+                world.clock.date += jump
+                world.server_ahead -= jump
+                killed = False
+        if killed:
+            world.fate.kill_after = None
+            world.start()
+
+    world.fate.kill_after = None
+    world.link.broker_up = True
+    world.start()
+    world.turns(1_000.0)
+
+    assert all(count == 1 for count in machine.rebooted_for.values())
+    assert len(machine.rebooted_for) <= REBOOT_BUDGET * 3  # at most three windows pass in one example
+    final = {r.id: r.state for r in world.results()}
+    assert all(final[command].final for command in delivered)
+    for command in delivered:
+        states = [r.state for r in world.results() if r.id == command]
+        assert states == sorted(states, key=lambda s: s is not CommandState.IN_PROGRESS)
