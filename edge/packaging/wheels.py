@@ -8,6 +8,7 @@ pip judges environment markers by the Python that runs it, whatever ``--python-v
 must run on the oldest Python that is supported, or a newer one with no marker between them.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -58,7 +59,7 @@ def collect(requirements: Sequence[str], architecture: str, cache: Path) -> list
 
 def pinned(wheels: Sequence[Path]) -> list[str]:
     """Return ``name==version`` of every distribution among ``wheels``, once each, by name."""
-    return sorted({"{}=={}".format(*_identity(wheel)) for wheel in wheels})
+    return sorted({_pin(wheel) for wheel in wheels})
 
 
 def _once(folder: Path, fill: Callable[[Path], None]) -> Path:
@@ -79,27 +80,27 @@ def _once(folder: Path, fill: Callable[[Path], None]) -> Path:
 
 
 def _resolve(requirements: Sequence[str], folder: Path) -> None:
+    """Fetch one wheel of each distribution, a pure one where there is one: slower, and serves all."""
     _download(requirements, folder, _target("amd64", SUPPORTED[0]))
+    for wheel in [wheel for wheel in folder.glob("*.whl") if not _is_pure(wheel)]:
+        with contextlib.suppress(WheelsUnavailable):
+            anywhere = ["--platform", "any", "--implementation", "py", "--abi", "none"]
+            _download(["--no-deps", _pin(wheel)], folder, anywhere)
+            wheel.unlink()
 
 
 def _fetch(resolved: Path, architecture: str, folder: Path) -> None:
-    for wheel in sorted(resolved.glob("*.whl")):
-        if wheel.name.endswith("-none-any.whl"):
-            if wheel.name.startswith("botocore-"):
-                _trim(wheel, folder)
-            else:
-                shutil.copy(wheel, folder)
-            continue
-        requirement = ["{}=={}".format(*_identity(wheel)), "--no-deps"]
-        try:
-            _download(requirement, folder, ["--platform", "any", "--implementation", "py", "--abi", "none"])
-            continue  # charset-normalizer has a pure wheel beside its compiled ones: slower, and serves all
-        except WheelsUnavailable:
-            pass
-        for python in SUPPORTED:
-            _download(requirement, folder, _target(architecture, python))
-            if "-abi3-" in wheel.name:
-                break
+    wheels = sorted(resolved.glob("*.whl"))
+    for wheel in filter(_is_pure, wheels):
+        if wheel.name.startswith("botocore-"):
+            _trim(wheel, folder)
+        else:
+            shutil.copy(wheel, folder)
+    compiled = [wheel for wheel in wheels if not _is_pure(wheel)]
+    for python in SUPPORTED:
+        wanted = [_pin(w) for w in compiled if "-abi3-" not in w.name or python == SUPPORTED[0]]
+        if wanted:
+            _download(["--no-deps", *wanted], folder, _target(architecture, python))
 
 
 def _target(architecture: str, python: tuple[int, int]) -> list[str]:
@@ -123,9 +124,13 @@ def _download(what: Sequence[str], folder: Path, target: Sequence[str]) -> None:
         raise WheelsUnavailable("pip: " + " | ".join(done.stderr.strip().splitlines()[-3:]))
 
 
-def _identity(wheel: Path) -> tuple[str, str]:
+def _pin(wheel: Path) -> str:
     name, version = wheel.name.split("-")[:2]
-    return re.sub(r"[-_.]+", "-", name).lower(), version
+    return f"{re.sub(r'[-_.]+', '-', name).lower()}=={version}"
+
+
+def _is_pure(wheel: Path) -> bool:
+    return wheel.name.endswith("-none-any.whl")
 
 
 def _trim(wheel: Path, folder: Path) -> None:
