@@ -1,0 +1,96 @@
+"""The deployments table without DynamoDB: the same answers, held to them by tests that run on both."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from cloud.aws.errors import Conflict
+from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.idempotency import Idempotency, KeyReused
+from cloud.tables.deployments import Deployments
+
+
+class MemoryDeployments(Deployments):
+    """Rows in dictionaries."""
+
+    def __init__(self) -> None:
+        self.rows: dict[tuple[str, int], Deployment] = {}
+        self.due_at: dict[tuple[str, int], datetime] = {}
+        self.keys: dict[str, tuple[str, tuple[str, int]]] = {}
+        self.told: dict[tuple[str, str], tuple[Mapping[str, Any], datetime]] = {}
+
+    def create(
+        self, deployment: Deployment, *, due_at: datetime, idempotency: Idempotency | None = None
+    ) -> None:
+        row = (deployment.target, deployment.revision)
+        if row in self.rows or (idempotency is not None and idempotency.key in self.keys):
+            raise Conflict("create")
+        self.rows[row], self.due_at[row] = deployment, due_at
+        if idempotency is not None:
+            self.keys[idempotency.key] = (idempotency.fingerprint, row)
+
+    def get(self, deployment_id: str) -> Deployment | None:
+        return next((row for row in self.rows.values() if row.id == deployment_id), None)
+
+    def made_by(self, idempotency: Idempotency) -> Deployment | None:
+        fingerprint, row = self.keys.get(idempotency.key, (idempotency.fingerprint, ("", 0)))
+        if fingerprint != idempotency.fingerprint:
+            raise KeyReused
+        return self.rows.get(row)
+
+    def newest_first(self, target: str, *, before: int | None = None) -> Iterator[Deployment]:
+        of_target = [row for row in self.rows.values() if row.target == target]
+        for row in sorted(of_target, key=lambda row: -row.revision):
+            if before is None or row.revision < before:
+                yield row
+
+    def look_again(self, deployment: Deployment, *, due_at: datetime) -> bool:
+        row = (deployment.target, deployment.revision)
+        if self.rows[row].state is not deployment.state:
+            return False
+        self.due_at[row] = due_at
+        return True
+
+    def due(self, now: datetime) -> Iterator[Deployment]:
+        yield from [self.rows[row] for row, due_at in self.due_at.items() if due_at <= now]
+
+    def record_outcome(
+        self, deployment_id: str, device: str, outcome: Mapping[str, Any], received_at: datetime
+    ) -> bool:
+        known = self.told.get((deployment_id, device))
+        if known is not None:
+            before, at = known
+            same_epoch = before["epoch"] == outcome["epoch"]
+            newer = before["sequence"] <= outcome["sequence"] if same_epoch else at < received_at
+            if not newer:
+                return False
+        self.told[deployment_id, device] = (outcome, received_at)
+        return True
+
+    def outcomes(self, deployment_id: str) -> dict[str, Mapping[str, Any]]:
+        shown = ("state", "application", "code", "message")
+        return {
+            device: {name: outcome[name] for name in shown if name in outcome} | {"received_at": at}
+            for (deployment, device), (outcome, at) in self.told.items()
+            if deployment == deployment_id
+        }
+
+    def _move(
+        self,
+        deployment: Deployment,
+        state: DeploymentState,
+        now: datetime,
+        told: Mapping[str, object],
+        remove: tuple[str, ...] = ("due_shard", "due_at"),
+    ) -> bool:
+        row = (deployment.target, deployment.revision)
+        if self.rows[row].state is not deployment.state:
+            return False
+        changes: dict[str, Any] = {name: value for name, value in told.items() if not name.startswith("due")}
+        self.rows[row] = replace(self.rows[row], state=state, changed_at=now, **changes)
+        if "due_at" in told:
+            self.due_at[row] = datetime.fromtimestamp(float(str(told["due_at"])) / 1000, now.tzinfo)
+        if remove:
+            self.due_at.pop(row, None)
+        return True
