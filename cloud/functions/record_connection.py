@@ -29,6 +29,8 @@ def record(event: object, devices: Devices) -> str:
 
 
 def _presence(received: Received, devices: Devices) -> str:
+    if received.topic.split("/")[3] not in ("connected", "disconnected"):
+        return "ignored"  # AWS tells of refused connections (connect_failed) in the same place
     presence = presence_of(received.presence(), received.received_at)
     if presence is None or not devices.record_presence(presence):
         return "ignored"

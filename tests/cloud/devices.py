@@ -1,0 +1,128 @@
+"""What the tests of devices share: their table in memory, messages with defaults, rule events."""
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from moto import mock_aws
+
+from cloud.hearing import News
+from cloud.presence import Presence
+from cloud.tables.devices import Devices
+from contract.events import ConnectionEvent
+from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, HostHealth
+from tests.cloud.api import DEVICES, NOW, REGION
+
+EVENTS = Path(__file__).parent / "events"
+TEMPLATE = Path(__file__).parents[2] / "cloud" / "template.yaml"
+
+
+def at(seconds: float) -> datetime:
+    """NOW and so many seconds."""
+    return NOW + timedelta(seconds=seconds)
+
+
+def a_status(name: str = "web", state: str = "RUNNING", **more: Any) -> ApplicationStatus:
+    return ApplicationStatus(name=name, state=ApplicationState(state), **more)
+
+
+def a_report(
+    sequence: int, *statuses: ApplicationStatus, epoch: str = "epoch-a", **more: Any
+) -> DeviceReport:
+    """A report in one part, with whatever runs."""
+    values: dict[str, Any] = {
+        "at": at(sequence), "boot_id": "boot-1", "agent_version": "1.0.0", "interval_s": 60.0,
+        "host": HostHealth(architecture="amd64", uptime_s=float(sequence), disk_free_bytes=1 << 33),
+        "engine": "20.10.24", "application_names": [status.name for status in statuses],
+        "applications": list(statuses),
+    }  # fmt: skip
+    return DeviceReport(epoch=epoch, sequence=sequence, **(values | more))
+
+
+def a_connection_event(
+    sequence: int, event: str = "hello", *, epoch: str = "epoch-a", **more: Any
+) -> ConnectionEvent:
+    values: dict[str, Any] = {
+        "at": at(sequence), "boot_id": "boot-1", "agent_version": "1.0.0", "interval_s": 60.0,
+    }  # fmt: skip
+    return ConnectionEvent.model_validate(
+        {"event": event, "epoch": epoch, "sequence": sequence, **(values | more)}
+    )
+
+
+def news(message: DeviceReport | ConnectionEvent, received: float, device: str = "robot-7") -> News:
+    return News(device, message, at(received))
+
+
+def a_presence(
+    connected: bool, version: int = 1, *, session: str = "s1", event: float = 0, **more: Any
+) -> Presence:
+    values: dict[str, Any] = {"reason": None if connected else "connection-lost", "received_at": at(event)}
+    return Presence("robot-7", connected, session, version, event_at=at(event), **(values | more))
+
+
+def a_rule_event(topic: str, payload: bytes | dict[str, Any], received: float = 0) -> dict[str, Any]:
+    """What our rules make of a message."""
+    raw = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return {
+        "payload": base64.b64encode(raw).decode(),
+        "topic": topic,
+        "client": "robot-7",
+        "received_at": int(at(received).timestamp() * 1000),
+    }
+
+
+def recorded(name: str) -> dict[str, Any]:
+    """An event as AWS documents it."""
+    value: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return value
+
+
+class Calls(list[str]):
+    """The DynamoDB calls that were made, by name."""
+
+
+@contextmanager
+def devices_in_memory() -> Iterator[tuple[Devices, Calls]]:
+    """Give the table as the template describes it, over moto, and the calls made to it."""
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
+    with mock_aws(), pytest.MonkeyPatch.context() as environment:
+        for name, value in keys.items():
+            environment.setenv(name, value)
+        dynamodb = boto3.client("dynamodb", region_name=REGION)
+        described = template()["Resources"]["DevicesTable"]["Properties"]
+        wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+        dynamodb.create_table(TableName=DEVICES, **{name: described[name] for name in wanted})
+        calls = Calls()
+        dynamodb.meta.events.register("before-call.dynamodb.*", lambda model, **_: calls.append(model.name))
+        yield Devices(dynamodb, DEVICES), calls
+
+
+class _Loader(yaml.SafeLoader):
+    """CloudFormation's short forms as plain values: ``!Ref x`` is {"Ref": x}."""
+
+
+def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
+    if isinstance(node, yaml.ScalarNode):
+        return {name: loader.construct_scalar(node)}
+    if isinstance(node, yaml.SequenceNode):
+        return {name: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.MappingNode)
+    return {name: loader.construct_mapping(node, deep=True)}
+
+
+_Loader.add_multi_constructor("!", _intrinsic)
+
+
+def template() -> dict[str, Any]:
+    """The infrastructure template."""
+    value: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 (a SafeLoader)
+    return value

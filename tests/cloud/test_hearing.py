@@ -1,0 +1,135 @@
+"""A device's row after its messages, however they arrive."""
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloud.device import Device
+from cloud.hearing import News, hear
+from contract.reports import DesiredStatus, DeviceReport, split
+from tests.cloud.devices import a_connection_event, a_report, a_status, at, news
+
+ENROLLED = Device("robot-7", "line-3", enrolled_at=at(-999))
+
+
+def heard(*messages: News, device: Device = ENROLLED) -> Device:
+    for message in messages:
+        device = hear(device, message)
+    return device
+
+
+def test_a_report_is_kept_with_the_servers_time_and_the_devices_skew():
+    device = heard(news(a_report(3, a_status()), 100))
+
+    assert device.last_report_at == at(100)
+    assert device.stale_at == at(100 + 3 * 60)
+    assert device.clock_skew_s == -97.0
+    assert (device.architecture, device.disk_free_bytes) == ("amd64", 1 << 33)
+    assert device.applications["web"]["state"] == "RUNNING"
+
+
+def test_an_older_report_changes_nothing():
+    device = heard(news(a_report(3, a_status()), 100))
+
+    assert hear(device, news(a_report(2, a_status(state="FAILED")), 200)) is device
+
+
+def test_a_message_delivered_twice_changes_nothing():
+    message = news(a_report(3, a_status()), 100)
+    device = heard(message)
+
+    assert hear(device, message) is device
+
+
+def test_a_device_whose_state_folder_was_lost_is_heard_again():
+    device = heard(
+        news(a_report(900, a_status("old")), 100), news(a_report(0, a_status("new"), epoch="b"), 101)
+    )
+
+    assert list(device.applications) == ["new"]
+    assert (device.epoch, device.sequence) == ("b", 0)
+
+
+def test_the_former_epoch_heard_late_changes_nothing():
+    device = heard(news(a_report(0, a_status("new"), epoch="b"), 101))
+
+    assert hear(device, news(a_report(900, a_status("old")), 100)) is device
+
+
+def test_a_hello_of_a_new_epoch_keeps_the_applications_until_the_first_report():
+    device = heard(news(a_report(900, a_status()), 100), news(a_connection_event(0, epoch="b"), 101))
+
+    assert list(device.applications) == ["web"]
+    assert heard(news(a_report(1, epoch="b"), 102), device=device).applications == {}
+
+
+def test_a_goodbye_holds_until_something_newer_is_heard():
+    goodbye = news(a_connection_event(5, "goodbye", reason="reboot"), 50)
+    device = heard(news(a_connection_event(4), 40), goodbye)
+
+    assert device.goodbye == "reboot"
+    assert hear(device, news(a_report(4, a_status()), 60)).goodbye == "reboot"
+    assert hear(device, news(a_connection_event(6), 60)).goodbye is None
+
+
+def test_part_0_removes_what_it_does_not_name():
+    device = heard(news(a_report(1, a_status("a"), a_status("b")), 1), news(a_report(2, a_status("b")), 2))
+
+    assert list(device.applications) == ["b"]
+
+
+def test_an_application_of_a_later_part_survives_an_earlier_list_of_names():
+    later = a_report(5, a_status("new"), part=1, parts=2, application_names=None, host=None, engine=None)
+    device = heard(news(later, 5), news(a_report(4, a_status("old")), 4))
+
+    assert set(device.applications) == {"old", "new"}
+
+
+def test_a_report_without_names_in_several_parts_removes_nothing():
+    lone = a_report(2, part=0, parts=2, application_names=None)
+    device = heard(news(a_report(1, a_status("a")), 1), news(lone, 2))
+
+    assert list(device.applications) == ["a"]
+
+
+def _parts(report: DeviceReport) -> list[DeviceReport]:
+    return list(split(report, max_bytes=1_400))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[News]:
+    """What a device says, in order, over one or two lives of its state folder; each part its own time.
+
+    Each life ends with a report: until a new life has reported, the row keeps what the former one said.
+    """
+    said: list[Any] = []
+    for epoch in draw(st.sampled_from([("a",), ("a", "b")])):
+        sequence = 0
+        for kind in [*draw(st.lists(st.sampled_from(["hello", "goodbye", "report"]), max_size=3)), "report"]:
+            if kind == "report":
+                names = draw(st.lists(st.sampled_from("pqrst"), unique=True, max_size=5))
+                statuses = [
+                    a_status(name, draw(st.sampled_from(["RUNNING", "FAILED"])), message="x" * 400)
+                    for name in names
+                ]
+                desired = DesiredStatus(state="CONVERGED", revision=sequence)
+                said += _parts(a_report(sequence, *statuses, epoch=epoch, desired=desired))
+            else:
+                said.append(a_connection_event(sequence, kind, epoch=epoch))
+            sequence += draw(st.integers(1, 3))
+    return [news(message, position) for position, message in enumerate(said)]
+
+
+@settings(max_examples=100)
+@given(st.data())
+def test_any_interleaving_with_repeats_ends_as_in_order(data: st.DataObject):
+    in_order = data.draw(histories())
+    repeats = data.draw(st.lists(st.sampled_from(in_order), max_size=4))
+    arrived = data.draw(st.permutations(in_order + repeats))
+
+    def seen(device: Device) -> Device:
+        return replace(device, applications=dict(sorted(device.applications.items())))
+
+    assert seen(heard(*arrived)) == seen(heard(*in_order))
