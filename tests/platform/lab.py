@@ -85,8 +85,9 @@ class Connection:
 class Lab:
     """Everything is made with the emulator's root key and a name that nobody else has."""
 
-    def __init__(self, aws: LocalAws, folder: Path) -> None:
+    def __init__(self, aws: LocalAws, folder: Path, control_plane_port: int) -> None:
         self.aws = aws
+        self.control_plane_port = control_plane_port
         self.folder = folder
         self.ca = folder / "ca.pem"
         self.ca.write_bytes(aws.ca_certificate())
@@ -108,18 +109,22 @@ class Lab:
         """The ARN of a queue."""
         return f"arn:aws:sqs:{REGION}:{ACCOUNT}:{url.rsplit('/', 1)[1]}"
 
-    def receive(self, url: str, count: int = 1) -> list[Any]:
-        """Return ``count`` messages' bodies, parsed, waiting for them."""
-        bodies: list[Any] = []
-        deadline = time.monotonic() + WAIT_S
+    def receive_raw(self, url: str, count: int = 1, within_s: float = WAIT_S) -> list[str]:
+        """Return ``count`` messages' bodies, waiting for them."""
+        bodies: list[str] = []
+        deadline = time.monotonic() + within_s
         sqs = self.client("sqs")
         while len(bodies) < count:
             assert time.monotonic() < deadline, f"{len(bodies)} of {count} messages came: {bodies}"
             got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
             for message in got.get("Messages", []):
-                bodies.append(json.loads(message["Body"]))
+                bodies.append(message["Body"])
                 sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
         return bodies
+
+    def receive(self, url: str, count: int = 1, within_s: float = WAIT_S) -> list[Any]:
+        """Return ``count`` messages, parsed, waiting for them."""
+        return [json.loads(body) for body in self.receive_raw(url, count, within_s)]
 
     def role(self, *policies: dict[str, Any]) -> str:
         """Make a role that Lambda and IoT rules may take; returns its ARN."""
@@ -147,6 +152,10 @@ class Lab:
         )
         arn: str = made["FunctionArn"]
         return arn
+
+    def everything_from(self, topic: str) -> str:
+        """The SQL of a rule that passes a topic's messages on as they are."""
+        return "SELECT * FROM " + repr(topic)
 
     def rule(self, sql: str, *actions: dict[str, Any]) -> None:
         """Make an IoT rule."""
