@@ -1,6 +1,7 @@
 """What the template needs of Lambda in the emulator: retries, batches, authorizers, and roles."""
 
 import json
+
 import pytest
 import requests
 
