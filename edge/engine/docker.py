@@ -9,6 +9,7 @@ import contextlib
 import http.client
 import os
 import re
+import socket
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -33,6 +34,7 @@ from edge.engine.port import (
     State,
 )
 
+DEFAULT_HOST = "unix:///var/run/docker.sock"  # the SDK's own default
 ANSWER_TIMEOUT_S = 60  # an engine that says nothing for this long is taken for dead
 LOG_MAX_SIZE = "10m"  # per file; an application's log can take LOG_MAX_FILES of these and no more
 LOG_MAX_FILES = "3"
@@ -180,6 +182,7 @@ class DockerEngine:
     def _client(self) -> APIClient:
         with self._lock:
             if self._connected is None:
+                self._knock()
                 self._connected = APIClient(
                     version="auto",
                     timeout=ANSWER_TIMEOUT_S,
@@ -187,6 +190,14 @@ class DockerEngine:
                     **cast("dict[str, Any]", kwargs_from_env(environment=self._environment)),
                 )
             return self._connected
+
+    def _knock(self) -> None:
+        """Fail as the SDK would where nobody listens, without the socket that it then forgets to close."""
+        where = self._environment.get("DOCKER_HOST") or DEFAULT_HOST
+        if where.startswith("unix://"):
+            with socket.socket(socket.AF_UNIX) as knocking:
+                knocking.settimeout(ANSWER_TIMEOUT_S)
+                knocking.connect(where.removeprefix("unix://"))
 
 
 def _of_answer(error: sdk.APIError, text: str) -> Exception:

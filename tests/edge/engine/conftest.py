@@ -11,6 +11,8 @@ from edge.engine.docker import DockerEngine
 from edge.engine.errors import RegistryUnreachable
 from edge.engine.port import LABEL_APPLICATION, LABEL_THING, ContainerSpec, Credentials, Engine
 from local.images import BUSYBOX
+from local.memory_engine.engine import MemoryEngine
+from local.memory_engine.server import MemoryEngineServer
 from tests.edge.engine.tiny_registry import IMAGES, LOGIN, TinyRegistry
 from tests.edge.fake_engine import FakeEngine, FakeImage
 
@@ -73,14 +75,23 @@ def _fake() -> World:
     return World(fake, reference, simulated=True)
 
 
-@pytest.fixture(params=["fake", pytest.param("docker", marks=pytest.mark.engine)])
-def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+@pytest.fixture
+def memory_host(tmp_path: Path) -> Iterator[str]:
+    """DOCKER_HOST of a simulated engine."""
+    server = MemoryEngineServer(tmp_path / "engine.sock", MemoryEngine())
+    server.start()
+    yield f"unix://{server.socket_path}"
+    server.stop()
+
+
+@pytest.fixture(params=["fake", "memory", pytest.param("docker", marks=pytest.mark.engine)])
+def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "fake":
         yield _fake()
         return
     served: TinyRegistry = request.getfixturevalue("registry")
-    docker = DockerEngine({"DOCKER_HOST": request.getfixturevalue("docker_host")})
-    world = World(docker, served.reference, simulated=False)
+    docker = DockerEngine({"DOCKER_HOST": request.getfixturevalue(f"{request.param}_host")})
+    world = World(docker, served.reference, simulated=request.param == "memory")
     yield world
     world.clear()
     docker.close()

@@ -46,7 +46,9 @@ class TinyRegistry:
 
     def __init__(self, busybox: bytes, flavour: str) -> None:
         self._blobs: dict[str, bytes] = {}
-        self._digests = {name: self._add(busybox, name, config, flavour) for name, config in IMAGES.items()}
+        self._layer = _layer(busybox)
+        self._compressed = gzip.compress(self._layer, compresslevel=1, mtime=0)
+        self._digests = {name: self._add(name, config, flavour) for name, config in IMAGES.items()}
         self._server = LoopbackServer(0, _Handler, self)
         self.address = self._server.address
         self._server.start()
@@ -61,8 +63,7 @@ class TinyRegistry:
     def stop(self) -> None:
         self._server.stop()
 
-    def _add(self, busybox: bytes, name: str, config: dict[str, Any], flavour: str) -> str:
-        layer = _layer(busybox)
+    def _add(self, name: str, config: dict[str, Any], flavour: str) -> str:
         foreign = "arm64" if architecture() != "arm64" else "amd64"
         description = json.dumps(
             {
@@ -73,19 +74,20 @@ class TinyRegistry:
                     **config,
                     "Labels": {**config["Labels"], "flavour": flavour},
                 },
-                "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
+                "rootfs": {"type": "layers", "diff_ids": [_digest(self._layer)]},
             }
         ).encode()
-        compressed = gzip.compress(layer, mtime=0)
         manifest = json.dumps(
             {
                 "schemaVersion": 2,
                 "mediaType": MANIFEST,
                 "config": _descriptor("application/vnd.docker.container.image.v1+json", description),
-                "layers": [_descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip", compressed)],
+                "layers": [
+                    _descriptor("application/vnd.docker.image.rootfs.diff.tar.gzip", self._compressed)
+                ],
             }
         ).encode()
-        for content in (description, compressed, manifest):
+        for content in (description, self._compressed, manifest):
             self._blobs[_digest(content)] = content
         return _digest(manifest)
 

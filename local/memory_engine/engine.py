@@ -1,0 +1,239 @@
+"""The simulated engine's state and what can be done to it, in the words and codes of Docker's API."""
+
+import contextlib
+import itertools
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from local.images import architecture
+from local.memory_engine.containers import SimulatedContainer, inspected, listed
+from local.memory_engine.images import PullRefused, StoredImage, fetch
+from local.memory_engine.serving import Page, PortAllocated
+
+VERSION = "20.10.0-simulated"
+API_VERSION = "1.41"
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64", "arm": "armv7l"}
+
+
+class Refused(Exception):
+    """The answer is an error: its HTTP status and Docker's message."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class MemoryEngine:
+    """All state, behind one lock; pulls run outside it."""
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self._lock = threading.RLock()
+        self._containers: dict[str, SimulatedContainer] = {}
+        self._images: dict[str, StoredImage] = {}  # by reference and by id
+        # A block of 127/8 of its own, so that two simulated engines on one machine seldom meet.
+        self._block = f"127.{64 + secrets.randbelow(128)}.{secrets.randbelow(256)}"
+        self._hosts = itertools.cycle(range(2, 255))
+
+    def information(self) -> dict[str, Any]:
+        """Return ``GET /info``, as far as anybody here reads it."""
+        with self._lock:
+            return {
+                "ServerVersion": VERSION,
+                "Architecture": _MACHINES.get(architecture(), architecture()),
+                "OSType": "linux",
+                "DockerRootDir": "/",
+                "Name": "simulated",
+                "Containers": len(self._containers),
+                "Images": len({image.id for image in self._images.values()}),
+            }
+
+    def list(self, filters: Mapping[str, Iterable[str]], *, everything: bool) -> list[dict[str, Any]]:
+        """Return the containers that match every filter: label, name, id or status."""
+        now = self._now()
+        with self._lock:
+            shown = [listed(each, now) for each in self._containers.values()]
+        return [
+            each
+            for each in shown
+            if (everything or each["State"] in ("running", "restarting") or "status" in filters)
+            and all(_matches(each, kind, list(values)) for kind, values in filters.items())
+        ]
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """Return one container by name, id or the beginning of its id."""
+        with self._lock:
+            return inspected(self._get(name), self._now())
+
+    def create(self, name: str, config: Mapping[str, Any]) -> str:
+        """Make a container and return its id."""
+        with self._lock:
+            image = self._images.get(config["Image"])
+            if image is None:
+                raise Refused(404, f"No such image: {config['Image']}")
+            name = name or f"simulated_{secrets.token_hex(4)}"
+            self._claim(name)
+            container = SimulatedContainer(
+                id=secrets.token_hex(32),
+                name=name,
+                image=image,
+                config=config,
+                created_at=self._now(),
+                address=f"{self._block}.{next(self._hosts)}",
+            )
+            self._containers[container.id] = container
+            return container.id
+
+    def start(self, name: str) -> bool:
+        """Start a container; False when it runs already."""
+        with self._lock:
+            container = self._get(name)
+            if container.course(self._now()).state in ("running", "restarting"):
+                return False
+            if container.serves:
+                self._serve(container)
+            container.started_at, container.ended_at = self._now(), None
+            return True
+
+    def stop(self, name: str) -> bool:
+        """End a container's process for good; False when there was none."""
+        with self._lock:
+            container = self._get(name)
+            ran = container.course(self._now()).state in ("running", "restarting")
+            container.end(self._now())
+            return ran
+
+    def kill(self, name: str) -> None:
+        """End a container's process; an error when there is none, as Docker has it."""
+        if not self.stop(name):
+            raise Refused(409, f"Cannot kill container: {name}: Container {name} is not running")
+
+    def rename(self, name: str, new: str) -> None:
+        """Give a container another name."""
+        with self._lock:
+            container = self._get(name)
+            self._claim(new)
+            container.name = new
+
+    def remove(self, name: str, *, force: bool) -> None:
+        """Remove a container; a running one only by force."""
+        with self._lock:
+            container = self._get(name)
+            if container.course(self._now()).state in ("running", "restarting") and not force:
+                raise Refused(409, f"You cannot remove a running container {container.id}. Stop it first")
+            container.end(self._now())
+            del self._containers[container.id]
+
+    def image(self, reference: str) -> dict[str, Any]:
+        """Return an image by reference or id, as far as anybody here reads it."""
+        with self._lock:
+            image = self._images.get(reference)
+        if image is None:
+            raise Refused(404, f"No such image: {reference}")
+        return {
+            "Id": image.id,
+            "Architecture": image.architecture,
+            "Os": "linux",
+            "Config": image.config,
+            "Size": image.size,
+            "RepoDigests": [name for name in image.names if "@" in name],
+            "RepoTags": [name for name in image.names if "@" not in name],
+        }
+
+    def pull(self, repository: str, tag: str, login: Mapping[str, str]) -> None:
+        """Fetch an image and keep it."""
+        try:
+            image = fetch(repository, tag, login)
+        except PullRefused as refusal:
+            raise Refused(refusal.status, str(refusal)) from refusal
+        reference = f"{repository}@{tag}" if tag.startswith("sha256:") else f"{repository}:{tag}"
+        with self._lock:
+            known = self._images.get(image.id)
+            names = sorted({*(known.names if known else ()), reference})
+            kept = replace(image, names=names)
+            self._images |= dict.fromkeys((kept.id, *names), kept)
+
+    def remove_image(self, reference: str) -> None:
+        """Forget an image under every name."""
+        self.image(reference)
+        with self._lock:
+            gone = self._images[reference].id
+            self._images = {name: image for name, image in self._images.items() if image.id != gone}
+
+    def close(self) -> None:
+        """End every container."""
+        with self._lock:
+            for container in self._containers.values():
+                container.end(self._now())
+
+    def _serve(self, container: SimulatedContainer) -> None:
+        """Listen where the container's ports are: at its own address, and where they are published."""
+        host = container.config.get("HostConfig") or {}
+        published: Mapping[str, list[Mapping[str, str]]] = host.get("PortBindings") or {}
+        exposed = {*published, *(container.image.config.get("ExposedPorts") or {})}
+        page, bound = Page(container.image), []
+        try:
+            for port in sorted(exposed):
+                number, _, protocol = port.partition("/")
+                if protocol in ("", "tcp"):
+                    page.listen(container.address, int(number))
+                for binding in published.get(port) or []:
+                    asked = binding.get("HostIp") or "0.0.0.0"
+                    # Only loopback, whatever is asked: a stand-in opens nothing to the network.
+                    where = "127.0.0.1" if asked == "0.0.0.0" else asked
+                    given = page.listen(where, int(binding.get("HostPort") or 0))
+                    bound.append(
+                        {
+                            "IP": asked,
+                            "PrivatePort": int(number),
+                            "PublicPort": given,
+                            "Type": protocol or "tcp",
+                        }
+                    )
+        except PortAllocated as error:
+            with contextlib.suppress(OSError):
+                page.end()
+            raise Refused(
+                500, f"driver failed programming external connectivity on endpoint {container.name}: {error}"
+            ) from error
+        container.page, container.bound = page, bound
+
+    def _get(self, name: str) -> SimulatedContainer:
+        name = name.removeprefix("/")
+        for container in self._containers.values():
+            if name in (container.id, container.name):
+                return container
+        matching = [each for each in self._containers.values() if len(name) >= 4 and each.id.startswith(name)]
+        if len(matching) != 1:
+            raise Refused(404, f"No such container: {name}")
+        return matching[0]
+
+    def _claim(self, name: str) -> None:
+        for container in self._containers.values():
+            if container.name == name:
+                raise Refused(
+                    409,
+                    f'Conflict. The container name "/{name}" is already in use by container '
+                    f'"{container.id}". You have to remove (or rename) it to be able to reuse that name.',
+                )
+
+
+def _matches(shown: Mapping[str, Any], kind: str, values: "list[str]") -> bool:
+    match kind:
+        case "label":
+            return all(
+                shown["Labels"].get(key) == value if sign else key in shown["Labels"]
+                for key, sign, value in (each.partition("=") for each in values)
+            )
+        case "name":
+            return any(value.removeprefix("/") in shown["Names"][0] for value in values)
+        case "id":
+            return any(shown["Id"].startswith(value) for value in values)
+        case "status":
+            return shown["State"] in values
+        case _:
+            raise Refused(400, f"invalid filter '{kind}'")

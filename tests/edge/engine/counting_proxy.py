@@ -1,0 +1,50 @@
+"""A Unix socket before an engine's that passes everything on and counts the HTTP requests."""
+
+import re
+import socket
+import socketserver
+import threading
+from pathlib import Path
+
+_REQUEST = re.compile(rb"^(GET|HEAD|POST|DELETE) (/\S*) HTTP/1\.1\r$", re.MULTILINE)
+
+
+class CountingProxy(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    """``requests`` is what clients asked of ``upstream`` until now, as ``METHOD /path``."""
+
+    daemon_threads = True
+
+    def __init__(self, path: Path, upstream: str) -> None:
+        super().__init__(str(path), _Passing)
+        self.host, self.upstream = f"unix://{path}", upstream.removeprefix("unix://")
+        self.requests: list[str] = []
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def stop(self) -> None:
+        self.shutdown()
+        self.server_close()
+
+
+class _Passing(socketserver.BaseRequestHandler):
+    server: CountingProxy
+
+    def handle(self) -> None:
+        with socket.socket(socket.AF_UNIX) as engine:
+            engine.connect(self.server.upstream)
+            back = threading.Thread(target=_pass_on, args=(engine, self.request), daemon=True)
+            back.start()
+            while asked := self.request.recv(65536):
+                found = _REQUEST.findall(asked)
+                self.server.requests += [f"{method.decode()} {path.decode()}" for method, path in found]
+                engine.sendall(asked)
+            engine.shutdown(socket.SHUT_WR)
+            back.join(5)
+
+
+def _pass_on(source: socket.socket, target: socket.socket) -> None:
+    try:
+        while answered := source.recv(65536):
+            target.sendall(answered)
+        target.shutdown(socket.SHUT_WR)
+    except OSError:
+        return

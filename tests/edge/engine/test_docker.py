@@ -1,0 +1,94 @@
+"""What only the Docker adapter and a real Docker Engine can show."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from docker import APIClient
+
+from edge.engine.docker import DockerEngine
+from edge.engine.errors import CommandNotFound, EngineUnavailable
+from edge.engine.port import PortBinding
+from tests.edge.engine.conftest import World
+from tests.edge.engine.tiny_registry import TinyRegistry
+
+
+@pytest.fixture
+def world(docker_host: str, registry: TinyRegistry) -> Iterator[World]:
+    engine = DockerEngine({"DOCKER_HOST": docker_host})
+    world = World(engine, registry.reference, simulated=False)
+    yield world
+    world.clear()
+    engine.close()
+
+
+@pytest.fixture
+def raw(docker_host: str) -> Iterator[APIClient]:
+    client = APIClient(base_url=docker_host, version="auto")
+    yield client
+    client.close()
+
+
+@pytest.mark.parametrize("where", ["unix://{folder}/nobody.sock", "tcp://127.0.0.1:9"])
+def test_an_engine_that_nobody_answers_for_is_unavailable(where: str, tmp_path: Path) -> None:
+    engine = DockerEngine({"DOCKER_HOST": where.format(folder=tmp_path)})
+
+    with pytest.raises(EngineUnavailable):
+        engine.containers("robot-7")
+    with pytest.raises(EngineUnavailable):
+        engine.pull("127.0.0.1:9/image:v1", None)
+    with pytest.raises(EngineUnavailable):
+        engine.information()
+
+
+@pytest.mark.engine
+def test_every_container_has_an_init_bounded_logs_and_its_limits(world: World, raw: APIClient) -> None:
+    container_id = world.create(
+        memory_bytes=64 << 20, stop_grace_s=7, ports=(PortBinding(53, None, "udp", "127.0.0.1"),)
+    )
+
+    shown = raw.inspect_container(container_id)
+    host = shown["HostConfig"]
+    assert host["Init"] is True
+    assert host["LogConfig"] == {"Type": "json-file", "Config": {"max-file": "3", "max-size": "10m"}}
+    assert host["Memory"] == 64 << 20
+    assert host["RestartPolicy"]["Name"] == "unless-stopped"
+    assert shown["Config"]["StopTimeout"] == 7
+    assert host["PortBindings"] == {"53/udp": [{"HostIp": "127.0.0.1", "HostPort": ""}]}
+
+
+@pytest.mark.engine
+def test_a_process_over_its_memory_is_told_from_one_that_exits(world: World) -> None:
+    container_id = world.create(image="hungry", memory_bytes=8 << 20, restart="no")
+    world.engine.start(container_id)
+
+    end = time.monotonic() + 30
+    while world.engine.course(container_id).exit_code is None and time.monotonic() < end:
+        time.sleep(0.1)
+
+    assert world.engine.course(container_id).out_of_memory
+
+
+@pytest.mark.engine
+def test_a_process_deaf_to_sigterm_is_ended_after_its_grace(world: World) -> None:
+    container_id = world.create(image="deaf")
+    world.engine.start(container_id)
+
+    world.engine.stop(container_id, 1)
+
+    assert world.engine.course(container_id).exit_code in (137, 143)
+
+
+@pytest.mark.engine
+def test_a_command_given_by_the_application_replaces_the_images(world: World) -> None:
+    container_id = world.create(command=("false",), restart="no")
+    try:
+        world.engine.start(container_id)
+    except CommandNotFound as error:
+        raise AssertionError from error
+
+    end = time.monotonic() + 20
+    while world.engine.course(container_id).exit_code is None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert world.engine.course(container_id).exit_code == 1
