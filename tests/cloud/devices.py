@@ -1,6 +1,7 @@
 """What the tests of devices share: their table in memory, messages with defaults, rule events."""
 
 import base64
+import itertools
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -89,6 +90,9 @@ class Calls(list[str]):
     """The DynamoDB calls that were made, by name."""
 
 
+_tables = itertools.count()
+
+
 @contextmanager
 def devices_in_memory() -> Iterator[tuple[Devices, Calls]]:
     """Give the table as the template describes it, over moto, and the calls made to it."""
@@ -99,10 +103,11 @@ def devices_in_memory() -> Iterator[tuple[Devices, Calls]]:
         dynamodb = boto3.client("dynamodb", region_name=REGION)
         described = template()["Resources"]["DevicesTable"]["Properties"]
         wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-        dynamodb.create_table(TableName=DEVICES, **{name: described[name] for name in wanted})
+        name_of_table = f"{DEVICES}-{next(_tables)}"
+        dynamodb.create_table(TableName=name_of_table, **{name: described[name] for name in wanted})
         calls = Calls()
         dynamodb.meta.events.register("before-call.dynamodb.*", lambda model, **_: calls.append(model.name))
-        yield Devices(dynamodb, DEVICES), calls
+        yield Devices(dynamodb, name_of_table), calls
 
 
 class _Loader(yaml.SafeLoader):

@@ -20,7 +20,7 @@ def heard(*messages: News, device: Device = ENROLLED) -> Device:
     return device
 
 
-def test_a_report_is_kept_with_the_servers_time_and_the_devices_skew():
+def test_a_report_is_kept_with_the_servers_time_and_the_devices_skew() -> None:
     device = heard(news(a_report(3, a_status()), 100))
 
     assert device.last_report_at == at(100)
@@ -30,20 +30,20 @@ def test_a_report_is_kept_with_the_servers_time_and_the_devices_skew():
     assert device.applications["web"]["state"] == "RUNNING"
 
 
-def test_an_older_report_changes_nothing():
+def test_an_older_report_changes_nothing() -> None:
     device = heard(news(a_report(3, a_status()), 100))
 
     assert hear(device, news(a_report(2, a_status(state="FAILED")), 200)) is device
 
 
-def test_a_message_delivered_twice_changes_nothing():
+def test_a_message_delivered_twice_changes_nothing() -> None:
     message = news(a_report(3, a_status()), 100)
     device = heard(message)
 
     assert hear(device, message) is device
 
 
-def test_a_device_whose_state_folder_was_lost_is_heard_again():
+def test_a_device_whose_state_folder_was_lost_is_heard_again() -> None:
     device = heard(
         news(a_report(900, a_status("old")), 100), news(a_report(0, a_status("new"), epoch="b"), 101)
     )
@@ -52,20 +52,20 @@ def test_a_device_whose_state_folder_was_lost_is_heard_again():
     assert (device.epoch, device.sequence) == ("b", 0)
 
 
-def test_the_former_epoch_heard_late_changes_nothing():
+def test_the_former_epoch_heard_late_changes_nothing() -> None:
     device = heard(news(a_report(0, a_status("new"), epoch="b"), 101))
 
     assert hear(device, news(a_report(900, a_status("old")), 100)) is device
 
 
-def test_a_hello_of_a_new_epoch_keeps_the_applications_until_the_first_report():
+def test_a_hello_of_a_new_epoch_keeps_the_applications_until_the_first_report() -> None:
     device = heard(news(a_report(900, a_status()), 100), news(a_connection_event(0, epoch="b"), 101))
 
     assert list(device.applications) == ["web"]
     assert heard(news(a_report(1, epoch="b"), 102), device=device).applications == {}
 
 
-def test_a_goodbye_holds_until_something_newer_is_heard():
+def test_a_goodbye_holds_until_something_newer_is_heard() -> None:
     goodbye = news(a_connection_event(5, "goodbye", reason="reboot"), 50)
     device = heard(news(a_connection_event(4), 40), goodbye)
 
@@ -74,20 +74,20 @@ def test_a_goodbye_holds_until_something_newer_is_heard():
     assert hear(device, news(a_connection_event(6), 60)).goodbye is None
 
 
-def test_part_0_removes_what_it_does_not_name():
+def test_part_0_removes_what_it_does_not_name() -> None:
     device = heard(news(a_report(1, a_status("a"), a_status("b")), 1), news(a_report(2, a_status("b")), 2))
 
     assert list(device.applications) == ["b"]
 
 
-def test_an_application_of_a_later_part_survives_an_earlier_list_of_names():
+def test_an_application_of_a_later_part_survives_an_earlier_list_of_names() -> None:
     later = a_report(5, a_status("new"), part=1, parts=2, application_names=None, host=None, engine=None)
     device = heard(news(later, 5), news(a_report(4, a_status("old")), 4))
 
     assert set(device.applications) == {"old", "new"}
 
 
-def test_a_report_without_names_in_several_parts_removes_nothing():
+def test_a_report_without_names_in_several_parts_removes_nothing() -> None:
     lone = a_report(2, part=0, parts=2, application_names=None)
     device = heard(news(a_report(1, a_status("a")), 1), news(lone, 2))
 
@@ -124,7 +124,7 @@ def histories(draw: st.DrawFn) -> list[News]:
 
 @settings(max_examples=100)
 @given(st.data())
-def test_any_interleaving_with_repeats_ends_as_in_order(data: st.DataObject):
+def test_any_interleaving_with_repeats_ends_as_in_order(data: st.DataObject) -> None:
     in_order = data.draw(histories())
     repeats = data.draw(st.lists(st.sampled_from(in_order), max_size=4))
     arrived = data.draw(st.permutations(in_order + repeats))

@@ -41,12 +41,12 @@ def folded(events: list[Presence]) -> Presence | None:
 )
 def test_the_version_decides_and_time_only_after_half_an_hour(
     new: Presence, stored: Presence | None, counts: bool
-):
+) -> None:
     assert supersedes(new, stored) is counts
 
 
 @given(st.data())
-def test_sessions_heard_in_any_order_and_more_than_once_end_as_heard_in_order(data: st.DataObject):
+def test_sessions_heard_in_any_order_and_more_than_once_end_as_heard_in_order(data: st.DataObject) -> None:
     sessions = data.draw(st.integers(1, 4))
     ended = data.draw(st.booleans())
     in_order = [
@@ -60,20 +60,20 @@ def test_sessions_heard_in_any_order_and_more_than_once_end_as_heard_in_order(da
     assert folded(heard) == folded(in_order)
 
 
-def test_the_end_of_a_session_that_the_same_client_took_over_says_nothing():
+def test_the_end_of_a_session_that_the_same_client_took_over_says_nothing() -> None:
     event = PresenceEvent.model_validate(recorded("presence-duplicate-clientid"))
 
     assert presence_of(event, NOW) is None
 
 
 @pytest.mark.parametrize("client", ["robot-7#2", "a b", "plus+", "x" * 129])
-def test_client_ids_that_no_thing_can_have_say_nothing(client: str):
+def test_client_ids_that_no_thing_can_have_say_nothing(client: str) -> None:
     event = PresenceEvent.model_validate(recorded("presence-connected") | {"clientId": client})
 
     assert presence_of(event, NOW) is None
 
 
-def test_a_disconnect_carries_its_reason_in_our_spelling():
+def test_a_disconnect_carries_its_reason_in_our_spelling() -> None:
     event = PresenceEvent.model_validate(recorded("presence-disconnected"))
 
     presence = presence_of(event, NOW)
@@ -107,15 +107,15 @@ GONE = replace(ONLINE, connected=False, connected_since=None, offline_since=at(-
 )
 def test_a_device_is_in_one_of_four_states_with_a_reason_and_since_when(
     device: Device, now: float, expected: tuple[str, str, object]
-):
+) -> None:
     assert tuple(state(device, at(now))) == expected
 
 
-def test_the_debounce_can_be_shortened():
+def test_the_debounce_can_be_shortened() -> None:
     assert state(GONE, at(-28.5), offline_debounce_s=0.5).state == "offline"
 
 
-def test_every_combination_of_what_is_known_has_a_state():
+def test_every_combination_of_what_is_known_has_a_state() -> None:
     ago = timedelta(seconds=100)
     for connected, heard, goodbye, offline in itertools.product(
         (None, True, False), (False, True), (None, "shutdown"), (None, at(-1), at(-100))
