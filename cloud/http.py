@@ -152,6 +152,7 @@ def lambda_handler(
     """
     role = ROUTES[route].role
     logging.getLogger().setLevel(logging.INFO)  # the Lambda runtime leaves it at WARNING
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # tells of its credentials at each cold start
 
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         request_id = _request_id(event, context)

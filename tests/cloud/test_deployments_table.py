@@ -1,0 +1,166 @@
+"""The deployments table: the same tests on DynamoDB (moto) and on the fake that other tests use."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cloud.aws.errors import Conflict
+from cloud.deploy.revision import Deployment, DeploymentState, Pinned
+from cloud.idempotency import Idempotency, KeyReused
+from cloud.tables.deployments import Deployments
+from contract.names import identifier
+from tests.cloud.api import DEPLOYMENTS, NOW, empty, tables_in_memory
+from tests.cloud.memory_deployments import MemoryDeployments
+
+LATER = NOW + timedelta(minutes=1)
+TARGET = "thinggroup/line-3"
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[Any]:
+    with tables_in_memory() as dynamodb:
+        yield dynamodb
+
+
+@pytest.fixture(params=["memory", "dynamodb"])
+def deployments(request: pytest.FixtureRequest, table: Any) -> Deployments:
+    empty(table, DEPLOYMENTS)
+    return MemoryDeployments() if request.param == "memory" else Deployments(table, DEPLOYMENTS)
+
+
+def a_deployment(revision: int = 1, target: str = TARGET, **changes: Any) -> Deployment:
+    given: dict[str, Any] = {
+        "id": identifier("dep", unix_ms=revision, random80=hash(target) & 0xFFFF),
+        "target": target,
+        "revision": revision,
+        "document_uri": "s3://bucket/desired/x.json",
+        "applications": (Pinned("web", "image@sha256:1", "c1"),),
+        "diff": {"added": ["web"], "removed": [], "changed": [{"name": "b", "configuration_changed": True}]},
+        "warnings": ("mind the gap",),
+        "requested_by": "ada",
+        "reason": None,
+        "created_at": NOW,
+        "changed_at": NOW,
+    }
+    return Deployment(**(given | changes))
+
+
+def test_a_deployment_comes_back_as_it_was_made(deployments: Deployments) -> None:
+    made = a_deployment(reason="why not")
+    deployments.create(made, due_at=LATER)
+    assert deployments.get(made.id) == made
+    assert deployments.get(identifier("dep", unix_ms=9, random80=9)) is None
+
+
+def test_a_revision_is_given_once(deployments: Deployments) -> None:
+    deployments.create(a_deployment(), due_at=LATER)
+    with pytest.raises(Conflict):
+        deployments.create(a_deployment(id=identifier("dep", unix_ms=7, random80=7)), due_at=LATER)
+    assert deployments.get(identifier("dep", unix_ms=7, random80=7)) is None
+    deployments.create(a_deployment(target="thinggroup/line-4"), due_at=LATER)
+
+
+def test_a_key_is_bound_to_its_request_and_a_refused_create_leaves_none(deployments: Deployments) -> None:
+    key = Idempotency("k" * 64, "f1")
+    assert deployments.made_by(key) is None
+    deployments.create(a_deployment(), due_at=LATER, idempotency=key)
+    made = deployments.made_by(key)
+    assert made is not None
+    assert made.revision == 1
+    with pytest.raises(KeyReused):
+        deployments.made_by(Idempotency("k" * 64, "f2"))
+    with pytest.raises(Conflict):
+        deployments.create(a_deployment(2), due_at=LATER, idempotency=key)
+    with pytest.raises(Conflict):
+        deployments.create(a_deployment(1), due_at=LATER, idempotency=Idempotency("l" * 64, "f1"))
+    assert deployments.made_by(Idempotency("l" * 64, "f1")) is None
+    assert [d.revision for d in deployments.newest_first(TARGET)] == [1]
+
+
+def test_revisions_come_newest_first_past_nine_and_past_a_page(deployments: Deployments) -> None:
+    for revision in range(1, 12):
+        deployments.create(a_deployment(revision), due_at=LATER)
+    assert [d.revision for d in deployments.newest_first(TARGET)] == list(range(11, 0, -1))
+    assert [d.revision for d in deployments.newest_first(TARGET, before=3)] == [2, 1]
+    assert list(deployments.newest_first("thinggroup/other")) == []
+
+
+def test_a_state_moves_only_from_what_it_was(deployments: Deployments) -> None:
+    made = a_deployment()
+    deployments.create(made, due_at=LATER)
+    assert deployments.activate(made, greengrass_id="g", job_id=None, now=LATER, due_at=LATER)
+    assert not deployments.activate(made, greengrass_id="h", job_id="j", now=LATER, due_at=LATER)
+    assert not deployments.fail(made, code="x", message="y", now=LATER)
+    active = deployments.get(made.id)
+    assert active is not None
+    assert (active.state, active.greengrass_id, active.job_id) == (DeploymentState.ACTIVE, "g", None)
+    assert (active.created_at, active.changed_at) == (NOW, LATER)
+    assert deployments.succeed(active, now=LATER)
+    assert not deployments.succeed(active, now=LATER)
+
+
+def test_a_failure_keeps_its_reason(deployments: Deployments) -> None:
+    made = a_deployment()
+    deployments.create(made, due_at=LATER)
+    assert deployments.fail(made, code="greengrass-refused", message="no", now=LATER)
+    failed = deployments.get(made.id)
+    assert failed is not None
+    assert (failed.state, failed.code, failed.message) == (
+        DeploymentState.FAILED,
+        "greengrass-refused",
+        "no",
+    )
+    assert list(deployments.due(LATER + timedelta(days=1))) == []
+
+
+def test_only_active_revisions_before_the_newer_one_are_superseded(deployments: Deployments) -> None:
+    for revision in range(1, 6):
+        made = a_deployment(revision)
+        deployments.create(made, due_at=LATER)
+        if revision in (2, 4):
+            deployments.fail(made, code="x", message="y", now=NOW)
+        else:
+            deployments.activate(made, greengrass_id="g", job_id=None, now=NOW, due_at=LATER)
+    first = a_deployment(1, state=DeploymentState.ACTIVE)
+    deployments.succeed(first, now=NOW)
+
+    newest = a_deployment(5)
+    assert deployments.supersede_before(newest, now=LATER) == 1
+    assert deployments.supersede_before(newest, now=LATER) == 0
+    states = {d.revision: d.state.value for d in deployments.newest_first(TARGET)}
+    assert states == {1: "SUCCEEDED", 2: "FAILED", 3: "SUPERSEDED", 4: "FAILED", 5: "ACTIVE"}
+
+
+def test_what_is_due_is_given_when_it_is_and_until_it_is_done(deployments: Deployments) -> None:
+    made = a_deployment()
+    deployments.create(made, due_at=LATER)
+    assert list(deployments.due(LATER - timedelta(seconds=1))) == []
+    assert [d.id for d in deployments.due(LATER)] == [made.id]
+    much_later = LATER + timedelta(hours=1)
+    assert deployments.look_again(made, due_at=much_later)
+    assert list(deployments.due(LATER)) == []
+    deployments.activate(made, greengrass_id="g", job_id=None, now=LATER, due_at=much_later)
+    assert not deployments.look_again(made, due_at=LATER)
+    (due,) = deployments.due(much_later)
+    assert due.state is DeploymentState.ACTIVE
+    deployments.succeed(due, now=much_later)
+    assert list(deployments.due(much_later)) == []
+
+
+def test_of_two_reports_the_newer_one_counts_in_whatever_order_they_come(deployments: Deployments) -> None:
+    def says(state: str, epoch: str, sequence: int, seconds: int = 0) -> bool:
+        outcome = {"state": state, "epoch": epoch, "sequence": sequence, "code": "c"}
+        return deployments.record_outcome("dep-1", "r-1", outcome, NOW + timedelta(seconds=seconds))
+
+    assert says("IN_PROGRESS", "e1", 5)
+    assert not says("FAILED", "e1", 4, seconds=9)
+    assert says("ROLLED_BACK", "e1", 5)
+    assert says("RUNNING", "e1", 6)
+    assert not says("FAILED", "e0", 99, seconds=-1)
+    assert says("RUNNING", "e2", 1, seconds=1)
+    assert deployments.outcomes("dep-1") == {
+        "r-1": {"state": "RUNNING", "code": "c", "received_at": NOW + timedelta(seconds=1)}
+    }
+    assert deployments.outcomes("dep-2") == {}
