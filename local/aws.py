@@ -51,7 +51,7 @@ class LocalAws:
         self.child = Child(
             "the emulator",
             [str(python), "-m", "local.emulator.launcher"],
-            log=folder / "emulator.log",
+            log=folder / "logs" / "emulator.log",
             environment={
                 "GATEWAY_PORT": str(port),
                 "IOT_MTLS_PORT": str(mqtt_port),

@@ -50,8 +50,6 @@ def outcome_of(desired: Mapping[str, Any], applications: Mapping[str, Mapping[st
     deployment_id = desired.get("deployment_id")
     if not deployment_id:
         return None
-    if desired.get("state") == "FAILED":
-        return Outcome(deployment_id, OutcomeState.FAILED, None, desired.get("code"), desired.get("message"))
     for wanted, state in (
         (ApplicationState.FAILED, OutcomeState.FAILED),
         (ApplicationState.ROLLED_BACK, OutcomeState.ROLLED_BACK),
@@ -59,6 +57,8 @@ def outcome_of(desired: Mapping[str, Any], applications: Mapping[str, Mapping[st
         for name, status in sorted(applications.items()):
             if status.get("state") == wanted:
                 return _reasoned(deployment_id, state, name, status)
+    if desired.get("state") == "FAILED":  # and no application says why
+        return Outcome(deployment_id, OutcomeState.FAILED, None, desired.get("code"), desired.get("message"))
     for name, status in sorted(applications.items()):
         if status.get("state") != ApplicationState.RUNNING:
             return _reasoned(deployment_id, OutcomeState.IN_PROGRESS, name, status)
