@@ -12,6 +12,7 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from edge.version import AGENT_VERSION
 from local import engine_traces, images
 from local.aws import ACCOUNT, REGION, Key, LocalAws, aws_environment, emulator_python
 from local.devices import Device
+from local.docker_socket import answers
 from local.engine import busybox, obtain
 from local.identity import AUDIENCE, IdentityProvider
 from local.operators import STACK, make_operators
@@ -167,7 +169,6 @@ class Platform:
             }}}},
         }  # fmt: skip
         device = Device(folder, self._logs / thing, settings, self.environment("core"))
-        self._stack.callback(device.remove)
         self.devices[thing] = device
         return device
 
@@ -191,6 +192,7 @@ class Platform:
         self._stack.callback(self.registry.stop)
         self.registry_address = self.registry.address
         self._stack.callback(engine_traces.remove, self.docker_host, self.devices, self.registry_address)
+        self._stack.callback(self._remove_devices)
         self._deploy_stack()
         self._push_images()
         self._publish_component()
@@ -199,21 +201,40 @@ class Platform:
             self.add_device(thing, group)
 
     def _start_engine(self) -> None:
-        engine = obtain(self._say)
-        self._stack.callback(engine.stop)
-        self.docker_host = engine.docker_host
+        if self.engine == "docker":
+            engine = obtain(self._say)
+            self._stack.callback(engine.stop)
+            self.docker_host = engine.docker_host
+            self._busybox = busybox()
+            return
+        self._say("starting a simulated Docker Engine: its containers are no processes")
+        socket_path = self._short / "engine.sock"
+        self.docker_host = f"unix://{socket_path}"
+        self._busybox = b"nothing runs this: the engine is simulated"
+        command = [PYTHON, "-m", "local.memory_engine", f"--socket={socket_path}"]
+        child = self._child("memory-engine", "the simulated engine", command, {})
+        child.wait_until(lambda: answers(self.docker_host), within_s=20)
 
     def _start_control_plane(self, port: int) -> None:
-        child = Child(
-            "the Greengrass control plane",
-            [PYTHON, "-m", "local.greengrass_cloud", f"--port={port}", f"--endpoint-url={self.endpoint_url}",
-             f"--folder={self.folder / 'greengrass'}", f"--region={REGION}", f"--account={ACCOUNT}"],
-            log=self._logs / "greengrass-control-plane.log",
-            environment=self.environment("control-plane"),
-        )  # fmt: skip
-        self._stack.callback(child.stop)
-        self._children["greengrass-control-plane"] = child
+        command = [
+            *(
+                PYTHON,
+                "-m",
+                "local.greengrass_cloud",
+                f"--port={port}",
+                f"--endpoint-url={self.endpoint_url}",
+            ),
+            *(f"--folder={self.folder / 'greengrass'}", f"--region={REGION}", f"--account={ACCOUNT}"),
+        ]
+        environment = self.environment("control-plane")
+        child = self._child("control-plane", "the Greengrass control plane", command, environment)
         child.wait_until(lambda: _listens(port), within_s=20)
+
+    def _child(self, name: str, title: str, command: list[str], environment: Mapping[str, str]) -> Child:
+        child = Child(title, command, log=self._logs / f"{name}.log", environment=environment)
+        self._stack.callback(child.stop)
+        self._children[name] = child
+        return child
 
     def _deploy_stack(self) -> None:
         self._say("building the Lambdas and deploying cloud/template.yaml")
@@ -246,7 +267,7 @@ class Platform:
 
     def _push_images(self) -> None:
         self._say(f"pushing sample images to {images.REPOSITORY}: v1, v2 and failing")
-        for tag, image in images.samples(busybox(), images.architecture()).items():
+        for tag, image in images.samples(self._busybox, images.architecture()).items():
             images.push(image, self.endpoint_url, images.REPOSITORY, [tag])
 
     def _publish_component(self) -> None:
@@ -289,6 +310,11 @@ class Platform:
             said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
             raise DidNotStart(f"{name} failed: {said[-1]} (its log: {log})")
         return done.stdout
+
+    def _remove_devices(self) -> None:
+        if self.devices:
+            with ThreadPoolExecutor(len(self.devices)) as pool:
+                list(pool.map(Device.remove, self.devices.values()))
 
     def _stop(self) -> None:
         self._stack.close()

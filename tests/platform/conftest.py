@@ -1,9 +1,12 @@
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from local.aws import LocalAws
+from local.engine import EngineUnavailable
+from local.platform import Platform
 from local.processes import free_ports
 from tests.platform.lab import Lab
 
@@ -27,3 +30,17 @@ def every_minute(lab: Lab) -> str:
     events.put_rule(Name=name, ScheduleExpression="rate(1 minute)", State="ENABLED")
     events.put_targets(Rule=name, Targets=[{"Id": "it", "Arn": function}])
     return seen
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """The whole platform with two devices in one group, once per session."""
+    try:
+        platform = Platform.start(tmp_path_factory.mktemp("platform") / "it")
+    except EngineUnavailable as error:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(f"no container engine: {error}")
+    with platform:
+        yield platform
+    assert platform.leftovers() == []
