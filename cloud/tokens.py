@@ -12,11 +12,11 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
 from urllib.parse import urlsplit
 
 import jwt
-import urllib3
 
 LEEWAY_S = 60.0
 REFRESH_AT_MOST_EVERY_S = 60.0  # an unknown kid must not become a way to flood the issuer
@@ -190,33 +190,32 @@ def parse_issuers(text: str) -> tuple[Issuer, ...]:
     return tuple(issuers)
 
 
-def fetch(uri: str) -> bytes:
-    """Return the bytes at ``uri``, within two seconds; a redirect is a refusal.
+def fetch(uri: str, *, timeout_s: float = FETCH_TIMEOUT_S) -> bytes:
+    """Return the bytes at ``uri``, asked for once and within ``timeout_s``; a redirect is a refusal.
 
     Raises:
         KeysUnavailable: anything but 200 with a bounded body.
     """
-    deadline = time.monotonic() + FETCH_TIMEOUT_S
+    parts = urlsplit(uri)
+    deadline = time.monotonic() + timeout_s
+    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+    connection = kind(parts.netloc, timeout=timeout_s)
     try:
-        with urllib3.PoolManager() as pool:
-            answer = pool.request(
-                "GET", uri, redirect=False, retries=False, preload_content=False,
-                timeout=urllib3.Timeout(total=FETCH_TIMEOUT_S),
-            )  # fmt: skip
-            try:
-                if answer.status != 200:
-                    raise KeysUnavailable(f"status {answer.status}")
-                body = b""
-                while chunk := answer.read1(16 * 1024):
-                    body += chunk
-                    if len(body) > JWKS_MAX_BYTES:
-                        raise KeysUnavailable("too large")
-                    if time.monotonic() > deadline:
-                        raise KeysUnavailable("too slow")
-            finally:
-                answer.close()
-    except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        connection.request("GET", f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}")
+        answer = connection.getresponse()
+        if answer.status != 200:
+            raise KeysUnavailable(f"status {answer.status}")
+        body = b""
+        while chunk := answer.read1(16 * 1024):
+            body += chunk
+            if len(body) > JWKS_MAX_BYTES:
+                raise KeysUnavailable("too large")
+            if time.monotonic() > deadline:
+                raise KeysUnavailable("too slow")
+    except (HTTPException, OSError, ValueError) as error:
         raise KeysUnavailable(type(error).__name__) from error
+    finally:
+        connection.close()
     return body
 
 
