@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -94,20 +95,24 @@ _tables = itertools.count()
 
 
 @contextmanager
-def devices_in_memory() -> Iterator[tuple[Devices, Calls]]:
-    """Give the table as the template describes it, over moto, and the calls made to it."""
+def dynamodb_in_memory() -> Iterator[Any]:
+    """Give DynamoDB's client over moto; making one takes a second, making a table does not."""
     keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_DEFAULT_REGION": REGION}
     with mock_aws(), pytest.MonkeyPatch.context() as environment:
         for name, value in keys.items():
             environment.setenv(name, value)
-        dynamodb = boto3.client("dynamodb", region_name=REGION)
-        described = template()["Resources"]["DevicesTable"]["Properties"]
-        wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-        name_of_table = f"{DEVICES}-{next(_tables)}"
-        dynamodb.create_table(TableName=name_of_table, **{name: described[name] for name in wanted})
-        calls = Calls()
-        dynamodb.meta.events.register("before-call.dynamodb.*", lambda model, **_: calls.append(model.name))
-        yield Devices(dynamodb, name_of_table), calls
+        yield boto3.client("dynamodb", region_name=REGION)
+
+
+def devices_table(dynamodb: Any) -> tuple[Devices, Calls]:
+    """Make an empty table as the template describes it; return it and the calls made from now on."""
+    described = template()["Resources"]["DevicesTable"]["Properties"]
+    wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+    table = f"{DEVICES}-{next(_tables)}"
+    dynamodb.create_table(TableName=table, **{name: described[name] for name in wanted})
+    calls = Calls()
+    dynamodb.meta.events.register("before-call.dynamodb.*", lambda model, **_: calls.append(model.name))
+    return Devices(dynamodb, table), calls
 
 
 class _Loader(yaml.SafeLoader):
@@ -127,6 +132,7 @@ def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[st
 _Loader.add_multi_constructor("!", _intrinsic)
 
 
+@cache
 def template() -> dict[str, Any]:
     """The infrastructure template."""
     value: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 (a SafeLoader)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,22 +21,28 @@ from tests.cloud.devices import (
     a_report,
     a_status,
     at,
-    devices_in_memory,
+    devices_table,
+    dynamodb_in_memory,
     news,
 )
 from tests.cloud.test_hearing import histories
 
 Table = tuple[Devices, Calls]
 PER_EXAMPLE = settings(
-    max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 _numbers = iter(range(10**6))
 
 
 @pytest.fixture(scope="module")
-def memory() -> Iterator[Table]:
-    with devices_in_memory() as table:
-        yield table
+def dynamodb() -> Iterator[Any]:
+    with dynamodb_in_memory() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def memory(dynamodb: Any) -> Table:
+    return devices_table(dynamodb)
 
 
 def enrolled(table: Devices) -> str:
@@ -158,30 +165,30 @@ def test_presence_and_reports_do_not_undo_each_other(memory: Table) -> None:
     assert (device.connected, device.offline_since, device.sequence) == (False, at(9), 2)
 
 
-def test_devices_are_listed_in_order_of_name_page_by_page_in_two_calls(memory: Table) -> None:
-    with devices_in_memory() as (table, calls):
-        for name in ("c", "a", "e", "b", "d"):
-            table.create(name, "odd" if name in "ace" else "even", now=NOW)
-        calls.clear()
+def test_devices_are_listed_in_order_of_name_page_by_page_in_two_calls(dynamodb: Any) -> None:
+    table, calls = devices_table(dynamodb)
+    for name in ("c", "a", "e", "b", "d"):
+        table.create(name, "odd" if name in "ace" else "even", now=NOW)
+    calls.clear()
 
-        pages = [table.page(None, 2), table.page("b", 2), table.page("d", 2)]
+    pages = [table.page(None, 2), table.page("b", 2), table.page("d", 2)]
 
-        assert [[d.name for d in page.devices] for page in pages] == [["a", "b"], ["c", "d"], ["e"]]
-        assert [page.cursor for page in pages] == ["b", "d", None]
-        assert calls == ["Query", "BatchGetItem"] * 3
-        assert [d.name for d in table.page(None, 2, "odd").devices] == ["a", "c"]
-        assert [d.name for d in table.page("c", 2, "odd").devices] == ["e"]
-        assert table.page(None, 10, "none").devices == ()
+    assert [[d.name for d in page.devices] for page in pages] == [["a", "b"], ["c", "d"], ["e"]]
+    assert [page.cursor for page in pages] == ["b", "d", None]
+    assert calls == ["Query", "BatchGetItem"] * 3
+    assert [d.name for d in table.page(None, 2, "odd").devices] == ["a", "c"]
+    assert [d.name for d in table.page("c", 2, "odd").devices] == ["e"]
+    assert table.page(None, 10, "none").devices == ()
 
 
-def test_a_group_is_given_whole_with_applications() -> None:
-    with devices_in_memory() as (table, _):
-        names = [f"robot-{i:03d}" for i in range(130)]
-        for name in names:
-            table.create(name, "line-3", now=NOW)
-        table.apply(news(a_report(1, a_status()), 1, "robot-101"))
+def test_a_group_is_given_whole_with_applications(dynamodb: Any) -> None:
+    table, _ = devices_table(dynamodb)
+    names = [f"robot-{i:03d}" for i in range(102)]
+    for name in names:
+        table.create(name, "line-3", now=NOW)
+    table.apply(news(a_report(1, a_status()), 1, "robot-101"))
 
-        found = table.in_group("line-3")
+    found = table.in_group("line-3")
 
-        assert [device.name for device in found] == names
-        assert "web" in found[101].applications
+    assert [device.name for device in found] == names
+    assert "web" in found[101].applications

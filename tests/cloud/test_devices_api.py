@@ -1,0 +1,146 @@
+"""GET /devices and GET /devices/{device}."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cloud.functions.get_device import get_device
+from cloud.functions.list_devices import list_devices
+from cloud.http import lambda_handler
+from cloud.tables.devices import Devices
+from contract.reports import DesiredStatus, PublishedPort
+from tests.cloud.api import NOW, Clock, an_event, body_of
+from tests.cloud.devices import Calls, a_report, a_status, devices_table, dynamodb_in_memory, news
+
+LIST, GET = "GET /devices", "GET /devices/{device}"
+IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/fleetgrass/hello@sha256:{'a' * 64}"
+
+
+class Api:
+    def __init__(self, devices: Devices, calls: Calls) -> None:
+        self.devices, self.calls = devices, calls
+
+    def page(self, roles: str = "Fleet.Reader", **query: str) -> dict[str, Any]:
+        entry = lambda_handler(lambda r: list_devices(r, devices=self.devices, clock=Clock()), route=LIST)
+        return entry(an_event(LIST, roles=roles) | {"queryStringParameters": query or None}, None)
+
+    def get(self, device: str, roles: str = "Fleet.Reader") -> dict[str, Any]:
+        entry = lambda_handler(lambda r: get_device(r, devices=self.devices, clock=Clock()), route=GET)
+        return entry(an_event(GET, path={"device": device}, roles=roles), None)
+
+    def names(self, **query: str) -> list[str]:
+        return [device["name"] for device in body_of(self.page(**query))["devices"]]
+
+
+@pytest.fixture(scope="module")
+def api() -> Iterator[Api]:
+    with dynamodb_in_memory() as dynamodb:
+        table, calls = devices_table(dynamodb)
+        for name, group in (("a", "line-3"), ("b", "line-4"), ("c", "line-3"), ("robot:7", "line-3")):
+            table.create(name, group, now=NOW)
+        port = PublishedPort(container_port=80, host_port=8080)
+        statuses = (
+            a_status("web", image=IMAGE, ports=[port]),
+            a_status("db", "FAILED", code="oom", message="out of memory"),
+        )
+        wish = DesiredStatus(state="CONVERGING", revision=7)
+        table.apply(news(a_report(1, *statuses, desired=wish), -1, "robot:7"))
+        yield Api(table, calls)
+
+
+def test_devices_are_listed_with_their_state_reason_and_since(api: Api) -> None:
+    answer = api.page()
+
+    assert answer["statusCode"] == 200
+    devices = body_of(answer)["devices"]
+    assert [(d["name"], d["state"], d["reason"]) for d in devices] == [
+        ("a", "unknown", "never-seen"),
+        ("b", "unknown", "never-seen"),
+        ("c", "unknown", "never-seen"),
+        ("robot:7", "online", "connected"),
+    ]
+    assert devices[0]["since"] == "2026-11-22T12:00:00Z"
+    assert body_of(answer)["cursor"] is None
+
+
+def test_pages_follow_each_other_by_their_cursor_without_a_scan(api: Api) -> None:
+    api.calls.clear()
+    names: list[str] = []
+    query = {"limit": "3"}
+    while True:
+        body = body_of(api.page(**query))
+        names += [device["name"] for device in body["devices"]]
+        if body["cursor"] is None:
+            break
+        query["cursor"] = body["cursor"]
+
+    assert names == ["a", "b", "c", "robot:7"]
+    assert "Scan" not in api.calls
+
+
+def test_a_group_is_listed_alone(api: Api) -> None:
+    assert api.names(group="line-3") == ["a", "c", "robot:7"]
+
+
+def test_a_group_that_nobody_is_in_is_404(api: Api) -> None:
+    answer = api.page(group="line-9")
+
+    assert answer["statusCode"] == 404
+    assert body_of(answer)["code"] == "group-not-found"
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ({"limit": "0"}, "limit"),
+        ({"limit": "101"}, "limit"),
+        ({"limit": "٣"}, "limit"),
+        ({"limit": "ten"}, "limit"),
+        ({"cursor": "!"}, "cursor"),
+        ({"cursor": "YSBi"}, "cursor"),
+        ({"cursor": "_w=="}, "cursor"),
+        ({"group": "a/b"}, "group"),
+        ({"stat": "online"}, "stat"),
+    ],
+)
+def test_a_wrong_parameter_is_400_and_named(api: Api, query: dict[str, str], field: str) -> None:
+    answer = api.page(**query)
+
+    assert answer["statusCode"] == 400
+    assert body_of(answer)["field"] == field
+
+
+def test_a_scoped_reader_sees_its_groups_only(api: Api) -> None:
+    roles = "Fleet.Reader:line-4"
+
+    assert [d["name"] for d in body_of(api.page(roles))["devices"]] == ["b"]
+    assert api.page(roles, group="line-3")["statusCode"] == 403
+    assert api.get("a", roles)["statusCode"] == 403
+    assert api.get("b", roles)["statusCode"] == 200
+
+
+def test_a_device_is_shown_with_health_and_applications_in_one_call(api: Api) -> None:
+    api.calls.clear()
+
+    answer = api.get("robot%3A7")
+
+    assert list(api.calls) == ["GetItem"]
+    body = body_of(answer)
+    assert (body["state"], body["reason"], body["group"]) == ("online", "connected", "line-3")
+    assert body["health"]["architecture"] == "amd64"
+    assert body["desired"] == {"state": "CONVERGING", "revision": 7}
+    assert [(a["name"], a["state"], a["revision"]) for a in body["applications"]] == [
+        ("db", "FAILED", 7),
+        ("web", "RUNNING", 7),
+    ]
+    assert body["applications"][1]["image"] == IMAGE
+    assert body["applications"][1]["ports"] == [{"container_port": 80, "host_port": 8080, "protocol": "tcp"}]
+    assert body["applications"][0]["code"] == "oom"
+
+
+def test_a_device_that_was_never_enrolled_is_404(api: Api) -> None:
+    answer = api.get("ghost")
+
+    assert answer["statusCode"] == 404
+    assert body_of(answer)["code"] == "device-not-found"

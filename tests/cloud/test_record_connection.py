@@ -1,0 +1,139 @@
+"""Presence events, hello and goodbye on their way into the row."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from cloud.aws.errors import Unavailable
+from cloud.functions.record_connection import record
+from cloud.tables.devices import Devices
+from tests.cloud.api import NOW
+from tests.cloud.devices import a_connection_event, a_rule_event, devices_table, dynamodb_in_memory, recorded
+
+CONNECTION = "dt/fleetgrass/robot-7/connection"
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with dynamodb_in_memory() as client:
+        yield client
+
+
+@pytest.fixture
+def devices(dynamodb: Any) -> Devices:
+    table, _ = devices_table(dynamodb)
+    table.create("robot-7", "line-3", now=NOW)
+    return table
+
+
+def presence(name: str, received: float = 0, **changes: Any) -> dict[str, Any]:
+    event = recorded(f"presence-{name}") | changes
+    return a_rule_event(f"$aws/events/presence/{event['eventType']}/{event['clientId']}", event, received)
+
+
+def said(event: str, sequence: int, **more: Any) -> dict[str, Any]:
+    message = a_connection_event(sequence, event, **more)
+    return a_rule_event(CONNECTION, message.to_json(), sequence)
+
+
+def test_a_device_comes_and_goes(devices: Devices) -> None:
+    assert record(presence("connected"), devices) == "changed"
+    assert record(said("hello", 1), devices) == "changed"
+    device = devices.get("robot-7")
+    assert device is not None
+    assert (device.connected, device.boot_id, device.goodbye) == (True, "boot-1", None)
+
+    assert record(said("goodbye", 2, reason="reboot"), devices) == "unchanged"  # but for the goodbye itself
+    assert record(presence("disconnected"), devices) == "changed"
+    device = devices.get("robot-7")
+    assert device is not None
+    assert (device.connected, device.goodbye) == (False, "reboot")
+    assert device.disconnect_reason == "mqtt-keep-alive-timeout"
+
+
+def test_the_classic_false_offline_does_not_happen(devices: Devices) -> None:
+    record(presence("connected"), devices)
+    record(presence("connected", versionNumber=5, sessionIdentifier="newer"), devices)
+
+    assert record(presence("duplicate-clientid"), devices) == "ignored"
+    assert record(presence("disconnected"), devices) == "ignored"
+    device = devices.get("robot-7")
+    assert device is not None
+    assert device.connected
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        presence("connect-failed"),
+        presence("connected", clientId="robot-7#2"),
+        presence("connected", clientId="who"),
+    ],
+)
+def test_what_is_no_news_of_a_device_is_ignored(devices: Devices, event: dict[str, Any]) -> None:
+    assert record(event, devices) == "ignored"
+    assert devices.get("who") is None
+
+
+def test_a_stranger_is_logged_and_gets_no_row(
+    devices: Devices, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    event = a_rule_event("dt/fleetgrass/ghost/connection", a_connection_event(1).to_json())
+
+    assert record(event, devices) == "not-enrolled"
+    assert "device=ghost" in caplog.text
+    assert json.loads(capsys.readouterr().out)["messages_of_strangers"] == 1
+
+
+@pytest.mark.parametrize(
+    ("event", "size"),
+    [
+        (a_rule_event(CONNECTION, b"secret?"), 7),
+        (a_rule_event(CONNECTION, b"\xff\xfesecret"), 8),
+        (a_rule_event(CONNECTION, b""), 0),
+        (a_rule_event(CONNECTION, b"[]"), 2),
+        (a_rule_event(CONNECTION, {"event": "secret"}), 19),
+        (a_rule_event("dt/fleetgrass//connection", a_connection_event(1).to_json()), None),
+        (a_rule_event("$aws/events/presence/connected/robot-7", b"secret"), 6),
+        ({"payload": "not base64: secret", "topic": CONNECTION, "received_at": 1}, 18),
+        ({"payload": 7, "topic": CONNECTION, "received_at": 1}, 0),
+        ({"payload": "", "topic": CONNECTION, "received_at": "secret"}, 0),
+        ({"payload": "", "topic": CONNECTION, "received_at": 10**18}, 0),
+        ("secret", 0),
+    ],
+)
+def test_a_malformed_message_is_logged_once_counted_and_changes_nothing(
+    devices: Devices,
+    event: object,
+    size: int | None,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = devices.get("robot-7")
+
+    assert record(event, devices) == "malformed"
+
+    assert devices.get("robot-7") == before
+    (line,) = caplog.messages
+    assert f"size={size}" in line or size is None
+    assert "secret" not in line
+    (metric,) = capsys.readouterr().out.splitlines()
+    assert json.loads(metric)["malformed_messages"] == 1
+
+
+def test_a_topic_cannot_forge_a_log_line(devices: Devices, caplog: pytest.LogCaptureFixture) -> None:
+    record(a_rule_event("dt/fleetgrass/x\nERROR all is lost/connection", b"{}"), devices)
+
+    (line,) = caplog.messages
+    assert "\n" not in line
+
+
+def test_what_may_work_again_is_raised_so_that_lambda_tries_again() -> None:
+    class Broken(Devices):
+        def apply(self, news: object) -> Any:
+            raise Unavailable("throttled")
+
+    with pytest.raises(Unavailable):
+        record(said("hello", 1), Broken(None, "devices"))  # type: ignore[arg-type]

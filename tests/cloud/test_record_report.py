@@ -1,0 +1,191 @@
+"""Reports and command results, batch by batch."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from cloud.aws.errors import Unavailable
+from cloud.functions.record_report import record_batch
+from cloud.tables.devices import Devices
+from contract.commands import CommandResult, CommandState
+from contract.reports import DesiredStatus, DeviceReport, Rollback, split
+from tests.cloud.api import NOW
+from tests.cloud.devices import (
+    a_report,
+    a_rule_event,
+    a_status,
+    at,
+    devices_table,
+    dynamodb_in_memory,
+    recorded,
+)
+
+REPORT, RESULT = "dt/fleetgrass/robot-7/report", "cmd/fleetgrass/robot-7/reboot/res"
+DEPLOYMENT = "dep-00000000000000000000000001"
+COMMAND = "cmd-00000000000000000000000001"
+
+
+class Ledger:
+    def __init__(self) -> None:
+        self.results: list[tuple[str, str, CommandState]] = []
+
+    def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> bool:
+        self.results.append((device, result.id, result.state))
+        return True
+
+
+class Outcomes:
+    def __init__(self) -> None:
+        self.states: list[str] = []
+        self.orders: list[tuple[str, int]] = []
+        self.broken = False
+
+    def record_outcome(
+        self, deployment_id: str, device: str, outcome: Mapping[str, Any], received_at: datetime
+    ) -> bool:
+        if self.broken:
+            raise Unavailable("throttled")
+        assert (deployment_id, device) == (DEPLOYMENT, "robot-7")
+        self.states.append(outcome["state"])
+        self.orders.append((outcome["epoch"], outcome["sequence"]))
+        return True
+
+
+@dataclass
+class World:
+    devices: Devices
+    ledger: Ledger = field(default_factory=Ledger)
+    outcomes: Outcomes = field(default_factory=Outcomes)
+
+    def batch(self, *bodies: object) -> list[str]:
+        """Record a batch of rule events (or raw bodies); message ids are their positions."""
+        (record,) = recorded("sqs-reports")["Records"]
+        records = [
+            record | {"messageId": str(i), "body": body if isinstance(body, str) else json.dumps(body)}
+            for i, body in enumerate(bodies)
+        ]
+        return record_batch(records, devices=self.devices, commands=self.ledger, deployments=self.outcomes)
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with dynamodb_in_memory() as client:
+        yield client
+
+
+@pytest.fixture
+def world(dynamodb: Any) -> World:
+    table, _ = devices_table(dynamodb)
+    table.create("robot-7", "line-3", now=NOW)
+    return World(table)
+
+
+def event(report: DeviceReport, received: float | None = None) -> dict[str, Any]:
+    return a_rule_event(REPORT, report.to_json(), report.sequence if received is None else received)
+
+
+def working(sequence: int, state: str, desired: str = "CONVERGING", **status: Any) -> dict[str, Any]:
+    wish = DesiredStatus.model_validate({"state": desired, "revision": 4, "deployment_id": DEPLOYMENT})
+    return event(a_report(sequence, a_status(state=state, **status), desired=wish))
+
+
+def test_a_report_and_a_result_reach_their_tables(world: World) -> None:
+    result = CommandResult(id=COMMAND, state=CommandState.SUCCEEDED, at=NOW)
+
+    again = world.batch(event(a_report(1, a_status())), a_rule_event(RESULT, result.to_json()))
+
+    assert again == []
+    device = world.devices.get("robot-7")
+    assert device is not None
+    assert device.applications["web"]["state"] == "RUNNING"
+    assert world.ledger.results == [("robot-7", COMMAND, CommandState.SUCCEEDED)]
+    assert world.outcomes.states == []  # it works on no deployment
+
+
+def test_a_deployment_is_followed_from_report_to_report_and_heartbeats_say_nothing(world: World) -> None:
+    rollback = Rollback(from_image="v3", to_image="v2", code="unhealthy", reason="no answer")
+    world.batch(working(1, "PULLING"), working(2, "RUNNING"), working(3, "RUNNING", "CONVERGED"))
+    world.batch(working(4, "RUNNING", "CONVERGED"), working(5, "ROLLED_BACK", rollback=rollback))
+
+    assert world.outcomes.states == ["IN_PROGRESS", "IN_PROGRESS", "RUNNING", "ROLLED_BACK"]
+    sequences = [sequence for _, sequence in world.outcomes.orders]
+    assert sequences == sorted(set(sequences))
+
+
+def test_a_deployment_runs_only_when_every_named_application_is_heard_of(world: World) -> None:
+    wish = DesiredStatus(state="CONVERGED", revision=4, deployment_id=DEPLOYMENT)
+    statuses = [a_status(name, message="x" * 400) for name in "abcd"]
+    parts = split(a_report(1, *statuses, desired=wish), max_bytes=1_400)
+    assert len(parts) > 1
+
+    world.batch(*(event(part) for part in parts))
+
+    assert world.outcomes.states == ["IN_PROGRESS"] * (len(parts) - 1) + ["RUNNING"]
+
+
+def test_an_outcome_that_could_not_be_stored_is_stored_when_the_record_comes_again(world: World) -> None:
+    world.outcomes.broken = True
+    assert world.batch(working(1, "RUNNING", "CONVERGED")) == ["0"]
+    world.outcomes.broken = False
+
+    assert world.batch(working(1, "RUNNING", "CONVERGED")) == []
+    assert world.outcomes.states == ["RUNNING"]
+
+
+def test_only_what_failed_comes_again(world: World) -> None:
+    world.outcomes.broken = True
+
+    again = world.batch(event(a_report(1, a_status())), working(2, "PULLING"), event(a_report(3)))
+
+    assert again == ["1"]
+    device = world.devices.get("robot-7")
+    assert device is not None
+    assert device.sequence == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "not json",
+        "[]",
+        "null",
+        a_rule_event(REPORT, b"\xff\xff"),
+        a_rule_event(REPORT, b"{}"),
+        a_rule_event(REPORT, {"v": 2}),
+        a_rule_event(REPORT, b'{"epoch":NaN}'),
+        a_rule_event(RESULT, b"{}"),
+        a_rule_event(RESULT, {"id": "nonsense", "state": "SUCCEEDED", "at": "2026-11-22T12:00:00Z"}),
+        a_rule_event("dt/fleetgrass/a b/report", a_report(1).to_json()),
+        a_rule_event("elsewhere", a_report(1).to_json()),
+    ],
+)
+def test_a_malformed_message_never_poisons_the_queue(
+    world: World, body: object, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = world.devices.get("robot-7")
+
+    assert world.batch(body) == []
+
+    assert world.devices.get("robot-7") == before
+    assert len(caplog.messages) == 1
+    assert json.loads(capsys.readouterr().out)["malformed_messages"] == 1
+
+
+def test_a_report_of_a_newer_agent_is_heard(world: World) -> None:
+    newer = json.loads(a_report(1, a_status()).to_json())
+    newer["mood"] = "sunny"
+    newer["applications"][0]["gpu_percent"] = 3
+
+    assert world.batch(a_rule_event(REPORT, newer, 1)) == []
+    device = world.devices.get("robot-7")
+    assert device is not None
+    assert device.last_report_at == at(1)
+
+
+def test_a_stranger_is_logged_and_not_given_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    assert world.batch(a_rule_event("dt/fleetgrass/ghost/report", a_report(1).to_json())) == []
+    assert "device=ghost" in caplog.text
