@@ -52,7 +52,7 @@ def _steps(view: View) -> list[Step]:
         return _take_away(view)
     if view.gave_up:
         return _keep_serving(view)
-    spec = view.wanted.digest()
+    spec = view.spec
     current, previous = view.pair.current, view.pair.previous
     if current is not None and current.spec == spec and not _failed_earlier(view):
         return _see_through(view)
@@ -69,7 +69,7 @@ def _steps(view: View) -> list[Step]:
 def _replace(view: View) -> list[Step]:
     """Return the steps from whatever is in place to the wanted container, created and not started."""
     assert view.wanted is not None  # noqa: S101 - narrows for the type checker
-    name, spec = view.application, view.wanted.digest()
+    name, spec = view.application, view.spec
     if view.on_trial:
         return _clear_place(view, "another one is wanted, and it never proved itself")
     steps: list[Step] = []

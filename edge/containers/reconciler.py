@@ -97,6 +97,7 @@ class Reconciler:
         )
         self._watching = Watching(engine, clock, self._askers, ask, self._progress)
         self._document: DesiredDocument | None = None
+        self._specs: dict[str, str] = {}  # by application
         self._pairs: dict[str, Pair] = {}
         self._references: dict[str, str] = {}  # image → its name on the engine
         self._pulls: dict[str, Future[str]] = {}  # by image: several applications may want one
@@ -108,6 +109,7 @@ class Reconciler:
         if document != self._document:
             self._holds.clear()
         self._document = document
+        self._specs = {application.name: application.digest() for application in self._wanted()}
 
     def converge(self) -> Pass:
         """Take the next steps and return where everything stands; never waits for a pull, start or stop."""
@@ -154,6 +156,7 @@ class Reconciler:
         return View(
             application=name,
             wanted=wanted,
+            spec=self._specs.get(name, "") if wanted else "",
             deployment_id=self._document.deployment_id if self._document else "",
             pair=pair,
             memory=self._memories.of(name),

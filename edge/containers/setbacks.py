@@ -52,7 +52,7 @@ def after(
     if _is_over(step, setback, view, tries, contended=contended) and view.wanted is not None:
         working = view.pair.previous or view.proven
         return Failure(
-            spec=view.wanted.digest(),
+            spec=view.spec,
             deployment_id=view.deployment_id,
             code=setback.code,
             reason=setback.message,

@@ -78,7 +78,7 @@ def _state(view: View) -> ApplicationState:
         if view.pair.previous is not None:
             return ApplicationState.STARTING
         return ApplicationState.FAILED
-    if current is not None and current.spec == view.wanted.digest():
+    if current is not None and current.spec == view.spec:
         if view.on_trial:
             return ApplicationState.STARTING
         waits_for_start = how is ApplicationState.STOPPED and current.supervision.restart != "no"

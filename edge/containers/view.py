@@ -24,6 +24,7 @@ class View:
 
     application: str
     wanted: Application | None = None  # None: to be removed
+    spec: str = ""  # the digest of what is wanted, computed once per document
     deployment_id: str = ""
     pair: Pair = field(default_factory=Pair)
     memory: Memory = field(default_factory=Memory)
@@ -40,7 +41,7 @@ class View:
         return (
             self.wanted is not None
             and failed is not None
-            and failed.spec == self.wanted.digest()
+            and failed.spec == self.spec
             and failed.deployment_id == self.deployment_id
         )
 

@@ -55,6 +55,9 @@ class MemoryEngine:
     def list(self, filters: Mapping[str, Iterable[str]], *, everything: bool) -> list[dict[str, Any]]:
         """Return the containers that match every filter: label, name, id or status."""
         now = self._now()
+        unknown = filters.keys() - {"label", "name", "id", "status"}
+        if unknown:
+            raise Refused(400, f"invalid filter '{min(unknown)}'")
         with self._lock:
             shown = [listed(each, now) for each in self._containers.values()]
         return [
@@ -151,6 +154,10 @@ class MemoryEngine:
         except PullRefused as refusal:
             raise Refused(refusal.status, str(refusal)) from refusal
         reference = f"{repository}@{tag}" if tag.startswith("sha256:") else f"{repository}:{tag}"
+        self.keep(reference, image)
+
+    def keep(self, reference: str, image: StoredImage) -> None:
+        """Have ``image`` under ``reference`` too."""
         with self._lock:
             known = self._images.get(image.id)
             names = sorted({*(known.names if known else ()), reference})
@@ -233,7 +240,5 @@ def _matches(shown: Mapping[str, Any], kind: str, values: "list[str]") -> bool:
             return any(value.removeprefix("/") in shown["Names"][0] for value in values)
         case "id":
             return any(shown["Id"].startswith(value) for value in values)
-        case "status":
-            return shown["State"] in values
         case _:
-            raise Refused(400, f"invalid filter '{kind}'")
+            return shown["State"] in values

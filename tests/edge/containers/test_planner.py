@@ -68,7 +68,14 @@ def a_view(wanted: Application | None = NEW, **fields: Any) -> View:
     memory = Memory(trial=fields.pop("trial", None), failed=fields.pop("failed", None))
     here = {"image": Image.HERE, "reference": wanted.image if wanted else ""}
     return View(
-        **{"application": "web", "wanted": wanted, "deployment_id": "d1", **here, **fields},
+        **{
+            "application": "web",
+            "wanted": wanted,
+            "spec": wanted.digest() if wanted else "",
+            "deployment_id": "d1",
+            **here,
+            **fields,
+        },
         pair=pair,
         memory=memory,
     )
@@ -301,7 +308,7 @@ def test_a_wanted_application_that_works_ends_up_alone_in_its_place(view: View) 
 
 @given(views())
 def test_what_is_not_wanted_leaves_nothing_behind(view: View) -> None:
-    end, _ = followed(replace(view, wanted=None), answers=True)
+    end, _ = followed(replace(view, wanted=None, spec=""), answers=True)
 
     assert end.pair == Pair()
     assert end.memory.empty

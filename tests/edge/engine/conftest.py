@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from docker import APIClient
 
 from edge.engine.docker import DockerEngine
 from edge.engine.errors import RegistryUnreachable
@@ -63,6 +64,17 @@ def registry() -> Iterator[TinyRegistry]:
     served.stop()
 
 
+@pytest.fixture(scope="session")
+def clean_docker_host(docker_host: str, registry: TinyRegistry) -> Iterator[str]:
+    """DOCKER_HOST of the real engine, which loses the images that tests pulled when they are through."""
+    yield docker_host
+    client = APIClient(base_url=docker_host, version="auto")
+    for image in client.images():
+        if any(name.startswith(f"{registry.address}/") for name in image["RepoDigests"] or []):
+            client.remove_image(image["Id"], force=True)
+    client.close()
+
+
 def _fake() -> World:
     fake = FakeEngine()
 
@@ -84,7 +96,9 @@ def memory_host(tmp_path: Path) -> Iterator[str]:
     server.stop()
 
 
-@pytest.fixture(params=["fake", "memory", pytest.param("docker", marks=pytest.mark.engine)])
+@pytest.fixture(
+    params=["fake", "memory", pytest.param("clean_docker", marks=pytest.mark.engine, id="docker")]
+)
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     if request.param == "fake":
         yield _fake()

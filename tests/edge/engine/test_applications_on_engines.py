@@ -43,7 +43,7 @@ class Agent:
         return Application(
             name=name,
             image=f"{HOST}/{reference}",
-            healthy_window_s=2,
+            healthy_window_s=1 if self.world.simulated else 3,
             stop_grace_s=1,
             **fields,
         )
@@ -87,7 +87,7 @@ class Agent:
         )
 
 
-@pytest.fixture(params=["memory", pytest.param("docker", marks=pytest.mark.engine)])
+@pytest.fixture(params=["memory", pytest.param("clean_docker", marks=pytest.mark.engine, id="docker")])
 def host(request: pytest.FixtureRequest) -> str:
     found: str = request.getfixturevalue(f"{request.param}_host")
     return found
@@ -101,9 +101,11 @@ def proxy(host: str, tmp_path: Path) -> Iterator[CountingProxy]:
 
 
 @pytest.fixture
-def agent(host: str, proxy: CountingProxy, registry: TinyRegistry, tmp_path: Path) -> Iterator[Agent]:
+def agent(
+    request: pytest.FixtureRequest, host: str, proxy: CountingProxy, registry: TinyRegistry, tmp_path: Path
+) -> Iterator[Agent]:
     engine = DockerEngine({"DOCKER_HOST": host})
-    world = World(engine, registry.reference, simulated=False)
+    world = World(engine, registry.reference, simulated=request.node.callspec.params["host"] == "memory")
     acting = Agent(world, registry, tmp_path / "work", proxy.host)
     yield acting
     acting.reconciler.close()

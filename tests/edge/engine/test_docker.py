@@ -15,8 +15,8 @@ from tests.edge.engine.tiny_registry import TinyRegistry
 
 
 @pytest.fixture
-def world(docker_host: str, registry: TinyRegistry) -> Iterator[World]:
-    engine = DockerEngine({"DOCKER_HOST": docker_host})
+def world(clean_docker_host: str, registry: TinyRegistry) -> Iterator[World]:
+    engine = DockerEngine({"DOCKER_HOST": clean_docker_host})
     world = World(engine, registry.reference, simulated=False)
     yield world
     world.clear()

@@ -1,0 +1,53 @@
+"""Threads for what takes long."""
+
+import threading
+
+import pytest
+
+from edge.containers.workers import Threads
+
+
+def test_no_more_calls_run_at_a_time_than_the_bound() -> None:
+    workers = Threads("test", 2)
+    running, most, lock, go = 0, 0, threading.Lock(), threading.Event()
+
+    def call() -> None:
+        nonlocal running, most
+        with lock:
+            running += 1
+            most = max(most, running)
+        go.wait(5)
+        with lock:
+            running -= 1
+
+    futures = [workers.submit(call) for _ in range(6)]
+    go.set()
+    for future in futures:
+        future.result(5)
+    workers.close()
+
+    assert most <= 2
+
+
+def test_a_failure_is_in_the_future_and_the_worker_goes_on() -> None:
+    workers = Threads("test", 1)
+
+    def fails() -> None:
+        raise ValueError("no")
+
+    failed, fine = workers.submit(fails), workers.submit(lambda: 7)
+
+    with pytest.raises(ValueError, match="no"):
+        failed.result(5)
+    assert fine.result(5) == 7
+    workers.close()
+
+
+def test_a_call_that_never_ends_does_not_keep_the_process_alive() -> None:
+    workers = Threads("test", 1)
+    never = threading.Event()
+    workers.submit(never.wait)
+
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("test"))
+    never.set()
+    workers.close()
