@@ -312,7 +312,7 @@ EVENTS = st.lists(
 )
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(EVENTS)
 def test_whatever_comes_in_whatever_order_the_devices_word_never_goes_back(
     api: Api, events: list[CommandState | float]
