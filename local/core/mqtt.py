@@ -38,6 +38,7 @@ class MqttConnection:
         self._online = threading.Event()
         self._ending = threading.Event()
         self._lost = threading.Event()
+        self._away_s = 0.0
         self._was_online = False
         self._when_online: list[Callable[[], None]] = []
         self._client = self._make_client()
@@ -62,6 +63,13 @@ class MqttConnection:
         self._drop_socket()
         self._lost.set()
         self._thread.join(timeout=5)
+
+    def disconnect_for(self, seconds: float) -> None:
+        """Lose the connection without DISCONNECT and stay away for so long."""
+        log.warning("mqtt disconnected for a while: seconds=%s", seconds)
+        self._away_s = seconds
+        self._online.clear()
+        self._drop_socket()
 
     def on_online(self, action: Callable[[], None]) -> None:
         """Run ``action`` on the connection's thread whenever a connection stands and is subscribed."""
@@ -128,7 +136,8 @@ class MqttConnection:
             self._client.loop_stop()
             failures = 0 if self._was_online else failures + 1
             self._was_online = False
-            self._ending.wait(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
+            self._ending.wait(self._away_s or _BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
+            self._away_s = 0.0
 
     def _connected(
         self,

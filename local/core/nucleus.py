@@ -100,6 +100,10 @@ class Nucleus:
         if not self._device.nucleus.components_outlive_nucleus:
             self._tasks.put(self._installation.restart_all)
 
+    def disconnect(self, seconds: float) -> None:
+        """Lose the network, not the power."""
+        self._mqtt.disconnect_for(seconds)
+
     def crash(self, component: str) -> None:
         """SIGKILL a component's processes; its supervision goes on."""
         self._installation.crash(component)

@@ -1,7 +1,8 @@
 """The machine: boot ids, the power FIFO, and cutting the power of everything on the device.
 
 The FIFO takes one line a command: ``reboot`` cuts the power for ``off_s``; ``crash COMPONENT`` kills a
-component's processes with SIGKILL; ``restart-nucleus`` does what its name says.
+component's processes with SIGKILL; ``disconnect SECONDS`` takes the network away for that long;
+``restart-nucleus`` does what its name says.
 """
 
 import logging
@@ -40,6 +41,8 @@ class Machine:
                     nucleus = self._power_cycle(nucleus)
                 case ["crash", component]:
                     nucleus.crash(component)
+                case ["disconnect", seconds] if seconds.isdecimal():
+                    nucleus.disconnect(int(seconds))
                 case ["restart-nucleus"]:
                     nucleus.restart()
                 case _:

@@ -1,0 +1,251 @@
+"""A whole core device as a process: real MQTT over mutual TLS, real IoT Jobs, the official IPC client."""
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.local.core.fleet import PROBE, Cloud, Core, Fleet, soon
+
+pytestmark = pytest.mark.platform
+
+
+@pytest.fixture
+def cloud(fleet: Fleet) -> Iterator[Cloud]:
+    """A client of the broker that hears what every probe says."""
+    with fleet.cloud() as connection:
+        yield connection
+
+
+@contextmanager
+def powered(core: Core) -> Iterator[Core]:
+    core.power_on()
+    try:
+        yield core
+    finally:
+        core.shut_down()
+
+
+def a_version() -> str:
+    return f"1.0.{secrets.randbelow(10**6)}"
+
+
+def a_group() -> str:
+    return f"group-{secrets.token_hex(4)}"
+
+
+@pytest.mark.parametrize("dialect", ["classic", "lite"])
+def test_a_deployment_brings_a_component_from_s3_to_the_broker(fleet, cloud, tmp_path, dialect):
+    group, version = a_group(), a_version()
+    fleet.publish(version)
+    with powered(fleet.core(group, dialect=dialect, folder=tmp_path / "d")) as core:
+        deployment = fleet.deploy(group, version, merge={"interval": 7})
+
+        assert core.outcome(deployment) == ("SUCCEEDED", {"detailed-deployment-status": "SUCCESSFUL"})
+        soon(lambda: bool(cloud.of("start")), core)
+        start = cloud.of("start")[0]
+        assert start["configuration"]["interval"] == 7
+        assert start["configuration"]["place"] == {"line": "a"}
+        assert start["environment"]["HELLO"] == "from the recipe"
+        assert start["environment"]["AWS_CONTAINER_CREDENTIALS_FULL_URI"].startswith("http://localhost:")
+        assert start["folder"] == str((tmp_path / "d" / "work" / PROBE).resolve())
+
+        cloud.publish(f"probe/{core.thing}/cmd", "hello")
+        soon(lambda: bool(cloud.of("echo")), core)
+    soon(lambda: bool(cloud.of("bye")), core)
+
+
+@pytest.fixture
+def running(fleet: Fleet, cloud: Cloud, tmp_path, request) -> Iterator[tuple[Core, str, str]]:
+    """A core whose probe runs: the core, its group, the probe's version."""
+    dialect = getattr(request, "param", "classic")
+    group, version = a_group(), a_version()
+    fleet.publish(version)
+    with powered(fleet.core(group, dialect=dialect, folder=tmp_path / "d")) as core:
+        assert core.outcome(fleet.deploy(group, version))[0] == "SUCCEEDED"
+        soon(lambda: bool(cloud.of("start")), core)
+        yield core, group, version
+
+
+def starts_of(cloud: Cloud) -> list[int]:
+    return [message["pid"] for message in cloud.of("start")]
+
+
+both = pytest.mark.parametrize("running", ["classic", "lite"], indirect=True)
+
+
+@both
+def test_a_merge_reaches_the_running_component_as_an_event_and_does_not_restart_it(fleet, cloud, running):
+    core, group, version = running
+
+    assert core.outcome(fleet.deploy(group, version, merge={"place": {"line": "b"}}))[0] == "SUCCEEDED"
+
+    soon(lambda: bool(cloud.of("changed")), core)
+    assert cloud.of("changed")[0]["keys"] == ["place", "line"]
+    assert len(starts_of(cloud)) == 1
+
+
+def test_a_reset_brings_the_recipes_default_back(fleet, cloud, running):
+    core, group, version = running
+    core.outcome(fleet.deploy(group, version, merge={"interval": 9, "extra": 1}))
+
+    assert core.outcome(fleet.deploy(group, version, reset=["/interval", "/extra"]))[0] == "SUCCEEDED"
+    core.command("restart-nucleus")
+
+    soon(lambda: len(starts_of(cloud)) == 2, core)
+    configuration = cloud.of("start")[1]["configuration"]
+    assert configuration["interval"] == 5
+    assert "extra" not in configuration
+
+
+@both
+def test_a_power_cycle_changes_the_boot_id_and_starts_what_was_installed(cloud, running):
+    core, _, _ = running
+    before = core.boot_id()
+
+    core.command("reboot")
+
+    soon(lambda: len(starts_of(cloud)) == 2, core)
+    assert core.boot_id() != before
+    assert cloud.of("bye") == []
+
+
+def test_after_the_core_was_killed_nothing_runs_twice(cloud, running):
+    core, _, _ = running
+
+    core.kill()
+    core.power_on()
+
+    soon(lambda: len(starts_of(cloud)) == 2, core)
+    cloud.publish(f"probe/{core.thing}/cmd", "who is there")
+    soon(lambda: bool(cloud.of("echo")), core)
+    assert {message["pid"] for message in cloud.of("echo")} == {starts_of(cloud)[1]}
+
+
+@both
+def test_a_component_killed_with_sigkill_is_started_again_with_a_new_token(cloud, running):
+    core, _, _ = running
+
+    core.command(f"crash {PROBE}")
+
+    soon(lambda: len(starts_of(cloud)) == 2, core)
+    first, second = [message["environment"]["SVCUID"] for message in cloud.of("start")]
+    assert first != second
+
+
+def test_a_component_that_crashes_three_times_within_the_hour_is_broken(fleet, cloud, running):
+    core, _, _ = running
+
+    for crash in (1, 2, 3):
+        soon(lambda starts=crash: len(starts_of(cloud)) == starts, core)
+        core.command(f"crash {PROBE}")
+
+    def state() -> str:
+        components = fleet.greengrass.list_installed_components(coreDeviceThingName=core.thing)
+        return next(
+            component["lifecycleState"]
+            for component in components["installedComponents"]
+            if component["componentName"] == PROBE
+        )
+
+    soon(lambda: state() == "BROKEN", core)
+
+
+@pytest.mark.parametrize("running", ["lite"], indirect=True)
+def test_a_lite_nucleus_that_restarts_leaves_the_component_to_find_out(cloud, running):
+    core, _, _ = running
+
+    core.command("restart-nucleus")
+
+    soon(lambda: len(starts_of(cloud)) == 2, core)
+    assert cloud.of("bye") == []
+
+
+def test_an_artifact_that_is_not_what_was_published_is_refused_and_nothing_changes(fleet, cloud, running):
+    core, group, version = running
+    bad = a_version()
+    fleet.publish(bad, wrong_digest=True)
+
+    status, details = core.outcome(fleet.deploy(group, bad))
+
+    assert (status, details["detailed-deployment-status"]) == ("FAILED", "FAILED_NO_STATE_CHANGE")
+    assert "digest" in details["deployment-failure-cause"]
+    assert len(starts_of(cloud)) == 1
+
+
+def test_a_version_that_does_not_stay_up_is_rolled_back_by_classic(fleet, cloud, running):
+    core, group, version = running
+    bad = a_version()
+    fleet.publish(bad, run="exit 1")
+
+    status, details = core.outcome(fleet.deploy(group, bad))
+
+    assert (status, details["detailed-deployment-status"]) == ("FAILED", "FAILED_ROLLBACK_COMPLETE")
+    soon(lambda: len(starts_of(cloud)) == 2, core)
+    assert cloud.of("start")[1]["version"] == version
+
+
+def test_a_new_version_installs_while_the_old_one_runs(fleet, cloud, running):
+    core, group, version = running
+    new = a_version()
+    fleet.publish(new, install=f'cp "/proc/{starts_of(cloud)[0]}/cmdline" "{{work:path}}/old-is-alive"')
+
+    assert core.outcome(fleet.deploy(group, new))[0] == "SUCCEEDED"
+
+    soon(lambda: len(starts_of(cloud)) == 2, core)
+    assert cloud.of("start")[1]["version"] == new
+    assert (core.folder / "work" / PROBE / "old-is-alive").read_bytes()
+
+
+def test_a_component_that_no_deployment_names_any_more_is_removed(fleet, cloud, running):
+    core, group, _ = running
+
+    assert core.outcome(fleet.deploy(group, None))[0] == "SUCCEEDED"
+
+    assert len(cloud.of("bye")) == 1
+    assert not (core.folder / "work" / PROBE).exists()
+
+
+def test_a_deployment_interrupted_by_a_power_cut_is_finished_at_the_next_power_on(fleet, cloud, running):
+    core, group, _ = running
+    slow = a_version()
+    mark = core.folder / "installing"
+    fleet.publish(slow, install=f'touch "{mark}"; test -e "{mark}2" || sleep 60')
+    deployment = fleet.deploy(group, slow)
+    soon(mark.exists, core)
+    (core.folder / "installing2").touch()
+
+    core.command("reboot")
+
+    assert core.outcome(deployment)[0] == "SUCCEEDED"
+    soon(lambda: cloud.of("start")[-1]["version"] == slow, core)
+
+
+@pytest.mark.parametrize(("running", "replayed"), [("classic", True), ("lite", False)], indirect=["running"])
+def test_a_command_to_an_unreachable_device_waits_for_classic_and_is_lost_for_lite(
+    fleet, cloud, running, replayed
+):
+    core, _, _ = running
+    core.command("disconnect 1")
+    soon(lambda: "mqtt disconnected for a while" in core.log(), core)
+    cloud.publish(f"probe/{core.thing}/cmd", "meanwhile")
+
+    soon(lambda: core.log().count("mqtt connected") == 2, core)
+    cloud.publish(f"probe/{core.thing}/cmd", "afterwards")
+
+    soon(lambda: "afterwards" in [message["text"] for message in cloud.of("echo")], core)
+    assert ("meanwhile" in [message["text"] for message in cloud.of("echo")]) is replayed
+
+
+def test_a_role_without_a_permission_makes_the_deployment_fail_and_say_so(fleet, cloud, tmp_path):
+    group, version = a_group(), a_version()
+    fleet.publish(version)
+    powerless = fleet.make_role()
+    with powered(fleet.core(group, dialect="classic", folder=tmp_path / "d", role_arn=powerless)) as core:
+        status, details = core.outcome(fleet.deploy(group, version))
+
+    assert status == "FAILED"
+    assert (
+        "403" in details["deployment-failure-cause"] or "AccessDenied" in details["deployment-failure-cause"]
+    )
