@@ -1,0 +1,250 @@
+"""The template says what the code says: topics, routes, functions, environment; and no right too many."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud.access import ROUTES
+from contract import topics
+from contract.names import COMPONENT
+from tests.cloud.devices import template
+
+FUNCTIONS = Path(__file__).parents[2] / "cloud" / "functions"
+BEHIND_RULES_AND_TIMERS = {"authorize", "record-connection", "record-report", "sweep"}
+ENVELOPE = (
+    "SELECT encode(*, 'base64') AS payload, topic() AS topic, clientid() AS client, "
+    "timestamp() AS received_at FROM '{}'"
+)
+TIME = "SELECT nonce, timestamp() AS server_time_ms, 1 AS v FROM '{}' WHERE event = 'hello'"
+#: Where AWS knows no narrower resource (service authorization reference).
+WITHOUT_RESOURCE = {
+    "ecr:GetAuthorizationToken",
+    "greengrass:CreateDeployment",
+    "greengrass:ListDeployments",
+    "iot:DescribeEndpoint",
+}
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource["Properties"]
+        for name, resource in template()["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def rules() -> dict[str, dict[str, Any]]:
+    return {n: r["TopicRulePayload"] for n, r in resources("AWS::IoT::TopicRule").items()}
+
+
+def functions() -> dict[str, dict[str, Any]]:
+    """The functions by their kebab-name."""
+    found = {}
+    for function in resources("AWS::Lambda::Function").values():
+        name = function["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+        found[name] = function
+    return found
+
+
+def statements(role: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for policy in role["Policies"]:
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+def as_list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def text(resource: object) -> str:
+    return json.dumps(resource)
+
+
+@pytest.mark.parametrize(
+    ("rule", "filter_"),
+    [
+        ("PresenceRule", topics.PRESENCE),
+        ("ConnectionRule", topics.CONNECTIONS),
+        ("ReportRule", topics.REPORTS),
+        ("CommandResultRule", topics.COMMAND_RESULTS),
+    ],
+)
+def test_what_devices_say_arrives_whatever_it_is_from_the_contracts_topic(rule: str, filter_: str) -> None:
+    assert rules()[rule]["Sql"] == ENVELOPE.format(filter_)
+
+
+def test_the_time_is_answered_to_every_hello_on_the_devices_own_topic() -> None:
+    rule = rules()["TimeRule"]
+
+    assert rule["Sql"] == TIME.format(topics.CONNECTIONS)
+    (action,) = rule["Actions"]
+    topic = action["Republish"]["Topic"]
+    assert topic.replace("${topic(3)}", "robot-7") == topics.command_request("robot-7", "time")
+
+
+def test_presence_and_hello_go_straight_to_the_function_and_reports_through_the_queue() -> None:
+    targets = {name: next(iter(rule["Actions"][0])) for name, rule in rules().items()}
+
+    assert targets == {
+        "PresenceRule": "Lambda",
+        "ConnectionRule": "Lambda",
+        "ReportRule": "Sqs",
+        "CommandResultRule": "Sqs",
+        "TimeRule": "Republish",
+    }
+
+
+def test_nothing_that_a_rule_cannot_deliver_is_lost() -> None:
+    for name, rule in rules().items():
+        assert rule["ErrorAction"]["Sqs"]["QueueUrl"] == {"Ref": "DeadLetterQueue"}, name
+    assert "DeadLetterConfig" in functions()["record-connection"]
+    assert resources("AWS::SQS::Queue")["ReportQueue"]["RedrivePolicy"]["maxReceiveCount"] > 1
+
+
+def test_the_queue_waits_longer_than_the_function_may_take() -> None:
+    queue = resources("AWS::SQS::Queue")["ReportQueue"]
+    (mapping,) = resources("AWS::Lambda::EventSourceMapping").values()
+
+    assert queue["VisibilityTimeout"] >= 6 * functions()["record-report"]["Timeout"]
+    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+
+
+def test_the_gateways_routes_are_the_code_s_routes() -> None:
+    integrations = resources("AWS::ApiGatewayV2::Integration")
+    served = {}
+    for route in resources("AWS::ApiGatewayV2::Route").values():
+        assert route["AuthorizationType"] == "CUSTOM"
+        assert route["AuthorizerId"] == {"Ref": "Authorizer"}
+        integration = re.fullmatch(r"integrations/\$\{(\w+)\}", route["Target"]["Fn::Sub"])
+        assert integration
+        arn = integrations[integration[1]]["IntegrationUri"]["Fn::GetAtt"]
+        function = template()["Resources"][arn.removesuffix(".Arn")]["Properties"]
+        served[route["RouteKey"]] = function["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+
+    assert served == {key: route.operation for key, route in ROUTES.items()}
+
+
+def test_every_route_may_invoke_its_function_and_only_on_its_path() -> None:
+    permissions = resources("AWS::Lambda::Permission")
+    sources = {p["SourceArn"].get("Fn::Sub", "").partition("${Api}/*/")[2] for p in permissions.values()}
+
+    for key in ROUTES:
+        method, path = key.split(" ", 1)
+        assert method + re.sub(r"\{\w+\}", "*", path) in sources
+
+
+def test_a_decision_for_one_route_is_never_used_for_another() -> None:
+    (authorizer,) = resources("AWS::ApiGatewayV2::Authorizer").values()
+
+    assert authorizer["IdentitySource"] == ["$request.header.Authorization", "$context.routeKey"]
+    assert authorizer["AuthorizerPayloadFormatVersion"] == "2.0"
+    assert authorizer["EnableSimpleResponses"] is True
+
+
+def test_every_function_is_a_module_with_its_name() -> None:
+    found = functions()
+
+    assert found.keys() == {r.operation for r in ROUTES.values()} | BEHIND_RULES_AND_TIMERS
+    for name, function in found.items():
+        module = name.replace("-", "_")
+        assert function["Handler"] == f"cloud.functions.{module}.handler"
+        assert (FUNCTIONS / f"{module}.py").exists()
+
+
+def _names_read_by(path: Path) -> set[str]:
+    """The environment a function reads, its own and what it imports from other functions."""
+    source = path.read_text()
+    read = set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', source))
+    for module in re.findall(r"from cloud\.functions\.(\w+) import submission", source):
+        imported = (FUNCTIONS / f"{module}.py").read_text()
+        body = imported[imported.index("def submission") :].split("\n\n\n")[0]
+        read |= set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', body))
+    return read
+
+
+def test_every_function_is_given_the_environment_that_it_reads_and_no_more() -> None:
+    for name, function in functions().items():
+        given = set(function["Environment"]["Variables"])
+        assert given == _names_read_by(FUNCTIONS / f"{name.replace('-', '_')}.py"), name
+
+
+def test_every_function_has_a_role_of_its_own_and_logs_to_its_own_group() -> None:
+    roles = [text(function["Role"]) for function in functions().values()]
+
+    assert len(set(roles)) == len(roles)
+    for name, function in functions().items():
+        group = template()["Resources"][function["LoggingConfig"]["LogGroup"]["Ref"]]["Properties"]
+        assert group["LogGroupName"]["Fn::Sub"].endswith(f"-{name}")
+
+
+def test_no_role_may_do_anything_to_everything() -> None:
+    for name, role in resources("AWS::IAM::Role").items():
+        for statement in statements(role):
+            actions = as_list(statement["Action"])
+            assert not [a for a in actions if "*" in a], name
+            if "*" in as_list(statement["Resource"]):
+                assert set(actions) <= WITHOUT_RESOURCE, name
+
+
+def test_no_role_may_scan_a_table() -> None:
+    for role in resources("AWS::IAM::Role").values():
+        for statement in statements(role):
+            assert "dynamodb:Scan" not in as_list(statement["Action"])
+
+
+def test_a_device_may_speak_as_itself_alone() -> None:
+    policy = resources("AWS::IoT::Policy")["ThingPolicy"]["PolicyDocument"]
+    thing = "${!iot:Connection.Thing.ThingName}"
+    arns = [
+        text(resource)
+        for statement in policy["Statement"]
+        for resource in as_list(statement["Resource"])
+        if statement["Action"] != "iot:AssumeRoleWithCertificate" and resource != "*"
+    ]
+
+    assert all(thing in arn for arn in arns)
+    for topic in (topics.connection(thing), topics.report(thing)):
+        assert any(arn.endswith(f':topic/{topic}"}}') for arn in arns)
+    granted = {a for s in policy["Statement"] for a in as_list(s["Action"])}
+    assert "greengrass:ListThingGroupsForCoreDevice" in granted  # else every group deployment fails
+    assert not [action for action in granted if "*" in action]
+
+
+def test_a_devices_credentials_fetch_and_nothing_else() -> None:
+    role = resources("AWS::IAM::Role")["TokenExchangeRole"]
+    granted = {a: s["Resource"] for s in statements(role) for a in as_list(s["Action"])}
+
+    assert granted.keys() == {
+        "s3:GetObject", "s3:GetBucketLocation", "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage",
+        "ecr:GetDownloadUrlForLayer", "ecr:GetAuthorizationToken",
+    }  # fmt: skip
+    assert granted["s3:GetObject"] == [
+        {"Fn::Sub": "${Bucket.Arn}/desired/*"},
+        {"Fn::Sub": f"${{Bucket.Arn}}/{COMPONENT}/*"},
+    ]
+
+
+def test_every_table_is_on_demand_encrypted_and_can_be_restored() -> None:
+    tables = resources("AWS::DynamoDB::Table")
+
+    assert tables.keys() == {"DevicesTable", "CommandsTable", "DeploymentsTable"}
+    for table in tables.values():
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+        assert table["SSESpecification"]["SSEEnabled"]
+        assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
+    assert tables["CommandsTable"]["TimeToLiveSpecification"]["Enabled"]
+
+
+def test_documents_are_private_encrypted_and_never_expire() -> None:
+    bucket = resources("AWS::S3::Bucket")["Bucket"]
+
+    assert all(bucket["PublicAccessBlockConfiguration"].values())
+    assert "BucketEncryption" in bucket
+    assert "Expiration" not in text(bucket)
+
+
+def test_the_template_is_small_enough_for_cloudformation() -> None:
+    assert len((FUNCTIONS.parent / "template.yaml").read_bytes()) < 1_000_000
