@@ -72,10 +72,10 @@ def reboot(
 
     idempotency = request.idempotency()
     earlier = commands.made_by(idempotency) if idempotency else None
-    if earlier is not None:
-        return _accepted(earlier)
-
     now = clock()
+    if earlier is not None:
+        return _send(earlier, commands, publisher, now)
+
     message = RebootCommand(
         id=new_id("cmd", now),
         issued_at=now,
@@ -86,20 +86,40 @@ def reboot(
     )
     warnings = _reachable(state(device, now, offline_debounce_s=offline_debounce_s))
     command = commands.create(name, message, warnings=warnings, idempotency=idempotency)
-    if command.id != message.id:  # the same key, at the same moment, was faster
-        return _accepted(command)
     commands.supersede_before(command)
-    try:
-        publisher.publish(command_request(name, "reboot"), message.to_json())
-    except CloudError as error:
-        # The device may have it all the same (a time-out), so this is a conclusion it can overrule.
-        commands.conclude(command, Inferred(CommandState.FAILED, NOT_SENT, now))
-        log.warning(
-            "command not sent: command=%s device=%s code=%s", command.id, name, error.code, exc_info=True
-        )
-        raise _not_sent(command) from error
-    log.info("command sent: command=%s device=%s kind=reboot", command.id, name)
+    return _send(command, commands, publisher, now)
+
+
+def _send(command: Command, commands: Commands, publisher: SendsCommands, now: datetime) -> Response:
+    """Publish a command that nothing was heard of, and answer as when it was made.
+
+    Also a command whose key comes again: the call that made it may have died before it was sent. A
+    device that has it knows it by its id.
+    """
+    if command.state is CommandState.PENDING and command.conclusion(now) is None and now < command.expires_at:
+        try:
+            publisher.publish(command_request(command.device, "reboot"), _message(command).to_json())
+        except CloudError as error:
+            # The device may have it all the same (a time-out), so this is a conclusion it can overrule.
+            commands.conclude(command, Inferred(CommandState.FAILED, NOT_SENT, now))
+            log.warning(
+                "command not sent: command=%s device=%s code=%s",
+                command.id, command.device, error.code, exc_info=True,
+            )  # fmt: skip
+            raise _not_sent(command) from error
+        log.info("command sent: command=%s device=%s kind=reboot", command.id, command.device)
     return _accepted(command)
+
+
+def _message(command: Command) -> RebootCommand:
+    return RebootCommand(
+        id=command.id,
+        issued_at=command.issued_at,
+        expires_at=command.expires_at,
+        requested_by=command.requested_by,
+        reason=command.reason,
+        force=command.force,
+    )
 
 
 def _reachable(seen: Seen) -> tuple[str, ...]:

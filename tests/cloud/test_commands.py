@@ -207,7 +207,8 @@ def test_the_same_key_with_the_same_wish_reboots_once(api: Api) -> None:
     again = api.reboot(headers=headers)
 
     assert again == first
-    assert len(api.broker.published) == 1
+    assert len(api.rows()) == 2  # the command and its key
+    assert len({RebootCommand.from_json(payload).id for _, payload in api.broker.published}) == 1
     other = api.reboot(headers=headers, body={"reason": "other"})
     assert (other["statusCode"], body_of(other)["code"]) == (422, "idempotency-key-reused")
 
@@ -230,7 +231,40 @@ def test_a_race_of_two_calls_with_one_key_makes_one_command(api: Api) -> None:
     again = api.reboot(headers=headers)
 
     assert body_of(again)["id"] == body_of(first)["id"]
-    assert len(api.broker.published) == 1
+    assert len(api.rows()) == 2
+    assert body_of(api.get(body_of(first)["id"]))["state"] == "PENDING"
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+def test_a_call_that_died_before_it_sent_is_made_good_by_the_next_with_its_key(api: Api) -> None:
+    def die() -> None:
+        raise Died
+
+    headers = {"Idempotency-Key": "k1"}
+    api.broker.before = die
+    with pytest.raises(Died):
+        api.reboot(headers=headers)
+    api.broker.before = lambda: None
+
+    answer = api.reboot(headers=headers)
+
+    ((_, payload),) = api.broker.published
+    assert answer["statusCode"] == 202
+    assert RebootCommand.from_json(payload).id == body_of(answer)["id"]
+
+
+def test_a_repeated_key_sends_nothing_once_the_device_answered_or_time_ran_out(api: Api) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    command = body_of(api.reboot(headers=headers))["id"]
+    api.says(command, State.IN_PROGRESS)
+    assert api.reboot(headers=headers)["statusCode"] == 202
+    late = api.reboot(headers={"Idempotency-Key": "k2"})
+    api.clock.advance(15 * 60)
+    assert api.reboot(headers={"Idempotency-Key": "k2"}) == late
+    assert len(api.broker.published) == 2
 
 
 def test_a_newer_reboot_supersedes_one_that_has_not_started(api: Api) -> None:
