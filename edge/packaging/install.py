@@ -1,8 +1,8 @@
 """The component's install step: a virtualenv with exactly the wheels that came with the artifact.
 
 Run by the nucleus as ``python3 {artifact}/edge/packaging/install.py {work folder}``, at every start of the
-nucleus and with no network: so it imports the standard library only, does nothing when nothing changed
-(one look at a stamp), and remakes a virtualenv that was left half made.
+nucleus and with no network: so it imports the standard library only, installs with the pip that came along,
+does nothing when nothing changed (one look at a stamp), and remakes a virtualenv that was left half made.
 
 Each set of wheels gets its own folder ``venvs/{stamp}``; the link ``venv`` is moved to it last. The
 folder the link pointed to before is kept, because the old agent still runs from it while an update installs.
@@ -53,14 +53,17 @@ def install(artifact: Path, work: Path) -> bool:
     for other in venvs.iterdir():
         if other.resolve() != previous:
             shutil.rmtree(other, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(target)], check=True)
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(target)], check=True)
+    [pip] = (artifact / "wheels").glob("pip-*.whl")
     subprocess.run(
-        [str(target / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-         "--no-cache-dir", "--no-index", "--find-links", str(artifact / "wheels"),
-         "--requirement", str(artifact / "requirements.txt")],
+        [
+            *(target / "bin" / "python", pip / "pip", "install", "--quiet", "--disable-pip-version-check"),
+            *("--no-cache-dir", "--no-index", "--find-links", artifact / "wheels"),
+            *("--requirement", artifact / "requirements.txt"),
+        ],
         check=True,
         env={name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))},
-    )  # fmt: skip
+    )
     os.sync()  # a power cut now must not leave a complete-looking folder of empty files
     (target / COMPLETE).touch()
     _point(link, target)

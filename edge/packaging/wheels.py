@@ -37,6 +37,8 @@ _PLATFORMS = (
 )
 #: botocore describes some 400 services in 16 MB; the agent's child process speaks to these.
 AWS_SERVICES = ("ecr", "s3", "sts")
+#: Comes along to install the others: a device then needs neither python3-pip nor python3-venv of its system.
+INSTALLER = "pip>=25,<27"
 _TRIMMED = "1fleetgrass"  # the build tag of a wheel that we took something out of (PEP 427)
 
 
@@ -45,21 +47,23 @@ class WheelsUnavailable(Exception):
 
 
 def collect(requirements: Sequence[str], architecture: str, cache: Path) -> list[Path]:
-    """Return the wheels for ``architecture``, by name; fetched when the cache does not have them.
+    """Return the wheels for ``architecture`` and pip's own; fetched when the cache does not have them.
 
     Raises:
         WheelsUnavailable: no network, or a requirement without a wheel for some Python.
     """
-    meaning = "\n".join([*sorted(requirements), *AWS_SERVICES, str(SUPPORTED), __doc__ or "", _TRIMMED])
+    meaning = "\n".join(
+        [*sorted(requirements), INSTALLER, *AWS_SERVICES, str(SUPPORTED), __doc__ or "", _TRIMMED]
+    )
     key = hashlib.sha256(meaning.encode()).hexdigest()[:16]
-    resolved = _once(cache / f"resolved-{key}", lambda folder: _resolve(requirements, folder))
+    resolved = _once(cache / f"resolved-{key}", lambda folder: _resolve([*requirements, INSTALLER], folder))
     chosen = _once(cache / f"{architecture}-{key}", lambda folder: _fetch(resolved, architecture, folder))
     return sorted(chosen.glob("*.whl"))
 
 
 def pinned(wheels: Sequence[Path]) -> list[str]:
-    """Return ``name==version`` of every distribution among ``wheels``, once each, by name."""
-    return sorted({_pin(wheel) for wheel in wheels})
+    """Return ``name==version`` of every distribution that the agent needs, once each, by name."""
+    return sorted({_pin(wheel) for wheel in wheels if not wheel.name.startswith("pip-")})
 
 
 def _once(folder: Path, fill: Callable[[Path], None]) -> Path:

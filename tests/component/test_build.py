@@ -162,6 +162,12 @@ def test_gdk_runs_the_same_script_as_make(tmp_path: Path) -> None:
 
 
 def test_wheels_are_pinned_by_their_canonical_names() -> None:
-    found = [Path("pydantic_core-2.50.4-cp311-cp311-x.whl"), Path("pydantic_core-2.50.4-cp312-cp312-x.whl")]
+    found = ["pydantic_core-2.50.4-cp311-cp311-x.whl", "pydantic_core-2.50.4-cp312-cp312-x.whl"]
 
-    assert wheels.pinned(found) == ["pydantic-core==2.50.4"]
+    assert wheels.pinned([Path(name) for name in found]) == ["pydantic-core==2.50.4"]
+
+
+def test_the_pip_that_installs_is_not_installed() -> None:
+    assert wheels.pinned([Path("pip-26.0-py3-none-any.whl"), Path("six-1.17.0-py3-none-any.whl")]) == [
+        "six==1.17.0"
+    ]

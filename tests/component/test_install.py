@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pip
 import pytest
 
 from edge.packaging.archive import write_zip
@@ -26,12 +27,24 @@ def a_wheel(folder: Path, name: str) -> None:
     write_zip(folder / f"{name}-1.0-py3-none-any.whl", files)
 
 
+def pip_of_this_machine(folder: Path) -> None:
+    """Write the pip that runs here as the wheel an artifact brings along."""
+    package = Path(pip.__file__).parent
+    files = {
+        str(file.relative_to(package.parent)): file.read_bytes()
+        for file in package.rglob("*")
+        if file.is_file() and file.suffix != ".pyc"
+    }
+    write_zip(folder / f"pip-{pip.__version__}-py3-none-any.whl", files)
+
+
 @pytest.fixture(scope="module")
 def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A device with the artifact unpacked, where a first try to install was cut short, then one was not."""
     device = tmp_path_factory.mktemp("device")
     shutil.copytree(ROOT / "edge" / "packaging", device / "artifact" / "edge" / "packaging")
     a_wheel(device / "artifact" / "wheels", "some_thing")
+    pip_of_this_machine(device / "artifact" / "wheels")
     (device / "artifact" / "requirements.txt").write_text("some-thing==1.0\n")
     half_made = device / "work" / "venvs" / stamp(device / "artifact")
     (half_made / "bin").mkdir(parents=True)
