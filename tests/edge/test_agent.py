@@ -450,3 +450,22 @@ def test_the_loop_sleeps_when_there_is_nothing_to_do() -> None:
 
     assert agent.wait_s() > 0.5
     assert world.containers.passes - passes <= 12
+
+
+@pytest.mark.parametrize("name", ["commands.json", "desired.json", "outbox.json", "sequence.json"])
+@pytest.mark.parametrize("content", [b"", b"\xff\xfe", b"[]", b'{"v": 99}', b'{"messages": [{"key": 1}]}'])
+def test_a_state_file_that_makes_no_sense_is_set_aside_and_the_device_comes_online(
+    name: str, content: bytes
+) -> None:
+    world = World()
+    world.state.files[name] = content
+
+    world.start()
+    command = world.a_command()
+    world.clock.advance(2.0)
+    world.send(command)
+
+    assert world.state.aside == {name: content}
+    assert world.events()[0].event == "hello"
+    assert len(world.reports()) >= 1
+    assert world.machine.reboots == (0 if name == "commands.json" else 1)
