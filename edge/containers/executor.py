@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import assert_never
 
-from edge.containers.memory import Memories
+from edge.containers.memories import Memories
 from edge.containers.naming import container_spec, current_name, previous_name
 from edge.containers.steps import (
     BringBack,

@@ -3,7 +3,6 @@
 import logging
 import random
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -13,14 +12,15 @@ from contract.reports import ApplicationStatus
 from edge import storage
 from edge.clock import Clock
 from edge.containers.executor import Executor
-from edge.containers.memory import Failure, Memories
+from edge.containers.memories import Memories
+from edge.containers.memory import Failure
 from edge.containers.naming import Pair, is_ours, pairs
 from edge.containers.planner import plan
-from edge.containers.pulling import fetch
 from edge.containers.registry import CredentialsUnavailable, RegistryCredentials
 from edge.containers.setbacks import Hold, Setback, after
 from edge.containers.status import status
 from edge.containers.steps import Create, Pull, SetAside, Step, describe, in_background
+from edge.containers.undertakings import Undertakings
 from edge.containers.view import Image, View
 from edge.containers.watching import Ask, Watching, ask
 from edge.containers.workers import Threads, Workers
@@ -37,8 +37,7 @@ from edge.engine.port import Engine
 log = logging.getLogger(__name__)
 
 MEMORY_FILE = "applications.json"
-PULLS = 3  # at a time: a pull is bound by the engine's unpacking and the site's line
-HANDS = 16  # starts and stops at a time; a process deaf to SIGTERM holds one for its whole grace
+ASKERS = 4  # HTTP checks at a time
 LOOK_S = 5.0  # with nothing under way: what dies is seen this late at most
 ENGINE_POLL_S = 2.0  # while the engine does not answer
 ROUNDS = 16  # of look, plan, execute in one pass; then others get a turn
@@ -85,23 +84,20 @@ class Reconciler:
         write: Callable[[Path, bytes], None] = storage.write_atomically,
     ) -> None:
         self.on_progress = on_progress
-        self._engine, self._credentials, self._clock = engine, credentials, clock
-        self._thing, self._mirrors, self._healthy_poll_s = thing, dict(registry_mirrors), healthy_poll_s
+        self._engine, self._clock, self._thing = engine, clock, thing
+        self._healthy_poll_s = healthy_poll_s
         self._jitter = jitter
         self._memories = Memories(folder / MEMORY_FILE, write)
         self._executor = Executor(engine, self._memories, thing, publish_address)
-        self._pull_workers, self._hands, self._askers = (
-            workers("pull", PULLS),
-            workers("hand", HANDS),
-            workers("ask", 4),
+        self._askers = workers("ask", ASKERS)
+        self._under_way = Undertakings(
+            engine, credentials, registry_mirrors, self._executor, workers, self._progress
         )
         self._watching = Watching(engine, clock, self._askers, ask, self._progress)
         self._document: DesiredDocument | None = None
         self._specs: dict[str, str] = {}  # by application
         self._pairs: dict[str, Pair] = {}
         self._references: dict[str, str] = {}  # image → its name on the engine
-        self._pulls: dict[str, Future[str]] = {}  # by image: several applications may want one
-        self._jobs: dict[str, tuple[Step, Future[None]]] = {}  # by application
         self._holds: dict[tuple[str, bool], Hold] = {}  # by application, and whether it is the pull
 
     def desire(self, document: DesiredDocument | None) -> None:
@@ -129,8 +125,8 @@ class Reconciler:
 
     def close(self) -> None:
         """Begin nothing more. What is under way on the engine goes on there."""
-        for workers in (self._pull_workers, self._hands, self._askers):
-            workers.close()
+        self._under_way.close()
+        self._askers.close()
 
     def _look(self) -> None:
         self._pairs = pairs(self._engine.containers(self._thing), self._thing)
@@ -149,7 +145,7 @@ class Reconciler:
         if wanted is not None:
             if wanted.image in self._references:
                 image = Image.HERE
-            elif wanted.image in self._pulls:
+            elif wanted.image in self._under_way.pulling:
                 image = Image.COMING
             elif self._is_held(name, pulling=True):
                 image = Image.HELD
@@ -163,7 +159,7 @@ class Reconciler:
             image=image,
             reference=self._references.get(wanted.image, "") if wanted else "",
             sighting=self._watching.sighting(pair.current),
-            busy=name in self._jobs,
+            busy=name in self._under_way.busy,
             held=self._document is None or self._is_held(name, pulling=False),
         )
 
@@ -177,9 +173,9 @@ class Reconciler:
     def _drop_holds_without(self, steps: list[Step]) -> None:
         """Forget failures that nothing will be tried for again: their cause went away by itself."""
         trying = {(step.application, isinstance(step, Pull)) for step in steps}
-        pulling = {each.name for each in self._wanted() if each.image in self._pulls}
+        pulling = {each.name for each in self._wanted() if each.image in self._under_way.pulling}
         for key, hold in list(self._holds.items()):
-            under_way = key[0] in (pulling if key[1] else self._jobs)
+            under_way = key[0] in (pulling if key[1] else self._under_way.busy)
             if self._clock.monotonic() >= hold.until and key not in trying and not under_way:
                 del self._holds[key]
 
@@ -191,11 +187,11 @@ class Reconciler:
         failed: set[str] = set()
         again = False
         for step in steps:
-            if step.application in failed or step.application in self._jobs:
+            if step.application in failed or step.application in self._under_way.busy:
                 continue
             log.info('step: %s reason="%s"', describe(step), step.reason)
             if in_background(step):
-                again |= self._begin(step)
+                again |= self._under_way.begin(step)
                 continue
             try:
                 self._executor.apply(step)
@@ -207,45 +203,23 @@ class Reconciler:
                 self._holds.pop((step.application, False), None)
         return again
 
-    def _begin(self, step: Step) -> bool:
-        """Hand the step to a worker; return whether it is done already."""
-        if isinstance(step, Pull):
-            if step.image in self._pulls:
-                return False
-            image = step.image
-            pull = self._pull_workers.submit(
-                lambda: fetch(self._engine, self._credentials, image, self._mirrors)
-            )
-            self._pulls[image] = pull
-            pull.add_done_callback(lambda _: self._progress())
-            return pull.done()
-        job = self._hands.submit(lambda: self._executor.apply(step))
-        self._jobs[step.application] = (step, job)
-        job.add_done_callback(lambda _: self._progress())
-        return job.done()
-
     def _collect(self) -> None:
         """Take in what workers have finished."""
-        for application, (step, job) in list(self._jobs.items()):
-            if job.done():
-                del self._jobs[application]
-                error = job.exception()
+        for step, error in self._under_way.finished_jobs():
+            if error is None:
+                self._holds.pop((step.application, False), None)
+            else:
+                self._set_back(step, error)
+        for image, reference, error in self._under_way.finished_pulls():
+            if error is None:
+                self._references[image] = reference
+            for application in self._wanted():
+                if application.image != image:
+                    continue
                 if error is None:
-                    self._holds.pop((application, False), None)
+                    self._holds.pop((application.name, True), None)
                 else:
-                    self._set_back(step, error)
-        for image, pull in list(self._pulls.items()):
-            if pull.done():
-                del self._pulls[image]
-                error = pull.exception()
-                waiting = [application.name for application in self._wanted() if application.image == image]
-                if error is None:
-                    self._references[image] = pull.result()
-                for name in waiting:
-                    if error is None:
-                        self._holds.pop((name, True), None)
-                    else:
-                        self._set_back(Pull(name, image, "wanted"), error)
+                    self._set_back(Pull(application.name, image, "wanted"), error)
 
     def _set_back(self, step: Step, error: BaseException) -> bool:
         """Decide what a failure means; return whether looking again may help at once."""
@@ -309,7 +283,7 @@ class Reconciler:
     def _outcome(self, version: str) -> Pass:
         views = self._views()
         moving = self._document is not None and (
-            bool(self._jobs or self._pulls or self._holds or plan(views))
+            bool(self._under_way.busy or self._under_way.pulling or self._holds or plan(views))
             or any(_undecided(view) for view in views)
         )
         return Pass(

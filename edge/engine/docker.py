@@ -20,6 +20,7 @@ from docker import APIClient
 from docker import errors as sdk
 from docker.utils import kwargs_from_env
 
+from contract.defaults import APPLICATIONS_MAX
 from edge.engine import meaning
 from edge.engine.errors import ContainerGone, EngineUnavailable, ImageMissing, NameTaken
 from edge.engine.port import (
@@ -186,7 +187,7 @@ class DockerEngine:
                 self._connected = APIClient(
                     version="auto",
                     timeout=ANSWER_TIMEOUT_S,
-                    max_pool_size=32,
+                    max_pool_size=APPLICATIONS_MAX,
                     **cast("dict[str, Any]", kwargs_from_env(environment=self._environment)),
                 )
             return self._connected

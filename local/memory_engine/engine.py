@@ -52,7 +52,7 @@ class MemoryEngine:
                 "Images": len({image.id for image in self._images.values()}),
             }
 
-    def list(self, filters: Mapping[str, Iterable[str]], *, everything: bool) -> list[dict[str, Any]]:
+    def containers(self, filters: Mapping[str, Iterable[str]], *, everything: bool) -> list[dict[str, Any]]:
         """Return the containers that match every filter: label, name, id or status."""
         now = self._now()
         unknown = filters.keys() - {"label", "name", "id", "status"}
@@ -137,15 +137,14 @@ class MemoryEngine:
             image = self._images.get(reference)
         if image is None:
             raise Refused(404, f"No such image: {reference}")
-        return {
-            "Id": image.id,
-            "Architecture": image.architecture,
-            "Os": "linux",
-            "Config": image.config,
-            "Size": image.size,
-            "RepoDigests": [name for name in image.names if "@" in name],
-            "RepoTags": [name for name in image.names if "@" not in name],
-        }
+        return _described(image)
+
+    def images(self) -> list[dict[str, Any]]:
+        """Return every image once, as ``GET /images/json`` lists them."""
+        with self._lock:
+            return [
+                _described(image) for image in {image.id: image for image in self._images.values()}.values()
+            ]
 
     def pull(self, repository: str, tag: str, login: Mapping[str, str]) -> None:
         """Fetch an image and keep it."""
@@ -229,7 +228,20 @@ class MemoryEngine:
                 )
 
 
-def _matches(shown: Mapping[str, Any], kind: str, values: "list[str]") -> bool:
+def _described(image: StoredImage) -> dict[str, Any]:
+    return {
+        "Id": image.id,
+        "Architecture": image.architecture,
+        "Os": "linux",
+        "Config": image.config,
+        "Labels": image.labels,
+        "Size": image.size,
+        "RepoDigests": [name for name in image.names if "@" in name],
+        "RepoTags": [name for name in image.names if "@" not in name],
+    }
+
+
+def _matches(shown: Mapping[str, Any], kind: str, values: list[str]) -> bool:
     match kind:
         case "label":
             return all(

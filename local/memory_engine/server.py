@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
     def list_containers(self) -> None:
         filters = json.loads(self._query.get("filters", "{}"))
         everything = self._query.get("all", "0").lower() in ("1", "true")
-        self._answer(200, self.server.engine.list(filters, everything=everything))
+        self._answer(200, self.server.engine.containers(filters, everything=everything))
 
     def create(self) -> None:
         created = self.server.engine.create(self._query.get("name", ""), json.loads(self._body))
@@ -134,6 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
     def remove(self, name: str) -> None:
         self.server.engine.remove(name, force=self._query.get("force", "0").lower() in ("1", "true"))
         self._answer(204)
+
+    def list_images(self) -> None:
+        self._answer(200, self.server.engine.images())
 
     def inspect_image(self, reference: str) -> None:
         self._answer(200, self.server.engine.image(reference))
@@ -164,6 +167,7 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], _Operation], ...] = tuple(
         ("POST", "/containers/([^/]+)/kill", _Handler.kill),
         ("POST", "/containers/([^/]+)/rename", _Handler.rename),
         ("DELETE", "/containers/([^/]+)", _Handler.remove),
+        ("GET", "/images/json", _Handler.list_images),
         ("GET", "/images/(.+)/json", _Handler.inspect_image),
         ("DELETE", "/images/(.+)", _Handler.remove_image),
         ("POST", "/images/create", _Handler.pull),

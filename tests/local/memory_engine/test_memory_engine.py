@@ -51,6 +51,15 @@ def an_engine(labels: dict[str, str]) -> tuple[MemoryEngine, list[float]]:
     return engine, now
 
 
+def test_an_image_is_listed_once_under_all_its_names() -> None:
+    engine, _ = an_engine({})
+    engine.keep("a@sha256:2", StoredImage("sha256:1", "amd64", {}, 1))
+
+    [listed] = engine.images()
+
+    assert (listed["RepoTags"], listed["RepoDigests"]) == (["a:v1"], ["a@sha256:2"])
+
+
 def test_killed_containers_stay_down_until_they_are_started_again() -> None:
     engine, _ = an_engine({})
     container = engine.create(

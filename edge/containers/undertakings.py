@@ -1,0 +1,91 @@
+"""What is under way in the background: pulls by image, and one start or stop per application."""
+
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Future
+
+from contract.defaults import APPLICATIONS_MAX
+from edge.containers.executor import Executor
+from edge.containers.pulling import fetch
+from edge.containers.registry import RegistryCredentials
+from edge.containers.steps import Pull, Step, Stop
+from edge.containers.workers import Workers
+from edge.engine.port import Engine
+
+PULLS = 3  # at a time: a pull is bound by the engine's unpacking and the site's line
+STARTS = 8  # at a time: more only wait for each other in the engine
+STOPS = APPLICATIONS_MAX  # all at once: each may take its whole grace, and so they take one together
+
+#: How something that was begun went: None, or why not.
+Ending = BaseException | None
+
+
+class Undertakings:
+    """Begins steps in workers and tells what has ended; owned by the reconciler's thread.
+
+    ``ended`` is called from workers. An image that several applications want is pulled once.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        credentials: RegistryCredentials,
+        mirrors: Mapping[str, str],
+        executor: Executor,
+        workers: Callable[[str, int], Workers],
+        ended: Callable[[], None],
+    ) -> None:
+        self._engine, self._credentials, self._mirrors = engine, credentials, dict(mirrors)
+        self._executor, self._ended = executor, ended
+        self._pullers, self._starters, self._stoppers = (
+            workers("pull", PULLS),
+            workers("start", STARTS),
+            workers("stop", STOPS),
+        )
+        self._pulls: dict[str, Future[str]] = {}
+        self._jobs: dict[str, tuple[Step, Future[None]]] = {}
+
+    @property
+    def pulling(self) -> Collection[str]:
+        """The images on their way."""
+        return self._pulls.keys()
+
+    @property
+    def busy(self) -> Collection[str]:
+        """The applications with a start or stop under way."""
+        return self._jobs.keys()
+
+    def begin(self, step: Step) -> bool:
+        """Hand the step to a worker, unless its image is on its way; return whether it has ended already."""
+        undertaking: Future[str] | Future[None]
+        if isinstance(step, Pull):
+            if step.image in self._pulls:
+                return False
+            image = step.image
+            undertaking = self._pulls[image] = self._pullers.submit(
+                lambda: fetch(self._engine, self._credentials, image, self._mirrors)
+            )
+        else:
+            workers = self._stoppers if isinstance(step, Stop) else self._starters
+            undertaking = workers.submit(lambda: self._executor.apply(step))
+            self._jobs[step.application] = (step, undertaking)
+        undertaking.add_done_callback(lambda _: self._ended())
+        return undertaking.done()
+
+    def finished_jobs(self) -> list[tuple[Step, Ending]]:
+        """Return every start and stop that ended since the last call."""
+        done = [(name, step, job.exception()) for name, (step, job) in self._jobs.items() if job.done()]
+        for name, _, _ in done:
+            del self._jobs[name]
+        return [(step, error) for _, step, error in done]
+
+    def finished_pulls(self) -> list[tuple[str, str, Ending]]:
+        """Return ``(image, its name on the engine, error)`` of every pull that ended since the last call."""
+        done = [(image, pull, pull.exception()) for image, pull in self._pulls.items() if pull.done()]
+        for image, _, _ in done:
+            del self._pulls[image]
+        return [(image, pull.result() if error is None else "", error) for image, pull, error in done]
+
+    def close(self) -> None:
+        """Begin nothing more. What is under way on the engine goes on there."""
+        for workers in (self._pullers, self._starters, self._stoppers):
+            workers.close()
