@@ -11,7 +11,7 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -49,7 +49,13 @@ class Target:
             raise BuildFailed(f'python: "{self.python_version}" is not a version like 3.13')
 
 
-def build(target: Target, *, root: Path = ROOT, build_folder: Path | None = None) -> Path:
+#: Puts what is asked for into a folder, as it must be for the target.
+Install = Callable[[Target, list[str], Path], None]
+
+
+def build(
+    target: Target, *, root: Path = ROOT, build_folder: Path | None = None, install: Install | None = None
+) -> Path:
     """Return the zip for ``target``, ``{build}/lambda-{hash}.zip``; made only when an input changed.
 
     Raises:
@@ -57,7 +63,7 @@ def build(target: Target, *, root: Path = ROOT, build_folder: Path | None = None
     """
     folder = build_folder or root / "build"
     folder.mkdir(parents=True, exist_ok=True)
-    vendored = _vendor(target, requirements(root), folder)
+    vendored = _vendor(target, requirements(root), folder, install or pip_install)
     entries = dict(sorted([*_sources(root), *_vendored_files(vendored)]))
     inputs = hashlib.sha256(f"{_FORMAT}\n".encode())
     for name, path in entries.items():
@@ -74,30 +80,39 @@ def requirements(root: Path = ROOT) -> list[str]:
     return sorted(project["optional-dependencies"]["cloud"])
 
 
-def _vendor(target: Target, wanted: list[str], folder: Path) -> Path:
+def pip_install(target: Target, wanted: list[str], into: Path) -> None:
+    """Install wheels for ``target``, whatever this machine is.
+
+    Raises:
+        BuildFailed: with pip's reason.
+    """
+    machine = _PLATFORMS[target.architecture]  # manylinux2014: every Lambda runtime has that glibc
+    outcome = subprocess.run(
+        [
+            sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
+            "--no-compile", "--only-binary=:all:", "--implementation", "cp",
+            "--python-version", target.python_version, "--platform", f"manylinux2014_{machine}",
+            "--target", str(into), *wanted,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    if outcome.returncode != 0:
+        lines = [line for line in outcome.stderr.splitlines() if line.startswith("ERROR")]
+        reason = lines[0] if lines else outcome.stderr.strip()[-500:]
+        raise BuildFailed(f"pip could not fetch the functions' dependencies: {reason}")
+
+
+def _vendor(target: Target, wanted: list[str], folder: Path, install: Install) -> Path:
     """Return a folder with the dependencies installed for ``target``."""
     asked = "\n".join([target.python_version, target.architecture, *wanted])
     vendored = folder / f"vendored-{hashlib.sha256(asked.encode()).hexdigest()[:16]}"
     if vendored.is_dir():
         return vendored
-    machine = _PLATFORMS[target.architecture]  # manylinux2014: every Lambda runtime has that glibc
     with tempfile.TemporaryDirectory(dir=folder, prefix="vendoring-") as scratch:
         into = Path(scratch) / "site"
-        outcome = subprocess.run(
-            [
-                sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
-                "--no-compile", "--only-binary=:all:", "--implementation", "cp",
-                "--python-version", target.python_version, "--platform", f"manylinux2014_{machine}",
-                "--target", str(into), *wanted,
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )  # fmt: skip
-        if outcome.returncode != 0:
-            lines = [line for line in outcome.stderr.splitlines() if line.startswith("ERROR")]
-            reason = lines[0] if lines else outcome.stderr.strip()[-500:]
-            raise BuildFailed(f"pip could not fetch the functions' dependencies: {reason}")
+        install(target, wanted, into)
         try:
             into.rename(vendored)
         except OSError:

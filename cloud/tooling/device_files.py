@@ -1,8 +1,5 @@
 """The files that a device is given: certificate, private key, Amazon's root CAs, nucleus configuration."""
 
-import base64
-import binascii
-import hashlib
 import json
 import os
 import re
@@ -11,7 +8,6 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-_PEM = re.compile(r"-----BEGIN CERTIFICATE-----(.+?)-----END CERTIFICATE-----", re.S)
 #: The bundle names each certificate's subject in a comment before it.
 _AMAZON_ROOT = re.compile(
     r"^# Subject: CN=Amazon Root CA \d[^\n]*\n(?:#[^\n]*\n)*"
@@ -28,6 +24,7 @@ class DeviceFiles:
         self._folder = folder
         self.certificate_path = folder / "device.pem.crt"
         self.key_path = folder / "private.pem.key"
+        self._arn_path = folder / "certificate.arn"
         self.ca_path = folder / "AmazonRootCA.pem"
         self.configuration_path = folder / "config.yaml"
 
@@ -40,22 +37,17 @@ class DeviceFiles:
             "configuration": str(self.configuration_path.resolve()),
         }
 
-    def certificate(self) -> str | None:
-        """Return the id (SHA-256 of the DER) of the folder's certificate; None without it or its key."""
-        if not self.certificate_path.exists() or not self.key_path.exists():
-            return None
-        match = _PEM.search(self.certificate_path.read_text())
-        try:
-            der = base64.b64decode("".join(match[1].split()), validate=True) if match else b""
-        except binascii.Error:
-            der = b""
-        return hashlib.sha256(der).hexdigest()
+    def certificate_arn(self) -> str | None:
+        """Return which certificate of the registry is in the folder; None unless it is whole."""
+        written = (self.key_path, self.certificate_path, self._arn_path)
+        return self._arn_path.read_text().strip() if all(path.exists() for path in written) else None
 
-    def write_identity(self, certificate: str, private_key: str) -> None:
-        """Write the key, then the certificate: both are there or the next run makes others."""
+    def write_identity(self, certificate: str, private_key: str, arn: str) -> None:
+        """Write key, certificate and, last, which one it is: all are there or the next run makes others."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write(self.key_path, private_key, mode=0o600)
         self._write(self.certificate_path, certificate)
+        self._write(self._arn_path, arn + "\n")
 
     def write_configuration(
         self, *, thing: str, region: str, role_alias: str, data_endpoint: str, credentials_endpoint: str

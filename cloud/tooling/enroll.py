@@ -198,34 +198,29 @@ def _newest(clients: Clients, component: str) -> str:
 
 def _certificate(iot: Any, thing: str, files: DeviceFiles, made: list[str]) -> str:
     """Return the ARN of the certificate whose files are there; make one where there are none."""
-    earlier = files.certificate()
-    if earlier is not None:
-        arn = _find(iot, thing, earlier)
-        if arn is None:
-            raise EnrolmentRefused(
-                f"{files.certificate_path} is no active certificate of this account, or another device's: "
-                "name an empty folder"
-            )
+    earlier = files.certificate_arn()
+    if earlier is None:
+        answer = iot.create_keys_and_certificate(setAsActive=True)
+        arn = str(answer["certificateArn"])
+        files.write_identity(answer["certificatePem"], answer["keyPair"]["PrivateKey"], arn)
+        made.append("certificate")
         return arn
-    answer = iot.create_keys_and_certificate(setAsActive=True)
-    files.write_identity(answer["certificatePem"], answer["keyPair"]["PrivateKey"])
-    made.append("certificate")
-    return str(answer["certificateArn"])
+    if not _usable(iot, thing, earlier):
+        raise EnrolmentRefused(
+            f"{files.certificate_path} is no active certificate of this account, or another device's: "
+            "name an empty folder"
+        )
+    return earlier
 
 
-def _find(iot: Any, thing: str, fingerprint: str) -> str | None:
-    """Return the ARN of an active certificate that is this thing's or nobody's.
-
-    Its id is the SHA-256 of the certificate, so what is in the file says which one it is.
-    """
+def _usable(iot: Any, thing: str, arn: str) -> bool:
+    """Whether the certificate is active, and this thing's or nobody's."""
     try:
-        found = iot.describe_certificate(certificateId=fingerprint)["certificateDescription"]
+        found = iot.describe_certificate(certificateId=arn.rpartition("/")[2])["certificateDescription"]
     except iot.exceptions.ResourceNotFoundException:
-        return None
-    if found["status"] != "ACTIVE":
-        return None
-    owners = iot.list_principal_things(principal=found["certificateArn"])["things"]
-    return None if any(owner != thing for owner in owners) else str(found["certificateArn"])
+        return False
+    owners = iot.list_principal_things(principal=arn)["things"]
+    return found["status"] == "ACTIVE" and all(owner == thing for owner in owners)
 
 
 def _endpoint(iot: Any, kind: str) -> str:

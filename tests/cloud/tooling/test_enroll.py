@@ -1,0 +1,192 @@
+"""Enrolment on an IoT registry in memory and a Greengrass that remembers its deployments."""
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+
+from cloud.tooling import enroll as enrolment
+from cloud.tooling.device_files import DeviceFiles
+from cloud.tooling.enroll import Clients, Enrolled, EnrolmentRefused
+from contract.names import COMPONENT
+from tests.cloud.api import NOW, REGION
+from tests.cloud.devices import devices_table, dynamodb_in_memory
+
+OUTPUTS = {
+    "AgentVersion": "1.2.3",
+    "ThingPolicy": "fleet-device",
+    "TokenExchangeRoleAlias": "fleet-token-exchange",
+}
+
+
+class Greengrass:
+    """The control plane's calls that enrolment makes."""
+
+    def __init__(self) -> None:
+        self.deployments: dict[str, list[dict[str, Any]]] = {}
+        self.refusal: str | None = None
+
+    def list_deployments(self, *, targetArn: str, historyFilter: str) -> dict[str, Any]:
+        assert historyFilter == "LATEST_ONLY"
+        return {"deployments": self.deployments.get(targetArn, [])[-1:]}
+
+    def list_component_versions(self, *, arn: str) -> dict[str, Any]:
+        assert arn.startswith(f"arn:aws:greengrass:{REGION}:aws:components:aws.greengrass.")
+        return {"componentVersions": [{"componentVersion": "2.18.0"}, {"componentVersion": "2.17.0"}]}
+
+    def create_deployment(self, *, targetArn: str, **request: Any) -> dict[str, Any]:
+        if self.refusal is not None:
+            error = {"Code": "ValidationException", "Message": self.refusal}
+            raise ClientError({"Error": error}, "CreateDeployment")  # type: ignore[typeddict-item]
+        made = self.deployments.setdefault(targetArn, [])
+        made.append({"deploymentId": f"deployment-{len(made)}", **request})
+        return {"deploymentId": made[-1]["deploymentId"]}
+
+
+class World:
+    def __init__(self, dynamodb: Any, folder: Path) -> None:
+        self.folder = folder
+        self.iot: Any = boto3.client("iot", region_name=REGION)
+        self.greengrass = Greengrass()
+        self.devices, _ = devices_table(dynamodb)
+        self.clients = Clients(self.iot, self.greengrass, self.devices, REGION)
+
+    def enroll(self, thing: str, group: str, out: str | None = None) -> Enrolled:
+        files = DeviceFiles(self.folder / (out or thing.replace(":", "_")))
+        return enrolment.enroll(self.clients, OUTPUTS, thing=thing, group=group, files=files, now=NOW)
+
+    def things(self) -> list[str]:
+        return [thing["thingName"] for thing in self.iot.list_things()["things"]]
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with dynamodb_in_memory() as client:
+        iot: Any = boto3.client("iot", region_name=REGION)
+        iot.create_policy(policyName="fleet-device", policyDocument="{}")
+        yield client
+
+
+@pytest.fixture
+def world(dynamodb: Any, tmp_path: Path, request: pytest.FixtureRequest) -> World:
+    return World(dynamodb, tmp_path)
+
+
+def test_a_device_gets_everything_that_it_needs(world: World) -> None:
+    done = world.enroll("first:1", "line-1")
+
+    assert done.made == ("group", "thing", "row", "deployment", "certificate")
+    row = world.devices.get("first:1")
+    assert row is not None
+    assert row.group == "line-1"
+    members = world.iot.list_things_in_thing_group(thingGroupName="line-1")["things"]
+    assert members == ["first:1"]
+    principals = world.iot.list_thing_principals(thingName="first:1")["principals"]
+    assert principals == [done.certificate_arn]
+    policies = world.iot.list_attached_policies(target=done.certificate_arn)["policies"]
+    assert [p["policyName"] for p in policies] == ["fleet-device"]
+
+
+def test_its_files_are_what_the_nucleus_installs_from_and_the_key_is_its_owners(world: World) -> None:
+    files = {name: Path(path) for name, path in world.enroll("files-1", "line-2").files.items()}
+
+    assert stat.S_IMODE(files["private_key"].stat().st_mode) == 0o600
+    assert files["private_key"].read_text().startswith("-----BEGIN")
+    assert files["certificate"].read_text().startswith("-----BEGIN CERTIFICATE")
+    assert files["ca"].read_text().count("BEGIN CERTIFICATE") == 4
+    configuration = json.loads(files["configuration"].read_text())
+    assert configuration["system"]["thingName"] == "files-1"
+    nucleus = configuration["services"]["aws.greengrass.Nucleus"]["configuration"]
+    assert nucleus["iotRoleAlias"] == "fleet-token-exchange"
+    assert nucleus["awsRegion"] == REGION
+    assert {p.name for p in files["ca"].parent.iterdir()} == {
+        *(path.name for path in files.values()),
+        "certificate.arn",
+    }
+
+
+def test_the_groups_first_deployment_carries_the_agent_and_desires_nothing(world: World) -> None:
+    done = world.enroll("deploy-1", "line-3")
+    world.enroll("deploy-2", "line-3")
+
+    (made,) = world.greengrass.deployments[done.group_arn]
+    components = made["components"]
+    assert components.keys() == {COMPONENT, "aws.greengrass.Nucleus", "aws.greengrass.TokenExchangeService"}
+    assert components[COMPONENT] == {"componentVersion": "1.2.3"}
+    nucleus = components["aws.greengrass.Nucleus"]
+    assert json.loads(nucleus["configurationUpdate"]["merge"]) == {"interpolateComponentConfiguration": True}
+    assert nucleus["componentVersion"] == "2.18.0"
+
+
+def test_enrolling_again_makes_nothing_new(world: World) -> None:
+    first = world.enroll("again-1", "line-4")
+    again = world.enroll("again-1", "line-4")
+
+    assert again.made == ()
+    assert again.certificate_arn == first.certificate_arn
+
+
+def test_a_crash_half_way_is_finished_by_running_it_again(world: World) -> None:
+    world.greengrass.refusal = "Component io.fleetgrass.Agent version 1.2.3 does not exist"
+    with pytest.raises(EnrolmentRefused, match="published"):
+        world.enroll("crash-1", "line-5")
+    world.greengrass.refusal = None
+
+    assert world.enroll("crash-1", "line-5").made == ("deployment", "certificate")
+
+
+def test_a_lost_folder_gets_a_new_certificate(world: World) -> None:
+    first = world.enroll("lost-1", "line-6", out="a")
+
+    second = world.enroll("lost-1", "line-6", out="b")
+
+    assert second.made == ("certificate",)
+    assert second.certificate_arn != first.certificate_arn
+
+
+def test_a_second_group_is_refused_and_named_before_anything_is_made(world: World) -> None:
+    world.enroll("two-1", "line-7")
+
+    with pytest.raises(EnrolmentRefused, match=r'"two-1" is in the group "line-7"'):
+        world.enroll("two-1", "line-8")
+
+    groups = [g["groupName"] for g in world.iot.list_thing_groups()["thingGroups"]]
+    assert "line-8" not in groups
+
+
+def test_a_group_that_is_deployed_to_counts_even_without_a_row(world: World) -> None:
+    arn = world.iot.create_thing_group(thingGroupName="theirs")["thingGroupArn"]
+    world.iot.create_thing(thingName="other-1")
+    world.iot.add_thing_to_thing_group(thingName="other-1", thingGroupName="theirs")
+    world.enroll("other-2", "line-9")
+
+    assert "row" in world.enroll("other-1", "line-9").made  # a group for other purposes is no matter
+    world.greengrass.deployments[arn] = [{"deploymentId": "d"}]
+    with pytest.raises(EnrolmentRefused, match="theirs"):
+        world.enroll("other-1", "line-9")
+
+
+def test_the_files_of_another_device_are_refused(world: World) -> None:
+    world.enroll("mine-1", "line-10", out="shared")
+
+    with pytest.raises(EnrolmentRefused, match="another device"):
+        world.enroll("mine-2", "line-10", out="shared")
+
+
+@pytest.mark.parametrize(
+    ("thing", "group", "named"), [("a/b", "g", "thing"), ("a", "g#", "group"), ("", "g", "thing")]
+)
+def test_a_wrong_name_is_refused_before_anything_is_made(
+    world: World, thing: str, group: str, named: str
+) -> None:
+    before = world.things()
+
+    with pytest.raises(EnrolmentRefused, match=f"^{named}:"):
+        world.enroll(thing, group, out="x")
+
+    assert world.things() == before
