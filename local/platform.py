@@ -44,7 +44,7 @@ DEVICES: Mapping[str, str] = {"robot-1": "line-3", "robot-2": "line-3"}
 _PURPOSES = ("AWS", "MQTT", "Greengrass's control plane", "sign-in", "the registry")
 _TOOL_S = 600.0
 _HEARTBEAT_S = 5
-_OFF_S = 3  # how long a rebooting device is away
+_OFF_S = 6  # how long a rebooting device is away: long enough to be seen offline
 _DEBOUNCE_S = 1
 
 

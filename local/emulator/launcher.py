@@ -41,9 +41,6 @@ def main() -> None:
     os.environ.update(_OURS)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     asyncio.run(_serve(control_plane, token_key))
-    from ministack.core import lambda_runtime
-
-    lambda_runtime.reset()  # ends the Lambdas' processes and removes their folders
 
 
 def _installed() -> str:
@@ -58,6 +55,7 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
     from hypercorn.asyncio import serve  # type: ignore[import-not-found,unused-ignore]
     from hypercorn.config import Config  # type: ignore[import-not-found,unused-ignore]
     from ministack.app import app
+    from ministack.core import lambda_runtime
 
     from local.emulator.greengrass_gate import GreengrassGate
     from local.emulator.mqtt import mend_keep_alive, mend_listener
@@ -77,6 +75,9 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
     config.shutdown_timeout = 5
     await serve(GreengrassGate(app, control_plane), config, shutdown_trigger=_told_to_stop)
     invokes.close()
+    await asyncio.to_thread(lambda_runtime.reset)  # ends the Lambdas' processes and removes their folders
+    logging.shutdown()
+    os._exit(0)  # asyncio would wait, for minutes, for the threads of requests that nobody waits for any more
 
 
 def mend_registry_tokens(key: bytes) -> None:
