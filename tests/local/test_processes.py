@@ -1,0 +1,83 @@
+import os
+import socket
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from local.processes import Child, DidNotStart, PortInUse, free_ports, machine_environment, require_free
+
+
+def python(code: str, log: Path) -> Child:
+    return Child("the part", [sys.executable, "-c", code], log=log, environment={"GIVEN": "yes"})
+
+
+def test_a_part_that_ends_at_its_start_is_named_with_its_last_words_and_its_log(tmp_path: Path) -> None:
+    child = python("print('starting'); raise SystemExit('no room left')", tmp_path / "log")
+
+    with pytest.raises(DidNotStart, match="the part ended at its start: no room left") as failed:
+        child.wait_until(lambda: False, within_s=10)
+
+    assert str(tmp_path / "log") in str(failed.value)
+    child.stop()
+
+
+def test_a_part_that_stays_silent_is_given_up_after_its_time(tmp_path: Path) -> None:
+    child = python("import time; time.sleep(60)", tmp_path / "log")
+
+    with pytest.raises(DidNotStart, match=r"not ready within 0\.1 s"):
+        child.wait_until(lambda: False, within_s=0.1)
+
+    child.stop()
+    assert not child.running
+
+
+def test_stopping_a_part_ends_what_it_started_too(tmp_path: Path) -> None:
+    code = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, flush=True); input()"
+    child = python(code, tmp_path / "log")
+    child.wait_until(lambda: bool((tmp_path / "log").read_text()), within_s=10)
+    grandchild = int((tmp_path / "log").read_text())
+
+    child.stop()
+    child.stop()
+
+    deadline = time.monotonic() + 5
+    while _runs(grandchild) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _runs(grandchild)
+
+
+def _runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_part_gets_no_credential_of_whoever_started_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "mine")
+    monkeypatch.setenv("PYTHONPATH", "/somewhere")
+
+    environment = machine_environment()
+
+    assert environment["PATH"] == os.environ["PATH"]
+    assert not {"AWS_ACCESS_KEY_ID", "PYTHONPATH"} & environment.keys()
+
+
+def test_free_ports_are_all_different_and_free() -> None:
+    ports = free_ports(5)
+
+    assert len(set(ports)) == 5
+    for port in ports:
+        require_free(port, "test")
+
+
+def test_a_port_in_use_is_named_with_what_it_was_for() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        with pytest.raises(PortInUse, match=rf"port {port} \(MQTT\) is in use"):
+            require_free(port, "MQTT")
