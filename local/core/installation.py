@@ -219,14 +219,13 @@ class Installation:
             self._all.components.add(recipe.name)
             component = self._component(recipe)
             old = self._running.get(recipe.name)
+            if old is not None and old.state not in ("RUNNING", "FINISHED"):
+                old.stop()  # it may be at its own install, in the same folder
             if component is not None:
-                self._preparing = component
-                component.install()
-                self._stay_on()
+                self._prepare(component)
             if old is not None:
                 old.stop()
                 del self._running[recipe.name]
-            self._preparing = None
             if component is not None:
                 self._running[recipe.name] = component
                 component.start(installed=True)
@@ -240,6 +239,14 @@ class Installation:
             if state not in ("RUNNING", "FINISHED"):
                 raise DeploymentFailed("FAILED", "COMPONENT_BROKEN", f"{name} is {state}")
 
+    def _prepare(self, component: Component) -> None:
+        self._preparing = component
+        try:
+            component.install()
+        finally:
+            self._preparing = None
+        self._stay_on()
+
     def _needs_start(self, recipe: Recipe) -> bool:
         if self._installed.components.get(recipe.name) != recipe.version:
             return True
@@ -248,7 +255,11 @@ class Installation:
             return recipe.name not in BUILT_IN and (recipe.run or recipe.install) is not None
         if component.state == "BROKEN":
             return True
-        return self._all.device.dialect == "classic" and component.running != self._launch(recipe).run()
+        return self._all.device.dialect == "classic" and self._reads_otherwise(component, recipe)
+
+    def _reads_otherwise(self, component: Component, recipe: Recipe) -> bool:
+        """Tell whether the run step would be another one now than the one that runs."""
+        return component.running is not None and component.running != self._launch(recipe).run()
 
     def _roll_back(self, recipes: Mapping[str, Recipe]) -> None:
         try:
@@ -258,7 +269,7 @@ class Installation:
                 name
                 for name, recipe in recipes.items()
                 if (component := self._running.get(name)) is not None
-                and (component.state == "BROKEN" or component.running != self._launch(recipe).run())
+                and (component.state == "BROKEN" or self._reads_otherwise(component, recipe))
             }
             self._recipes = dict(recipes)
             for name in broken:

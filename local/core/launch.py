@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pwd
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,9 +56,10 @@ class ComponentLaunch:
         """See Launch."""
         return self._render(self._recipe.run)
 
-    def token(self) -> Mapping[str, str]:
+    def token(self, *, new: bool) -> Mapping[str, str]:
         """See Launch."""
-        token = self._all.components.issue_token(self.name)
+        components = self._all.components
+        token = components.issue_token(self.name) if new else components.token_of(self.name)
         return {"SVCUID": token, "AWS_CONTAINER_AUTHORIZATION_TOKEN": token}
 
     def interpolated(self, value: Json) -> Json:
@@ -85,11 +87,11 @@ class ComponentLaunch:
         return Rendered(text.text, {**self._environment(), **setenv}, script.timeout_s)
 
     def _environment(self) -> dict[str, str]:
-        device = self._all.device
+        device, user = self._all.device, pwd.getpwuid(os.getuid())
         environment = {
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": "/root",
-            "USER": "root",
+            "HOME": user.pw_dir,
+            "USER": user.pw_name,
             "PWD": str(self.folder),
             "AWS_IOT_THING_NAME": device.thing,
             "AWS_REGION": device.region,

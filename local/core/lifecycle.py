@@ -48,8 +48,8 @@ class Launch(Protocol):
     def run(self) -> Rendered | None:
         """Return the run step, rendered with the configuration of now."""
 
-    def token(self) -> Mapping[str, str]:
-        """Return the environment that carries a new token for one start."""
+    def token(self, *, new: bool) -> Mapping[str, str]:
+        """Return the environment that carries the component's token; a ``new`` one voids the one before."""
 
 
 class Component:
@@ -87,7 +87,7 @@ class Component:
         """
         step = self._launch.install()
         if step is not None:
-            process = self._spawn(step)
+            process = self._spawn(step, new_token=False)  # what runs meanwhile keeps its own
             code = process.wait(step.timeout_s)
             process.kill()
             self._process = None
@@ -158,19 +158,19 @@ class Component:
         step = self.running = self._launch.run()
         if step is None:
             return None
-        process = self._spawn(step)
+        process = self._spawn(step, new_token=True)
         self._become("RUNNING")
         code = process.wait(step.timeout_s)
         process.kill()
         self._process = None
         return None if code == 0 else _ended(code)
 
-    def _spawn(self, step: Rendered) -> ProcessGroup:
+    def _spawn(self, step: Rendered, *, new_token: bool) -> ProcessGroup:
         with self._lock:
             process = self._process = ProcessGroup.start(
                 step.text,
                 folder=self._launch.folder,
-                environment={**step.environment, **self._launch.token()},
+                environment={**step.environment, **self._launch.token(new=new_token)},
                 log=self._launch.log,
                 record=self._launch.record,
             )

@@ -91,9 +91,10 @@ class MqttConnection:
         """See Broker. Classic takes a subscription while offline and makes it when it is back."""
         if not self._online.is_set() and not self._device.nucleus.spools:
             raise BrokerUnavailable("not connected")
-        remove = self._subscriptions.add(topic_filter, qos, deliver)
-        if self._online.is_set():
-            self._client.subscribe(topic_filter, min(qos, 1))
+        with self._lock:
+            remove = self._subscriptions.add(topic_filter, qos, deliver)
+            if self._online.is_set():
+                self._client.subscribe(topic_filter, min(qos, 1))
 
         def stop() -> None:
             if remove() and self._online.is_set() and not self._ending.is_set():
@@ -151,10 +152,10 @@ class MqttConnection:
             log.error("mqtt connection refused: reason=%s", reason)
             return
         log.info("mqtt connected: client=%s", self._device.thing)
-        filters = [(topic_filter, min(qos, 1)) for topic_filter, qos in self._subscriptions.filters().items()]
-        if filters:
-            client.subscribe(filters)
         with self._lock:
+            wanted = self._subscriptions.filters()
+            if wanted:
+                client.subscribe([(topic_filter, min(qos, 1)) for topic_filter, qos in wanted.items()])
             self._online.set()
             self._was_online = True
             while self._spool:

@@ -95,7 +95,7 @@ class Nucleus:
         self._clean_up()
 
     def restart(self) -> None:
-        """Restart the nucleus alone: tokens are void; classic restarts components, Lite lets them find out."""
+        """Restart the nucleus alone: tokens are void; classic restarts components, Lite leaves them be."""
         self._ipc.restart()
         if not self._device.nucleus.components_outlive_nucleus:
             self._tasks.put(self._installation.restart_all)

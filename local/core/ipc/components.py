@@ -52,6 +52,14 @@ class Components:
             self._tokens[token] = name
         return token
 
+    def token_of(self, name: str) -> str:
+        """Return the token that ``name`` has now, a new one when it has none."""
+        with self._lock:
+            for token, owner in self._tokens.items():
+                if owner == name:
+                    return token
+        return self.issue_token(name)
+
     def owner(self, token: str) -> str | None:
         """Return whose token this is; None when nobody's."""
         with self._lock:

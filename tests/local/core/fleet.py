@@ -1,4 +1,4 @@
-"""A small cloud for core devices: the mended emulator, the Greengrass control plane, one published component."""
+"""A small cloud for core devices: the mended emulator, the control plane, one published component."""
 
 import base64
 import hashlib
@@ -49,10 +49,7 @@ def recipe(version: str, bucket: str, digest: str | None = None, **lifecycle: An
                 "accessControl": {
                     "aws.greengrass.ipc.mqttproxy": {
                         f"{PROBE}:mqttproxy:1": {
-                            "operations": [
-                                "aws.greengrass#PublishToIoTCore",
-                                "aws.greengrass#SubscribeToIoTCore",
-                            ],
+                            "operations": ["*"],
                             "resources": ["probe/{iot:thingName}/#"],
                         }
                     }
@@ -117,8 +114,10 @@ class Fleet:
         )
         self._control_plane = Child(
             "the control plane",
-            [sys.executable, "-m", "local.greengrass_cloud", "--port", str(control_plane)]
-            + ["--endpoint-url", self.aws.endpoint_url, "--folder", str(folder / "greengrass")],
+            [
+                *(sys.executable, "-m", "local.greengrass_cloud", "--port", str(control_plane)),
+                *("--endpoint-url", self.aws.endpoint_url, "--folder", str(folder / "greengrass")),
+            ],
             log=folder / "control-plane.log",
             environment=self.aws.client_environment(ROOT_KEY),
         )

@@ -8,6 +8,7 @@ import threading
 import time
 
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
+from awsiot.greengrasscoreipc.model import ServiceError
 
 THING = os.environ["AWS_IOT_THING_NAME"]
 
@@ -44,7 +45,7 @@ def main() -> int:
         try:
             say("start", configuration=configuration, environment=environment, folder=os.getcwd())
             break
-        except Exception:  # Lite right after power-on: there is no connection yet
+        except ServiceError:  # Lite right after power-on: there is no connection yet
             time.sleep(0.1)
     ending.wait()
     say("bye")

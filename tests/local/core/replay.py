@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from local.core.configuration import Configuration
+from local.core.configuration import Configuration, Json
 from local.core.dialect import LITE
 from local.core.eventstream import Decoder, Message, encode
 from local.core.ipc import Components, MemoryBroker, Server
@@ -35,7 +35,7 @@ AROUND: dict[str, dict[str, Any]] = {
     },
     "aws.greengrass.Nucleus": {"awsRegion": "us-east-1"},
 }
-DEPLOYMENTS = {
+DEPLOYMENTS: dict[int, dict[str, Json]] = {
     1: {"Interval": 60, "Nested": {"A": "from deployment"}, "Added": {"k": "v"}},
     2: {"Interval": 5, "Nested": {"A": "hello"}},
 }
@@ -110,7 +110,7 @@ class Replay:
         elif event == "com.example.Other updates its own key Name":
             self._configuration.update(OTHER, ["Name"], "another line", at_ms=10**13)
         elif match := re.fullmatch(r"deployment (\d) is requested by com.example.Deployer", event):
-            self._configuration.merge("com.example.Probe", (), DEPLOYMENTS[int(match[1])], at_ms=10**13)
+            self._configuration.merge("com.example.Probe", (), dict(DEPLOYMENTS[int(match[1])]), at_ms=10**13)
         else:
             assert re.fullmatch(r"deployment \d ended: SUCCEEDED", event), f"nobody enacts {event!r}"
 

@@ -3,12 +3,16 @@
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from tests.local.core.fleet import PROBE, Cloud, Core, Fleet, soon
 
 pytestmark = pytest.mark.platform
+
+Running = tuple[Core, str, str]
 
 
 @pytest.fixture
@@ -36,7 +40,9 @@ def a_group() -> str:
 
 
 @pytest.mark.parametrize("dialect", ["classic", "lite"])
-def test_a_deployment_brings_a_component_from_s3_to_the_broker(fleet, cloud, tmp_path, dialect):
+def test_a_deployment_brings_a_component_from_s3_to_the_broker(
+    fleet: Fleet, cloud: Cloud, tmp_path: Path, dialect: str
+) -> None:
     group, version = a_group(), a_version()
     fleet.publish(version)
     with powered(fleet.core(group, dialect=dialect, folder=tmp_path / "d")) as core:
@@ -57,7 +63,7 @@ def test_a_deployment_brings_a_component_from_s3_to_the_broker(fleet, cloud, tmp
 
 
 @pytest.fixture
-def running(fleet: Fleet, cloud: Cloud, tmp_path, request) -> Iterator[tuple[Core, str, str]]:
+def running(fleet: Fleet, cloud: Cloud, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Running]:
     """A core whose probe runs: the core, its group, the probe's version."""
     dialect = getattr(request, "param", "classic")
     group, version = a_group(), a_version()
@@ -68,6 +74,10 @@ def running(fleet: Fleet, cloud: Cloud, tmp_path, request) -> Iterator[tuple[Cor
         yield core, group, version
 
 
+def has_started(cloud: Cloud, times: int) -> bool:
+    return len(starts_of(cloud)) == times
+
+
 def starts_of(cloud: Cloud) -> list[int]:
     return [message["pid"] for message in cloud.of("start")]
 
@@ -76,7 +86,9 @@ both = pytest.mark.parametrize("running", ["classic", "lite"], indirect=True)
 
 
 @both
-def test_a_merge_reaches_the_running_component_as_an_event_and_does_not_restart_it(fleet, cloud, running):
+def test_a_merge_reaches_the_running_component_as_an_event_and_does_not_restart_it(
+    fleet: Fleet, cloud: Cloud, running: Running
+) -> None:
     core, group, version = running
 
     assert core.outcome(fleet.deploy(group, version, merge={"place": {"line": "b"}}))[0] == "SUCCEEDED"
@@ -86,7 +98,7 @@ def test_a_merge_reaches_the_running_component_as_an_event_and_does_not_restart_
     assert len(starts_of(cloud)) == 1
 
 
-def test_a_reset_brings_the_recipes_default_back(fleet, cloud, running):
+def test_a_reset_brings_the_recipes_default_back(fleet: Fleet, cloud: Cloud, running: Running) -> None:
     core, group, version = running
     core.outcome(fleet.deploy(group, version, merge={"interval": 9, "extra": 1}))
 
@@ -100,7 +112,9 @@ def test_a_reset_brings_the_recipes_default_back(fleet, cloud, running):
 
 
 @both
-def test_a_power_cycle_changes_the_boot_id_and_starts_what_was_installed(cloud, running):
+def test_a_power_cycle_changes_the_boot_id_and_starts_what_was_installed(
+    cloud: Cloud, running: Running
+) -> None:
     core, _, _ = running
     before = core.boot_id()
 
@@ -111,7 +125,7 @@ def test_a_power_cycle_changes_the_boot_id_and_starts_what_was_installed(cloud, 
     assert cloud.of("bye") == []
 
 
-def test_after_the_core_was_killed_nothing_runs_twice(cloud, running):
+def test_after_the_core_was_killed_nothing_runs_twice(cloud: Cloud, running: Running) -> None:
     core, _, _ = running
 
     core.kill()
@@ -124,7 +138,9 @@ def test_after_the_core_was_killed_nothing_runs_twice(cloud, running):
 
 
 @both
-def test_a_component_killed_with_sigkill_is_started_again_with_a_new_token(cloud, running):
+def test_a_component_killed_with_sigkill_is_started_again_with_a_new_token(
+    cloud: Cloud, running: Running
+) -> None:
     core, _, _ = running
 
     core.command(f"crash {PROBE}")
@@ -134,17 +150,19 @@ def test_a_component_killed_with_sigkill_is_started_again_with_a_new_token(cloud
     assert first != second
 
 
-def test_a_component_that_crashes_three_times_within_the_hour_is_broken(fleet, cloud, running):
+def test_a_component_that_crashes_three_times_within_the_hour_is_broken(
+    fleet: Fleet, cloud: Cloud, running: Running
+) -> None:
     core, _, _ = running
 
     for crash in (1, 2, 3):
-        soon(lambda starts=crash: len(starts_of(cloud)) == starts, core)
+        soon(partial(has_started, cloud, crash), core)
         core.command(f"crash {PROBE}")
 
     def state() -> str:
         components = fleet.greengrass.list_installed_components(coreDeviceThingName=core.thing)
         return next(
-            component["lifecycleState"]
+            str(component["lifecycleState"])
             for component in components["installedComponents"]
             if component["componentName"] == PROBE
         )
@@ -153,7 +171,9 @@ def test_a_component_that_crashes_three_times_within_the_hour_is_broken(fleet, c
 
 
 @pytest.mark.parametrize("running", ["lite"], indirect=True)
-def test_a_lite_nucleus_that_restarts_leaves_the_component_to_find_out(cloud, running):
+def test_a_lite_nucleus_that_restarts_leaves_the_component_to_find_out(
+    cloud: Cloud, running: Running
+) -> None:
     core, _, _ = running
 
     core.command("restart-nucleus")
@@ -162,8 +182,10 @@ def test_a_lite_nucleus_that_restarts_leaves_the_component_to_find_out(cloud, ru
     assert cloud.of("bye") == []
 
 
-def test_an_artifact_that_is_not_what_was_published_is_refused_and_nothing_changes(fleet, cloud, running):
-    core, group, version = running
+def test_an_artifact_that_is_not_what_was_published_is_refused_and_nothing_changes(
+    fleet: Fleet, cloud: Cloud, running: Running
+) -> None:
+    core, group, _ = running
     bad = a_version()
     fleet.publish(bad, wrong_digest=True)
 
@@ -174,7 +196,9 @@ def test_an_artifact_that_is_not_what_was_published_is_refused_and_nothing_chang
     assert len(starts_of(cloud)) == 1
 
 
-def test_a_version_that_does_not_stay_up_is_rolled_back_by_classic(fleet, cloud, running):
+def test_a_version_that_does_not_stay_up_is_rolled_back_by_classic(
+    fleet: Fleet, cloud: Cloud, running: Running
+) -> None:
     core, group, version = running
     bad = a_version()
     fleet.publish(bad, run="exit 1")
@@ -186,8 +210,8 @@ def test_a_version_that_does_not_stay_up_is_rolled_back_by_classic(fleet, cloud,
     assert cloud.of("start")[1]["version"] == version
 
 
-def test_a_new_version_installs_while_the_old_one_runs(fleet, cloud, running):
-    core, group, version = running
+def test_a_new_version_installs_while_the_old_one_runs(fleet: Fleet, cloud: Cloud, running: Running) -> None:
+    core, group, _ = running
     new = a_version()
     fleet.publish(new, install=f'cp "/proc/{starts_of(cloud)[0]}/cmdline" "{{work:path}}/old-is-alive"')
 
@@ -198,7 +222,9 @@ def test_a_new_version_installs_while_the_old_one_runs(fleet, cloud, running):
     assert (core.folder / "work" / PROBE / "old-is-alive").read_bytes()
 
 
-def test_a_component_that_no_deployment_names_any_more_is_removed(fleet, cloud, running):
+def test_a_component_that_no_deployment_names_any_more_is_removed(
+    fleet: Fleet, cloud: Cloud, running: Running
+) -> None:
     core, group, _ = running
 
     assert core.outcome(fleet.deploy(group, None))[0] == "SUCCEEDED"
@@ -207,7 +233,9 @@ def test_a_component_that_no_deployment_names_any_more_is_removed(fleet, cloud, 
     assert not (core.folder / "work" / PROBE).exists()
 
 
-def test_a_deployment_interrupted_by_a_power_cut_is_finished_at_the_next_power_on(fleet, cloud, running):
+def test_a_deployment_interrupted_by_a_power_cut_is_finished_at_the_next_power_on(
+    fleet: Fleet, cloud: Cloud, running: Running
+) -> None:
     core, group, _ = running
     slow = a_version()
     mark = core.folder / "installing"
@@ -224,8 +252,8 @@ def test_a_deployment_interrupted_by_a_power_cut_is_finished_at_the_next_power_o
 
 @pytest.mark.parametrize(("running", "replayed"), [("classic", True), ("lite", False)], indirect=["running"])
 def test_a_command_to_an_unreachable_device_waits_for_classic_and_is_lost_for_lite(
-    fleet, cloud, running, replayed
-):
+    fleet: Fleet, cloud: Cloud, running: Running, replayed: bool
+) -> None:
     core, _, _ = running
     core.command("disconnect 1")
     soon(lambda: "mqtt disconnected for a while" in core.log(), core)
@@ -238,7 +266,9 @@ def test_a_command_to_an_unreachable_device_waits_for_classic_and_is_lost_for_li
     assert ("meanwhile" in [message["text"] for message in cloud.of("echo")]) is replayed
 
 
-def test_a_role_without_a_permission_makes_the_deployment_fail_and_say_so(fleet, cloud, tmp_path):
+def test_a_role_without_a_permission_makes_the_deployment_fail_and_say_so(
+    fleet: Fleet, cloud: Cloud, tmp_path: Path
+) -> None:
     group, version = a_group(), a_version()
     fleet.publish(version)
     powerless = fleet.make_role()
@@ -246,6 +276,4 @@ def test_a_role_without_a_permission_makes_the_deployment_fail_and_say_so(fleet,
         status, details = core.outcome(fleet.deploy(group, version))
 
     assert status == "FAILED"
-    assert (
-        "403" in details["deployment-failure-cause"] or "AccessDenied" in details["deployment-failure-cause"]
-    )
+    assert "(403)" in details["deployment-failure-cause"]

@@ -1,0 +1,89 @@
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import requests
+from botocore.utils import ContainerMetadataFetcher
+
+from local.core.credentials import Credentials, CredentialsUnavailable, KeptRole, TokenExchange
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@dataclass
+class FakeRole:
+    """A role whose sessions last an hour; ``now`` is its clock."""
+
+    now: datetime = NOON
+    denied: bool = False
+    given: list[Credentials] = field(default_factory=list)
+
+    def assume(self) -> Credentials:
+        if self.denied:
+            raise CredentialsUnavailable("AccessDenied")
+        self.given.append(
+            Credentials(f"AKIA{len(self.given)}", "secret", "session", self.now + timedelta(hours=1))
+        )
+        return self.given[-1]
+
+
+@pytest.fixture
+def role() -> FakeRole:
+    return FakeRole()
+
+
+@pytest.fixture
+def exchange(role: FakeRole) -> Iterator[TokenExchange]:
+    service = TokenExchange(role, lambda token: token == "right")
+    service.start()
+    yield service
+    service.stop()
+
+
+def status_for(url: str, headers: dict[str, str]) -> int:
+    return requests.get(url, headers=headers, timeout=5).status_code
+
+
+def test_botocore_gets_the_roles_session_with_the_components_token(
+    exchange: TokenExchange, role: FakeRole
+) -> None:
+    got = ContainerMetadataFetcher().retrieve_full_uri(exchange.url, {"Authorization": "right"})
+
+    assert (got["AccessKeyId"], got["Token"]) == ("AKIA0", "session")
+    assert got["Expiration"] == "2026-11-22T13:00:00Z"
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": "wrong"}, {"Authorization": ""}])
+def test_without_a_tokens_proof_there_is_nothing(
+    exchange: TokenExchange, role: FakeRole, headers: dict[str, str]
+) -> None:
+    assert status_for(exchange.url, headers) == 403
+    assert role.given == []
+
+
+def test_a_role_that_is_denied_is_an_error_and_not_a_crash(exchange: TokenExchange, role: FakeRole) -> None:
+    role.denied = True
+
+    assert status_for(exchange.url, {"Authorization": "right"}) == 500
+
+
+def test_a_session_is_kept_until_five_minutes_before_its_end() -> None:
+    role = FakeRole()
+    kept = KeptRole(role, lambda: role.now)
+
+    role.now = NOON
+    first = kept.assume()
+    role.now = NOON + timedelta(minutes=54)
+    second = kept.assume()
+    role.now = NOON + timedelta(minutes=56)
+    third = kept.assume()
+
+    assert first == second
+    assert third != first
+
+
+def test_the_answer_is_json_that_every_sdk_reads(exchange: TokenExchange) -> None:
+    answer = requests.get(exchange.url, headers={"Authorization": "right"}, timeout=5)
+
+    assert set(answer.json()) == {"AccessKeyId", "SecretAccessKey", "Token", "Expiration"}
