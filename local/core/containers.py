@@ -1,7 +1,8 @@
 """The device's containers when its power goes and comes: the one adapter of the docker SDK here."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 
 import docker
 import requests
@@ -23,28 +24,29 @@ class Containers:
     def cut(self) -> Sequence[str]:
         """Kill what runs; return the ids that an engine would start again at boot."""
         restarted: list[str] = []
-        try:
-            client = docker.DockerClient(base_url=self._docker_host, timeout=20)
-            try:
-                for container in client.containers.list(filters=self._filter):
-                    policy = container.attrs["HostConfig"]["RestartPolicy"].get("Name", "")
-                    if policy in _RESTARTED_AT_BOOT:
-                        restarted.append(str(container.id))
+        with _forgiving("reach", self._docker_host), self._connect() as engine:
+            for container in engine.containers.list(filters=self._filter):
+                if container.attrs["HostConfig"]["RestartPolicy"].get("Name") in _RESTARTED_AT_BOOT:
+                    restarted.append(str(container.id))
+                with _forgiving("kill", str(container.id)):
                     container.kill()
-            finally:
-                client.close()
-        except (DockerException, requests.RequestException) as error:
-            log.warning("containers not killed: error=%s", error)
         return restarted
 
     def restore(self, ids: Sequence[str]) -> None:
         """Start those again."""
-        try:
-            client = docker.DockerClient(base_url=self._docker_host, timeout=20)
-            try:
-                for container_id in ids:
-                    client.containers.get(container_id).start()
-            finally:
-                client.close()
-        except (DockerException, requests.RequestException) as error:
-            log.warning("containers not started: error=%s", error)
+        with _forgiving("reach", self._docker_host), self._connect() as engine:
+            for container_id in ids:
+                with _forgiving("start", container_id):
+                    engine.containers.get(container_id).start()
+
+    def _connect(self) -> "closing[docker.DockerClient]":
+        return closing(docker.DockerClient(base_url=self._docker_host, timeout=20))
+
+
+@contextmanager
+def _forgiving(what: str, which: str) -> Iterator[None]:
+    """A container that went by itself, or no engine at all, is no reason for a machine not to lose power."""
+    try:
+        yield
+    except (DockerException, requests.RequestException) as error:
+        log.warning("power cannot %s: which=%s error=%s", what, which, error)
