@@ -19,7 +19,9 @@ def answers(docker_host: str) -> bool:
         return False
     try:
         connection.request("GET", "/_ping")
-        return connection.getresponse().status == 200
+        with connection.getresponse() as response:
+            response.read()
+            return response.status == 200
     except (OSError, http.client.HTTPException):
         return False
     finally:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local.docker_socket import answers
+from local.processes import tethered
 
 _START_S = 60.0
 _STOP_S = 30.0
@@ -74,6 +75,7 @@ class PrivateEngine:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
+                preexec_fn=tethered,
             )
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process.poll() is None:

@@ -1,6 +1,7 @@
 """Child processes of the platform: started with a log each, waited for, and ended by their id."""
 
 import contextlib
+import ctypes
 import os
 import signal
 import socket
@@ -13,6 +14,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
 _POLL_S = 0.05
+_PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)  # loaded before any fork
 
 
 class DidNotStart(Exception):
@@ -24,7 +27,11 @@ class PortInUse(Exception):
 
 
 class Child:
-    """A process in a session of its own. Its standard input stays open until it is stopped."""
+    """A process in a session of its own. Its standard input stays open until it is stopped.
+
+    Start it in a thread that lives as long as it should: it is told to end when that thread ends,
+    however it ends (``tethered``).
+    """
 
     def __init__(
         self,
@@ -48,6 +55,7 @@ class Child:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=tethered,
             )
 
     @property
@@ -95,6 +103,14 @@ class Child:
     def _last_line(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
+
+
+def tethered() -> None:
+    """Have the kernel send SIGTERM when the thread that forked is gone (prctl(2), PR_SET_PDEATHSIG).
+
+    So a platform whose process was killed leaves nothing running. For ``preexec_fn``.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def kill_group(pid: int) -> None:

@@ -1,5 +1,6 @@
 import os
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -42,10 +43,29 @@ def test_stopping_a_part_ends_what_it_started_too(tmp_path: Path) -> None:
     child.stop()
     child.stop()
 
+    assert _ends(grandchild)
+
+
+def test_a_part_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
+    code = """
+import os, pathlib, signal, sys
+from local.processes import Child
+log = pathlib.Path(sys.argv[1])
+print(Child("the part", ["sleep", "60"], log=log, environment={}).pid, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    command = [sys.executable, "-c", code, str(tmp_path / "log")]
+
+    part = int(subprocess.run(command, capture_output=True, text=True, check=False, timeout=30).stdout)
+
+    assert _ends(part)
+
+
+def _ends(pid: int) -> bool:
     deadline = time.monotonic() + 5
-    while _runs(grandchild) and time.monotonic() < deadline:
+    while _runs(pid) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert not _runs(grandchild)
+    return not _runs(pid)
 
 
 def _runs(pid: int) -> bool:
