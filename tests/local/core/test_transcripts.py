@@ -1,4 +1,8 @@
-"""The Lite dialect answers as the real nucleus did in every recorded scenario."""
+"""The Lite dialect answers as the real nucleus did in every recorded scenario.
+
+None is left out. What a replay does not prove: pauses (``idle_75_s`` is played without its 75 s), the real
+nucleus' back-off after the broker's return, and deployments from outside, enacted as configuration merges.
+"""
 
 import json
 from pathlib import Path

@@ -1,0 +1,277 @@
+"""What a deployment does to the components of a device: real processes, no network."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.core.component_store import CloudUnreachable, NotResolved
+from local.core.configuration import Configuration
+from local.core.deployment import read
+from local.core.device import Device, Folder
+from local.core.dialect import DIALECTS
+from local.core.installation import DeploymentFailed, Installation
+from local.core.ipc import Components
+from local.core.launch import Surroundings
+from local.core.recipe import Recipe
+
+APP = "com.example.App"
+NUCLEUS = "aws.greengrass.Nucleus"
+SAY = 'echo "$$ {configuration:/word}" >> "{work:path}/said"; exec sleep 60'
+
+
+class Store:
+    """Published components, by name and version; ``online`` is whether anybody answers."""
+
+    def __init__(self) -> None:
+        self.published: dict[tuple[str, str], dict[str, Any]] = {}
+        self.online = True
+        self.publish(NUCLEUS, "2.18.0")
+
+    def publish(self, name: str, version: str, defaults: object = None, **lifecycle: object) -> None:
+        self.published[name, version] = {
+            "ComponentName": name,
+            "ComponentVersion": version,
+            "ComponentConfiguration": {"DefaultConfiguration": defaults or {}},
+            "Manifests": [{"Platform": {"os": "linux", "runtime": "*"}, "Lifecycle": lifecycle}],
+        }
+
+    def resolve(self, requirements: Mapping[str, Mapping[str, str]]) -> dict[str, bytes]:
+        if not self.online:
+            raise CloudUnreachable("nobody answers")
+        found = {}
+        for name, wanted in requirements.items():
+            recipe = self.published.get((name, next(iter(wanted.values()))))
+            if recipe is None:
+                raise NotResolved(f"{name} {dict(wanted)}")
+            found[name] = json.dumps(recipe).encode()
+        return found
+
+    def fetch(self, recipe: Recipe) -> None:
+        pass
+
+    def report(self, status: Mapping[str, Any]) -> None:
+        pass
+
+
+class Machine:
+    """One device whose cloud is the store."""
+
+    def __init__(self, root: Path, dialect: str) -> None:
+        self.folder = Folder(root)
+        self.store = Store()
+        self.dialect = dialect
+        self._device = Device(
+            thing="robot-1",
+            region="eu-west-1",
+            account="000000000000",
+            endpoint_url="http://127.0.0.1:1",
+            mqtt_host="127.0.0.1",
+            mqtt_port=1,
+            ca_path=root / "ca",
+            cert_path=root / "cert",
+            key_path=root / "key",
+            role_arn="arn:aws:iam::000000000000:role/r",
+            dialect=dialect,
+        )
+        self._revision = 0
+        self.power_on()
+
+    def power_on(self) -> None:
+        self.configuration = Configuration(DIALECTS[self._device.dialect], self.folder.configuration)
+        surroundings = Surroundings(
+            self._device,
+            self.folder,
+            self.configuration,
+            Components(),
+            self.folder.socket,
+            "http://localhost:1/",
+        )
+        self.installation = Installation(surroundings, self.store, lambda: None)
+        self.installation.boot()
+
+    def deploy(self, version: str | None, *, interpolates: bool = False, **merge: object) -> None:
+        self._revision += 1
+        components: dict[str, Any] = {
+            NUCLEUS: {
+                "version": "2.18.0",
+                "configurationUpdate": {"merge": {"interpolateComponentConfiguration": interpolates}},
+            }
+        }
+        if version is not None:
+            components[APP] = {"version": version, "configurationUpdate": {"merge": merge}}
+        document = {
+            "configurationArn": f"arn:aws:greengrass:r:a:configuration:thinggroup/g:{self._revision}",
+            "deploymentId": str(self._revision),
+            "creationTimestamp": 1_000_000 + self._revision,
+            "components": components,
+        }
+        self.installation.apply(read(document))
+
+    def said(self, count: int) -> list[tuple[int, str]]:
+        """Wait for that many starts of the app; return process id and word of each."""
+        path = self.folder.work(APP) / "said"
+
+        def lines() -> list[str]:
+            return path.read_text().splitlines() if path.exists() else []
+
+        assert until(lambda: len(lines()) >= count), f"{len(lines())} starts"
+        return [(int(line.split()[0]), line.partition(" ")[2]) for line in lines()]
+
+
+def until(true: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 10
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}/cmdline").exists() and bool(Path(f"/proc/{pid}/cmdline").read_bytes())
+
+
+@pytest.fixture(params=["classic", "lite"])
+def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
+    made = Machine(tmp_path, request.param)
+    made.store.publish(APP, "1.0.0", {"word": "first"}, run=SAY)
+    yield made
+    made.installation.cut()
+
+
+classic = pytest.mark.parametrize("machine", ["classic"], indirect=True)
+lite = pytest.mark.parametrize("machine", ["lite"], indirect=True)
+
+
+def test_what_was_deployed_starts_again_at_power_on_without_any_cloud(machine: Machine) -> None:
+    machine.deploy("1.0.0", word="merged")
+    (first,) = machine.said(1)
+    machine.installation.cut()
+    assert not alive(first[0])
+
+    machine.store.online = False
+    machine.power_on()
+
+    assert [word for _, word in machine.said(2)] == ["merged", "merged"]
+
+
+def test_without_the_cloud_a_deployment_fails_and_everything_stays(machine: Machine) -> None:
+    machine.deploy("1.0.0")
+    (first,) = machine.said(1)
+    machine.store.online = False
+
+    with pytest.raises(DeploymentFailed) as failed:
+        machine.deploy("1.0.0", word="second")
+
+    assert (failed.value.state, failed.value.code) == ("FAILED_NO_STATE_CHANGE", "CLOUD_API_ERROR")
+    assert machine.configuration.get(APP, ["word"]) == "first"
+    assert alive(first[0])
+
+
+@classic
+def test_an_install_that_fails_leaves_the_old_version_running_as_it_was(machine: Machine) -> None:
+    machine.deploy("1.0.0")
+    (first,) = machine.said(1)
+    machine.store.publish(APP, "2.0.0", {"word": "second"}, install="exit 7", run=SAY)
+
+    with pytest.raises(DeploymentFailed, match="install ended with 7") as failed:
+        machine.deploy("2.0.0", extra=1)
+
+    assert failed.value.state == "FAILED_ROLLBACK_COMPLETE"
+    assert machine.configuration.get(APP) == {"word": "first"}
+    assert alive(first[0])
+
+
+def test_a_text_that_a_script_takes_from_the_configuration_restarts_it_in_classic_only(
+    machine: Machine,
+) -> None:
+    machine.deploy("1.0.0")
+    machine.said(1)
+
+    machine.deploy("1.0.0", word="second")
+
+    if machine.dialect == "classic":
+        assert [word for _, word in machine.said(2)] == ["first", "second"]
+    else:
+        assert len(machine.said(1)) == 1
+
+
+@classic
+@pytest.mark.parametrize(
+    ("interpolates", "resource"), [(True, "cmd/robot-1/#"), (False, "cmd/{iot:thingName}/#")]
+)
+def test_the_things_name_stands_in_the_configuration_only_when_the_nucleus_is_told_to(
+    machine: Machine, interpolates: bool, resource: str
+) -> None:
+    machine.store.publish(APP, "2.0.0", {"word": "x", "resource": "cmd/{iot:thingName}/#"}, run=SAY)
+
+    machine.deploy("2.0.0", interpolates=interpolates)
+
+    assert machine.configuration.get(APP, ["resource"]) == resource
+
+
+@lite
+def test_lite_runs_a_script_only_up_to_a_brace_that_is_no_variable(machine: Machine) -> None:
+    run = 'echo "$$ before" >> "{work:path}said"; echo "$$ ${HOME}" >> "{work:path}said"'
+    machine.store.publish(APP, "2.0.0", {}, run=run)
+
+    machine.deploy("2.0.0")
+
+    # What is left ends inside a quote, so not even what stands before it runs.
+    assert not (machine.folder.work(APP) / "said").exists()
+    assert until(lambda: "quot" in machine.folder.log(APP).read_text().lower())
+
+
+def test_a_new_versions_defaults_come_in_below_what_was_deployed(machine: Machine) -> None:
+    machine.deploy("1.0.0", word="merged")
+    machine.store.publish(APP, "2.0.0", {"word": "new default", "more": 1}, run=SAY)
+
+    machine.deploy("2.0.0")
+
+    assert machine.configuration.get(APP) == {"word": "merged", "more": 1}
+
+
+def test_a_component_nobody_names_is_stopped_and_forgotten(machine: Machine) -> None:
+    machine.deploy("1.0.0")
+    (first,) = machine.said(1)
+
+    machine.deploy(None)
+
+    assert not alive(first[0])
+    assert APP not in machine.configuration.components()
+    assert not machine.folder.work(APP).exists()
+
+
+def test_processes_that_an_earlier_core_left_behind_are_ended_at_power_on(machine: Machine) -> None:
+    machine.deploy("1.0.0")
+    (first,) = machine.said(1)
+    left_behind = machine.installation
+
+    machine.power_on()
+
+    second = machine.said(2)[1]
+    assert alive(second[0])
+    assert not alive(first[0])
+    left_behind.cut()
+
+
+def test_a_component_sees_nothing_of_the_cores_own_environment(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(os.environ, "AWS_SECRET_ACCESS_KEY", "the core's own")
+    machine.store.publish(APP, "2.0.0", {}, run='env > "{work:path}/env"; exec sleep 60')
+
+    machine.deploy("2.0.0")
+
+    path = machine.folder.work(APP) / "env"
+    assert until(lambda: path.exists() and "AWS_IOT_THING_NAME=robot-1" in path.read_text())
+    environment = dict(line.split("=", 1) for line in path.read_text().splitlines())
+    assert "AWS_SECRET_ACCESS_KEY" not in environment
+    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in environment
+    assert environment["SVCUID"] == environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
+    assert environment["PWD"] == str(machine.folder.work(APP))
