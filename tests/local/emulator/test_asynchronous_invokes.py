@@ -70,7 +70,9 @@ def test_a_throttled_call_costs_no_attempt() -> None:
 
 
 def test_a_full_queue_says_so_to_the_one_who_puts() -> None:
-    invokes: AsynchronousInvokes[str] = AsynchronousInvokes(lambda _: Outcome.DONE, lambda _: None, workers=0, capacity=2)
+    invokes: AsynchronousInvokes[str] = AsynchronousInvokes(
+        lambda _: Outcome.DONE, lambda _: None, workers=0, capacity=2
+    )
     invokes.put("one")
     invokes.put("two")
 
