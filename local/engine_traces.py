@@ -4,7 +4,9 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
 import docker
-from docker.errors import APIError, DockerException
+from docker.errors import APIError
+
+from local.docker_socket import answers
 
 THING_LABEL = "io.fleetgrass.thing"
 
@@ -47,11 +49,10 @@ def _remove_image(client: docker.APIClient, image: str) -> None:
 
 @contextmanager
 def _client(docker_host: str) -> Iterator[docker.APIClient | None]:
-    try:
-        client = docker.APIClient(base_url=docker_host, timeout=30)
-    except DockerException:
+    if not answers(docker_host):  # asked first, because the SDK leaks a socket when it cannot connect
         yield None
         return
+    client = docker.APIClient(base_url=docker_host, timeout=30)
     try:
         yield client
     finally:

@@ -47,7 +47,7 @@ def test_a_function_that_keeps_failing_is_tried_three_times_and_then_dead_letter
 def test_a_batch_is_redelivered_only_in_its_failed_part_and_then_dead_lettered(lab: Lab) -> None:
     seen, dead = lab.queue(), lab.queue()
     redrive = json.dumps({"deadLetterTargetArn": lab.queue_arn(dead), "maxReceiveCount": 2})
-    queue = lab.queue(VisibilityTimeout="1", RedrivePolicy=redrive)
+    queue = lab.queue(VisibilityTimeout="3", RedrivePolicy=redrive)
     function = lab.function(
         """
         def handler(event, context):
@@ -58,7 +58,9 @@ def test_a_batch_is_redelivered_only_in_its_failed_part_and_then_dead_lettered(l
         """,
         seen=seen,
     )
-    lab.client("lambda").create_event_source_mapping(
+    client = lab.client("lambda")
+    client.invoke(FunctionName=function, Payload=b'{"Records": []}')  # warm, so that 3 s are enough
+    client.create_event_source_mapping(
         EventSourceArn=lab.queue_arn(queue),
         FunctionName=function,
         BatchSize=10,

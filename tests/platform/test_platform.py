@@ -51,14 +51,16 @@ def test_both_devices_come_online(platform: Platform) -> None:
     reader = Api(platform.api_url, platform.token("Fleet.Reader"))
 
     def online() -> bool:
-        return all(reader.get(f"/devices/{robot}")[1].get("state") == "online" for robot in platform.devices)
+        return _lists(reader) and all(
+            reader.get(f"/devices/{robot}")[1].get("state") == "online" for robot in platform.devices
+        )
 
-    assert until(online, 60)
+    assert until(online, 100)
 
 
 def test_an_operation_fails_without_its_permission_and_works_with_it_again(platform: Platform) -> None:
     reader = Api(platform.api_url, platform.token("Fleet.Reader"))
-    assert reader.get("/devices")[0] == 200
+    assert until(lambda: _lists(reader), 60)  # cold starts on a busy machine take their time
 
     with without(platform, "list-devices", "dynamodb:Query"):
         status, body = reader.get("/devices")
@@ -66,6 +68,13 @@ def test_an_operation_fails_without_its_permission_and_works_with_it_again(platf
         assert status == 500
         assert "AccessDenied" not in json.dumps(body)
     assert reader.get("/devices")[0] == 200
+
+
+def _lists(reader: Api) -> bool:
+    try:
+        return reader.get("/devices")[0] == 200
+    except requests.Timeout:
+        return False
 
 
 @pytest.mark.parametrize(
