@@ -38,7 +38,7 @@ check: setup  ## format, lint, types, import rules and the fast tests, in under 
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy contract edge cloud local tests
 	@.venv/bin/lint-imports
-	@$(PY) -m pytest -m "not engine and not platform"
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not engine and not platform"
 
 format: setup  ## put the code into its form
 	@$(PY) -m ruff format .

@@ -74,7 +74,7 @@ def test_nobody_gets_in_without_credentials(front: RegistryFront) -> None:
     assert answer.headers["WWW-Authenticate"].startswith("Basic ")
 
 
-@pytest.mark.parametrize("password", ["guess", issue(b"other", int(NOW_S * 1000))])
+@pytest.mark.parametrize("password", ["guess", issue(b"other", int(NOW_S * 1000))], ids=["guess", "anothers"])
 def test_a_password_that_is_not_one_of_our_tokens_is_refused(
     get: Get, front: RegistryFront, password: str
 ) -> None:
