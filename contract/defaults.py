@@ -19,6 +19,10 @@ HELD_COMMANDS_S = 60.0
 
 HEALTHY_WINDOW_S = 30.0  # a new container must become healthy within this
 STOP_GRACE_S = 10.0  # between SIGTERM and SIGKILL
+HEALTH_INTERVAL_S = 5.0
+HEALTH_TIMEOUT_S = 2.0
+LOG_MAX_SIZE_MIB = 10  # per file; an application's log takes LOG_MAX_FILES of these and no more
+LOG_MAX_FILES = 3
 PULL_BACKOFF_FIRST_S = 5.0
 PULL_BACKOFF_MAX_S = 600.0
 DISK_FLOOR_BYTES = 1 << 30  # or DISK_FLOOR_SHARE of the disk, whichever is more: a full disk kills the agent
@@ -34,3 +38,4 @@ REPORT_MAX_BYTES = 7_000
 DESIRED_DOCUMENT_MAX_BYTES = 256 * 1024
 CONFIGURATION_VALUE_MAX_BYTES = 1_024
 APPLICATIONS_MAX = 64
+WINDOWS_MAX = 16

@@ -7,7 +7,7 @@ device's news, so an agent newer than the cloud is still heard.
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 
 def _to_utc(value: datetime) -> datetime:
@@ -49,3 +49,14 @@ class Lenient(Message):
     """Device to cloud: an unknown field is ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+def complaint(error: ValidationError) -> str:
+    """Return the first thing that is wrong in one line: ``applications[2].env: Input should be …``.
+
+    Never shows a value that was given: it may be a secret.
+    """
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"])
+    said = first["msg"].removeprefix("Value error, ")
+    return f"{path.removeprefix('.')}: {said}" if path else said

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from contract.defaults import PULL_BACKOFF_MAX_S
 from contract.desired import DesiredDocument, parse_document_uri
 from contract.reports import DesiredStatus
+from contract.wire import complaint
 from edge.clock import Clock
 from edge.events import Fetched
 from edge.state import State, StateUnreadable, StateUnwritable
@@ -128,9 +129,7 @@ class Desired:
         try:
             document = DesiredDocument.from_json(content)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            self._complain(INVALID, f"{where}: {first['msg']}" if where else first["msg"])
+            self._complain(INVALID, complaint(error))
             return
         try:
             self._state.write(FILE, content)

@@ -34,7 +34,7 @@ class Pinned:
     def of(cls, application: Application) -> "Pinned":
         """Return what is kept of ``application``; environment values are not."""
         without_image = application.model_copy(update={"image": "-"})
-        return cls(application.name, application.image, without_image.digest())
+        return cls(application.name, application.image, without_image.wish_digest())
 
 
 @dataclass(frozen=True, slots=True)

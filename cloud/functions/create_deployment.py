@@ -3,9 +3,9 @@
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import ValidationError
 
 from cloud.aws.account import Account
 from cloud.aws.clients import client
@@ -15,40 +15,17 @@ from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_registry import Registry
 from cloud.aws.s3 import Documents
 from cloud.clock import Clock, new_id, utc_now
-from cloud.deploy.images import PATTERN, parse_image
+from cloud.deploy.images import parse_image
 from cloud.deploy.revision import Deployment, DeploymentState, Pinned, diff
 from cloud.deploy.submission import Submission
+from cloud.deploy.wish import DeploymentWish, WantedApplication
 from cloud.device import Device
 from cloud.http import Problem, Request, Response, lambda_handler, location
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
-from contract.defaults import APPLICATIONS_MAX, DESIRED_DOCUMENT_MAX_BYTES, SUBMITTING_STALE_S
+from contract.defaults import DESIRED_DOCUMENT_MAX_BYTES, SUBMITTING_STALE_S
 from contract.desired import Application, DesiredDocument
-from contract.names import GroupName
-
-
-class WantedApplication(Application):
-    """An application as an operator writes it: its image may be a tag."""
-
-    image: Annotated[str, StringConstraints(pattern=PATTERN, max_length=400)]
-
-
-class TargetWish(BaseModel):
-    """What is deployed to."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    group: GroupName
-
-
-class DeploymentWish(BaseModel):
-    """What an operator sends. An empty list means: remove ours."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    target: TargetWish
-    applications: Annotated[list[WantedApplication], Field(max_length=APPLICATIONS_MAX)]
-    reason: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+from contract.wire import complaint
 
 
 class ResolvesImages(Protocol):
@@ -107,10 +84,10 @@ def create_deployment(request: Request, ports: Ports) -> Response:
     _require_members(ports.groups, group)
 
     applications, architectures = _resolve(wish.applications, ports)
-    target = f"thinggroup/{group}"
+    target = wish.target.arn_part
     before = _finished(target, ports.submission)
     now = ports.clock()
-    document = _document(target, before.revision + 1 if before else 1, new_id("dep", now), applications)
+    document = _document(wish, before.revision + 1 if before else 1, new_id("dep", now), applications)
     body = document.canonical()
     if len(body) > DESIRED_DOCUMENT_MAX_BYTES:
         raise Problem(
@@ -213,15 +190,21 @@ def _resolve(
 
 
 def _document(
-    target: str, revision: int, deployment_id: str, applications: list[Application]
+    wish: DeploymentWish, revision: int, deployment_id: str, applications: list[Application]
 ) -> DesiredDocument:
     try:
         return DesiredDocument(
-            target=target, revision=revision, deployment_id=deployment_id, applications=applications
+            target=wish.target.arn_part,
+            revision=revision,
+            deployment_id=deployment_id,
+            applications=applications,
+            atomic=wish.atomic,
+            windows=wish.windows,
+            delete_volumes=wish.delete_volumes,
+            force=wish.force,
         )
     except ValidationError as error:
-        reason = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
-        raise Problem(422, "invalid-desired", reason) from None
+        raise Problem(422, "invalid-desired", complaint(error)) from None
 
 
 def _warnings(

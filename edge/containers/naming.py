@@ -4,12 +4,11 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
-from typing import Literal
 
 from pydantic import ValidationError
 
+from contract.applications import Application, HealthCheck, ImageHealthCheck, RestartPolicy
 from contract.defaults import HEALTHY_WINDOW_S, STOP_GRACE_S
-from contract.desired import Application, HealthCheck, ImageHealthCheck
 from contract.wire import Lenient
 from edge.engine.port import (
     LABEL_APPLICATION,
@@ -33,7 +32,7 @@ class Supervision(Lenient):
     health_check: HealthCheck = ImageHealthCheck()
     healthy_window_s: float = HEALTHY_WINDOW_S
     stop_grace_s: float = STOP_GRACE_S
-    restart: Literal["unless-stopped", "no"] = "unless-stopped"
+    restart: RestartPolicy = "unless-stopped"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from typing import Literal, Protocol
 
 State = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 Health = Literal["none", "starting", "healthy", "unhealthy"]
+Restart = Literal["unless-stopped", "on-failure", "no"]
 
 LABEL_THING = "io.fleetgrass.thing"
 LABEL_APPLICATION = "io.fleetgrass.application"
@@ -53,7 +54,7 @@ class ContainerSpec:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     ports: tuple[PortBinding, ...] = ()
     memory_bytes: int | None = None
-    restart: Literal["unless-stopped", "no"] = "unless-stopped"
+    restart: Restart = "unless-stopped"
     stop_grace_s: int = 10
 
 

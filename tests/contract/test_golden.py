@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from contract.commands import CommandResult, RebootCommand, TimeAnswer
-from contract.desired import DesiredDocument
+from contract.desired import Application, DesiredDocument
 from contract.events import ConnectionEvent
 from contract.reports import DeviceReport
 from contract.wire import Lenient, Message
@@ -20,6 +20,7 @@ MODELS: dict[str, type[Message]] = {
     "hello": ConnectionEvent,
     "goodbye": ConnectionEvent,
     "desired-document": DesiredDocument,
+    "desired-document-whole": DesiredDocument,
     "desired-document-empty": DesiredDocument,
     "report": DeviceReport,
     "report-rolled-back": DeviceReport,
@@ -54,10 +55,25 @@ def test_an_unknown_field_is_refused_in_a_command_and_ignored_in_a_report(name: 
             model.from_json(stranger)
 
 
-def test_the_golden_document_keeps_its_digests_for_ever() -> None:
-    document = DesiredDocument.from_json((GOLDEN / "desired-document.json").read_bytes())
+@pytest.mark.parametrize(
+    ("name", "digests"),
+    [
+        ("desired-document", {"web": "2acd89cd25e3e151", "worker": "b82c1109dff6ac2c"}),
+        (
+            "desired-document-whole",
+            {"db": "f765c3b74f04955e", "reader": "30c743f7eaebb29f", "front": "b631ba36374fa6f1"},
+        ),
+    ],
+)
+def test_the_golden_documents_keep_their_digests_for_ever(name: str, digests: dict[str, str]) -> None:
+    document = DesiredDocument.from_json((GOLDEN / f"{name}.json").read_bytes())
 
-    assert {application.name: application.digest()[:16] for application in document.applications} == {
-        "web": "2acd89cd25e3e151",
-        "worker": "b82c1109dff6ac2c",
-    }
+    assert {application.name: application.digest()[:16] for application in document.applications} == digests
+
+
+def test_the_whole_golden_document_says_everything_that_an_application_can_be_told() -> None:
+    document = DesiredDocument.from_json((GOLDEN / "desired-document-whole.json").read_bytes())
+    said = set().union(*(application.model_fields_set for application in document.applications))
+
+    assert Application.model_fields.keys() - said == {"env", "stop_grace_s", "healthy_window_s"}
+    assert document.model_fields_set == DesiredDocument.model_fields.keys()
