@@ -61,6 +61,7 @@ class ApplicationStatus(Lenient):
     code: Code | None = None
     message: Text | None = None
     next_try_at: Utc | None = None
+    pull_percent: Annotated[int, Field(ge=0, le=100)] | None = None  # of a pull under way
     rollback: Rollback | None = None
 
 

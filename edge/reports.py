@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.reports import (
-    ApplicationState,
     ApplicationStatus,
     DesiredStatus,
     DeviceReport,
@@ -19,6 +18,7 @@ from edge.text import clip
 # image name (the wire's limit), these, and this many ports.
 TEXT_BYTES = 400
 PORTS_REPORTED = 40
+QUARTER_PERCENT = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ class Facts:
     def news(self) -> str:
         """Return a text that differs exactly when there is something to report at once.
 
-        How far a pull has come is not news; that it began or failed is.
+        Of how far a pull has come, each quarter is news; that it began or failed is.
         """
         applications = (
-            a.model_copy(update={"message": None})
-            if a.state is ApplicationState.PULLING and a.code is None
-            else a
+            a
+            if a.pull_percent is None
+            else a.model_copy(update={"pull_percent": a.pull_percent // QUARTER_PERCENT})
             for a in self.applications
         )
         return "\n".join(

@@ -16,6 +16,7 @@ from edge.containers.memories import Memories
 from edge.containers.memory import Failure
 from edge.containers.naming import Pair, is_ours, pairs
 from edge.containers.planner import plan
+from edge.containers.pulling import Puller
 from edge.containers.registry import CredentialsUnavailable, RegistryCredentials
 from edge.containers.setbacks import Hold, Setback, after
 from edge.containers.status import status
@@ -91,7 +92,7 @@ class Reconciler:
         self._executor = Executor(engine, self._memories, thing, publish_address)
         self._askers = workers("ask", ASKERS)
         self._under_way = Undertakings(
-            engine, credentials, registry_mirrors, self._executor, workers, self._progress
+            Puller(engine, credentials, dict(registry_mirrors)), self._executor, workers, self._progress
         )
         self._watching = Watching(engine, clock, self._askers, ask, self._progress)
         self._document: DesiredDocument | None = None
@@ -158,6 +159,7 @@ class Reconciler:
             memory=self._memories.of(name),
             image=image,
             reference=self._references.get(wanted.image, "") if wanted else "",
+            pull_percent=self._under_way.percent(wanted.image) if wanted else None,
             sighting=self._watching.sighting(pair.current),
             busy=name in self._under_way.busy,
             held=self._document is None or self._is_held(name, pulling=False),

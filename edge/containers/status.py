@@ -53,6 +53,7 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
         code=code,
         message=message[:_TEXT] if message else None,
         next_try_at=next_try_at,
+        pull_percent=view.pull_percent if state is ApplicationState.PULLING else None,
         rollback=rollback,
     )
 

@@ -1,15 +1,13 @@
 """What is under way in the background: pulls by image, and one start or stop per application."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 
 from contract.defaults import APPLICATIONS_MAX
 from edge.containers.executor import Executor
-from edge.containers.pulling import fetch
-from edge.containers.registry import RegistryCredentials
+from edge.containers.pulling import Puller
 from edge.containers.steps import Pull, Step, Stop
 from edge.containers.workers import Workers
-from edge.engine.port import Engine
 
 PULLS = 3  # at a time: a pull is bound by the engine's unpacking and the site's line
 STARTS = 8  # at a time: more only wait for each other in the engine
@@ -27,27 +25,29 @@ class Undertakings:
 
     def __init__(
         self,
-        engine: Engine,
-        credentials: RegistryCredentials,
-        mirrors: Mapping[str, str],
+        puller: Puller,
         executor: Executor,
         workers: Callable[[str, int], Workers],
         ended: Callable[[], None],
     ) -> None:
-        self._engine, self._credentials, self._mirrors = engine, credentials, dict(mirrors)
-        self._executor, self._ended = executor, ended
+        self._puller, self._executor, self._ended = puller, executor, ended
         self._pullers, self._starters, self._stoppers = (
             workers("pull", PULLS),
             workers("start", STARTS),
             workers("stop", STOPS),
         )
         self._pulls: dict[str, Future[str]] = {}
+        self._percents: dict[str, int] = {}  # written by workers, one entry each
         self._jobs: dict[str, tuple[Step, Future[None]]] = {}
 
     @property
     def pulling(self) -> Collection[str]:
         """The images on their way."""
         return self._pulls.keys()
+
+    def percent(self, image: str) -> int | None:
+        """Return how far an image on its way has come; None when it is not, or has not begun."""
+        return self._percents.get(image)
 
     @property
     def busy(self) -> Collection[str]:
@@ -62,7 +62,7 @@ class Undertakings:
                 return False
             image = step.image
             undertaking = self._pulls[image] = self._pullers.submit(
-                lambda: fetch(self._engine, self._credentials, image, self._mirrors)
+                lambda: self._puller.fetch(image, lambda percent: self._percents.update({image: percent}))
             )
         else:
             workers = self._stoppers if isinstance(step, Stop) else self._starters
@@ -83,6 +83,7 @@ class Undertakings:
         done = [(image, pull, pull.exception()) for image, pull in self._pulls.items() if pull.done()]
         for image, _, _ in done:
             del self._pulls[image]
+            self._percents.pop(image, None)
         return [(image, pull.result() if error is None else "", error) for image, pull, error in done]
 
     def close(self) -> None:

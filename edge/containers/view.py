@@ -30,6 +30,7 @@ class View:
     memory: Memory = field(default_factory=Memory)
     image: Image = Image.NEEDED
     reference: str = ""  # the local name of the wanted image, when it is here
+    pull_percent: int | None = None  # how far the image has come, while it does
     sighting: Sighting = field(default_factory=Sighting)  # of the container in place
     busy: bool = False  # a step of it runs in the background
     held: bool = False  # a step of it failed, and the next try is not due

@@ -7,6 +7,7 @@ its ``APIError`` is itself a ``RequestException``, so it is caught first.
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import socket
@@ -18,11 +19,12 @@ import requests
 import urllib3
 from docker import APIClient
 from docker import errors as sdk
+from docker.auth import encode_header
 from docker.utils import kwargs_from_env
 
 from contract.defaults import APPLICATIONS_MAX
 from edge.engine import meaning
-from edge.engine.errors import ContainerGone, EngineUnavailable, ImageMissing, NameTaken
+from edge.engine.errors import ContainerGone, EngineUnavailable, ImageMissing, NameTaken, PullStalled
 from edge.engine.port import (
     LABEL_THING,
     Container,
@@ -33,10 +35,16 @@ from edge.engine.port import (
     Health,
     PortBinding,
     State,
+    Told,
+    unheard,
 )
+from edge.engine.progress import PullProgress
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"  # the SDK's own default
 ANSWER_TIMEOUT_S = 60  # an engine that says nothing for this long is taken for dead
+#: A pull without a sign of life for this long has stalled. The engine itself would wait for ever on a
+#: registry whose line went dead; the longest honest silence is the unpacking of a small file's last block.
+SILENCE_S = 120.0
 LOG_MAX_SIZE = "10m"  # per file; an application's log can take LOG_MAX_FILES of these and no more
 LOG_MAX_FILES = "3"
 
@@ -60,8 +68,9 @@ class DockerEngine:
     as another version, is met as it is.
     """
 
-    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None, *, silence_s: float = SILENCE_S) -> None:
         self._environment = dict(os.environ if environment is None else environment)
+        self._silence_s = silence_s
         self._lock = threading.Lock()
         self._connected: APIClient | None = None
         self._information: EngineInformation | None = None
@@ -125,16 +134,27 @@ class DockerEngine:
             return False
         return True
 
-    def pull(self, reference: str, credentials: Credentials | None) -> None:
+    def pull(self, reference: str, credentials: Credentials | None, told: Told = unheard) -> None:
         login = (
             {}
             if credentials is None
             else {"username": credentials.username, "password": credentials.password}
         )
-        with self._talking(pulling=True) as client:
-            for event in client.pull(reference, stream=True, decode=True, auth_config=login):
+        repository, digest_or_tag = _split(reference)
+        progress = PullProgress()
+        with (
+            self._talking(pulling=True),
+            self._stream(
+                "POST",
+                "/images/create",
+                {"fromImage": repository, "tag": digest_or_tag},
+                {"X-Registry-Auth": encode_header(login).decode()},
+            ) as events,
+        ):
+            for event in events:
                 if "error" in event:
                     raise meaning.of_pull(str(event["error"]))
+                told(progress.hear(event))
 
     def create(self, spec: ContainerSpec) -> str:
         with self._talking() as client:
@@ -166,6 +186,30 @@ class DockerEngine:
             return False
 
     @contextlib.contextmanager
+    def _stream(
+        self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str]
+    ) -> Iterator[Iterator[dict[str, Any]]]:
+        """Yield what the engine says, line by line, and hang up at the end.
+
+        Not by the SDK's own calls: they wait for ever on a stream that has gone silent, and leave its
+        connection open where the caller breaks off.
+        """
+        client = self._client()
+        with client.request(
+            method,
+            f"{client.base_url}/v{client.api_version}{path}",
+            params=dict(params),
+            headers=dict(headers),
+            stream=True,
+            timeout=(ANSWER_TIMEOUT_S, self._silence_s),
+        ) as response:
+            try:
+                response.raise_for_status()
+            except requests.HTTPError as error:
+                sdk.create_api_error_from_http_exception(error)
+            yield (json.loads(line) for line in response.iter_lines() if line)
+
+    @contextlib.contextmanager
     def _talking(self, *, pulling: bool = False) -> Iterator[Any]:
         """Yield the client (its stubs are half untyped), and turn whatever it raises into an EngineError."""
         try:
@@ -177,6 +221,8 @@ class DockerEngine:
             self.close()
             raise EngineUnavailable(str(error)) from error
         except _BROKEN_CONNECTION as error:
+            if pulling and _timed_out(error):
+                raise PullStalled(f"nothing came for {self._silence_s:g} s") from error
             self.close()
             raise EngineUnavailable(str(error)) from error
 
@@ -199,6 +245,22 @@ class DockerEngine:
             with socket.socket(socket.AF_UNIX) as knocking:
                 knocking.settimeout(ANSWER_TIMEOUT_S)
                 knocking.connect(where.removeprefix("unix://"))
+
+
+def _split(reference: str) -> tuple[str, str]:
+    """Return the repository, and the digest or tag (``latest`` where there is neither)."""
+    repository, at, digest = reference.partition("@")
+    if at:
+        return repository, digest
+    repository, colon, tag = reference.rpartition(":")
+    return (repository, tag) if colon and "/" not in tag else (reference, "latest")
+
+
+def _timed_out(error: BaseException) -> bool:
+    """Whether a read took too long; inside of a stream, requests passes that on as a ConnectionError."""
+    return isinstance(error, requests.exceptions.ReadTimeout) or any(
+        isinstance(each, urllib3.exceptions.ReadTimeoutError) for each in error.args
+    )
 
 
 def _of_answer(error: sdk.APIError, text: str) -> Exception:

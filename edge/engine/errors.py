@@ -17,6 +17,7 @@
         ├── ImageMissing        image-missing          the engine does not have it (pull it first)
         ├── RegistryDenied      registry-denied        the registry does not let us
         └── RegistryUnreachable registry-unreachable   the registry does not answer, or breaks off
+            └── PullStalled     pull-stalled           no byte came for so long that nobody believes in it
 """
 
 from typing import ClassVar, Literal
@@ -121,3 +122,9 @@ class RegistryUnreachable(PullFailed):
 
     code = "registry-unreachable"
     retry = "forever"
+
+
+class PullStalled(RegistryUnreachable):
+    """Nothing came for so long that the pull was broken off: only time helps."""
+
+    code = "pull-stalled"

@@ -1,6 +1,6 @@
 """What the agent asks of a container engine, in its own words; knows no SDK and decides nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -88,6 +88,14 @@ class Course:
     error: str = ""  # the engine's own words
 
 
+#: Hears how far a pull has come, 0 to 100.
+Told = Callable[[int], None]
+
+
+def unheard(percent: int) -> None:
+    """Hear how far a pull has come, and do nothing about it."""
+
+
 class Engine(Protocol):
     """A container engine. Every method may raise EngineUnavailable, and only ever an EngineError.
 
@@ -110,8 +118,12 @@ class Engine(Protocol):
     def has_image(self, reference: str) -> bool:
         """Whether the engine has the image, without asking any registry."""
 
-    def pull(self, reference: str, credentials: Credentials | None) -> None:
-        """Fetch the image; takes as long as it takes. Raises PullFailed (see the tree), DiskFull."""
+    def pull(self, reference: str, credentials: Credentials | None, told: Told = unheard) -> None:
+        """Fetch the image; takes as long as it takes, unless nothing comes for long.
+
+        ``told`` hears how far it has come, in percent; when it raises, the pull is broken off. Raises
+        PullFailed (see the tree), DiskFull.
+        """
 
     def create(self, spec: ContainerSpec) -> str:
         """Create, not start, a container and return its id. Raises NameTaken, ImageMissing, SpecRefused."""

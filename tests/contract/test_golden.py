@@ -24,6 +24,7 @@ MODELS: dict[str, type[Message]] = {
     "desired-document-empty": DesiredDocument,
     "report": DeviceReport,
     "report-rolled-back": DeviceReport,
+    "report-pulling": DeviceReport,
 }
 
 

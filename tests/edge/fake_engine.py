@@ -5,7 +5,7 @@ registries that fail) is what makes it worth having.
 """
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -30,6 +30,8 @@ from edge.engine.port import (
     Health,
     PortBinding,
     State,
+    Told,
+    unheard,
 )
 
 
@@ -68,6 +70,7 @@ class FakeEngine:
         self.registry: dict[str, FakeImage] = {}
         self.pull_errors: dict[str, EngineError] = {}
         self.start_errors: dict[str, EngineError] = {}  # by image
+        self.on_pull_progress: Callable[[int], None] | None = None  # called after each progress of a pull
         self.login_needed: Credentials | None = None
         self.logins: list[Credentials | None] = []
         self.calls: list[str] = []
@@ -112,9 +115,13 @@ class FakeEngine:
         with self._call("image"):
             return reference in self.images
 
-    def pull(self, reference: str, credentials: Credentials | None) -> None:
+    def pull(self, reference: str, credentials: Credentials | None, told: Told = unheard) -> None:
         with self._call("pull"):
             self.logins.append(credentials)
+            for percent in (0, 40, 100):
+                told(percent)
+                if self.on_pull_progress is not None:
+                    self.on_pull_progress(percent)
             if reference in self.pull_errors:
                 raise self.pull_errors[reference]
             if self.login_needed is not None and credentials != self.login_needed:

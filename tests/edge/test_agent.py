@@ -52,21 +52,21 @@ def test_a_change_is_reported_at_once_and_once() -> None:
     assert [(a.name, a.state) for a in second.applications] == [("web", "RUNNING")]
 
 
-def test_how_far_a_pull_has_come_is_not_news_but_that_it_failed_is() -> None:
+def test_each_quarter_of_a_pull_is_news_and_that_it_failed_is() -> None:
     world = World()
     pulling = ApplicationStatus(name="web", state=ApplicationState.PULLING)
     world.containers.found = a_pass(pulling, settled=False)
     world.start()
-    for percent in (10, 20):
-        status = pulling.model_copy(update={"message": f"{percent} %"})
+    for percent in (0, 10, 24, 25, 40, 60):
+        status = pulling.model_copy(update={"pull_percent": percent})
         world.containers.found = a_pass(status, settled=False)
         world.deliver(Progressed())
-    assert len(world.reports()) == 1
+    assert [report.applications[0].pull_percent for report in world.reports()] == [None, 0, 25, 60]
 
     world.containers.found = a_pass(pulling.model_copy(update={"code": "denied"}), settled=False)
     world.deliver(Progressed())
 
-    assert len(world.reports()) == 2
+    assert len(world.reports()) == 5
 
 
 def test_sigterm_says_goodbye_closes_the_containers_part_and_ends_with_0() -> None:

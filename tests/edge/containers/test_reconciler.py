@@ -6,7 +6,7 @@ import pytest
 
 from contract.reports import ApplicationState
 from edge.containers.registry import CredentialsUnavailable
-from edge.engine.errors import DiskFull, PortTaken, RegistryDenied, RegistryUnreachable
+from edge.engine.errors import DiskFull, PortTaken, PullStalled, RegistryDenied, RegistryUnreachable
 from tests.edge.containers.builders import (
     HOST,
     Device,
@@ -96,6 +96,38 @@ def test_the_old_container_runs_until_the_new_image_is_here(engine: FakeEngine, 
     assert engine.named(current()).state == "running"
     assert not pulling.settled
     assert not pulling.critical
+
+
+def test_a_pull_under_way_is_reported_with_how_far_it_has_come(engine: FakeEngine, tmp_path: Path) -> None:
+    later = Later()
+    device = Device(engine, tmp_path, workers=later)
+    seen: list[tuple[str, int | None]] = []
+
+    def look(percent: int) -> None:
+        [status] = device.reconciler.converge().statuses
+        seen.append((status.state, status.pull_percent))
+
+    engine.on_pull_progress = look
+    device.desire(a_document(an_application()))
+    look(0)
+    later.let_go()
+
+    assert seen[:4] == [("PULLING", None), ("PULLING", 0), ("PULLING", 40), ("PULLING", 100)]
+    assert device.reconciler.converge().statuses[0].pull_percent is None
+
+
+def test_a_stalled_pull_is_tried_again_for_ever(device: Device, engine: FakeEngine) -> None:
+    engine.pull_errors[image("hello:v1")] = PullStalled("nothing came for 120 s")
+    device.desire(a_document(an_application()))
+
+    for _ in range(20):
+        stalled = device.reconciler.converge().statuses[0]
+        device.clock.passed_s += 700
+    assert (stalled.state, stalled.code) == (ApplicationState.PULLING, "pull-stalled")
+    assert stalled.next_try_at is not None
+
+    engine.pull_errors.clear()
+    assert device.settle().statuses[0].state is ApplicationState.RUNNING
 
 
 def test_a_reboot_would_hurt_only_between_the_old_ones_end_and_the_new_ones_start(

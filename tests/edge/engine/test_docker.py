@@ -8,7 +8,7 @@ import pytest
 from docker import APIClient
 
 from edge.engine.docker import DockerEngine
-from edge.engine.errors import CommandNotFound, EngineUnavailable
+from edge.engine.errors import CommandNotFound, DiskFull, EngineUnavailable, PullStalled
 from edge.engine.port import PortBinding
 from tests.edge.engine.conftest import World
 from tests.edge.engine.tiny_registry import TinyRegistry
@@ -78,6 +78,30 @@ def test_a_process_deaf_to_sigterm_is_ended_after_its_grace(world: World) -> Non
     world.engine.stop(container_id, 1)
 
     assert world.engine.course(container_id).exit_code in (137, 143)
+
+
+@pytest.mark.engine
+def test_a_pull_that_nothing_comes_of_is_broken_off(
+    clean_docker_host: str, registry: TinyRegistry, world: World
+) -> None:
+    impatient = DockerEngine({"DOCKER_HOST": clean_docker_host}, silence_s=1.0)
+
+    with pytest.raises(PullStalled):
+        impatient.pull(world.reference("never-coming"), world.login)
+
+    assert not impatient.has_image(world.reference("never-coming"))
+    impatient.close()
+
+
+@pytest.mark.engine
+def test_a_pull_ends_when_who_hears_of_it_has_had_enough(world: World, raw: APIClient) -> None:
+    def enough(percent: int) -> None:
+        raise DiskFull("no more room")
+
+    with pytest.raises(DiskFull):
+        world.engine.pull(world.reference("hungry"), world.login, enough)
+
+    assert raw.ping()
 
 
 @pytest.mark.engine

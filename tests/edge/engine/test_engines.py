@@ -175,6 +175,16 @@ def test_an_image_is_here_after_its_pull_and_a_container_needs_it(world: World) 
     assert world.engine.has_image(reference)
 
 
+def test_a_pull_tells_how_far_it_has_come_and_never_goes_back(world: World) -> None:
+    heard: list[int] = []
+
+    world.engine.pull(world.reference("job"), world.login, heard.append)
+
+    assert heard == sorted(heard)
+    assert heard
+    assert all(0 <= percent <= 100 for percent in heard)
+
+
 def test_pulls_that_cannot_succeed_are_told_apart(world: World) -> None:
     reference = world.reference("server")
 

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import tarfile
+import threading
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
@@ -36,6 +37,7 @@ IMAGES: dict[str, dict[str, Any]] = {
     "foreign-machine": {"Cmd": ["/bin/other"], "Labels": {"io.fleetgrass.sample.exit": "126"}},
     "no-command": {"Cmd": ["/bin/nothing"], "Labels": {"io.fleetgrass.sample.exit": "127"}},
     "hungry": {"Cmd": ["tail", "/dev/zero"], "Labels": {}},
+    "never-coming": {"Cmd": ["true"], "Labels": {}},  # half of its configuration, and then silence
     "deaf": {"Cmd": ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"], "Labels": {}},
 }
 _PROGRAMS = ("sh", "httpd", "true", "false", "sleep", "tail")
@@ -48,6 +50,8 @@ class TinyRegistry:
         self._blobs: dict[str, bytes] = {}
         self._layer = _layer(busybox)
         self._compressed = gzip.compress(self._layer, compresslevel=1, mtime=0)
+        self.stopping = threading.Event()
+        self._never = ""
         self._digests = {name: self._add(name, config, flavour) for name, config in IMAGES.items()}
         self._server = LoopbackServer(0, _Handler, self)
         self.address = self._server.address
@@ -60,7 +64,12 @@ class TinyRegistry:
     def blob(self, digest: str) -> bytes | None:
         return self._blobs.get(digest)
 
+    def stalls_at(self, digest: str) -> bool:
+        """Whether this blob ends in silence: the configuration of the image that never comes."""
+        return digest == self._never
+
     def stop(self) -> None:
+        self.stopping.set()
         self._server.stop()
 
     def _add(self, name: str, config: dict[str, Any], flavour: str) -> str:
@@ -87,6 +96,8 @@ class TinyRegistry:
                 ],
             }
         ).encode()
+        if name == "never-coming":
+            self._never = _digest(description)
         for content in (description, self._compressed, manifest):
             self._blobs[_digest(content)] = content
         return _digest(manifest)
@@ -124,8 +135,13 @@ class _Handler(BaseHTTPRequestHandler):
         if "/manifests/" in self.path and status == 200:
             self.send_header("Docker-Content-Digest", self.path.rpartition("/")[2])
         self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(content)
+        if self.command != "GET":
+            return
+        if self.server.service.stalls_at(_digest(content)):
+            self.wfile.write(content[: len(content) // 2])
+            self.server.service.stopping.wait(60)
+            return
+        self.wfile.write(content)
 
 
 def _layer(busybox: bytes) -> bytes:
