@@ -58,6 +58,7 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
     from ministack.core import lambda_runtime
 
     from local.emulator.greengrass_gate import GreengrassGate
+    from local.emulator.lambda_code import mend_code_folders
     from local.emulator.mqtt import mend_keep_alive, mend_listener
     from local.emulator.rules import mend_republish, mend_rule_to_lambda
 
@@ -65,6 +66,7 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
     mend_keep_alive()
     mend_registry_tokens(token_key)
     mend_transport()
+    mend_code_folders()
     mend_republish()
     invokes = mend_rule_to_lambda()
 

@@ -139,7 +139,7 @@ class Lab:
         """Make a function with ``handler(event, context)``; returns its ARN. It may send to ``seen``."""
         buffer = io.BytesIO()
         with zipfile.ZipFile(buffer, "w") as archive:
-            archive.writestr("index.py", PRELUDE + textwrap.dedent(code))
+            archive.writestr(zipfile.ZipInfo("index.py"), PRELUDE + textwrap.dedent(code))
         made = self.client("lambda").create_function(
             FunctionName=self.name(),
             Runtime="python3.13",

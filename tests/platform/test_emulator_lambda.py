@@ -168,3 +168,13 @@ def test_a_function_may_do_what_its_role_allows_and_nothing_else(lab: Lab) -> No
 
     assert until(lambda: "FunctionError" not in client.invoke(FunctionName=function), 10)
     assert lab.receive(seen) == ["did"]
+
+
+def test_functions_of_the_same_code_share_its_unpacked_folder(lab: Lab) -> None:
+    seen = lab.queue()
+    code = "def handler(event, context): tell(os.path.realpath(os.environ['LAMBDA_TASK_ROOT']))"
+
+    for _ in range(2):
+        lab.client("lambda").invoke(FunctionName=lab.function(code, seen=seen))
+
+    assert len(set(lab.receive(seen, 2))) == 1
