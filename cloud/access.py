@@ -41,6 +41,8 @@ ROUTES: Mapping[str, Route] = {
     "GET /deployments/{deployment}": Route("get-deployment", Role.READER),
 }
 
+LEEWAY_S = 60.0  # between an issuer's clock and ours, wherever a token's times are judged
+
 #: The pattern of contract.names.GroupName again, because that module brings pydantic; a test compares them.
 GROUP = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from cloud.access import ROUTES, Caller, Role, Scope, scope
+from cloud.access import LEEWAY_S, ROUTES, Caller, Role, Scope, scope
 from cloud.aws.errors import Unavailable
 from cloud.idempotency import Idempotency, KeyReused
 from contract.names import Identifier, ThingName
@@ -202,7 +202,7 @@ def _request(event: Mapping[str, Any], context: object, route: str, role: Role, 
     caller = _caller(event)
     if caller is None:
         raise Problem(401, "not-authenticated", "the request carries no authorised caller")
-    if caller.expires_at <= now:
+    if caller.expires_at <= now - LEEWAY_S:
         raise Problem(401, "token-expired", "the token has expired")
     held = scope(caller.roles, role)
     if held is None:

@@ -9,8 +9,13 @@ boto3 nor pydantic, because the authorizer's cold start pays for it. Errors::
 """
 
 import json
+import logging
+import queue
+import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from typing import Any
@@ -18,8 +23,12 @@ from urllib.parse import urlsplit
 
 import jwt
 
-LEEWAY_S = 60.0
+from cloud.access import LEEWAY_S
+
+log = logging.getLogger(__name__)
+
 REFRESH_AT_MOST_EVERY_S = 60.0  # an unknown kid must not become a way to flood the issuer
+KEYS_FRESH_S = 600.0  # older ones are asked for again, and used while the issuer does not answer
 KEYS_KEPT_S = 3600.0  # a key that the issuer withdrew is believed no longer than this
 FETCH_TIMEOUT_S = 2.0
 TOKEN_MAX_BYTES = 16 * 1024
@@ -74,6 +83,7 @@ class _Keys:
     by_id: Mapping[str, jwt.PyJWK] = field(default_factory=dict)
     tried_at: float = float("-inf")
     fetched_at: float = float("-inf")
+    failure: KeysUnavailable | None = None  # of the last try
 
 
 class Verifier:
@@ -98,6 +108,7 @@ class Verifier:
 
         Raises:
             Untrusted: anything else, with the first reason found.
+            KeysUnavailable: it may be one; the issuer's keys cannot be had now.
         """
         if len(token) > TOKEN_MAX_BYTES:
             raise Untrusted("too-large")
@@ -153,15 +164,24 @@ class Verifier:
     def _key(self, jwks_uri: str, kid: str) -> jwt.PyJWK:
         keys = self._keys[jwks_uri]
         now = self._monotonic()
-        wanted = kid not in keys.by_id or now - keys.fetched_at >= KEYS_KEPT_S
+        wanted = kid not in keys.by_id or now - keys.fetched_at >= KEYS_FRESH_S
         if wanted and now - keys.tried_at >= REFRESH_AT_MOST_EVERY_S:
             keys.tried_at = now
-            keys.by_id = _parse_keys(self._fetch(jwks_uri))
-            keys.fetched_at = now
+            try:
+                keys.by_id = _parse_keys(self._fetch(jwks_uri))
+            except KeysUnavailable as failure:
+                log.warning("keys unavailable: jwks_uri=%s reason=%s", jwks_uri, failure.reason)
+                keys.failure = failure
+            else:
+                keys.fetched_at, keys.failure = now, None
+        if now - keys.fetched_at >= KEYS_KEPT_S:
+            keys.by_id = {}
         key = keys.by_id.get(kid)
-        if key is None:
-            raise Untrusted("key-unknown")
-        return key
+        if key is not None:
+            return key
+        if keys.failure is not None:
+            raise KeysUnavailable(keys.failure.reason)
+        raise Untrusted("key-unknown")
 
 
 def parse_issuers(text: str) -> tuple[Issuer, ...]:
@@ -193,30 +213,65 @@ def parse_issuers(text: str) -> tuple[Issuer, ...]:
 def fetch(uri: str, *, timeout_s: float = FETCH_TIMEOUT_S) -> bytes:
     """Return the bytes at ``uri``, asked for once and within ``timeout_s``; a redirect is a refusal.
 
+    The bound is on everything together. Neither the look-up of the name nor an issuer that sends byte
+    by byte knows a socket's timeout, so the asking is a thread's, which is left behind in time.
+
     Raises:
         KeysUnavailable: anything but 200 with a bounded body.
     """
-    parts = urlsplit(uri)
-    deadline = time.monotonic() + timeout_s
-    kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-    connection = kind(parts.netloc, timeout=timeout_s)
+    asking = _Asking(uri, timeout_s)
+    threading.Thread(target=asking.run, name="jwks", daemon=True).start()
     try:
-        connection.request("GET", f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}")
-        answer = connection.getresponse()
-        if answer.status != 200:
-            raise KeysUnavailable(f"status {answer.status}")
-        body = b""
-        while chunk := answer.read1(16 * 1024):
-            body += chunk
-            if len(body) > JWKS_MAX_BYTES:
-                raise KeysUnavailable("too large")
-            if time.monotonic() > deadline:
+        answer = asking.answers.get(timeout=timeout_s)
+    except queue.Empty:
+        asking.hang_up()
+        raise KeysUnavailable("too slow") from None
+    if isinstance(answer, KeysUnavailable):
+        raise answer
+    return answer
+
+
+class _Asking:
+    """One GET in a thread of its own; ``answers`` gets its outcome, and nothing foreign is raised."""
+
+    def __init__(self, uri: str, timeout_s: float) -> None:
+        self.answers: queue.SimpleQueue[bytes | KeysUnavailable] = queue.SimpleQueue()
+        self._parts = urlsplit(uri)
+        self._timeout_s = timeout_s
+        self._given_up = threading.Event()
+        self._socket: socket.socket | None = None
+
+    def run(self) -> None:
+        try:
+            self.answers.put(self._body())
+        except KeysUnavailable as unavailable:
+            self.answers.put(unavailable)
+        except (HTTPException, OSError, ValueError) as error:
+            self.answers.put(KeysUnavailable(type(error).__name__))
+
+    def hang_up(self) -> None:
+        """Have the thread end soon: what it waits for from now on, it does not get."""
+        self._given_up.set()
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def _body(self) -> bytes:
+        kind = HTTPSConnection if self._parts.scheme == "https" else HTTPConnection
+        with closing(kind(self._parts.netloc, timeout=self._timeout_s)) as connection:
+            connection.connect()
+            self._socket = connection.sock
+            if self._given_up.is_set():
                 raise KeysUnavailable("too slow")
-    except (HTTPException, OSError, ValueError) as error:
-        raise KeysUnavailable(type(error).__name__) from error
-    finally:
-        connection.close()
-    return body
+            query = f"?{self._parts.query}" if self._parts.query else ""
+            connection.request("GET", f"{self._parts.path or '/'}{query}")
+            with connection.getresponse() as answer:
+                if answer.status != 200:
+                    raise KeysUnavailable(f"status {answer.status}")
+                body = answer.read(JWKS_MAX_BYTES + 1)
+        if len(body) > JWKS_MAX_BYTES:
+            raise KeysUnavailable("too large")
+        return body
 
 
 def _may_be_asked(uri: str) -> bool:

@@ -25,6 +25,10 @@ def authorize(event: Mapping[str, Any], verifier: Verifier, names: Mapping[str, 
 
     ``names`` maps our role names to the issuers'. A refusal says nothing to the caller; the log
     has its code.
+
+    Raises:
+        KeysUnavailable: nobody can say. The gateway answers 500 and keeps nothing; a refusal it would
+            keep for as long as its cache does, long after the issuer is back.
     """
     route = ROUTES.get(str(event.get("routeKey")))
     if route is None:
@@ -34,9 +38,8 @@ def authorize(event: Mapping[str, Any], verifier: Verifier, names: Mapping[str, 
         return _refuse("no-token")
     try:
         claims = verifier.verify(token)
-    except KeysUnavailable as error:
-        log.warning("keys unavailable: reason=%s", error.reason)
-        return dict(_REFUSED)
+    except KeysUnavailable:
+        raise
     except Untrusted as error:
         return _refuse(error.code)
     roles = canonical_roles(claims.roles, names)
