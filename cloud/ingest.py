@@ -11,13 +11,15 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from cloud.aws.attributes import storable
 from cloud.hearing import News
 from cloud.metrics import count
+from cloud.milliseconds import from_ms
 from cloud.presence import PresenceEvent
 from contract.commands import CommandResult
 from contract.events import ConnectionEvent
@@ -27,7 +29,6 @@ from contract.topics import thing_of
 
 log = logging.getLogger(__name__)
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_MS = 253_370_764_800_000  # the year 9999; later ones are no dates
 _THING = TypeAdapter(ThingName)
 Model = TypeVar("Model", bound=BaseModel)
@@ -70,7 +71,7 @@ class Received:
             payload = base64.b64decode(encoded, validate=True)
         except (binascii.Error, ValueError):
             raise Malformed(topic, len(encoded), "its payload is not base64") from None
-        return cls(topic=topic, payload=payload, received_at=_EPOCH + timedelta(milliseconds=at))
+        return cls(topic=topic, payload=payload, received_at=from_ms(at))
 
     @property
     def device(self) -> str:
@@ -106,11 +107,14 @@ class Received:
 
     def _parse(self, model: type[Model]) -> Model:
         try:
-            return model.model_validate_json(self.payload)
+            message = model.model_validate_json(self.payload)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
             where = ".".join(str(step) for step in first["loc"]) or "payload"
             raise self.malformed(f"{where}: {first['type']}") from None
+        if not storable(message.model_dump(mode="json")):
+            raise self.malformed("a number that no table keeps")
+        return message
 
 
 def refuse(malformed: Malformed, function: str) -> None:

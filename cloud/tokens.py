@@ -246,6 +246,8 @@ class _Asking:
             self.answers.put(self._body())
         except KeysUnavailable as unavailable:
             self.answers.put(unavailable)
+        except TimeoutError:
+            self.answers.put(KeysUnavailable("too slow"))
         except (HTTPException, OSError, ValueError) as error:
             self.answers.put(KeysUnavailable(type(error).__name__))
 

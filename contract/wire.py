@@ -11,7 +11,10 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Valid
 
 
 def _to_utc(value: datetime) -> datetime:
-    return value.astimezone(UTC)
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("a time before the year 1 or after 9999 in UTC") from None
 
 
 #: An aware time, normalised to UTC; naive times are refused.

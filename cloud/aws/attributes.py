@@ -27,6 +27,26 @@ def to_value(value: object) -> dict[str, Any]:
             raise TypeError(f"not a JSON type: {type(value).__name__}")
 
 
+def storable(value: object) -> bool:
+    """Return whether every number in ``value`` (JSON types) is one that DynamoDB keeps.
+
+    Source: DynamoDB developer guide, "Data types", Number: 38 digits, 1E-130 to 9.99E+125 either side of 0.
+    """
+    match value:
+        case bool():
+            return True
+        case int():
+            return abs(value) < 10**38
+        case float():
+            return value == 0 or 1e-130 <= abs(value) < 1e126
+        case Mapping():
+            return all(map(storable, value.values()))
+        case list() | tuple():
+            return all(map(storable, value))
+        case _:
+            return True
+
+
 def from_value(value: Mapping[str, Any]) -> Any:
     """Return what an attribute value holds; numbers are int where they are whole, else float.
 

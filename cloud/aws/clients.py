@@ -41,6 +41,7 @@ _UNKNOWN = frozenset(
         "SlowDown",
         "ProvisionedThroughputExceededException",
         "TransactionInProgressException",
+        "TransactionConflictException",
         "RequestAlreadyInProgressException",
         "InternalServerException",
         "InternalServerError",

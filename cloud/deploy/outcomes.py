@@ -6,7 +6,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from contract.names import Identifier
 from contract.reports import ApplicationState
+
+_IDENTIFIER = TypeAdapter(Identifier)
 
 
 class OutcomeState(StrEnum):
@@ -48,8 +53,8 @@ def outcome_of(desired: Mapping[str, Any], applications: Mapping[str, Mapping[st
     worst application gives the reason.
     """
     deployment_id = desired.get("deployment_id")
-    if not deployment_id:
-        return None
+    if not isinstance(deployment_id, str) or not _is_identifier(deployment_id):
+        return None  # it becomes a key, and a device may say anything
     for wanted, state in (
         (ApplicationState.FAILED, OutcomeState.FAILED),
         (ApplicationState.ROLLED_BACK, OutcomeState.ROLLED_BACK),
@@ -91,6 +96,14 @@ def all_run(members: Collection[str], recorded: Mapping[str, Mapping[str, Any]])
     return bool(members) and all(
         recorded.get(device, {}).get("state") == OutcomeState.RUNNING for device in members
     )
+
+
+def _is_identifier(value: str) -> bool:
+    try:
+        _IDENTIFIER.validate_python(value)
+    except ValidationError:
+        return False
+    return True
 
 
 def _reasoned(deployment_id: str, state: OutcomeState, name: str, status: Mapping[str, Any]) -> Outcome:

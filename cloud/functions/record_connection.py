@@ -20,7 +20,7 @@ def record(event: object, devices: Devices) -> str:
     """Apply one event and return what it did: an ``Effect``, ``ignored`` or ``malformed``."""
     try:
         received = Received.of(event)
-        if received.topic.startswith("$aws/"):
+        if received.topic.startswith("$aws/events/presence/"):
             return _presence(received, devices)
         return _said(received, devices)
     except Malformed as malformed:

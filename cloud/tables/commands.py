@@ -8,7 +8,7 @@ Every write that can race is conditional; one that is refused is an answer.
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from cloud import ledger
@@ -17,6 +17,7 @@ from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict
 from cloud.idempotency import KEPT_S, Idempotency, KeyReused
 from cloud.ledger import Inferred
+from cloud.milliseconds import from_ms, to_ms
 from contract.commands import CommandResult, CommandState, RebootCommand
 
 KEPT_AFTER_EXPIRY = timedelta(days=30)
@@ -136,7 +137,7 @@ class Commands:
             return False
         values: dict[str, object] = {
             ":state": result.state.value,
-            ":changed_at": _ms(received_at),
+            ":changed_at": to_ms(received_at),
             ":result": result.to_dict(),
             ":transition": [_transition(result.state, received_at, at=result.at)],
             **{f":earlier{i}": state.value for i, state in enumerate(earlier)},
@@ -148,7 +149,7 @@ class Commands:
         if result.state is CommandState.IN_PROGRESS:
             due = ledger.due_at(result.state, expires_at=received_at, changed_at=received_at)
             assert due is not None  # noqa: S101 - the ledger's promise for a state that is not final
-            values |= {":shard": _shard(result.id), ":due_at": _ms(due)}
+            values |= {":shard": _shard(result.id), ":due_at": to_ms(due)}
             change += ", due_shard = :shard, due_at = :due_at"
         change += " REMOVE inferred" + (", due_shard, due_at" if result.state.final else "")
         allowed = ", ".join(f":earlier{i}" for i in range(len(earlier)))
@@ -170,7 +171,7 @@ class Commands:
             condition="#state = :state AND attribute_not_exists(inferred)",
             names={"#state": "state"},
             values={
-                ":inferred": {"state": inferred.state.value, "code": inferred.code, "at": _ms(inferred.at)},
+                ":inferred": {"state": inferred.state.value, "code": inferred.code, "at": to_ms(inferred.at)},
                 ":state": command.state.value,
             },
         )
@@ -205,7 +206,7 @@ class Commands:
                         TableName=self._name,
                         IndexName=BY_DUE,
                         KeyConditionExpression="due_shard = :shard AND due_at <= :now",
-                        ExpressionAttributeValues=to_item({":shard": str(shard), ":now": _ms(now)}),
+                        ExpressionAttributeValues=to_item({":shard": str(shard), ":now": to_ms(now)}),
                         Limit=_SWEEP_PAGE,
                         **start,
                     )
@@ -257,18 +258,18 @@ def _row(command: Command) -> dict[str, object]:
         "device": command.device,
         "id": command.id,
         "kind": command.kind,
-        "issued_at": _ms(command.issued_at),
-        "expires_at": _ms(command.expires_at),
+        "issued_at": to_ms(command.issued_at),
+        "expires_at": to_ms(command.expires_at),
         "requested_by": command.requested_by,
         "reason": command.reason,
         "force": command.force,
         "warnings": command.warnings,
         "state": command.state.value,
-        "changed_at": _ms(command.changed_at),
+        "changed_at": to_ms(command.changed_at),
         "result": {},
         "transitions": [_transition(command.state, command.changed_at)],
         "due_shard": _shard(command.id),
-        "due_at": _ms(due),
+        "due_at": to_ms(due),
         "delete_at": int((command.expires_at + KEPT_AFTER_EXPIRY).timestamp()),
     }
 
@@ -290,36 +291,28 @@ def _command(row: Mapping[str, Any]) -> Command:
         device=row["device"],
         id=row["id"],
         kind=row["kind"],
-        issued_at=_time(row["issued_at"]),
-        expires_at=_time(row["expires_at"]),
+        issued_at=from_ms(row["issued_at"]),
+        expires_at=from_ms(row["expires_at"]),
         requested_by=row["requested_by"],
         reason=row["reason"],
         force=row["force"],
         state=CommandState(row["state"]),
-        changed_at=_time(row["changed_at"]),
+        changed_at=from_ms(row["changed_at"]),
         warnings=tuple(row["warnings"]),
         inferred=inferred
-        and Inferred(CommandState(inferred["state"]), inferred["code"], _time(inferred["at"])),
+        and Inferred(CommandState(inferred["state"]), inferred["code"], from_ms(inferred["at"])),
         result=row["result"],
         transitions=tuple(
-            {name: _time(value) if name != "state" else value for name, value in transition.items()}
+            {name: from_ms(value) if name != "state" else value for name, value in transition.items()}
             for transition in row["transitions"]
         ),
     )
 
 
 def _transition(state: CommandState, received_at: datetime, at: datetime | None = None) -> dict[str, object]:
-    own = {} if at is None else {"device_time": _ms(at)}
-    return {"state": state.value, "at": _ms(received_at), **own}
+    own = {} if at is None else {"device_time": to_ms(at)}
+    return {"state": state.value, "at": to_ms(received_at), **own}
 
 
 def _shard(command_id: str) -> str:
     return str(zlib.crc32(command_id.encode()) % DUE_SHARDS)
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -14,7 +14,7 @@ Sparse index ``by-due``: ``due_shard``, ``due_at``, while somebody must look at 
 
 import zlib
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from cloud.aws.attributes import from_item, to_item
@@ -22,6 +22,7 @@ from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict
 from cloud.deploy.revision import Deployment, DeploymentState, Pinned
 from cloud.idempotency import KEPT_S, Idempotency, KeyReused
+from cloud.milliseconds import from_ms, to_ms
 
 DUE_SHARDS = 2
 BY_DUE = "by-due"
@@ -151,7 +152,7 @@ class Deployments:
     def look_again(self, deployment: Deployment, *, due_at: datetime) -> bool:
         """Have ``due`` give the deployment at ``due_at``, while its state is what it was."""
         return self._update(
-            deployment, "SET due_at = :due_at", deployment.state, {":due_at": _ms(due_at)}, {}
+            deployment, "SET due_at = :due_at", deployment.state, {":due_at": to_ms(due_at)}, {}
         )
 
     def due(self, now: datetime) -> Iterator[Deployment]:
@@ -164,7 +165,7 @@ class Deployments:
                         TableName=self._name,
                         IndexName=BY_DUE,
                         KeyConditionExpression="due_shard = :shard AND due_at <= :now",
-                        ExpressionAttributeValues=to_item({":shard": str(shard), ":now": _ms(now)}),
+                        ExpressionAttributeValues=to_item({":shard": str(shard), ":now": to_ms(now)}),
                         **start,
                     )
                 yield from (_deployment(from_item(item)) for item in page["Items"])
@@ -184,7 +185,7 @@ class Deployments:
             **outcome,
             "pk": f"outcomes#{deployment_id}",
             "sk": device,
-            "received_at": _ms(received_at),
+            "received_at": to_ms(received_at),
             "delete_at": int((received_at + OUTCOMES_KEPT).timestamp()),
         }
         try:
@@ -198,7 +199,7 @@ class Deployments:
                         {
                             ":epoch": outcome["epoch"],
                             ":sequence": outcome["sequence"],
-                            ":received_at": _ms(received_at),
+                            ":received_at": to_ms(received_at),
                         }
                     ),
                 )
@@ -224,7 +225,7 @@ class Deployments:
                 told = {
                     name: row[name] for name in ("state", "application", "code", "message") if name in row
                 }
-                found[row["sk"]] = told | {"received_at": _time(row["received_at"])}
+                found[row["sk"]] = told | {"received_at": from_ms(row["received_at"])}
             if "LastEvaluatedKey" not in page:
                 return found
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
@@ -237,7 +238,7 @@ class Deployments:
         told: Mapping[str, object],
         remove: tuple[str, ...] = ("due_shard", "due_at"),
     ) -> bool:
-        values = {"state": state.value, "changed_at": _ms(now), **told}
+        values = {"state": state.value, "changed_at": to_ms(now), **told}
         change = "SET " + ", ".join(f"#{name} = :{name}" for name in values)
         if remove:
             change += " REMOVE " + ", ".join(remove)
@@ -301,7 +302,7 @@ def _row(deployment: Deployment) -> dict[str, object]:
         "warnings": deployment.warnings,
         "requested_by": deployment.requested_by,
         "reason": deployment.reason,
-        **{name: _ms(getattr(deployment, name)) for name in _TIMES},
+        **{name: to_ms(getattr(deployment, name)) for name in _TIMES},
     }
 
 
@@ -316,8 +317,8 @@ def _deployment(row: Mapping[str, Any]) -> Deployment:
         warnings=tuple(row["warnings"]),
         requested_by=row["requested_by"],
         reason=row["reason"],
-        created_at=_time(row["created_at"]),
-        changed_at=_time(row["changed_at"]),
+        created_at=from_ms(row["created_at"]),
+        changed_at=from_ms(row["changed_at"]),
         state=DeploymentState(row["state"]),
         code=row.get("code"),
         message=row.get("message"),
@@ -327,16 +328,8 @@ def _deployment(row: Mapping[str, Any]) -> Deployment:
 
 
 def _due(deployment_id: str, due_at: datetime) -> dict[str, object]:
-    return {"due_shard": str(zlib.crc32(deployment_id.encode()) % DUE_SHARDS), "due_at": _ms(due_at)}
+    return {"due_shard": str(zlib.crc32(deployment_id.encode()) % DUE_SHARDS), "due_at": to_ms(due_at)}
 
 
 def _sort(revision: int) -> str:
     return f"{revision:010d}"
-
-
-def _ms(at: datetime) -> int:
-    return round(at.timestamp() * 1000)
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)

@@ -5,15 +5,16 @@ Times are Unix milliseconds of the server. ``writes`` counts the messages that w
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from cloud.aws.attributes import from_item
 from cloud.device import Device
 from cloud.hearing import News, names_of
+from cloud.milliseconds import from_ms, to_ms
+from contract.defaults import APPLICATIONS_MAX
 from contract.reports import DeviceReport
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TIMES = ("enrolled_at", "connected_since", "offline_since", "last_report_at", "stale_at")
 #: What messages of the device (not presence) decide; a write of a message sets all of these.
 _HEARD = (
@@ -38,9 +39,8 @@ class Write:
     names: Mapping[str, str]
 
 
-def milliseconds(time: datetime) -> int:
-    """Return ``time`` as rows keep it."""
-    return (time - _EPOCH) // timedelta(milliseconds=1)
+#: Never holds; what it is refused with is the row as it is.
+LOOK = Write("SET writes = writes", "writes < :zero", {":zero": 0}, {})
 
 
 def to_device(item: Mapping[str, Any]) -> Device:
@@ -49,7 +49,7 @@ def to_device(item: Mapping[str, Any]) -> Device:
     applications = row.get("applications", {})
     names = row.get("application_names")
     known = {name: row[name] for name in (*_HEARD, *SUMMARY) if row.get(name) is not None}
-    known |= {name: _EPOCH + timedelta(milliseconds=row[name]) for name in _TIMES if name in known}
+    known |= {name: from_ms(row[name]) for name in _TIMES if name in known}
     known.pop("device")
     known["writes"] = row.get("writes", 0)
     known["application_names"] = None if names is None else tuple(names)
@@ -85,14 +85,21 @@ def replacement(after: Device) -> Write:
 
 
 def confirmation(news: News) -> Write:
-    """Return the write of what moves with every message, which holds if ``news`` says nothing else new."""
+    """Return the write of what moves with every message, which holds if ``news`` says nothing else new.
+
+    It is LOOK for what no expression can say (DynamoDB: 4 KB, 300 operators, no path twice).
+    """
     message = news.message
+    if isinstance(message, DeviceReport):
+        told = [status.name for status in message.applications]
+        if len(told) > APPLICATIONS_MAX or len(set(told)) < len(told):
+            return LOOK
     names = {"#sequence": "sequence"}
     values: dict[str, object] = {
         ":epoch": message.epoch,
         ":sequence": message.sequence,
-        ":at": milliseconds(news.received_at),
-        ":stale_at": milliseconds(news.stale_at),
+        ":at": to_ms(news.received_at),
+        ":stale_at": to_ms(news.stale_at),
         ":interval_s": message.interval_s,
         ":agent_version": message.agent_version,
         ":boot_id": message.boot_id,
@@ -126,13 +133,14 @@ def _expect(
     conditions: list[str],
 ) -> None:
     """Add to the write that it holds only if ``report`` says what the row already says."""
-    names |= {"#status": "status", "#applications": "applications"} if report.applications else {}
-    for i, status in enumerate(report.applications):
-        names[f"#a{i}"] = status.name
-        values[f":a{i}"] = status.to_dict()
-        conditions.append(f"#applications.#a{i}.#status = :a{i}")
-        conditions.append(f"#applications.#a{i}.#sequence < :sequence")
-        sets.append(f"#applications.#a{i}.#sequence = :sequence")
+    if report.applications:
+        names |= {"#a": "applications", "#t": "status", "#s": "sequence"}
+        values[":s"] = report.sequence
+    for i, status in enumerate(report.applications):  # in few letters: 64 must fit into an expression
+        names[f"#{i}"] = status.name
+        values[f":{i}"] = status.to_dict()
+        conditions.append(f"#a.#{i}.#t = :{i} AND #a.#{i}.#s < :s")
+        sets.append(f"#a.#{i}.#s = :s")
     if report.part != 0:
         return
     named = names_of(report)
@@ -158,4 +166,4 @@ def _expect(
 
 
 def _stored(value: object) -> object:
-    return milliseconds(value) if isinstance(value, datetime) else value
+    return to_ms(value) if isinstance(value, datetime) else value

@@ -20,8 +20,9 @@ from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, Unavailable
 from cloud.device import Device
 from cloud.hearing import News, hear
+from cloud.milliseconds import to_ms
 from cloud.presence import VERSION_FORGOTTEN_AFTER, Presence
-from cloud.tables.device_rows import SUMMARY, Write, confirmation, milliseconds, replacement, to_device
+from cloud.tables.device_rows import SUMMARY, Write, confirmation, replacement, to_device
 
 BY_NAME, BY_GROUP = "by-name", "by-group"
 PAGE_MAX = 100  # BatchGetItem takes no more keys
@@ -80,7 +81,7 @@ class Devices:
             "device": device,
             "kind": "device",
             "group": group,
-            "enrolled_at": milliseconds(now),
+            "enrolled_at": to_ms(now),
             "writes": 0,
         }
         try:
@@ -130,9 +131,9 @@ class Devices:
             ":connected": presence.connected,
             ":session": presence.session,
             ":version": presence.version,
-            ":event_at": milliseconds(presence.event_at),
-            ":received_at": milliseconds(presence.received_at),
-            ":forgotten": milliseconds(presence.event_at - VERSION_FORGOTTEN_AFTER),
+            ":event_at": to_ms(presence.event_at),
+            ":received_at": to_ms(presence.received_at),
+            ":forgotten": to_ms(presence.event_at - VERSION_FORGOTTEN_AFTER),
         }
         ends = ""
         if presence.connected:

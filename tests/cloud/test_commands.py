@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -331,6 +331,15 @@ def test_a_caller_of_another_group_neither_reboots_nor_reads(api: Api) -> None:
         assert (answer["statusCode"], body_of(answer)["code"]) == (403, "group-not-allowed")
     assert api.get(command, roles="Fleet.Reader:line-3")["statusCode"] == 200
     assert len(api.broker.published) == 1
+
+
+def test_a_device_whose_clock_is_at_the_end_of_time_is_still_read(api: Api) -> None:
+    command = body_of(api.reboot())["id"]
+    end_of_time = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+    api.commands.apply_result(
+        "robot-7", CommandResult(id=command, state=State.DELIVERED, at=end_of_time), NOW
+    )
+    assert body_of(api.get(command))["transitions"][-1]["device_time"].startswith("9999-12-31T23:59:59.999")
 
 
 def test_rows_know_when_they_may_vanish(api: Api) -> None:

@@ -343,7 +343,7 @@ def test_a_diff_of_a_revision_with_itself_is_empty_and_of_an_image_alone_says_so
 
 
 def converged(**more: Any) -> dict[str, Any]:
-    return {"deployment_id": "dep-1", "state": "CONVERGED", **more}
+    return {"deployment_id": "dep-00000000000000000000000001", "state": "CONVERGED", **more}
 
 
 def status(state: str, **more: Any) -> dict[str, Any]:
@@ -354,6 +354,7 @@ def status(state: str, **more: Any) -> dict[str, Any]:
     ("desired", "applications", "expected"),
     [
         ({}, {}, None),
+        (converged(deployment_id="anything else"), {"a": status("RUNNING")}, None),
         ({"state": "NOT_MANAGED"}, {"a": status("RUNNING")}, None),
         (converged(), {}, ("RUNNING", None, None)),
         (converged(), {"a": status("RUNNING"), "b": status("RUNNING")}, ("RUNNING", None, None)),

@@ -1,5 +1,6 @@
 """The devices table, on DynamoDB in memory: the conditions say what the pure functions say."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from cloud.device import Device
 from cloud.hearing import hear
 from cloud.presence import Presence, supersedes
+from cloud.tables.device_rows import confirmation
 from cloud.tables.devices import Devices, Effect
-from contract.reports import DesiredStatus, split
+from contract.reports import ApplicationStatus, DesiredStatus, split
 from tests.cloud.api import NOW
 from tests.cloud.devices import (
     Calls,
@@ -108,6 +110,37 @@ def test_every_part_of_an_unchanged_report_of_64_applications_is_one_call(memory
     assert effects == {Effect.UNCHANGED}
     assert list(calls) == ["UpdateItem"] * len(parts)
     assert set(known(table, name).application_sequences.values()) == {2}
+
+
+def test_what_64_applications_say_fits_into_dynamodbs_expressions() -> None:
+    """4 KB and 300 operators each (DynamoDB developer guide, "Service quotas"); moto has no bounds."""
+    report = a_report(1, *(a_status(f"app-{i}") for i in range(64)), desired=DesiredStatus(state="CONVERGED"))
+
+    write = confirmation(news(report, 1))
+
+    for expression in (write.change, f"attribute_exists(device) AND {write.condition}"):
+        assert len(expression) <= 4096
+        assert len(re.findall(r"[<=+]+|AND|_exists", expression)) <= 300
+
+
+@pytest.mark.parametrize(
+    "statuses",
+    [[a_status(f"app-{i}") for i in range(65)], [a_status("web"), a_status("web", "STOPPED")]],
+    ids=["more than an expression says", "one of them twice"],
+)
+def test_a_report_that_no_expression_can_say_is_heard_all_the_same(
+    memory: Table, statuses: list[ApplicationStatus]
+) -> None:
+    table, calls = memory
+    name = enrolled(table)
+    for sequence in (1, 2):
+        report = a_report(sequence, *statuses)
+        calls.clear()
+        assert table.apply(news(report, sequence, name)).effect is Effect.CHANGED
+        assert list(calls) == ["UpdateItem"] * 2
+    device = known(table, name)
+    assert set(device.application_sequences.values()) == {2}
+    assert device.applications.keys() == {status.name for status in statuses}
 
 
 @PER_EXAMPLE
