@@ -10,7 +10,7 @@ import io
 import json
 import platform
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,35 +62,43 @@ def hello(busybox: bytes, architecture: str, *, page: str, healthy: bool = True)
     files = {"www/index.html": f"{page}\n".encode()}
     if healthy:
         files["www/health"] = b"ok\n"
-    layer = _layer(busybox, files)
+    return assemble(
+        layer_of(busybox, files),
+        {
+            "Entrypoint": ["/bin/busybox", "httpd", "-f", "-p", str(PORT), "-h", "/www"],
+            "WorkingDir": "/",
+            "Env": ["PATH=/bin"],
+            "ExposedPorts": {f"{PORT}/tcp": {}},
+            # busybox httpd as process 1 ignores SIGTERM: a stop would cost its whole grace.
+            "StopSignal": "SIGKILL",
+            "Healthcheck": {
+                "Test": [
+                    "CMD",
+                    "/bin/busybox",
+                    "wget",
+                    "-q",
+                    "-O",
+                    "/dev/null",
+                    f"http://127.0.0.1:{PORT}/health",
+                ],
+                "Interval": _SECOND_NS,
+                "Timeout": 2 * _SECOND_NS,
+                "Retries": 3,
+            },
+            "Labels": {PAGE_LABEL: page, UNHEALTHY_LABEL: "false" if healthy else "true"},
+        },
+        architecture,
+    )
+
+
+def assemble(layer: bytes, config: Mapping[str, Any], architecture: str) -> Image:
+    """Return the image of one uncompressed ``layer`` with Docker's image ``config``; same in, same bytes."""
     compressed = gzip.compress(layer, mtime=0)
-    config = json.dumps(
+    described = json.dumps(
         {
             "architecture": architecture,
             "os": "linux",
-            "config": {
-                "Entrypoint": ["/bin/busybox", "httpd", "-f", "-p", str(PORT), "-h", "/www"],
-                "WorkingDir": "/",
-                "Env": ["PATH=/bin"],
-                "ExposedPorts": {f"{PORT}/tcp": {}},
-                # busybox httpd as process 1 ignores SIGTERM: a stop would cost its whole grace.
-                "StopSignal": "SIGKILL",
-                "Healthcheck": {
-                    "Test": [
-                        "CMD",
-                        "/bin/busybox",
-                        "wget",
-                        "-q",
-                        "-O",
-                        "/dev/null",
-                        f"http://127.0.0.1:{PORT}/health",
-                    ],
-                    "Interval": _SECOND_NS,
-                    "Timeout": 2 * _SECOND_NS,
-                    "Retries": 3,
-                },
-                "Labels": {PAGE_LABEL: page, UNHEALTHY_LABEL: "false" if healthy else "true"},
-            },
+            "config": config,
             "rootfs": {"type": "layers", "diff_ids": [_digest(layer)]},
             "history": [{"created_by": "fleetgrass local/images.py"}],
         },
@@ -100,12 +108,12 @@ def hello(busybox: bytes, architecture: str, *, page: str, healthy: bool = True)
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
-            "config": _descriptor(_CONFIG, config),
+            "config": _descriptor(_CONFIG, described),
             "layers": [_descriptor(_LAYER, compressed)],
         },
         sort_keys=True,
     ).encode()
-    return Image(manifest, (config, compressed))
+    return Image(manifest, (described, compressed))
 
 
 def architecture() -> str:
@@ -135,8 +143,8 @@ def push(image: Image, registry: str, repository: str, tags: Sequence[str]) -> N
             _accepted(session.put(url, data=image.manifest, headers=kind, timeout=_TIMEOUT_S))
 
 
-def _layer(busybox: bytes, files: dict[str, bytes]) -> bytes:
-    """A tar with ``/bin/busybox``, ``/bin/sh`` and ``files``; no time, no owner but root."""
+def layer_of(busybox: bytes, files: Mapping[str, bytes]) -> bytes:
+    """Return a tar with ``/bin/busybox``, ``/bin/sh`` and ``files``; no time, no owner but root."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for folder in ("bin", "www", "tmp"):

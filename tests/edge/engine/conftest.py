@@ -1,8 +1,7 @@
 """The engines that the shared tests run on, each with the same images behind the same login."""
 
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,11 +9,14 @@ from docker import APIClient
 
 from edge.engine.docker import DockerEngine
 from edge.engine.errors import RegistryUnreachable
-from edge.engine.port import LABEL_APPLICATION, LABEL_THING, ContainerSpec, Credentials, Engine
+from edge.engine.port import Credentials
 from local.images import BUSYBOX
 from local.memory_engine.engine import MemoryEngine
 from local.memory_engine.server import MemoryEngineServer
+from tests.edge.engine.agents import Agent
+from tests.edge.engine.counting_proxy import CountingProxy
 from tests.edge.engine.tiny_registry import IMAGES, LOGIN, TinyRegistry
+from tests.edge.engine.worlds import World
 from tests.edge.fake_engine import FakeEngine, FakeImage
 
 FAKES = {
@@ -25,34 +27,6 @@ FAKES = {
     "foreign-machine": FakeImage(exits=126, wrong_architecture=True),
     "no-command": FakeImage(exits=127),
 }
-
-
-@dataclass
-class World:
-    """An engine, and where its images come from. ``simulated``: its containers are no processes."""
-
-    engine: Engine
-    reference: Callable[[str], str]
-    simulated: bool
-    thing: str = field(default_factory=lambda: f"test-{secrets.token_hex(4)}")
-    login: Credentials = field(default_factory=lambda: Credentials(*LOGIN))
-
-    def name(self, application: str = "web") -> str:
-        return f"{self.thing}-{application}"
-
-    def spec(self, application: str = "web", image: str = "server", **fields: object) -> ContainerSpec:
-        labels = {LABEL_THING: self.thing, LABEL_APPLICATION: application}
-        return ContainerSpec(self.name(application), self.reference(image), labels, **fields)  # type: ignore[arg-type]
-
-    def create(self, application: str = "web", image: str = "server", **fields: object) -> str:
-        """Return the id of a new container whose image was pulled."""
-        if not self.engine.has_image(self.reference(image)):
-            self.engine.pull(self.reference(image), self.login)
-        return self.engine.create(self.spec(application, image, **fields))
-
-    def clear(self) -> None:
-        for container in self.engine.containers(self.thing):
-            self.engine.remove(container.id)
 
 
 @pytest.fixture(scope="session")
@@ -109,3 +83,34 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     yield world
     world.clear()
     docker.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("clean_docker", marks=pytest.mark.engine, id="docker")])
+def host(request: pytest.FixtureRequest) -> str:
+    """DOCKER_HOST of an engine that answers HTTP."""
+    found: str = request.getfixturevalue(f"{request.param}_host")
+    return found
+
+
+@pytest.fixture
+def proxy(host: str, tmp_path: Path) -> Iterator[CountingProxy]:
+    """What stands before ``host`` and counts."""
+    counting = CountingProxy(tmp_path / "proxy.sock", host)
+    yield counting
+    counting.stop()
+
+
+@pytest.fixture
+def agent(
+    request: pytest.FixtureRequest, host: str, proxy: CountingProxy, registry: TinyRegistry, tmp_path: Path
+) -> Iterator[Agent]:
+    engine = DockerEngine({"DOCKER_HOST": host})
+    world = World(engine, registry.reference, simulated=request.node.callspec.params["host"] == "memory")
+    acting = Agent(world, registry, tmp_path / "work", proxy.host)
+    yield acting
+    acting.reconciler.close()
+    acting.engine.close()
+    world.clear()
+    world.thing = f"neighbour-of-{world.thing}"
+    world.clear()
+    engine.close()

@@ -13,6 +13,7 @@ class CountingProxy(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """``requests`` is what clients asked of ``upstream`` until now, as ``METHOD /path``."""
 
     daemon_threads = True
+    request_queue_size = 128  # clients that start many containers connect many times at once
 
     def __init__(self, path: Path, upstream: str) -> None:
         super().__init__(str(path), _Passing)

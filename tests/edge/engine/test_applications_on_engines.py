@@ -1,119 +1,14 @@
 """Applications from desired document to HTTP answer, with the real adapter on engines that answer HTTP."""
 
-import threading
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from urllib.request import urlopen
 
 import pytest
 
-from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState, ApplicationStatus
-from edge.clock import SystemClock
-from edge.containers.reconciler import Pass, Reconciler
-from edge.engine.docker import DockerEngine
-from edge.engine.port import Credentials
-from tests.edge.engine.conftest import World
+from tests.edge.engine.agents import Agent
 from tests.edge.engine.counting_proxy import CountingProxy
-from tests.edge.engine.tiny_registry import LOGIN, TinyRegistry
-
-HOST = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
-
-
-class Logins:
-    def get(self, registry_host: str, *, fresh: bool = False) -> Credentials:
-        return Credentials(*LOGIN)
-
-
-class Agent:
-    """The reconciler as the agent drives it: woken by progress, or after as long as it said."""
-
-    def __init__(self, world: World, registry: TinyRegistry, folder: Path, host: str) -> None:
-        self.world, self.registry, self.folder = world, registry, folder
-        self.engine = DockerEngine({"DOCKER_HOST": host})
-        self.wake = threading.Event()
-        self.revision = 0
-        self.document: DesiredDocument | None = None
-        self.reconciler = self._new()
-
-    def application(self, image: str, name: str = "web", **fields: Any) -> Application:
-        reference = self.registry.reference(image).partition("/")[2]
-        return Application(
-            name=name,
-            image=f"{HOST}/{reference}",
-            healthy_window_s=1 if self.world.simulated else 3,
-            stop_grace_s=1,
-            **fields,
-        )
-
-    def deploy(self, *applications: Application) -> Pass:
-        self.revision += 1
-        self.document = DesiredDocument(
-            target="thinggroup/line-3",
-            revision=self.revision,
-            deployment_id=f"dep-{self.revision:026d}",
-            applications=list(applications),
-        )
-        self.reconciler.desire(self.document)
-        return self.settle()
-
-    def settle(self) -> Pass:
-        end = time.monotonic() + 60
-        while time.monotonic() < end:
-            self.wake.clear()
-            result = self.reconciler.converge()
-            if result.settled:
-                return result
-            self.wake.wait(min(result.next_look_s or 1.0, 1.0))
-        raise AssertionError(f"not settled: {result}")
-
-    def start_again(self) -> None:
-        self.reconciler = self._new()
-        self.reconciler.desire(self.document)
-
-    def _new(self) -> Reconciler:
-        return Reconciler(
-            engine=self.engine,
-            credentials=Logins(),
-            clock=SystemClock(),
-            folder=self.folder,
-            thing=self.world.thing,
-            publish_address="127.0.0.1",
-            registry_mirrors={HOST: self.registry.address},
-            healthy_poll_s=0.1,
-            on_progress=self.wake.set,
-        )
-
-
-@pytest.fixture(params=["memory", pytest.param("clean_docker", marks=pytest.mark.engine, id="docker")])
-def host(request: pytest.FixtureRequest) -> str:
-    found: str = request.getfixturevalue(f"{request.param}_host")
-    return found
-
-
-@pytest.fixture
-def proxy(host: str, tmp_path: Path) -> Iterator[CountingProxy]:
-    counting = CountingProxy(tmp_path / "proxy.sock", host)
-    yield counting
-    counting.stop()
-
-
-@pytest.fixture
-def agent(
-    request: pytest.FixtureRequest, host: str, proxy: CountingProxy, registry: TinyRegistry, tmp_path: Path
-) -> Iterator[Agent]:
-    engine = DockerEngine({"DOCKER_HOST": host})
-    world = World(engine, registry.reference, simulated=request.node.callspec.params["host"] == "memory")
-    acting = Agent(world, registry, tmp_path / "work", proxy.host)
-    yield acting
-    acting.reconciler.close()
-    acting.engine.close()
-    world.clear()
-    world.thing = f"neighbour-of-{world.thing}"
-    world.clear()
-    engine.close()
+from tests.edge.engine.worlds import World
 
 
 def page(status: ApplicationStatus) -> bytes:

@@ -10,8 +10,8 @@ from docker import APIClient
 from edge.engine.docker import DockerEngine
 from edge.engine.errors import CommandNotFound, DiskFull, EngineUnavailable, PullStalled
 from edge.engine.port import PortBinding
-from tests.edge.engine.conftest import World
 from tests.edge.engine.tiny_registry import TinyRegistry
+from tests.edge.engine.worlds import World
 
 
 @pytest.fixture

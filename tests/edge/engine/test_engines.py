@@ -17,7 +17,7 @@ from edge.engine.errors import (
     RegistryUnreachable,
 )
 from edge.engine.port import LABEL_APPLICATION, LABEL_THING, Container, Credentials, PortBinding
-from tests.edge.engine.conftest import World
+from tests.edge.engine.worlds import World
 
 NOBODY = "f" * 64
 

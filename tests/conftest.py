@@ -1,4 +1,4 @@
-"""Where tests of the device find a real container engine."""
+"""Where tests find a real container engine."""
 
 import pytest
 

@@ -1,0 +1,55 @@
+"""``python -m bench``: measure the device's side beside its floors and peers, and print the table.
+
+The whole takes some minutes; ``--only`` names rows by their beginning. ``--write`` keeps the figures
+in ``bench/results.json``.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from bench import lives
+from bench.lab import Lab, lab
+from bench.rows import Row, merged, table
+from bench.sides import BenchFailed
+from local.engine import EngineUnavailable, busybox, obtain
+
+RESULTS = Path(__file__).with_name("results.json")
+_COUNT = 20
+
+Measure = Callable[[Lab, int], Sequence[Row]]
+_ROWS: Mapping[tuple[str, ...], Measure] = {
+    ("up-20", "noop-20", "change-1-of-20", "down-20"): lambda lab, rounds: lives.compare(lab, _COUNT, rounds),
+    ("down-20-deaf",): lambda lab, rounds: [lives.remove_deaf(lab, _COUNT, rounds)],
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Return 0 when every row that was measured reached its target."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds of each row (5)")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="ROW", help="rows that begin so")
+    parser.add_argument("--write", action="store_true", help=f"keep the figures in bench/{RESULTS.name}")
+    wanted = parser.parse_args(arguments)
+    rows: list[Row] = []
+    try:
+        engine = obtain(lambda line: print(line, file=sys.stderr))
+        try:
+            with lab(engine.docker_host, busybox()) as ready:
+                for ids, measure in _ROWS.items():
+                    if any(each.startswith(tuple(wanted.only)) for each in ids):
+                        rows += measure(ready, wanted.rounds)
+        finally:
+            engine.stop()
+    except (BenchFailed, EngineUnavailable) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    print(table(rows))
+    if wanted.write:
+        RESULTS.write_text(merged(RESULTS.read_text() if RESULTS.exists() else "", rows))
+    return 0 if all(row.ok for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

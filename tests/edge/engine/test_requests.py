@@ -1,0 +1,35 @@
+"""What work costs the engine, in requests that change something: counts do not wobble as seconds do."""
+
+from collections import Counter
+
+from contract.desired import Application
+from tests.edge.engine.agents import Agent
+from tests.edge.engine.counting_proxy import CountingProxy
+
+COUNT = 5
+
+
+def test_each_change_asks_the_engine_once_for_each_thing_that_has_to_happen(
+    agent: Agent, proxy: CountingProxy
+) -> None:
+    first = [agent.application("server", f"app-{i}") for i in range(COUNT)]
+    changed = [agent.application("server", "app-0", env={"LEVEL": "2"}), *first[1:]]
+    agent.deploy(agent.application("server", "warm-up"))  # the image is there
+    agent.deploy()
+
+    assert _acts(agent, proxy, *first) == {"create": COUNT, "start": COUNT}
+    assert _acts(agent, proxy, *first) == {}
+    assert _acts(agent, proxy, *changed) == {"stop": 1, "rename": 1, "create": 1, "start": 1, "remove": 1}
+    assert _acts(agent, proxy) == {"stop": COUNT, "remove": COUNT}
+
+
+def _acts(agent: Agent, proxy: CountingProxy, *applications: Application) -> Counter[str]:
+    """Deploy and return the requests that changed something, by what they did."""
+    before = len(proxy.requests)
+    agent.deploy(*applications)
+    asked = [request.partition("?")[0] for request in proxy.requests[before:]]
+    return Counter(
+        "remove" if each.startswith("DELETE ") else each.rpartition("/")[2]
+        for each in asked
+        if each.startswith(("POST ", "DELETE "))
+    )
