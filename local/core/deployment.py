@@ -12,7 +12,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -48,6 +48,19 @@ class Wanted(BaseModel):
     configurationUpdate: Update = Field(default_factory=Update)
 
 
+class UpdatePolicy(BaseModel):
+    """Whether components are asked before an update, and how long each may take to answer."""
+
+    timeout: float = 60
+    action: Literal["NOTIFY_COMPONENTS", "SKIP_NOTIFY_COMPONENTS"] = "NOTIFY_COMPONENTS"
+
+
+class ValidationPolicy(BaseModel):
+    """How long a component may take to judge its new configuration."""
+
+    timeout: float = 20
+
+
 class Document(BaseModel):
     """The job's document as Greengrass writes it; what this core does not use is passed over."""
 
@@ -58,6 +71,8 @@ class Document(BaseModel):
     creationTimestamp: int
     components: dict[str, Wanted] = Field(default_factory=dict)
     failureHandlingPolicy: str = "ROLLBACK"
+    componentUpdatePolicy: UpdatePolicy = Field(default_factory=UpdatePolicy)
+    configurationValidationPolicy: ValidationPolicy = Field(default_factory=ValidationPolicy)
 
     @property
     def target(self) -> str:

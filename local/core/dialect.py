@@ -49,6 +49,7 @@ class Dialect:
     restart_delay_s: float
     starts_per_hour: int
     components_outlive_nucleus: bool
+    consults_components: bool  # before it updates, and about their new configuration
 
 
 CLASSIC = Dialect(
@@ -74,6 +75,7 @@ CLASSIC = Dialect(
     restart_delay_s=0,
     starts_per_hour=3,
     components_outlive_nucleus=False,
+    consults_components=True,
 )
 
 LITE = Dialect(
@@ -107,6 +109,7 @@ LITE = Dialect(
     restart_delay_s=1,
     starts_per_hour=3,
     components_outlive_nucleus=True,
+    consults_components=False,
 )
 
 DIALECTS = {dialect.name: dialect for dialect in (CLASSIC, LITE)}

@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from local.core.component_store import ComponentError, ComponentStore
-from local.core.configuration import DEFAULTS_AT_MS, ConfigurationError, Json
+from local.core.configuration import ConfigurationError, Json
 from local.core.deployment import Document, DocumentRefused, Installed, in_order, resolve
 from local.core.device import architecture
 from local.core.files import write_whole
-from local.core.interpolation import pointer
-from local.core.launch import NUCLEUS, ComponentLaunch, Surroundings
+from local.core.launch import ComponentLaunch, Surroundings
 from local.core.lifecycle import Component, InstallFailed
+from local.core.merging import Merging, proposals
 from local.core.process import kill_leftover
 from local.core.recipe import BUILT_IN, Recipe, RecipeRefused, parse
 
@@ -54,6 +54,7 @@ class Installation:
         self._store = store
         self._changed = changed
         self._off = threading.Event()
+        self._merging = Merging(surroundings.configuration, surroundings.device.nucleus, self._interpolated)
         self._recipes: dict[str, Recipe] = {}
         self._running: dict[str, Component] = {}
         self._preparing: Component | None = None
@@ -97,10 +98,15 @@ class Installation:
                 write_whole(path, resolution.sources[recipe.name])
         except (ComponentError, RecipeRefused, DocumentRefused) as error:
             raise DeploymentFailed("FAILED_NO_STATE_CHANGE", error.code, str(error)) from error
+        try:
+            self._consult(document, resolution.recipes)
+        except ConfigurationError as error:
+            raise DeploymentFailed("FAILED_NO_STATE_CHANGE", error.code, str(error)) from error
         self._stay_on()
         before, old_recipes = self._all.configuration.snapshot(), dict(self._recipes)
         try:
-            self._configure(document, resolution.recipes)
+            self._recipes |= {recipe.name: recipe for recipe in resolution.recipes}
+            self._merging.deploy(document, resolution.recipes)
             self._switch(resolution.recipes)
         except (InstallFailed, ConfigurationError, DeploymentFailed) as error:
             self._stay_on()
@@ -112,6 +118,8 @@ class Installation:
             self._save(wanted)
             raise DeploymentFailed("FAILED_UNABLE_TO_ROLLBACK", code, str(error)) from error
         self._save(wanted)
+        if self._all.device.nucleus.consults_components:
+            self._all.components.consultation.updated(document.deploymentId)
 
     def merge_locally(self, updates: Mapping[str, Mapping[str, Any]], *, at_ms: int) -> None:
         """Apply a local deployment's configuration: component → ``{RESET: [...], MERGE: {...}}``.
@@ -121,7 +129,8 @@ class Installation:
         """
         try:
             for name, update in updates.items():
-                self._update(name, update.get("RESET") or [], update.get("MERGE") or {}, at_ms)
+                reset, merge = update.get("RESET") or [], update.get("MERGE") or {}
+                self._merging.update(name, self._recipes.get(name), reset, merge, at_ms)
         except ConfigurationError as error:
             raise DeploymentFailed("FAILED_NO_STATE_CHANGE", error.code, str(error)) from error
 
@@ -175,36 +184,36 @@ class Installation:
         component = self._running.get(name)
         return component.state if component is not None else "FINISHED"
 
-    def _configure(self, document: Document, recipes: Sequence[Recipe]) -> None:
-        """Defaults below what is there, then resets and merges; the nucleus first: it says how to read."""
-        by_name = {recipe.name: recipe for recipe in recipes}
-        for name in sorted(by_name, key=lambda name: name != NUCLEUS):
-            recipe = by_name[name]
-            defaults = self._interpolated(recipe, dict(recipe.defaults))
-            self._all.configuration.merge(name, (), defaults, at_ms=DEFAULTS_AT_MS, conflicts="keep")
-            if name in document.components:
-                update = document.components[name].configurationUpdate
-                merge = self._interpolated(recipe, update.merge)
-                self._recipes[name] = recipe
-                self._update(name, update.reset, merge, document.creationTimestamp)
+    def _consult(self, document: Document, recipes: Sequence[Recipe]) -> None:
+        """Ask the components, where this nucleus does: first when to begin, then what each one would get.
 
-    def _update(self, name: str, reset: Sequence[str], merge: Json, at_ms: int) -> None:
-        recipe = self._recipes.get(name)
-        for path in reset:
-            keys = pointer(path)
-            known, default = _at(dict(recipe.defaults) if recipe else {}, keys)
-            if recipe is not None:
-                default = self._interpolated(recipe, default)
-            self._all.configuration.reset(name, keys, default, known=known)
-        self._all.configuration.merge(name, (), merge, at_ms=at_ms, conflicts="replace")
+        Raises:
+            DeploymentFailed: a component refuses its new configuration.
+            ConfigurationError
+        """
+        if not self._all.device.nucleus.consults_components:
+            return
+        consultation, deployment_id = self._all.components.consultation, document.deploymentId
+        policy = document.componentUpdatePolicy
+        if policy.action == "NOTIFY_COMPONENTS":
+            consultation.ask_to_update(deployment_id, policy.timeout, self._off)
+            self._stay_on()
+        proposed = proposals(
+            self._all.configuration, self._all.device.nucleus, self._interpolated, document, recipes
+        )
+        staying = {r.name for r in recipes if self._installed.components.get(r.name) == r.version}
+        refused = consultation.refusals(
+            deployment_id,
+            {name: value for name, value in proposed.items() if name in staying},
+            document.configurationValidationPolicy.timeout,
+            self._off,
+        )
+        self._stay_on()
+        if refused:
+            cause = "; ".join(f"{name}: {words}" for name, words in refused.items())
+            raise DeploymentFailed("FAILED_NO_STATE_CHANGE", "COMPONENT_CONFIGURATION_NOT_VALID", cause)
 
     def _interpolated(self, recipe: Recipe, value: Json) -> Json:
-        try:
-            asked = self._all.configuration.get(NUCLEUS, ["interpolateComponentConfiguration"])
-        except ConfigurationError:
-            return value
-        if self._all.device.dialect == "lite" or str(asked).lower() != "true":
-            return value
         return self._launch(recipe).interpolated(value)
 
     def _switch(self, recipes: Sequence[Recipe]) -> None:
@@ -311,12 +320,3 @@ class Installation:
     def _stay_on(self) -> None:
         if self._off.is_set():
             raise PowerLost
-
-
-def _at(value: Json, keys: Sequence[str]) -> tuple[bool, Json]:
-    """Return whether a recipe's defaults have something at ``keys``, and what."""
-    for key in keys:
-        if not isinstance(value, dict) or key not in value:
-            return False, None
-        value = value[key]
-    return True, value

@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from local.core.ipc.consultation import Consultation
+
 _TOKEN_BYTES = 12  # sixteen base64 characters, as the recorded nucleus gives them
 
 
@@ -27,6 +29,7 @@ class Components:
         self.restart = restart
         self.set_state = set_state
         self.deploy = deploy
+        self.consultation = Consultation()
 
     def add(self, name: str) -> None:
         """Know one more component."""

@@ -5,22 +5,20 @@ those that the recorded Lite answers; an SDK sees the same error types from eith
 """
 
 import base64
-import binascii
 import uuid
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable
 
 from local.core.configuration import Configuration, KeyNotFound, OlderThanStored, UpdateRefused
 from local.core.dialect import Dialect
 from local.core.ipc import access
 from local.core.ipc.broker import Broker, BrokerUnavailable
+from local.core.ipc.call import Call, Fields, blob, key_path_of, qos_of, text
 from local.core.ipc.components import Components
+from local.core.ipc.consulting import Consulting
 from local.core.ipc.errors import (
     FailedUpdateConditionCheckError,
     InvalidArgumentsError,
     InvalidTokenError,
-    OperationRefused,
     ResourceNotFoundError,
     ServiceError,
     UnauthorizedError,
@@ -28,32 +26,11 @@ from local.core.ipc.errors import (
 from local.core.ipc.local_topics import LocalTopics
 from local.core.ipc.payloads import fate, sorted_keys
 
-Fields = Mapping[str, Any]
-
 _NUCLEUS = "aws.greengrass.Nucleus"
 _NUCLEUS_NAMES = frozenset({_NUCLEUS, "aws.greengrass.NucleusLite"})
 _VERIFIERS = frozenset({"aws.greengrass.StreamManager"})
 _STATES = frozenset({"RUNNING", "ERRORED"})
 _MQTT_HEADER_BYTES = 20  # fixed header, topic length, packet id and properties, generously
-
-
-class Stream(Protocol):
-    """The stream a call came on, which may send events after its response."""
-
-    def event(self, shape: str, fields: Fields) -> None:
-        """Send one event, never before the response."""
-
-    def on_close(self, action: Callable[[], None]) -> None:
-        """Run ``action`` once when the stream or its connection ends."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One request: who asks, with which fields, on which stream."""
-
-    component: str
-    fields: Fields
-    stream: Stream
 
 
 class Operations:
@@ -86,6 +63,8 @@ class Operations:
             "CreateLocalDeployment": self._create_local_deployment,
             "ValidateAuthorizationToken": self._validate_authorization_token,
         }
+        if dialect.consults_components:
+            self._by_name |= Consulting(components.consultation).by_name
 
     def perform(self, name: str, call: Call) -> Fields:
         """Return the response's fields.
@@ -99,8 +78,8 @@ class Operations:
         return operation(call)
 
     def _publish_to_iot_core(self, call: Call) -> Fields:
-        topic, qos = _text(call, "topicName"), _qos(call)
-        payload = _bytes(call.fields.get("payload", ""))
+        topic, qos = text(call, "topicName"), qos_of(call)
+        payload = blob(call.fields.get("payload", ""))
         self._require(call, access.MQTT, "PublishToIoTCore", topic)
         try:
             self._broker.publish(topic, payload, qos)
@@ -109,7 +88,7 @@ class Operations:
         return {}
 
     def _subscribe_to_iot_core(self, call: Call) -> Fields:
-        topic_filter, qos = _text(call, "topicName"), _qos(call)
+        topic_filter, qos = text(call, "topicName"), qos_of(call)
         self._require(call, access.MQTT, "SubscribeToIoTCore", topic_filter)
 
         def deliver(topic: str, payload: bytes) -> None:
@@ -124,7 +103,7 @@ class Operations:
         return {}
 
     def _publish_to_topic(self, call: Call) -> Fields:
-        topic = _text(call, "topic")
+        topic = text(call, "topic")
         given = call.fields.get("publishMessage")
         given = given if isinstance(given, dict) else {}
         kinds = [kind for kind in ("jsonMessage", "binaryMessage") if kind in given]
@@ -147,7 +126,7 @@ class Operations:
         return {}
 
     def _subscribe_to_topic(self, call: Call) -> Fields:
-        topic = _text(call, "topic")
+        topic = text(call, "topic")
         self._require(call, access.PUBSUB, "SubscribeToTopic", topic)
         call.stream.on_close(
             self._topics.subscribe(
@@ -177,7 +156,7 @@ class Operations:
         return {"componentName": component[1], "value": value}
 
     def _update_configuration(self, call: Call) -> Fields:
-        key_path, value = _key_path(call), call.fields.get("valueToMerge")
+        key_path, value = key_path_of(call), call.fields.get("valueToMerge")
         timestamp = call.fields.get("timestamp")
         if value is None or not isinstance(timestamp, int | float):
             raise InvalidArgumentsError("Received invalid parameters.")
@@ -213,7 +192,7 @@ class Operations:
         return {}
 
     def _restart_component(self, call: Call) -> Fields:
-        name = _text(call, "componentName")
+        name = text(call, "componentName")
         if not self._allows(call, access.CLI, "RestartComponent", name):
             raise UnauthorizedError("Component not authorized to restart component.")
         if name not in self._components:
@@ -234,7 +213,7 @@ class Operations:
     def _validate_authorization_token(self, call: Call) -> Fields:
         if call.component not in _VERIFIERS:
             raise UnauthorizedError("Component does not have access to token verification IPC command.")
-        if self._components.owner(_text(call, "token")) is None:
+        if self._components.owner(text(call, "token")) is None:
             raise InvalidTokenError("Invalid token")
         return {"isValid": True}
 
@@ -243,7 +222,7 @@ class Operations:
         shown = call.fields.get("componentName") or call.component
         if not isinstance(shown, str):
             raise InvalidArgumentsError("Received invalid parameters.")
-        return (_NUCLEUS if shown in _NUCLEUS_NAMES else shown, shown), _key_path(call)
+        return (_NUCLEUS if shown in _NUCLEUS_NAMES else shown, shown), key_path_of(call)
 
     def _require(self, call: Call, service: str, operation: str, resource: str) -> None:
         if not self._allows(call, service, operation, resource):
@@ -255,38 +234,3 @@ class Operations:
         except KeyNotFound:
             return False
         return access.allows(policies, service, operation, resource, dialect=self._dialect, thing=self._thing)
-
-
-def _text(call: Call, name: str) -> str:
-    value = call.fields.get(name)
-    if not isinstance(value, str) or not value:
-        raise InvalidArgumentsError("Received invalid parameters.")
-    return value
-
-
-def _key_path(call: Call) -> list[str]:
-    path = call.fields.get("keyPath", [])
-    if not isinstance(path, list) or not all(isinstance(key, str) for key in path):
-        raise InvalidArgumentsError("Received invalid parameters.")
-    return path
-
-
-def _qos(call: Call) -> int:
-    given = call.fields.get("qos", "0")
-    try:
-        qos = int(given)
-    except (TypeError, ValueError) as error:
-        raise ServiceError("Failed to parse 'qos' string value.") from error
-    if qos not in (0, 1, 2):
-        raise ServiceError("'qos' not a valid value.")
-    return qos
-
-
-def _bytes(value: object) -> bytes:
-    try:
-        return base64.b64decode(value if isinstance(value, str) else "", validate=True)
-    except binascii.Error as error:
-        raise InvalidArgumentsError("Received invalid parameters.") from error
-
-
-__all__ = ["Call", "Fields", "OperationRefused", "Operations", "Stream"]

@@ -18,9 +18,10 @@ from local.core.configuration import Configuration
 from local.core.dialect import LITE, Dialect
 from local.core.eventstream import Decoder, FramingError, Message, encode
 from local.core.ipc.broker import Broker
+from local.core.ipc.call import Call, Fields
 from local.core.ipc.components import Components
 from local.core.ipc.errors import OperationRefused, ServiceError
-from local.core.ipc.operations import Call, Fields, Operations
+from local.core.ipc.operations import Operations
 from local.core.ipc.payloads import dumps
 
 log = logging.getLogger(__name__)

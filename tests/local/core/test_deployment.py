@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from cloud.aws.greengrass import Greengrass
 from local.core.component_store import NotResolved
-from local.core.deployment import DocumentRefused, Installed, Resolution, read, resolve
+from local.core.deployment import DocumentRefused, Installed, Resolution, UpdatePolicy, read, resolve
 from local.core.dialect import CLASSIC
 from local.core.recipe import Recipe
+from local.greengrass_cloud import job_document
 
 Requirements = Mapping[str, Mapping[str, str]]
 
@@ -101,3 +103,27 @@ def test_a_component_that_nobody_published_fails_the_deployment() -> None:
 def test_components_in_a_circle_are_refused() -> None:
     with pytest.raises(DocumentRefused, match="depend on each other"):
         resolved(FakeStore(app=["lib"], lib=["app"]), app="1.0.0")
+
+
+def test_the_times_that_create_deployment_gives_components_reach_the_core_in_the_job() -> None:
+    sent: dict[str, Any] = {}
+
+    class Control:
+        def create_deployment(self, **request: Any) -> dict[str, str]:
+            sent.update(request)
+            return {"deploymentId": "d-1"}
+
+    Greengrass(Control()).create("arn", name="n", components={}, client_token="t")
+    record = {
+        "id": "d-1",
+        "name": "n",
+        "created_at": 1.0,
+        "components": job_document.components(sent),
+        "policies": job_document.policies(sent),
+    }
+    arn = "arn:aws:greengrass:r:a:configuration:thinggroup/g:1"
+
+    document = read(json.loads(job_document.render(record, arn)))
+
+    assert document.configurationValidationPolicy.timeout == 60
+    assert document.componentUpdatePolicy == UpdatePolicy(timeout=60, action="NOTIFY_COMPONENTS")

@@ -16,6 +16,7 @@ from local.core.device import Device, Folder
 from local.core.dialect import DIALECTS
 from local.core.installation import DeploymentFailed, Installation
 from local.core.ipc import Components
+from local.core.ipc.consultation import Answer, Asked
 from local.core.launch import Surroundings
 from local.core.recipe import Recipe
 
@@ -83,11 +84,12 @@ class Machine:
 
     def power_on(self) -> None:
         self.configuration = Configuration(DIALECTS[self._device.dialect], self.folder.configuration)
+        self.components = Components()
         surroundings = Surroundings(
             self._device,
             self.folder,
             self.configuration,
-            Components(),
+            self.components,
             self.folder.socket,
             "http://localhost:1/",
         )
@@ -111,6 +113,24 @@ class Machine:
             "components": components,
         }
         self.installation.apply(read(document))
+
+    def answering(self, refusal: str | None) -> list[Asked]:
+        """Have the app answer what it is asked; return where the questions go."""
+        asked: list[Asked] = []
+        consultation = self.components.consultation
+
+        def validity(question: Asked) -> None:
+            asked.append(question)
+            consultation.answer("validity", APP, question.deployment_id, Answer(refusal=refusal))
+
+        def update(question: Asked) -> None:
+            asked.append(question)
+            if not question.done:
+                consultation.answer("update", APP, question.deployment_id, Answer())
+
+        consultation.listen("validity", APP, validity)
+        consultation.listen("update", APP, update)
+        return asked
 
     def said(self, count: int) -> list[tuple[int, str]]:
         """Wait for that many starts of the app; return process id and word of each."""
@@ -199,6 +219,62 @@ def test_a_text_that_a_script_takes_from_the_configuration_restarts_it_in_classi
         assert [word for _, word in machine.said(2)] == ["first", "second"]
     else:
         assert len(machine.said(1)) == 1
+
+
+@classic
+def test_a_configuration_that_its_component_refuses_fails_the_deployment_and_changes_nothing(
+    machine: Machine,
+) -> None:
+    machine.deploy("1.0.0")
+    (first,) = machine.said(1)
+    machine.answering("that is no word")
+    watched: list[object] = []
+    machine.configuration.watch(APP, (), lambda *change: watched.append(change))
+
+    with pytest.raises(DeploymentFailed, match="that is no word") as failed:
+        machine.deploy("1.0.0", word="second", more={"a": 1})
+
+    assert failed.value.state == "FAILED_NO_STATE_CHANGE"
+    assert failed.value.code == "COMPONENT_CONFIGURATION_NOT_VALID"
+    assert machine.configuration.get(APP) == {"word": "first"}
+    assert (watched, alive(first[0])) == ([], True)
+
+
+@classic
+def test_a_component_is_asked_before_and_told_after_and_sees_all_it_would_get(machine: Machine) -> None:
+    machine.deploy("1.0.0", place={"line": "a"})
+    asked = machine.answering(None)
+
+    machine.deploy("1.0.0", place={"hall": 2})
+
+    assert asked == [
+        Asked("2"),
+        Asked("2", configuration={"word": "first", "place": {"line": "a", "hall": 2}}),
+        Asked("2", done=True),
+    ]
+    assert machine.configuration.get(APP, ["place"]) == {"line": "a", "hall": 2}
+
+
+@classic
+def test_no_component_judges_what_does_not_change_or_comes_with_its_new_version(machine: Machine) -> None:
+    machine.deploy("1.0.0")
+    machine.store.publish(APP, "2.0.0", {"word": "second"}, run=SAY)
+    asked = machine.answering("never")
+
+    machine.deploy("1.0.0")
+    machine.deploy("2.0.0", word="other")
+
+    assert [question.configuration for question in asked if question.configuration is not None] == []
+
+
+@lite
+def test_lite_asks_nobody(machine: Machine) -> None:
+    machine.deploy("1.0.0")
+    asked = machine.answering("never")
+
+    machine.deploy("1.0.0", word="second")
+
+    assert asked == []
 
 
 @classic
