@@ -1,10 +1,12 @@
 """Doing one step: one engine call or one fact written. Decides nothing and catches nothing."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import assert_never
 
+from edge.containers.creation import container_spec, lock_folder
 from edge.containers.memories import Memories
-from edge.containers.naming import container_spec, current_name, previous_name
+from edge.containers.naming import current_name, previous_name
 from edge.containers.steps import (
     BringBack,
     Confirm,
@@ -33,6 +35,7 @@ class Executor:
     memories: Memories
     thing: str
     publish_address: str
+    folder: Path  # the agent's
 
     def name_after(self, step: Create | SetAside) -> str:
         """Return the container name that ``step`` takes."""
@@ -51,14 +54,7 @@ class Executor:
             case BringBack():
                 self.engine.rename(step.container_id, current_name(self.thing, step.application))
             case Create():
-                self.engine.create(
-                    container_spec(
-                        step.wanted,
-                        thing=self.thing,
-                        reference=step.reference,
-                        publish_address=self.publish_address,
-                    )
-                )
+                self._create(step)
             case Start():
                 self.engine.start(step.container_id)
             case Stop():
@@ -77,3 +73,18 @@ class Executor:
                 raise TypeError("a pull is not applied, it is fetched")
             case _:
                 assert_never(step)
+
+    def _create(self, step: Create) -> None:
+        if step.wanted.update_lock:
+            place = lock_folder(self.folder.absolute(), step.application)
+            place.mkdir(parents=True, exist_ok=True)
+            place.chmod(0o777)  # the application may run as any user
+        self.engine.create(
+            container_spec(
+                step.wanted,
+                thing=self.thing,
+                reference=step.reference,
+                publish_address=self.publish_address,
+                folder=self.folder.absolute(),
+            )
+        )

@@ -92,8 +92,11 @@ def judge(observed: Observed, sighting: Sighting) -> Judgement:
     if how is Condition.HEALTHY:
         return Passed("healthy")
     course = sighting.course
-    if how is Condition.ENDED and observed.supervision.restart == "no" and course.exit_code is not None:
-        return Passed("ended well") if course.exit_code == 0 else Missed(*_ending(course))
+    if how is Condition.ENDED and course.exit_code is not None:
+        if course.exit_code == 0 and observed.supervision.restart != "unless-stopped":
+            return Passed("ended well")
+        if observed.supervision.restart == "no":
+            return Missed(*_ending(course))
     if course.wrong_architecture:
         return Missed(*_ending(course))
     if sighting.window_s < observed.supervision.healthy_window_s:

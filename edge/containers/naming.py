@@ -3,11 +3,10 @@
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from math import ceil
 
 from pydantic import ValidationError
 
-from contract.applications import Application, HealthCheck, ImageHealthCheck, RestartPolicy
+from contract.applications import HealthCheck, ImageHealthCheck, RestartPolicy
 from contract.defaults import HEALTHY_WINDOW_S, STOP_GRACE_S
 from contract.wire import Lenient
 from edge.engine.port import (
@@ -17,8 +16,6 @@ from edge.engine.port import (
     LABEL_SUPERVISION,
     LABEL_THING,
     Container,
-    ContainerSpec,
-    PortBinding,
 )
 
 #: After an application's name, which holds no dot: the container that was replaced, kept until the
@@ -52,6 +49,19 @@ class Observed:
     def alive(self) -> bool:
         return self.container.alive
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it has ended and, by its restart policy, is not to be started again."""
+        if self.container.state != "exited":
+            return False
+        match self.supervision.restart:
+            case "no":
+                return True
+            case "on-failure":
+                return self.container.exit_code == 0
+            case "unless-stopped":
+                return False
+
 
 @dataclass(frozen=True, slots=True)
 class Pair:
@@ -69,6 +79,11 @@ def current_name(thing: str, application: str) -> str:
 def previous_name(thing: str, application: str) -> str:
     """Return the name of the container that was set aside."""
     return current_name(thing, application) + PREVIOUS
+
+
+def volume_name(thing: str, application: str, volume: str) -> str:
+    """Return the engine's name of a volume; no other application and volume share it, thanks to the dot."""
+    return f"{current_name(thing, application)}.{volume}"
 
 
 def is_ours(labels: Mapping[str, str], thing: str) -> bool:
@@ -89,38 +104,6 @@ def pairs(containers: Iterable[Container], thing: str) -> dict[str, Pair]:
         elif container.name == previous_name(thing, application):
             found[application] = Pair(before.current, _observed(container))
     return found
-
-
-def container_spec(
-    application: Application, *, thing: str, reference: str, publish_address: str
-) -> ContainerSpec:
-    """Return the container to create for ``application`` from the local image ``reference``."""
-    supervision = Supervision(
-        health_check=application.health_check,
-        healthy_window_s=application.healthy_window_s,
-        stop_grace_s=application.stop_grace_s,
-        restart=application.restart,
-    )
-    return ContainerSpec(
-        name=current_name(thing, application.name),
-        image=reference,
-        labels={
-            LABEL_THING: thing,
-            LABEL_APPLICATION: application.name,
-            LABEL_SPEC: application.digest(),
-            LABEL_IMAGE: application.image,
-            LABEL_SUPERVISION: supervision.model_dump_json(exclude_defaults=True),
-        },
-        command=None if application.command is None else tuple(application.command),
-        env=application.env,
-        ports=tuple(
-            PortBinding(port.container_port, port.host_port, port.protocol, publish_address)
-            for port in application.ports
-        ),
-        memory_bytes=None if application.memory_mib is None else application.memory_mib << 20,
-        restart=application.restart,
-        stop_grace_s=ceil(application.stop_grace_s),
-    )
 
 
 def _observed(container: Container) -> Observed:

@@ -177,7 +177,7 @@ def _start_if_down(name: str, observed: Observed) -> list[Step]:
     match observed.container.state:
         case "created":
             return [Start(name, observed.id, "created")]
-        case "exited" if observed.supervision.restart != "no":
+        case "exited" if not observed.is_done:
             return [Start(name, observed.id, "it should run")]
         case "dead":
             return [Remove(name, observed.id, "the engine could not remove it before")]

@@ -89,7 +89,7 @@ class Reconciler:
         self._healthy_poll_s = healthy_poll_s
         self._jitter = jitter
         self._memories = Memories(folder / MEMORY_FILE, write)
-        self._executor = Executor(engine, self._memories, thing, publish_address)
+        self._executor = Executor(engine, self._memories, thing, publish_address, folder)
         self._askers = workers("ask", ASKERS)
         self._under_way = Undertakings(
             Puller(engine, credentials, dict(registry_mirrors)), self._executor, workers, self._progress

@@ -82,7 +82,7 @@ def _state(view: View) -> ApplicationState:
     if current is not None and current.spec == view.spec:
         if view.on_trial:
             return ApplicationState.STARTING
-        waits_for_start = how is ApplicationState.STOPPED and current.supervision.restart != "no"
+        waits_for_start = how is ApplicationState.STOPPED and not current.is_done
         return ApplicationState.STARTING if waits_for_start else how or ApplicationState.STOPPED
     return ApplicationState.PULLING if view.image in (Image.COMING, Image.HELD) else ApplicationState.PENDING
 

@@ -23,7 +23,7 @@ from docker.auth import encode_header
 from docker.utils import kwargs_from_env
 
 from contract.defaults import APPLICATIONS_MAX
-from edge.engine import meaning
+from edge.engine import creation, meaning
 from edge.engine.errors import ContainerGone, EngineUnavailable, ImageMissing, NameTaken, PullStalled
 from edge.engine.port import (
     LABEL_THING,
@@ -45,10 +45,9 @@ ANSWER_TIMEOUT_S = 60  # an engine that says nothing for this long is taken for 
 #: A pull without a sign of life for this long has stalled. The engine itself would wait for ever on a
 #: registry whose line went dead; the longest honest silence is the unpacking of a small file's last block.
 SILENCE_S = 120.0
-LOG_MAX_SIZE = "10m"  # per file; an application's log can take LOG_MAX_FILES of these and no more
-LOG_MAX_FILES = "3"
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
+_EXIT_CODE = re.compile(r"^Exited \((\d+)\)")
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
 # What docker-init and shells exit with when the command itself could not be run.
 _COULD_NOT_RUN = (126, 127, 255)
@@ -158,7 +157,7 @@ class DockerEngine:
 
     def create(self, spec: ContainerSpec) -> str:
         with self._talking() as client:
-            created = client.create_container_from_config(_configuration(spec), spec.name)
+            created = client.create_container_from_config(creation.body(spec), spec.name)
         return str(created["Id"])
 
     def start(self, container_id: str) -> None:
@@ -272,6 +271,7 @@ def _of_answer(error: sdk.APIError, text: str) -> Exception:
 
 def _container(raw: Mapping[str, Any]) -> Container:
     health = _HEALTH.search(raw.get("Status") or "")
+    ended = _EXIT_CODE.match(raw.get("Status") or "")
     networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
     return Container(
         id=raw["Id"],
@@ -279,42 +279,13 @@ def _container(raw: Mapping[str, Any]) -> Container:
         state=cast("State", raw["State"]),
         labels=raw.get("Labels") or {},
         health=cast("Health", health[1]) if health else "none",
-        address=next(
-            (network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None
-        ),
+        address="127.0.0.1"
+        if "host" in networks
+        else next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None),
         ports=tuple(
             PortBinding(port["PrivatePort"], port["PublicPort"], port["Type"], port.get("IP") or "0.0.0.0")
             for port in raw.get("Ports") or []
             if "PublicPort" in port and ":" not in port.get("IP", "")
         ),
+        exit_code=int(ended[1]) if ended else None,
     )
-
-
-def _configuration(spec: ContainerSpec) -> dict[str, Any]:
-    """Return the body of ``POST /containers/create`` (Docker Engine API v1.41, ContainerCreate)."""
-    bindings: dict[str, list[dict[str, str]]] = {}
-    for port in spec.ports:
-        binding = {"HostIp": port.address, "HostPort": "" if port.host_port is None else str(port.host_port)}
-        bindings.setdefault(f"{port.container_port}/{port.protocol}", []).append(binding)
-    configuration: dict[str, Any] = {
-        "Image": spec.image,
-        "Labels": dict(spec.labels),
-        "Env": [f"{key}={value}" for key, value in spec.env.items()],
-        "ExposedPorts": {port: {} for port in bindings},
-        "StopTimeout": spec.stop_grace_s,
-        "HostConfig": {
-            "PortBindings": bindings,
-            "RestartPolicy": {"Name": spec.restart},
-            # An image whose process ignores SIGTERM as process 1 would cost its whole grace at each stop.
-            "Init": True,
-            "LogConfig": {
-                "Type": "json-file",
-                "Config": {"max-size": LOG_MAX_SIZE, "max-file": LOG_MAX_FILES},
-            },
-        },
-    }
-    if spec.command is not None:
-        configuration["Cmd"] = list(spec.command)
-    if spec.memory_bytes is not None:
-        configuration["HostConfig"]["Memory"] = spec.memory_bytes
-    return configuration

@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 State = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 Health = Literal["none", "starting", "healthy", "unhealthy"]
 Restart = Literal["unless-stopped", "on-failure", "no"]
+Network = Literal["bridge", "host", "none"]
 
 LABEL_THING = "io.fleetgrass.thing"
 LABEL_APPLICATION = "io.fleetgrass.application"
@@ -44,6 +45,36 @@ class PortBinding:
 
 
 @dataclass(frozen=True, slots=True)
+class Mount:
+    """What is seen at ``path``: a file or folder of the machine, or a volume, made if it is not there."""
+
+    kind: Literal["bind", "volume"]
+    source: str  # on the machine, or the volume's name
+    path: str
+    read_only: bool = False
+    labels: Mapping[str, str] = field(default_factory=dict)  # of the volume, if it is made
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceNode:
+    """A device of the machine, seen at ``path``."""
+
+    source: str
+    path: str
+    permissions: str = "rwm"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A command by which the engine itself tells the container's health."""
+
+    command: tuple[str, ...]
+    interval_s: float
+    timeout_s: float
+    retries: int
+
+
+@dataclass(frozen=True, slots=True)
 class ContainerSpec:
     """A container to create. Every one gets an init process and bounded logs, whatever its image does."""
 
@@ -56,6 +87,19 @@ class ContainerSpec:
     memory_bytes: int | None = None
     restart: Restart = "unless-stopped"
     stop_grace_s: int = 10
+    entrypoint: tuple[str, ...] | None = None
+    mounts: tuple[Mount, ...] = ()
+    devices: tuple[DeviceNode, ...] = ()
+    network_mode: Network = "bridge"
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    privileged: bool = False
+    read_only_root: bool = False
+    user: str | None = None
+    cpus: float | None = None
+    check: Check | None = None  # None: the image's own, if it has one
+    log_max_size_mib: int = 10  # per file
+    log_max_files: int = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +111,9 @@ class Container:
     state: State
     labels: Mapping[str, str]
     health: Health = "none"  # "none": the image has no health check, or the container does not run
-    address: str | None = None  # its own on the engine's network, while it runs
+    address: str | None = None  # where the machine reaches it, while it runs
     ports: tuple[PortBinding, ...] = ()
+    exit_code: int | None = None  # of its latest run, when it has ended
 
     @property
     def alive(self) -> bool:

@@ -175,7 +175,8 @@ class FakeEngine:
 
     def end(self, container: FakeContainer, exit_code: int, *, wrong_architecture: bool = False) -> None:
         """End a container's process: it stays ended, or is being restarted, as its policy says."""
-        restarted = container.spec.restart == "unless-stopped"
+        policy = container.spec.restart
+        restarted = policy == "unless-stopped" or (policy == "on-failure" and exit_code != 0)
         container.state, container.health, container.ports = (
             "restarting" if restarted else "exited",
             "none",
@@ -218,6 +219,7 @@ class FakeEngine:
             health=container.health if container.state == "running" else "none",
             address="172.17.0.2" if container.state == "running" else None,
             ports=container.ports,
+            exit_code=container.course.exit_code if container.state == "exited" else None,
         )
 
     @contextmanager

@@ -243,6 +243,28 @@ def test_a_job_that_ends_well_is_done_and_not_started_again(device: Device, engi
     assert engine.named(current()).starts == 1
 
 
+def test_a_job_to_be_restarted_on_failure_is_done_when_it_ends_well(
+    device: Device, engine: FakeEngine
+) -> None:
+    result = device.deploy(an_application(image_name="job:v1", restart="on-failure"))
+
+    assert result.statuses[0].state == ApplicationState.STOPPED
+    assert result.statuses[0].code is None
+    assert engine.named(current()).starts == 1
+
+
+def test_one_to_be_restarted_on_failure_is_started_again_after_it_was_killed(
+    device: Device, engine: FakeEngine
+) -> None:
+    device.deploy(an_application(restart="on-failure"))
+    container = engine.named(current())
+    engine.stop(container.id, 1)  # as a power cut would: it ends with other than 0
+
+    device.settle()
+
+    assert (container.state, container.starts) == ("running", 2)
+
+
 @pytest.mark.parametrize("code", [200, 399, 400, 503, None])
 def test_an_http_check_passes_on_200_to_399_asked_at_the_containers_own_address(
     code: int | None, engine: FakeEngine, tmp_path: Path

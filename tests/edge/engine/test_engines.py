@@ -247,3 +247,16 @@ def test_a_command_that_the_image_does_not_have_is_told(world: World) -> None:
     assert eventually(lambda: only(world).state == "exited")
     assert world.engine.course(container_id).exit_code == 127
     assert not world.engine.course(container_id).wrong_architecture
+
+
+@pytest.mark.parametrize(("image", "again"), [("failing", True), ("job", False)])
+def test_on_failure_starts_again_what_failed_and_leaves_what_is_done(
+    world: World, image: str, again: bool
+) -> None:
+    container_id = world.create(image=image, restart="on-failure")
+    world.engine.start(container_id)
+
+    if again:
+        assert eventually(lambda: world.engine.course(container_id).restarts >= 1)
+    else:
+        assert eventually(lambda: (only(world).state, only(world).exit_code) == ("exited", 0))

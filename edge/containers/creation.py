@@ -1,0 +1,98 @@
+"""From an application to the container it becomes; pure."""
+
+from collections.abc import Iterator
+from math import ceil
+from pathlib import Path
+
+from contract.applications import Application, CommandHealthCheck
+from contract.consistency import LOCK_PATH
+from edge.containers.health import REFUSALS
+from edge.containers.naming import Supervision, current_name, volume_name
+from edge.engine.port import (
+    LABEL_APPLICATION,
+    LABEL_IMAGE,
+    LABEL_SPEC,
+    LABEL_SUPERVISION,
+    LABEL_THING,
+    Check,
+    ContainerSpec,
+    DeviceNode,
+    Mount,
+    PortBinding,
+)
+
+LOCKS = "locks"  # a folder of the agent's, with one folder per application that may lock
+
+
+def lock_folder(folder: Path, application: str) -> Path:
+    """Return the folder in which an application puts its lock; ``folder`` is the agent's."""
+    return folder / LOCKS / application
+
+
+def container_spec(
+    application: Application, *, thing: str, reference: str, publish_address: str, folder: Path
+) -> ContainerSpec:
+    """Return the container to create for ``application`` from the local image ``reference``.
+
+    ``folder`` is the agent's own, whose folders an application may be given.
+    """
+    check = application.health_check
+    return ContainerSpec(
+        name=current_name(thing, application.name),
+        image=reference,
+        labels={
+            **application.labels,
+            LABEL_THING: thing,
+            LABEL_APPLICATION: application.name,
+            LABEL_SPEC: application.digest(),
+            LABEL_IMAGE: application.image,
+            LABEL_SUPERVISION: _supervision(application).model_dump_json(exclude_defaults=True),
+        },
+        command=None if application.command is None else tuple(application.command),
+        env=application.env,
+        ports=tuple(
+            PortBinding(port.container_port, port.host_port, port.protocol, publish_address)
+            for port in application.ports
+        ),
+        memory_bytes=None if application.memory_mib is None else application.memory_mib << 20,
+        restart=application.restart,
+        stop_grace_s=ceil(application.stop_grace_s),
+        entrypoint=None if application.entrypoint is None else tuple(application.entrypoint),
+        mounts=tuple(_mounts(application, thing, folder)),
+        devices=tuple(
+            DeviceNode(device.source, device.path or device.source, device.permissions)
+            for device in application.devices
+        ),
+        network_mode=application.network_mode,
+        cap_add=tuple(application.cap_add),
+        cap_drop=tuple(application.cap_drop),
+        privileged=application.privileged,
+        read_only_root=application.read_only_root,
+        user=application.user,
+        cpus=application.cpus,
+        check=Check(tuple(check.command), check.interval_s, check.timeout_s, REFUSALS)
+        if isinstance(check, CommandHealthCheck)
+        else None,
+        log_max_size_mib=application.log_rotation.max_size_mib,
+        log_max_files=application.log_rotation.max_files,
+    )
+
+
+def _supervision(application: Application) -> Supervision:
+    return Supervision(
+        health_check=application.health_check,
+        healthy_window_s=application.healthy_window_s,
+        stop_grace_s=application.stop_grace_s,
+        restart=application.restart,
+    )
+
+
+def _mounts(application: Application, thing: str, folder: Path) -> Iterator[Mount]:
+    ours = {LABEL_THING: thing, LABEL_APPLICATION: application.name}
+    for volume in application.volumes:
+        name = volume_name(thing, application.name, volume.name)
+        yield Mount("volume", name, volume.path, volume.read_only, ours)
+    for bind in application.binds:
+        yield Mount("bind", bind.source, bind.path, bind.read_only)
+    if application.update_lock:
+        yield Mount("bind", str(lock_folder(folder, application.name)), LOCK_PATH)

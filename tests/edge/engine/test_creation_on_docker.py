@@ -1,0 +1,172 @@
+"""Every field of a container's specification, as a real Docker Engine carries it out."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docker import APIClient
+
+from edge.engine.docker import DockerEngine
+from edge.engine.errors import SpecRefused
+from edge.engine.port import Check, Container, DeviceNode, Mount
+from tests.edge.engine.conftest import World
+from tests.edge.engine.tiny_registry import TinyRegistry
+
+pytestmark = pytest.mark.engine
+SH = ("/bin/sh", "-c")
+
+
+@pytest.fixture
+def world(clean_docker_host: str, registry: TinyRegistry) -> Iterator[World]:
+    engine = DockerEngine({"DOCKER_HOST": clean_docker_host})
+    world = World(engine, registry.reference, simulated=False)
+    yield world
+    world.clear()
+    engine.close()
+
+
+@pytest.fixture
+def raw(docker_host: str) -> Iterator[APIClient]:
+    client = APIClient(base_url=docker_host, version="auto")
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def volume(world: World, raw: APIClient) -> Iterator[Mount]:
+    mount = Mount("volume", f"{world.thing}.data", "/data", labels={"owner": world.thing})
+    yield mount
+    world.clear()
+    raw.remove_volume(mount.source)
+
+
+def run(world: World, script: str, **fields: Any) -> int:
+    """Return what ``script`` exits with in a container made with ``fields``."""
+    container_id = world.create(entrypoint=SH, command=(script,), restart="no", **fields)
+    world.engine.start(container_id)
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        if _only(world).state == "exited":
+            code = _only(world).exit_code
+            world.engine.remove(container_id)
+            assert code is not None
+            return code
+        time.sleep(0.05)
+    raise AssertionError("it did not end")
+
+
+def _only(world: World) -> Container:
+    [container] = world.engine.containers(world.thing)
+    return container
+
+
+def test_the_entrypoint_replaces_the_images_and_its_exit_code_is_in_the_list(world: World) -> None:
+    assert run(world, "exit 7") == 7
+
+
+def test_a_volume_outlives_its_container_and_keeps_its_labels(
+    world: World, raw: APIClient, volume: Mount
+) -> None:
+    assert run(world, "echo kept > /data/file", mounts=(volume,)) == 0
+    assert run(world, 'read word < /data/file && [ "$word" = kept ]', mounts=(volume,)) == 0
+    assert raw.inspect_volume(volume.source)["Labels"] == {"owner": world.thing}
+
+
+def test_a_folder_of_the_machine_is_seen_and_written_only_if_it_may_be(world: World, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("here\n")
+    folder = Mount("bind", str(tmp_path), "/plant")
+
+    script = 'read word < /plant/file && [ "$word" = here ] && echo there > /plant/answer'
+    assert run(world, script, mounts=(folder,)) == 0
+    assert (tmp_path / "answer").read_text() == "there\n"
+    read_only = Mount("bind", str(tmp_path), "/plant", read_only=True)
+    assert run(world, "echo no > /plant/refused", mounts=(read_only,)) != 0
+
+
+def test_a_folder_that_the_machine_does_not_have_is_refused(world: World, tmp_path: Path) -> None:
+    with pytest.raises(SpecRefused, match="does not exist"):
+        world.create(mounts=(Mount("bind", str(tmp_path / "nothing"), "/plant"),))
+
+
+def test_a_read_only_root_is_not_written_and_its_volumes_are(world: World, volume: Mount) -> None:
+    assert run(world, "echo no > /file", read_only_root=True) != 0
+    assert run(world, "echo yes > /data/file", read_only_root=True, mounts=(volume,)) == 0
+
+
+def test_a_device_of_the_machine_is_there_under_the_name_it_was_given(world: World) -> None:
+    device = DeviceNode("/dev/null", "/dev/plant", "rw")
+
+    assert run(world, "[ -c /dev/plant ] && echo x > /dev/plant", devices=(device,)) == 0
+    assert run(world, "[ -c /dev/plant ]") != 0
+
+
+def test_a_user_without_rights_cannot_write_where_root_can(world: World) -> None:
+    assert run(world, "echo yes > /file") == 0
+    assert run(world, "echo no > /file", user="1000:1000") != 0
+
+
+def test_the_engine_asks_the_command_and_tells_the_health(world: World) -> None:
+    check = Check(("/bin/sh", "-c", "[ -e /ready ]"), interval_s=0.2, timeout_s=1, retries=3)
+    world.engine.start(
+        world.create(entrypoint=SH, command=("sleep 1; echo > /ready; sleep 60",), check=check, restart="no")
+    )
+
+    end, seen = time.monotonic() + 30, []
+    while time.monotonic() < end and "healthy" not in seen:
+        seen.append(_only(world).health)
+        time.sleep(0.1)
+    assert seen[0] == "starting"
+    assert seen[-1] == "healthy"
+
+
+def test_a_container_on_the_machines_own_network_is_reached_at_the_machine(world: World) -> None:
+    world.engine.start(world.create(entrypoint=("sleep",), command=("60",), network_mode="host"))
+
+    assert _only(world).address == "127.0.0.1"
+
+
+def test_a_container_without_a_network_has_no_address(world: World) -> None:
+    world.engine.start(world.create(entrypoint=("sleep",), command=("60",), network_mode="none"))
+
+    assert _only(world).address is None
+
+
+def test_a_process_that_failed_is_started_again_on_failure_and_one_that_is_done_is_not(world: World) -> None:
+    world.engine.start(world.create("job", entrypoint=SH, command=("exit 0",), restart="on-failure"))
+    failing = world.create("failing", entrypoint=SH, command=("exit 3",), restart="on-failure")
+    world.engine.start(failing)
+
+    end = time.monotonic() + 30
+    while time.monotonic() < end and not world.engine.course(failing).restarts:
+        time.sleep(0.1)
+    states = {each.name: each for each in world.engine.containers(world.thing)}
+    assert world.engine.course(failing).restarts
+    assert (states[world.name("job")].state, states[world.name("job")].exit_code) == ("exited", 0)
+
+
+def test_limits_rights_and_bounds_are_taken_as_they_are(world: World, raw: APIClient) -> None:
+    container_id = world.create(
+        cpus=0.25,
+        privileged=True,  # created, not started: this kind of machine cannot run one
+        cap_add=("NET_ADMIN",),
+        cap_drop=("NET_RAW", "MKNOD"),
+        log_max_size_mib=1,
+        log_max_files=2,
+    )
+
+    host = raw.inspect_container(container_id)["HostConfig"]
+    assert host["NanoCpus"] == 250_000_000
+    assert host["Privileged"] is True
+    assert host["CapAdd"] == ["NET_ADMIN"]
+    assert sorted(host["CapDrop"]) == ["MKNOD", "NET_RAW"]
+    assert host["LogConfig"]["Config"] == {"max-size": "1m", "max-file": "2"}
+
+
+def test_a_right_that_was_dropped_is_gone(world: World) -> None:
+    read_capabilities = 'while read key value; do [ "$key" = CapBnd: ] && [ "$value" = {} ] && exit 0; done'
+    none = read_capabilities.format("0" * 16) + " < /proc/self/status; exit 1"
+
+    assert run(world, none, cap_drop=("ALL",)) == 0
+    assert run(world, none) == 1
