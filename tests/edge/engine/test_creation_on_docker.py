@@ -11,8 +11,8 @@ from docker import APIClient
 from edge.engine.docker import DockerEngine
 from edge.engine.errors import SpecRefused
 from edge.engine.port import Check, Container, DeviceNode, Mount
-from tests.edge.engine.conftest import World
 from tests.edge.engine.tiny_registry import TinyRegistry
+from tests.edge.engine.worlds import World
 
 pytestmark = pytest.mark.engine
 SH = ("/bin/sh", "-c")
