@@ -157,7 +157,7 @@ def _write_state(platform: Platform, dialect: str, engine: str) -> None:
 
 def _env(platform: Platform) -> str:
     variables = {"API_URL": platform.api_url, "ISSUER_URL": platform.issuer_url}
-    variables |= platform.environment("deployer") | {"DOCKER_HOST": platform.docker_host}
+    variables |= platform.environment("administrator") | {"DOCKER_HOST": platform.docker_host}
     lines = [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
     path = f'export PATH={shlex.quote(str(Path(PYTHON).parent))}:"$PATH"'
     return "\n".join(
