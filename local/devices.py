@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from contract.names import COMPONENT
+from local.aws import ACCOUNT, REGION
 from local.processes import PYTHON, Child, DidNotStart
 
 _GONE_S = 20.0
+_HEARTBEAT_S = 5
 
 
 class Device:
@@ -24,7 +27,7 @@ class Device:
         """
         self.folder = folder
         self.thing: str = settings["thing"]
-        configuration = settings["config"]["services"]["io.fleetgrass.Agent"]["configuration"]
+        configuration = settings["config"]["services"][COMPONENT]["configuration"]
         self.publish_address: str = configuration["publish_address"]
         log.mkdir(parents=True, exist_ok=True)
         (folder / "logs").symlink_to(log)
@@ -69,3 +72,21 @@ class Device:
             child.stop()
             raise
         return child
+
+
+def machine_configuration(folder: Path, publish_address: str, registry: str) -> dict[str, Any]:
+    """Return what a device's own configuration file says of the agent, before any deployment.
+
+    It makes this machine look like several: an address for each device's ports, a boot id and a
+    power button in its ``folder``, ``registry`` (``host:port``) in front of ECR, and a faster pulse.
+    """
+    agent = {
+        "publish_address": publish_address,
+        "registry_mirrors": {f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com": registry},
+        "heartbeat_s": _HEARTBEAT_S,
+        "boot_id_path": str(folder / "boot_id"),
+        "reboot_command": ["sh", "-c", f"echo reboot > {folder / 'power'}"],
+        "reboot_grace_s": 30,
+        "healthy_poll_s": 0.5,
+    }
+    return {"services": {COMPONENT: {"configuration": agent}}}

@@ -22,12 +22,12 @@ import boto3
 from edge.version import AGENT_VERSION
 from local import engine_traces, images
 from local.aws import ACCOUNT, REGION, Key, LocalAws, aws_environment, emulator_python
-from local.devices import Device
+from local.devices import Device, machine_configuration
 from local.docker_socket import answers
 from local.engine import busybox, obtain
 from local.identity import AUDIENCE, IdentityProvider
 from local.operators import STACK, make_operators
-from local.processes import PYTHON, ROOT, Child, DidNotStart, free_ports, machine_environment, require_free
+from local.processes import PYTHON, Child, DidNotStart, free_ports, require_free, run_tool
 from local.publish import PublishError, publish
 from local.registry import RegistryFront
 
@@ -35,15 +35,10 @@ Say = Callable[[str], None]
 Dialect = Literal["classic", "lite"]
 
 
-def _nobody_listens(_: str) -> None: ...
-
-
 #: The devices that the demo and `make up` have, and the group each is in.
 DEVICES: Mapping[str, str] = {"robot-1": "line-3", "robot-2": "line-3"}
 
 _PURPOSES = ("AWS", "MQTT", "Greengrass's control plane", "sign-in", "the registry")
-_TOOL_S = 600.0
-_HEARTBEAT_S = 5
 _OFF_S = 6  # how long a rebooting device is away: long enough to be seen offline
 _DEBOUNCE_S = 1
 
@@ -79,7 +74,7 @@ class Platform:
         dialect: Dialect = "classic",
         engine: Literal["docker", "memory"] = "docker",
         devices: Mapping[str, str] = DEVICES,
-        say: Say = _nobody_listens,
+        say: Say = lambda _: None,
     ) -> "Platform":
         """Start everything, its files below ``folder``, and enrol ``devices`` (thing → group).
 
@@ -158,16 +153,8 @@ class Platform:
             "dialect": self.dialect,
             "docker_host": self.docker_host,
             "off_s": _OFF_S,
-            "config": {"services": {"io.fleetgrass.Agent": {"configuration": {
-                "publish_address": publish_address,
-                "registry_mirrors": {f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com": self.registry_address},
-                "heartbeat_s": _HEARTBEAT_S,
-                "boot_id_path": str(folder / "boot_id"),
-                "reboot_command": ["sh", "-c", f"echo reboot > {folder / 'power'}"],
-                "reboot_grace_s": 30,
-                "healthy_poll_s": 0.5,
-            }}}},
-        }  # fmt: skip
+            "config": machine_configuration(folder, publish_address, self.registry_address),
+        }
         device = Device(folder, self._logs / thing, settings, self.environment("core"))
         self.devices[thing] = device
         return device
@@ -217,15 +204,13 @@ class Platform:
 
     def _start_control_plane(self, port: int) -> None:
         command = [
-            *(
-                PYTHON,
-                "-m",
-                "local.greengrass_cloud",
-                f"--port={port}",
-                f"--endpoint-url={self.endpoint_url}",
-            ),
-            *(f"--folder={self.folder / 'greengrass'}", f"--region={REGION}", f"--account={ACCOUNT}"),
+            PYTHON,
+            "-m",
+            "local.greengrass_cloud",
+            f"--port={port}",
+            f"--endpoint-url={self.endpoint_url}",
         ]
+        command += [f"--folder={self.folder / 'greengrass'}", f"--region={REGION}", f"--account={ACCOUNT}"]
         environment = self.environment("control-plane")
         child = self._child("control-plane", "the Greengrass control plane", command, environment)
         child.wait_until(lambda: _listens(port), within_s=20)
@@ -238,16 +223,15 @@ class Platform:
 
     def _deploy_stack(self) -> None:
         self._say("building the Lambdas and deploying cloud/template.yaml")
-        issuers = [
-            {
-                "issuer": self.issuer_url,
-                "audience": AUDIENCE,
-                "jwks_uri": f"{self.issuer_url}/jwks",
-                "roles_claim": "roles",
-            }
-        ]
+        jwks_uri = f"{self.issuer_url}/jwks"
+        issuer = {
+            "issuer": self.issuer_url,
+            "audience": AUDIENCE,
+            "jwks_uri": jwks_uri,
+            "roles_claim": "roles",
+        }
         parameters = {
-            "Issuers": json.dumps(issuers),
+            "Issuers": json.dumps([issuer]),
             "AgentVersion": AGENT_VERSION,
             "OfflineDebounceS": str(_DEBOUNCE_S),
             "Local": "true",
@@ -273,7 +257,9 @@ class Platform:
     def _publish_component(self) -> None:
         self._say(f"building and publishing io.fleetgrass.Agent {AGENT_VERSION}")
         built = self.folder / "greengrass-build"
-        self._run("component", [PYTHON, "edge/packaging/build.py", f"--output={built}"], {})
+        command = [PYTHON, "edge/packaging/build.py", f"--output={built}"]
+        command.append(f"--architectures={images.architecture()}")
+        run_tool("component", command, {}, log=self._logs / "component.log")
         key = self.keys["publisher"]
         session = boto3.Session(key.access_key_id, key.secret_access_key, region_name=REGION)
         bucket = self.outputs["Bucket"]
@@ -286,30 +272,8 @@ class Platform:
         return self.folder / "identities" / thing
 
     def _tool(self, name: str, module: str, arguments: list[str], job: str) -> str:
-        return self._run(name, [PYTHON, "-m", module, *arguments], self.environment(job))
-
-    def _run(self, name: str, command: list[str], environment: Mapping[str, str]) -> str:
-        """Run a tool to its end and return its standard output; its standard error becomes its log."""
-        log = self._logs / f"{name}.log"
-        with log.open("w") as errors:
-            try:
-                done = subprocess.run(
-                    command,
-                    cwd=ROOT,
-                    env=machine_environment() | dict(environment),
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    text=True,
-                    check=False,
-                    timeout=_TOOL_S,
-                )
-            except subprocess.TimeoutExpired:
-                raise DidNotStart(f"{name} took more than {_TOOL_S:g} s (its log: {log})") from None
-        if done.returncode:
-            said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-            raise DidNotStart(f"{name} failed: {said[-1]} (its log: {log})")
-        return done.stdout
+        command = [PYTHON, "-m", module, *arguments]
+        return run_tool(name, command, self.environment(job), log=self._logs / f"{name}.log")
 
     def _remove_devices(self) -> None:
         if self.devices:

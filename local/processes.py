@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PYTHON = sys.executable
 _POLL_S = 0.05
+_TOOL_S = 600.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)  # loaded before any fork
 
@@ -111,6 +112,26 @@ def tethered() -> None:
     So a platform whose process was killed leaves nothing running. For ``preexec_fn``.
     """
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def run_tool(name: str, command: Sequence[str], environment: Mapping[str, str], *, log: Path) -> str:
+    """Run a tool to its end and return its standard output; its standard error becomes ``log``.
+
+    Raises:
+        DidNotStart: it failed or took too long; its last line, and the log's name.
+    """
+    with log.open("w") as errors:
+        try:
+            done = subprocess.run(
+                command, cwd=ROOT, env=machine_environment() | dict(environment), stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE, stderr=errors, text=True, check=False, timeout=_TOOL_S,
+            )  # fmt: skip
+        except subprocess.TimeoutExpired:
+            raise DidNotStart(f"{name} took more than {_TOOL_S:g} s (its log: {log})") from None
+    if done.returncode:
+        said = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+        raise DidNotStart(f"{name} failed: {said[-1]} (its log: {log})")
+    return done.stdout
 
 
 def kill_group(pid: int) -> None:
