@@ -1,7 +1,7 @@
-"""A container engine in memory, with its state open to tests, that can die at any call.
+"""A container engine in memory, with its state open to tests.
 
-Behaves as the shared engine tests demand of the real one; what only it can do (time, crashes,
-registries that fail) is what makes it worth having.
+Behaves as the shared engine tests demand of the real one; what only it can do (time, crashing
+containers, registries that fail) is what makes it worth having.
 """
 
 import itertools
@@ -33,10 +33,6 @@ from edge.engine.port import (
     Told,
     unheard,
 )
-
-
-class Killed(BaseException):
-    """The agent's process died here."""
 
 
 @dataclass
@@ -76,7 +72,6 @@ class FakeEngine:
         self.calls: list[str] = []
         self.available = True
         self.taken_ports: set[int] = set()  # by processes that are no containers
-        self.dies_at: tuple[int, bool] | None = None  # at this call; and whether after doing it
         self._ids = itertools.count(1)
         self._ports = itertools.count(49153)
 
@@ -227,9 +222,4 @@ class FakeEngine:
         if not self.available:
             raise EngineUnavailable("no answer")
         self.calls.append(name)
-        dies_here = self.dies_at is not None and len(self.calls) == self.dies_at[0]
-        if dies_here and self.dies_at is not None and not self.dies_at[1]:
-            raise Killed(f"before {name}")
         yield
-        if dies_here:
-            raise Killed(f"after {name}")

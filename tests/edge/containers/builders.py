@@ -1,8 +1,7 @@
 """Applications, documents and a reconciler with everything slow, random or timed in the test's hands."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,7 +12,7 @@ from edge.containers.reconciler import Pass, Reconciler
 from edge.containers.registry import RegistryCredentials
 from edge.containers.workers import Workers
 from edge.engine.port import Credentials, Engine
-from tests.edge.fake_engine import FakeEngine, FakeImage, Killed
+from tests.edge.fake_engine import FakeEngine, FakeImage
 
 Result = TypeVar("Result")
 THING = "line-3:robot-7"
@@ -183,26 +182,3 @@ def current(application: str = "web") -> str:
 
 def previous(application: str = "web") -> str:
     return previous_name(THING, application)
-
-
-class DyingDisk:
-    """Writes files until the process dies at one of the writes, before or after it."""
-
-    def __init__(self) -> None:
-        self.writes = 0
-        self.dies_at: tuple[int, bool] | None = None
-
-    def __call__(self, path: Path, content: bytes) -> None:
-        self.writes += 1
-        with self._maybe_dying():
-            path.parent.mkdir(exist_ok=True)  # whole or not at all, as the real one; and no fsync to wait for
-            path.write_bytes(content)
-
-    @contextmanager
-    def _maybe_dying(self) -> Iterator[None]:
-        here = self.dies_at is not None and self.writes == self.dies_at[0]
-        if here and self.dies_at is not None and not self.dies_at[1]:
-            raise Killed("before a write")
-        yield
-        if here:
-            raise Killed("after a write")

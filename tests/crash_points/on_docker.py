@@ -1,0 +1,178 @@
+"""The same killings on a real Docker Engine: a few per scenario, because real containers take their time."""
+
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from contract.desired import Application, DesiredDocument
+from edge.clock import SystemClock
+from edge.containers.naming import current_name
+from edge.containers.reconciler import Pass, Reconciler
+from edge.engine.docker import DockerEngine
+from edge.engine.port import ContainerSpec, Credentials
+from tests.crash_points.enumeration import Finding
+from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
+from tests.edge.containers.builders import Inline
+from tests.edge.engine.tiny_registry import LOGIN, TinyRegistry
+
+HOST = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
+SETTLE_S = 60.0
+WINDOW_S = 2.0
+LOOKING = ("containers", "course", "labels_of", "has_image")  # how often depends on the clock
+
+#: Image of "web" before → image of "web" after; None: it is not wanted.
+SCENARIOS: Mapping[str, tuple[str | None, str | None]] = {
+    "first deployment": (None, "server"),
+    "update, download-then-kill": ("server", "healthy"),
+    "rollback of one that is not healthy": ("server", "unhealthy"),
+    "removal": ("server", None),
+}
+
+
+class Logins:
+    def get(self, registry_host: str, *, fresh: bool = False) -> Credentials:
+        return Credentials(*LOGIN)
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Where it all came to; ids and times differ each time."""
+
+    containers: tuple[tuple[str, str, str], ...]  # of ours: name, image, state
+    told: tuple[object, ...]
+
+
+class DockerWorld:
+    """A device on a real engine, that has settled on ``before``."""
+
+    def __init__(
+        self, engine: DockerEngine, registry: TinyRegistry, folder: Path, thing: str, before: str | None
+    ) -> None:
+        self.engine, self.registry, self.folder, self.thing = engine, registry, folder, thing
+        self.fate = Fate()
+        self.revision = 0
+        self.want(before)
+        self.reconciler = self._new()
+        self.settle()
+        self.fate.acts.clear()
+
+    def want(self, web: str | None) -> None:
+        self.revision += 1
+        applications = [self._application("other", "server")]
+        if web is not None:
+            applications.insert(0, self._application("web", web))
+        self.document = DesiredDocument(
+            target="thinggroup/line-3",
+            revision=self.revision,
+            deployment_id=f"dep-{self.revision:026d}",
+            applications=applications,
+        )
+
+    def settle(self) -> Pass:
+        self.reconciler.desire(self.document)
+        end = time.monotonic() + SETTLE_S
+        while time.monotonic() < end:
+            result = self.reconciler.converge()
+            if result.settled:
+                return result
+            time.sleep(min(result.next_look_s or 0.1, 0.1))
+        raise AssertionError(f"not settled within {SETTLE_S} s: {result}")
+
+    def killed(self, moment: Moment) -> bool:
+        """Kill the agent at ``moment`` and start another; return whether it came to that."""
+        self.fate.kill(moment)
+        try:
+            self.settle()
+        except Killed:
+            return True
+        finally:
+            self.fate.spare()
+            self.reconciler = self._new()
+        return False
+
+    def ending(self) -> Ending:
+        result = self.settle()
+        containers = self.engine.containers(self.thing)
+        return Ending(
+            tuple(sorted((each.name, each.labels["io.fleetgrass.image"], each.state) for each in containers)),
+            tuple(
+                (each.name, each.state, each.rollback.code if each.rollback else each.code)
+                for each in result.statuses
+            ),
+        )
+
+    def untouched(self) -> tuple[str, str]:
+        """Return what of "other" must not change: its id and the time of its start."""
+        [other] = [
+            each
+            for each in self.engine.containers(self.thing)
+            if each.name == current_name(self.thing, "other")
+        ]
+        return other.id, self.engine.course(other.id).started_at
+
+    def clear(self) -> None:
+        for each in self.engine.containers(self.thing):
+            self.engine.remove(each.id)
+
+    def _application(self, name: str, image: str) -> Application:
+        reference = self.registry.reference(image).partition("/")[2]
+        return Application(name=name, image=f"{HOST}/{reference}", healthy_window_s=WINDOW_S, stop_grace_s=1)
+
+    def _new(self) -> Reconciler:
+        return Reconciler(
+            engine=mortal(self.engine, self.fate),
+            credentials=Logins(),
+            clock=SystemClock(),
+            folder=self.folder,
+            thing=self.thing,
+            publish_address="127.0.0.1",
+            registry_mirrors={HOST: self.registry.address},
+            healthy_poll_s=0.1,
+            workers=Inline,
+            write=MortalDisk(self.fate),
+        )
+
+
+def sampled(
+    engine: DockerEngine, registry: TinyRegistry, folder: Path, scenario: str, count: int
+) -> Iterator[Finding]:
+    """Yield what comes of killing the agent at ``count`` of the acts that change something."""
+    before, after = SCENARIOS[scenario]
+    thing = f"crash-{secrets.token_hex(4)}"
+    theirs = _neighbour(engine, registry, f"{thing}-neighbour")
+    started_at = engine.course(theirs).started_at
+    world = DockerWorld(engine, registry, folder / "reference", thing, before)
+    try:
+        world.want(after)
+        expected = world.ending()
+        changes = [act for act in world.fate.acts if act not in LOOKING]
+        for i in range(count):
+            at = (2 * i + 1) * len(changes) // (2 * count)
+            moment = Moment(changes[: at + 1].count(changes[at]), "after" if i % 2 else "before", changes[at])
+            world.clear()
+            world = DockerWorld(engine, registry, folder / f"{i}", thing, before)
+            other = world.untouched()
+            world.want(after)
+            trouble = [] if world.killed(moment) else ["it was not killed there"]
+            if (ending := world.ending()) != expected:
+                trouble.append(f"another end: {ending} instead of {expected}")
+            if world.untouched() != other:
+                trouble.append("other did not change and was recreated or started again")
+            if engine.course(theirs).started_at != started_at:
+                trouble.append("a container that is not ours was touched")
+            yield Finding((moment,), (changes[at],), tuple(trouble))
+    finally:
+        world.clear()
+        engine.remove(theirs)
+
+
+def _neighbour(engine: DockerEngine, registry: TinyRegistry, name: str) -> str:
+    """Run a container that is not ours and return its id."""
+    reference = registry.reference("server")
+    if not engine.has_image(reference):
+        engine.pull(reference, Credentials(*LOGIN))
+    made = engine.create(ContainerSpec(name, reference, labels={"com.example": "theirs"}))
+    engine.start(made)
+    return made

@@ -1,0 +1,58 @@
+"""The stretches of a device's life in which its agent is killed at every moment."""
+
+from dataclasses import dataclass
+
+from contract.desired import Application
+from tests.edge.containers.builders import an_application
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """From what runs, settled, to what is wanted next."""
+
+    before: tuple[Application, ...]
+    after: tuple[Application, ...]
+
+    @property
+    def kept(self) -> frozenset[str]:
+        """The applications that are wanted all the time: how long they are down matters."""
+        return _names(self.before) & _names(self.after)
+
+    @property
+    def untouched(self) -> frozenset[str]:
+        """The applications that do not change: their containers must not be touched."""
+        same = {each.name for each in self.after if each in self.before}
+        return frozenset(same)
+
+    @property
+    def grace_s(self) -> float:
+        """How much longer a kill may keep an application down: its trial may begin anew."""
+        return max((each.healthy_window_s for each in self.after if each in BROKEN), default=0.0)
+
+
+def _names(applications: tuple[Application, ...]) -> frozenset[str]:
+    return frozenset(each.name for each in applications)
+
+
+WEB = an_application(ports=[{"container_port": 80, "host_port": 8080}])
+NEWER = an_application(image_name="hello:v2", ports=[{"container_port": 80, "host_port": 8080}])
+BAD = an_application(image_name="broken:v1", healthy_window_s=3)
+ENDING = an_application(image_name="crashing:v1", healthy_window_s=3)
+NOWHERE = an_application(image_name="ghost:v1")
+OTHER = an_application("other")
+OTHER_NEWER = an_application("other", image_name="hello:v2")
+BROKEN = (BAD, ENDING)
+
+SCENARIOS: dict[str, Scenario] = {
+    "first deployment": Scenario((), (WEB, OTHER)),
+    "first deployment that fails": Scenario((OTHER,), (BAD, OTHER)),
+    "update, download-then-kill": Scenario((WEB, OTHER), (NEWER, OTHER)),
+    "update of both, one of them bad": Scenario((WEB, OTHER), (BAD, OTHER_NEWER)),
+    "rollback of one that is not healthy": Scenario((WEB, OTHER), (BAD, OTHER)),
+    "rollback of one that keeps ending": Scenario((WEB, OTHER), (ENDING, OTHER)),
+    "update to an image that nobody has": Scenario((WEB, OTHER), (NOWHERE, OTHER)),
+    "update of one that had failed": Scenario((BAD, OTHER), (WEB, OTHER)),
+    "removal": Scenario((WEB, OTHER), (OTHER,)),
+    "removal of all": Scenario((WEB, OTHER), ()),
+    "removal of one that had failed": Scenario((BAD, OTHER), (OTHER,)),
+}

@@ -1,0 +1,132 @@
+"""A device on the fake engine, with a neighbour that is not ours and somebody who looks at the clock."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from contract.desired import Application
+from edge.containers.reconciler import Pass
+from edge.engine.port import LABEL_APPLICATION
+from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
+from tests.edge.containers.builders import Device, a_document, an_engine
+from tests.edge.fake_engine import FakeContainer, FakeEngine, FakeImage
+
+NEIGHBOURS = ("somebody-elses", "fleetgrass-00000000-web")
+
+
+@dataclass
+class Outages:
+    """How often, and for how long, each application did not run a container that works."""
+
+    began_s: dict[str, float] = field(default_factory=dict)
+    count: dict[str, int] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    pulls_meanwhile: list[str] = field(default_factory=list)
+
+    def note(self, act: str, working: set[str], kept: frozenset[str], now_s: float) -> None:
+        """Take note of who works after ``act``."""
+        for name in kept:
+            if name in working and name in self.began_s:
+                self.seconds[name] = self.seconds.get(name, 0.0) + now_s - self.began_s.pop(name)
+            elif name not in working and name not in self.began_s:
+                self.began_s[name] = now_s
+                self.count[name] = self.count.get(name, 0) + 1
+        if act == "pull" and self.began_s:
+            self.pulls_meanwhile.extend(sorted(self.began_s))
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Everything that matters of how it ended."""
+
+    containers: tuple[tuple[str, str, str], ...]  # ours and others': name, image, state
+    told: tuple[object, ...]
+    critical: bool
+
+
+class World:
+    """A device that has settled on ``before``; its agent's acts from then on are ``fate``'s."""
+
+    def __init__(self, folder: Path, before: tuple[Application, ...], kept: frozenset[str]) -> None:
+        self.engine = an_engine(broken=FakeImage(health="unhealthy"), crashing=FakeImage(exits=1))
+        self.neighbours = [self.engine.add_foreign(name) for name in NEIGHBOURS]
+        self.fate, self.outages = Fate(), Outages()
+        self.device = Device(mortal(self.engine, self.fate), folder, write=MortalDisk(self.fate))
+        self.device.deploy(*before)
+        self.fate.acts.clear()
+        self.started_with = self.identities()
+        self._kept = kept
+        self.fate.watch = self._look
+
+    def want(self, after: tuple[Application, ...]) -> None:
+        """Deploy, without taking the first step yet."""
+        self.device.desire(a_document(*after, revision=2))
+
+    def live(self) -> bool:
+        """Let time pass until all is settled; return whether the agent lived to see it."""
+        try:
+            self.device.settle()
+        except Killed:
+            return False
+        return True
+
+    def start_again(self) -> None:
+        """Replace the process, as a service manager does."""
+        self.device.start_again()
+
+    def ending(self) -> Ending:
+        """Return where it all came to."""
+        result = self.device.settle()
+        return Ending(
+            containers=tuple(
+                sorted((each.name, each.spec.image, each.state) for each in self.engine.all.values())
+            ),
+            told=_told(result),
+            critical=result.critical,
+        )
+
+    def identities(self) -> dict[str, tuple[str, int]]:
+        """Return which container is in each application's place, and how often it was started."""
+        return {
+            each.spec.labels[LABEL_APPLICATION]: (each.id, each.starts)
+            for each in self.engine.all.values()
+            if LABEL_APPLICATION in each.spec.labels
+        }
+
+    def neighbours_are_well(self) -> bool:
+        """Whether no foreign container was touched."""
+        return all(
+            self.engine.all.get(each.id) is each and _as_added(each, name)
+            for each, name in zip(self.neighbours, NEIGHBOURS, strict=True)
+        )
+
+    def _look(self, act: str) -> None:
+        working = {
+            each.spec.labels[LABEL_APPLICATION]
+            for each in self.engine.all.values()
+            if LABEL_APPLICATION in each.spec.labels and self._works(each, self.engine)
+        }
+        self.outages.note(act, working, self._kept, self.device.clock.monotonic())
+
+    @staticmethod
+    def _works(container: FakeContainer, engine: FakeEngine) -> bool:
+        return container.state == "running" and engine.images[container.spec.image].health != "unhealthy"
+
+
+def killed(world: World, moment: Moment) -> bool:
+    """Kill the agent at ``moment`` and start another; return whether it came to that."""
+    world.fate.kill(moment)
+    survived = world.live()
+    world.fate.spare()
+    world.start_again()
+    return not survived
+
+
+def _as_added(container: FakeContainer, name: str) -> bool:
+    return (container.name, container.state, container.starts) == (name, "running", 0)
+
+
+def _told(result: Pass) -> tuple[object, ...]:
+    return tuple(
+        (each.name, each.state, each.image, each.rollback.code if each.rollback else each.code)
+        for each in result.statuses
+    )
