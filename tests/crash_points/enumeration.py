@@ -83,6 +83,8 @@ def _finding(
 
 def _trouble(scenario: Scenario, undisturbed: Reference, world: World, deaths: int) -> Iterator[str]:
     ending = world.ending()
+    if ending.states != scenario.states:
+        yield f"reported {ending.states} instead of {scenario.states}"
     if ending != undisturbed.ending:
         yield f"another end: {ending} instead of {undisturbed.ending}"
     if not world.neighbours_are_well():

@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 
 from contract.desired import Application
+from contract.reports import ApplicationState
 from tests.edge.containers.builders import an_application
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """From what runs, settled, to what is wanted next."""
+    """From what runs, settled, to what is wanted next, and what is reported in the end."""
 
     before: tuple[Application, ...]
     after: tuple[Application, ...]
+    states: tuple[ApplicationState, ...]
 
     @property
     def kept(self) -> frozenset[str]:
@@ -43,16 +45,21 @@ OTHER = an_application("other")
 OTHER_NEWER = an_application("other", image_name="hello:v2")
 BROKEN = (BAD, ENDING)
 
+RUNNING, FAILED, ROLLED_BACK = (
+    ApplicationState.RUNNING,
+    ApplicationState.FAILED,
+    ApplicationState.ROLLED_BACK,
+)
 SCENARIOS: dict[str, Scenario] = {
-    "first deployment": Scenario((), (WEB, OTHER)),
-    "first deployment that fails": Scenario((OTHER,), (BAD, OTHER)),
-    "update, download-then-kill": Scenario((WEB, OTHER), (NEWER, OTHER)),
-    "update of both, one of them bad": Scenario((WEB, OTHER), (BAD, OTHER_NEWER)),
-    "rollback of one that is not healthy": Scenario((WEB, OTHER), (BAD, OTHER)),
-    "rollback of one that keeps ending": Scenario((WEB, OTHER), (ENDING, OTHER)),
-    "update to an image that nobody has": Scenario((WEB, OTHER), (NOWHERE, OTHER)),
-    "update of one that had failed": Scenario((BAD, OTHER), (WEB, OTHER)),
-    "removal": Scenario((WEB, OTHER), (OTHER,)),
-    "removal of all": Scenario((WEB, OTHER), ()),
-    "removal of one that had failed": Scenario((BAD, OTHER), (OTHER,)),
+    "first deployment": Scenario((), (WEB, OTHER), (RUNNING, RUNNING)),
+    "first deployment that fails": Scenario((OTHER,), (BAD, OTHER), (FAILED, RUNNING)),
+    "update, download-then-kill": Scenario((WEB, OTHER), (NEWER, OTHER), (RUNNING, RUNNING)),
+    "update of both, one of them bad": Scenario((WEB, OTHER), (BAD, OTHER_NEWER), (ROLLED_BACK, RUNNING)),
+    "rollback of one that is not healthy": Scenario((WEB, OTHER), (BAD, OTHER), (ROLLED_BACK, RUNNING)),
+    "rollback of one that keeps ending": Scenario((WEB, OTHER), (ENDING, OTHER), (ROLLED_BACK, RUNNING)),
+    "update to an image that nobody has": Scenario((WEB, OTHER), (NOWHERE, OTHER), (ROLLED_BACK, RUNNING)),
+    "update of one that had failed": Scenario((BAD, OTHER), (WEB, OTHER), (RUNNING, RUNNING)),
+    "removal": Scenario((WEB, OTHER), (OTHER,), (RUNNING,)),
+    "removal of all": Scenario((WEB, OTHER), (), ()),
+    "removal of one that had failed": Scenario((BAD, OTHER), (OTHER,), (RUNNING,)),
 }

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from contract.desired import Application
-from edge.containers.reconciler import Pass
+from contract.reports import ApplicationState
 from edge.engine.port import LABEL_APPLICATION
 from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
 from tests.edge.containers.builders import Device, a_document, an_engine
@@ -39,6 +39,7 @@ class Ending:
     """Everything that matters of how it ended."""
 
     containers: tuple[tuple[str, str, str], ...]  # ours and others': name, image, state
+    states: tuple[ApplicationState, ...]  # as reported, in the document's order
     told: tuple[object, ...]
     critical: bool
 
@@ -80,7 +81,11 @@ class World:
             containers=tuple(
                 sorted((each.name, each.spec.image, each.state) for each in self.engine.all.values())
             ),
-            told=_told(result),
+            states=tuple(each.state for each in result.statuses),
+            told=tuple(
+                (each.name, each.image, each.rollback.code if each.rollback else each.code)
+                for each in result.statuses
+            ),
             critical=result.critical,
         )
 
@@ -123,10 +128,3 @@ def killed(world: World, moment: Moment) -> bool:
 
 def _as_added(container: FakeContainer, name: str) -> bool:
     return (container.name, container.state, container.starts) == (name, "running", 0)
-
-
-def _told(result: Pass) -> tuple[object, ...]:
-    return tuple(
-        (each.name, each.state, each.image, each.rollback.code if each.rollback else each.code)
-        for each in result.statuses
-    )
