@@ -25,9 +25,10 @@ def world() -> World:
     return World()
 
 
-def whole(world: World) -> None:
-    """What must hold once nobody is at work."""
-    states = world.states()
+def whole(world: World) -> list[tuple[int, str]]:
+    """What must hold once nobody is at work; return revision and state of each, oldest first."""
+    rows = list(world.deployments.newest_first("thinggroup/line-3"))
+    states = sorted((row.revision, row.state.value) for row in rows)
     assert [revision for revision, _ in states] == list(range(1, len(states) + 1))
     assert "SUBMITTING" not in {state for _, state in states}
     assert sum(state == "ACTIVE" for _, state in states) <= 1
@@ -37,21 +38,25 @@ def whole(world: World) -> None:
     latest = world.greengrass.latest(world.arn)
     assert latest is not None
     assert latest.components["aws.greengrass.Nucleus"] == world.enrolled["aws.greengrass.Nucleus"]  # type: ignore[index]
-    active = [d for d in world.deployments.newest_first("thinggroup/line-3") if d.state.value == "ACTIVE"]
-    for deployment in active:
+    for deployment in (row for row in rows if row.state.value == "ACTIVE"):
         assert carries(latest.components, deployment.document_uri)
         assert deployment.greengrass_id == latest.greengrass_id
         document = DesiredDocument.from_json(world.documents.stored[deployment.document_uri])
         assert (document.revision, document.deployment_id) == (deployment.revision, deployment.id)
+    return states
 
 
 def gaps_of(
     act: Callable[[World], object], prepare: Callable[[World], None], table: Any = None
 ) -> Iterator[World]:
-    """Give a world that died at each call of ``act`` in turn, before and after the call's effect."""
+    """Give a world that died at each call of ``act`` in turn, before and after the call's effect.
+
+    In DynamoDB, where a world takes its time, before the first and after each: what is left behind
+    before a call is what is left after the one before it.
+    """
     number = 0
     while True:
-        for takes_effect in (False, True):
+        for takes_effect in (False, True) if table is None or number == 0 else (True,):
             if table is not None:
                 empty(table, DEPLOYMENTS)
             world = World(table)
@@ -81,10 +86,10 @@ def test_the_sweep_makes_whole_what_a_dead_post_left_in_any_gap(table: Any, in_d
         died += 1
         world.clock.advance(61)
         world.sweep()
-        whole(world)
-        assert world.states() in ([(1, "ACTIVE")], [(1, "SUPERSEDED"), (2, "ACTIVE")]), world.gaps.calls
-        assert len(world.carried()) == len(world.states())
-    assert died > 12
+        states = whole(world)
+        assert states in ([(1, "ACTIVE")], [(1, "SUPERSEDED"), (2, "ACTIVE")]), world.gaps.calls
+        assert len(world.carried()) == len(states)
+    assert died > 8
 
 
 def test_the_next_post_makes_whole_what_a_dead_one_left_in_any_gap() -> None:
