@@ -84,6 +84,7 @@ def _wire(environment: Environment, settings: Settings, link: GreengrassLink, in
                 thing=environment.thing,
                 publish_address=settings.publish_address,
                 registry_mirrors=settings.registry_mirrors,
+                policy=settings.policy,
                 healthy_poll_s=settings.healthy_poll_s,
                 on_progress=lambda: inbox.put(Progressed()),
             ),

@@ -5,7 +5,6 @@ come as JSON in a string; but never guessed: a value that means nothing is refus
 names its key.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -25,7 +24,9 @@ from pydantic import (
 
 from contract.defaults import HEARTBEAT_S, REBOOT_BUDGET, REBOOT_GRACE_S
 from contract.names import ThingName
+from edge.lenient import from_json
 from edge.link import Link, Missing, NotSupported
+from edge.policy import DEFAULT, Policy
 
 _REBOOT = ["systemctl", "reboot"]
 
@@ -34,16 +35,6 @@ class ConfigurationInvalid(Exception):
     """A value cannot be used; the text is one line that starts with its key."""
 
     code = "configuration-invalid"
-
-
-def _from_json(value: object) -> object:
-    """Unpack a list or map that came as JSON in a string; anything else is left as it is."""
-    if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
-        try:
-            return json.loads(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _address(value: str) -> str:
@@ -63,18 +54,19 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
-    desired: Annotated[DesiredReference | None, BeforeValidator(_from_json)] = None
+    desired: Annotated[DesiredReference | None, BeforeValidator(from_json)] = None
     publish_address: Annotated[str, AfterValidator(_address)] = "0.0.0.0"
-    registry_mirrors: Annotated[dict[str, str], BeforeValidator(_from_json)] = {}
+    registry_mirrors: Annotated[dict[str, str], BeforeValidator(from_json)] = {}
     heartbeat_s: Annotated[float, Field(ge=0.2, le=86_400)] = HEARTBEAT_S
     boot_id_path: Path = Path("/proc/sys/kernel/random/boot_id")
-    reboot_command: Annotated[list[str], BeforeValidator(_from_json), Field(min_length=1)] = [
+    reboot_command: Annotated[list[str], BeforeValidator(from_json), Field(min_length=1)] = [
         "systemctl",
         "reboot",
     ]
     reboot_grace_s: Annotated[float, Field(gt=0, le=3_600)] = REBOOT_GRACE_S
     reboot_budget: Annotated[int, Field(ge=0, le=100)] = REBOOT_BUDGET
     healthy_poll_s: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    policy: Annotated[Policy, BeforeValidator(from_json)] = DEFAULT
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property
@@ -120,7 +112,7 @@ def _key_by_key(link: Link) -> Mapping[str, object]:
             value = link.configuration(key)
         except Missing:
             continue
-        scalar = set(value) == {key} and field.annotation not in (dict[str, str],)
+        scalar = set(value) == {key} and field.annotation not in (dict[str, str], Policy)
         found[key] = value[key] if scalar else value
     return found
 

@@ -50,7 +50,7 @@ def plan(views: Iterable[View]) -> list[Step]:
 def _steps(view: View) -> list[Step]:
     if view.wanted is None:
         return _take_away(view)
-    if view.gave_up:
+    if view.gave_up or view.refusal:
         return _keep_serving(view)
     spec = view.spec
     current, previous = view.pair.current, view.pair.previous

@@ -1,6 +1,7 @@
 """One round of observe → plan → execute, again and again, until what runs is what is wanted."""
 
 import logging
+import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ from edge.engine.errors import (
     PortTaken,
 )
 from edge.engine.port import Engine
+from edge.policy import DEFAULT, Policy
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +79,7 @@ class Reconciler:
         thing: str,
         publish_address: str,
         registry_mirrors: Mapping[str, str],
+        policy: Policy = DEFAULT,
         healthy_poll_s: float = 1.0,
         on_progress: Callable[[], None] = _nobody,
         workers: Callable[[str, int], Workers] = Threads,
@@ -95,6 +98,8 @@ class Reconciler:
             Puller(engine, credentials, dict(registry_mirrors)), self._executor, workers, self._progress
         )
         self._watching = Watching(engine, clock, self._askers, ask, self._progress)
+        self._policy = policy
+        self._refusals: Mapping[str, str] = {}  # by application
         self._document: DesiredDocument | None = None
         self._specs: dict[str, str] = {}  # by application
         self._pairs: dict[str, Pair] = {}
@@ -103,10 +108,14 @@ class Reconciler:
 
     def desire(self, document: DesiredDocument | None) -> None:
         """Want this document from the next pass on; None: not managed, touch nothing and report ours."""
-        if document != self._document:
-            self._holds.clear()
+        if document == self._document:
+            return
         self._document = document
+        self._holds.clear()
         self._specs = {application.name: application.digest() for application in self._wanted()}
+        self._refusals = self._policy.refusals(self._wanted(), os.path.realpath)
+        for name, rule in self._refusals.items():
+            log.error("refused: application=%s rule=%s", name, rule)
 
     def converge(self) -> Pass:
         """Take the next steps and return where everything stands; never waits for a pull, start or stop."""
@@ -163,6 +172,7 @@ class Reconciler:
             sighting=self._watching.sighting(pair.current),
             busy=name in self._under_way.busy,
             held=self._document is None or self._is_held(name, pulling=False),
+            refusal=self._refusals.get(name),
         )
 
     def _wanted(self) -> list[Application]:

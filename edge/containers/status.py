@@ -14,14 +14,17 @@ _STATES = {
     Condition.UNHEALTHY: ApplicationState.UNHEALTHY,
     Condition.ENDED: ApplicationState.STOPPED,
 }
+POLICY_REFUSED = "policy-refused"
 _TEXT = 512  # characters; the report's own limit
 
 
 def status(view: View, setback: Setback | None, next_try_at: datetime | None) -> ApplicationStatus:
     """Return the report's words for one application; ``setback`` is the latest failure still in force."""
     shown = _shown(view)
-    failed = view.memory.failed if view.gave_up else None
+    failed = view.memory.failed if view.gave_up and not view.refusal else None
     code, message = (setback.code, setback.message) if setback else (None, None)
+    if view.refusal:
+        code, message = POLICY_REFUSED, view.refusal
     rollback = None
     if failed is not None:
         code, message = failed.code, failed.reason
@@ -73,6 +76,8 @@ def _state(view: View) -> ApplicationState:
     how = None if current is None else _STATES[condition(current, view.sighting, on_trial=view.on_trial)]
     if view.wanted is None:
         return how or ApplicationState.STOPPED
+    if view.refusal:
+        return ApplicationState.FAILED
     if view.gave_up:
         if view.proven is not None:
             return ApplicationState.ROLLED_BACK if view.proven.alive else ApplicationState.STARTING

@@ -34,6 +34,7 @@ class View:
     sighting: Sighting = field(default_factory=Sighting)  # of the container in place
     busy: bool = False  # a step of it runs in the background
     held: bool = False  # a step of it failed, and the next try is not due
+    refusal: str | None = None  # the rule of the device's policy that forbids what is wanted
 
     @property
     def gave_up(self) -> bool:
