@@ -13,13 +13,14 @@ from contract.reports import ApplicationStatus
 from edge import storage
 from edge.clock import Clock
 from edge.containers.executor import Executor
+from edge.containers.holds import Holds
 from edge.containers.memories import Memories
 from edge.containers.memory import Failure
 from edge.containers.naming import Pair, is_ours, pairs
 from edge.containers.planner import plan
 from edge.containers.pulling import Puller
-from edge.containers.registry import CredentialsUnavailable, RegistryCredentials
-from edge.containers.setbacks import Hold, Setback, after
+from edge.containers.registry import RegistryCredentials
+from edge.containers.setbacks import Hold, after, is_contended, setback_of
 from edge.containers.status import status
 from edge.containers.steps import Create, Pull, SetAside, Step, describe, in_background
 from edge.containers.undertakings import Undertakings
@@ -104,14 +105,14 @@ class Reconciler:
         self._specs: dict[str, str] = {}  # by application
         self._pairs: dict[str, Pair] = {}
         self._references: dict[str, str] = {}  # image → its name on the engine
-        self._holds: dict[tuple[str, bool], Hold] = {}  # by application, and whether it is the pull
+        self._holds = Holds(clock.monotonic)
 
     def desire(self, document: DesiredDocument | None) -> None:
         """Want this document from the next pass on; None: not managed, touch nothing and report ours."""
         if document == self._document:
             return
         self._document = document
-        self._holds.clear()
+        self._holds.lift_all()
         self._specs = {application.name: application.digest() for application in self._wanted()}
         self._refusals = self._policy.refusals(self._wanted(), os.path.realpath)
         for name, rule in self._refusals.items():
@@ -125,7 +126,11 @@ class Reconciler:
                 self._collect()
                 self._look()
                 steps = plan(self._views())
-                self._drop_holds_without(steps)
+                self._holds.drop_without(
+                    steps,
+                    pulling=[each.name for each in self._wanted() if each.image in self._under_way.pulling],
+                    busy=self._under_way.busy,
+                )
                 if not self._execute(steps):
                     break
         except EngineUnavailable as error:
@@ -157,7 +162,7 @@ class Reconciler:
                 image = Image.HERE
             elif wanted.image in self._under_way.pulling:
                 image = Image.COMING
-            elif self._is_held(name, pulling=True):
+            elif self._holds.holds(name, pulling=True):
                 image = Image.HELD
         return View(
             application=name,
@@ -171,25 +176,12 @@ class Reconciler:
             pull_percent=self._under_way.percent(wanted.image) if wanted else None,
             sighting=self._watching.sighting(pair.current),
             busy=name in self._under_way.busy,
-            held=self._document is None or self._is_held(name, pulling=False),
+            held=self._document is None or self._holds.holds(name, pulling=False),
             refusal=self._refusals.get(name),
         )
 
     def _wanted(self) -> list[Application]:
         return self._document.applications if self._document else []
-
-    def _is_held(self, application: str, *, pulling: bool) -> bool:
-        hold = self._holds.get((application, pulling))
-        return hold is not None and self._clock.monotonic() < hold.until
-
-    def _drop_holds_without(self, steps: list[Step]) -> None:
-        """Forget failures that nothing will be tried for again: their cause went away by itself."""
-        trying = {(step.application, isinstance(step, Pull)) for step in steps}
-        pulling = {each.name for each in self._wanted() if each.image in self._under_way.pulling}
-        for key, hold in list(self._holds.items()):
-            under_way = key[0] in (pulling if key[1] else self._under_way.busy)
-            if self._clock.monotonic() >= hold.until and key not in trying and not under_way:
-                del self._holds[key]
 
     def _execute(self, steps: list[Step]) -> bool:
         """Do the steps and return whether looking again may show more to do.
@@ -212,14 +204,14 @@ class Reconciler:
                 failed.add(step.application)
                 again |= self._set_back(step, error)
             else:
-                self._holds.pop((step.application, False), None)
+                self._holds.lift(step.application, pulling=False)
         return again
 
     def _collect(self) -> None:
         """Take in what workers have finished."""
         for step, error in self._under_way.finished_jobs():
             if error is None:
-                self._holds.pop((step.application, False), None)
+                self._holds.lift(step.application, pulling=False)
             else:
                 self._set_back(step, error)
         for image, reference, error in self._under_way.finished_pulls():
@@ -229,7 +221,7 @@ class Reconciler:
                 if application.image != image:
                     continue
                 if error is None:
-                    self._holds.pop((application.name, True), None)
+                    self._holds.lift(application.name, pulling=True)
                 else:
                     self._set_back(Pull(application.name, image, "wanted"), error)
 
@@ -237,22 +229,21 @@ class Reconciler:
         """Decide what a failure means; return whether looking again may help at once."""
         if isinstance(error, ContainerGone):
             return True
-        setback = _setback(error)
+        setback = setback_of(error)
         log.warning("step failed: %s code=%s message=%s", describe(step), setback.code, setback.message)
         if isinstance(error, ImageMissing) and isinstance(step, Create):
             self._references.pop(step.wanted.image, None)
         if isinstance(error, NameTaken) and self._holder_is_ours(step):
             return True
-        key = (step.application, isinstance(step, Pull))
-        before = self._holds.get(key)
+        pulling = isinstance(step, Pull)
         wanted = next((each for each in self._wanted() if each.name == step.application), None)
         view = self._view(step.application, wanted)
         verdict = after(
             step,
             setback,
             view,
-            tries=before.tries + 1 if before else 1,
-            contended=isinstance(error, PortTaken) and self._is_contended(wanted),
+            tries=self._holds.tries(step.application, pulling=pulling) + 1,
+            contended=isinstance(error, PortTaken) and is_contended(wanted, self._pairs),
             monotonic=self._clock.monotonic(),
             jitter=self._jitter,
         )
@@ -262,9 +253,9 @@ class Reconciler:
             except OSError:
                 verdict = Hold(self._clock.monotonic() + LOOK_S, 1, setback)
             else:
-                self._holds.pop(key, None)
+                self._holds.lift(step.application, pulling=pulling)
                 return True
-        self._holds[key] = verdict
+        self._holds.put(step.application, verdict, pulling=pulling)
         return False
 
     def _holder_is_ours(self, step: Step) -> bool:
@@ -277,20 +268,6 @@ class Reconciler:
         except EngineError:
             return False
         return labels is None or is_ours(labels, self._thing)
-
-    def _is_contended(self, wanted: Application | None) -> bool:
-        """Whether another application of ours publishes a host port that ``wanted`` asks for."""
-        if wanted is None:
-            return False
-        asked = {(port.protocol, port.host_port) for port in wanted.ports}
-        return any(
-            (port.protocol, port.host_port) in asked
-            for name, pair in self._pairs.items()
-            if name != wanted.name
-            for each in (pair.current, pair.previous)
-            if each is not None
-            for port in each.container.ports
-        )
 
     def _outcome(self, version: str) -> Pass:
         views = self._views()
@@ -308,7 +285,7 @@ class Reconciler:
 
     def _blind(self, error: EngineUnavailable) -> Pass:
         """Return the last known state, saying of each application that nobody knows now."""
-        setback = _setback(error)
+        setback = setback_of(error)
         return Pass(
             statuses=tuple(
                 status(view, setback, None) for view in self._views() if view.wanted or view.pair != Pair()
@@ -320,7 +297,7 @@ class Reconciler:
         )
 
     def _status(self, view: View) -> ApplicationStatus:
-        hold = self._holds.get((view.application, False)) or self._holds.get((view.application, True))
+        hold = self._holds.latest(view.application)
         if hold is None:
             return status(view, None, None)
         due = self._clock.now() + timedelta(seconds=max(0.0, hold.until - self._clock.monotonic()))
@@ -330,7 +307,7 @@ class Reconciler:
         waits = [LOOK_S]
         if any(_undecided(view) for view in views):
             waits.append(self._healthy_poll_s)
-        waits += [max(0.0, hold.until - self._clock.monotonic()) for hold in self._holds.values()]
+        waits += self._holds.waits_s()
         check = self._watching.next_check_s()
         return min([*waits, check] if check is not None else waits)
 
@@ -341,15 +318,3 @@ class Reconciler:
 def _undecided(view: View) -> bool:
     """Whether time alone will bring a decision: a trial is on."""
     return view.on_trial and not view.gave_up
-
-
-def _setback(error: BaseException) -> Setback:
-    match error:
-        case EngineError():
-            return Setback(error.code, str(error), error.retry)
-        case CredentialsUnavailable():
-            return Setback(error.code, str(error), "forever")
-        case OSError():
-            return Setback("state-unwritable", f"the agent's folder: {error.strerror}", "forever")
-        case _:
-            return Setback("internal-error", type(error).__name__, "finitely")

@@ -1,13 +1,16 @@
 """What follows a failed step: another try later, or giving up; pure. (Rule 26 of failure-semantics.)"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from contract.applications import Application
 from contract.defaults import PULL_BACKOFF_FIRST_S, PULL_BACKOFF_MAX_S
 from edge.containers.memory import Failure
+from edge.containers.naming import Pair
+from edge.containers.registry import CredentialsUnavailable
 from edge.containers.steps import Create, Pull, SetAside, Start, Step
 from edge.containers.view import View
-from edge.engine.errors import Retry
+from edge.engine.errors import EngineError, Retry
 
 #: Tries at what the engine refuses without a plain no; with the back-off they span 75 seconds and more.
 ENGINE_TRIES = 5
@@ -32,6 +35,34 @@ class Hold:
     until: float
     tries: int
     setback: Setback
+
+
+def setback_of(error: BaseException) -> Setback:
+    """Return what an error means, whoever raised it."""
+    match error:
+        case EngineError():
+            return Setback(error.code, str(error), error.retry)
+        case CredentialsUnavailable():
+            return Setback(error.code, str(error), "forever")
+        case OSError():
+            return Setback("state-unwritable", f"the agent's folder: {error.strerror}", "forever")
+        case _:
+            return Setback("internal-error", type(error).__name__, "finitely")
+
+
+def is_contended(wanted: Application | None, pairs: Mapping[str, Pair]) -> bool:
+    """Whether another application of ours publishes a host port that ``wanted`` asks for."""
+    if wanted is None:
+        return False
+    asked = {(port.protocol, port.host_port) for port in wanted.ports}
+    return any(
+        (port.protocol, port.host_port) in asked
+        for name, pair in pairs.items()
+        if name != wanted.name
+        for each in (pair.current, pair.previous)
+        if each is not None
+        for port in each.container.ports
+    )
 
 
 def after(
