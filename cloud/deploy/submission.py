@@ -27,7 +27,7 @@ from cloud.tables.deployments import Deployments
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = timedelta(minutes=1)  # at an ACTIVE deployment, while it is young
+LOOK_EVERY = timedelta(minutes=1)  # at an ACTIVE deployment, while it is young, and at one not finished
 LOOK_AT_LEAST_EVERY = timedelta(hours=6)
 GIVE_UP_AFTER = timedelta(minutes=15)  # on a conflict that does not pass: the target is not ours to block
 
@@ -139,7 +139,7 @@ class Submission:
     def finish_stale(self, now: datetime) -> int:
         """Finish every deployment that was left half done and settle the ACTIVE ones; return how many moved.
 
-        One that cannot be finished now does not keep the others waiting.
+        One that cannot be finished now is looked at again a minute later, after the others that are due.
         """
         moved = 0
         for due in self.deployments.due(now):
@@ -150,6 +150,7 @@ class Submission:
                 log.warning(
                     "deployment not finished: deployment=%s code=%s", deployment.id, error.code, exc_info=True
                 )
+                self.deployments.look_again(deployment, due_at=now + LOOK_EVERY)
                 continue
             moved += after.state is not deployment.state
         return moved

@@ -86,17 +86,20 @@ def reboot(
     )
     warnings = _reachable(state(device, now, offline_debounce_s=offline_debounce_s))
     command = commands.create(name, message, warnings=warnings, idempotency=idempotency)
-    commands.supersede_before(command)
     return _send(command, commands, publisher, now)
 
 
 def _send(command: Command, commands: Commands, publisher: SendsCommands, now: datetime) -> Response:
     """Publish a command that nothing was heard of, and answer as when it was made.
 
-    Also a command whose key comes again: the call that made it may have died before it was sent. A
-    device that has it knows it by its id.
+    Also a command whose key comes again: the call that made it may have died before it was sent, or the
+    broker did not take it. A device that has it knows it by its id.
     """
-    if command.state is CommandState.PENDING and command.conclusion(now) is None and now < command.expires_at:
+    concluded = command.conclusion(now)
+    not_sent = concluded is not None and concluded.code == NOT_SENT
+    unheard = command.state is CommandState.PENDING and now < command.expires_at
+    if unheard and (concluded is None or not_sent):
+        commands.supersede_before(command)
         try:
             publisher.publish(command_request(command.device, "reboot"), _message(command).to_json())
         except CloudError as error:
@@ -107,7 +110,11 @@ def _send(command: Command, commands: Commands, publisher: SendsCommands, now: d
                 command.id, command.device, error.code, exc_info=True,
             )  # fmt: skip
             raise _not_sent(command) from error
+        if not_sent:
+            commands.withdraw(command, code=NOT_SENT)
         log.info("command sent: command=%s device=%s kind=reboot", command.id, command.device)
+    elif not_sent:
+        raise _not_sent(command)
     return _accepted(command)
 
 
@@ -136,8 +143,6 @@ def _reachable(seen: Seen) -> tuple[str, ...]:
 
 
 def _accepted(command: Command) -> Response:
-    if command.inferred is not None and command.inferred.code == NOT_SENT:
-        raise _not_sent(command)
     body: Mapping[str, object] = {
         "id": command.id,
         "device": command.device,

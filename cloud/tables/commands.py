@@ -176,6 +176,24 @@ class Commands:
             },
         )
 
+    def withdraw(self, command: Command, *, code: str) -> bool:
+        """Take back what the cloud concluded by ``code``; False when that no longer stands."""
+        due = ledger.due_at(command.state, expires_at=command.expires_at, changed_at=command.changed_at)
+        assert due is not None  # noqa: S101 - a conclusion is drawn of what is not final
+        return self._update(
+            command.device,
+            command.id,
+            "SET due_shard = :shard, due_at = :due_at REMOVE inferred",
+            condition="#state = :state AND inferred.#code = :code",
+            names={"#state": "state", "#code": "code"},
+            values={
+                ":state": command.state.value,
+                ":code": code,
+                ":shard": _shard(command.id),
+                ":due_at": to_ms(due),
+            },
+        )
+
     def supersede_before(self, newer: Command) -> int:
         """Conclude SUPERSEDED for the device's older commands that have not started; return how many."""
         with translated():
@@ -195,12 +213,15 @@ class Commands:
             if command.state in ledger.NOT_STARTED and command.inferred is None
         )
 
-    def infer_due(self, now: datetime) -> int:
-        """Store what silence says of every command that is due by ``now``; return how many were concluded."""
+    def infer_due(self, now: datetime, *, at_most: int = 1000) -> int:
+        """Store what silence says of the commands that are due by ``now``; return how many were concluded.
+
+        Looks at ``at_most`` of each shard, the longest due first: a sweep has a minute, and another follows.
+        """
         concluded = 0
         for shard in range(DUE_SHARDS):
             start: dict[str, Any] = {}
-            while True:
+            for _ in range(0, at_most, _SWEEP_PAGE):
                 with translated():
                     page = self._table.query(
                         TableName=self._name,

@@ -170,6 +170,33 @@ def test_a_publish_that_fails_is_in_the_ledger_and_not_called_a_success(api: Api
     assert (body["state"], body["code"], body["inferred"]) == ("FAILED", "not-sent", True)
 
 
+def test_what_the_broker_did_not_take_is_sent_when_its_key_comes_again(api: Api) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    api.broker.broken = Unavailable("Publish: timeout")
+    command = body_of(api.reboot(headers=headers))["command"]
+    assert api.reboot(headers=headers)["statusCode"] == 503
+    api.broker.broken = None
+
+    answer = api.reboot(headers=headers)
+
+    assert (answer["statusCode"], body_of(answer)["id"]) == (202, command)
+    ((_, payload),) = api.broker.published
+    assert RebootCommand.from_json(payload).id == command
+    assert body_of(api.get(command))["state"] == "PENDING"
+    api.clock.advance(20 * 60)
+    assert api.commands.infer_due(api.clock.now) == 1
+
+
+def test_what_the_broker_never_took_stays_not_sent_once_it_expired(api: Api) -> None:
+    headers = {"Idempotency-Key": "k1"}
+    api.broker.broken = Unavailable("Publish: timeout")
+    api.reboot(headers=headers)
+    api.broker.broken = None
+    api.clock.advance(15 * 60)
+    assert body_of(api.reboot(headers=headers))["code"] == "not-sent"
+    assert api.broker.published == []
+
+
 def test_a_device_that_had_the_command_all_the_same_overrules_not_sent(api: Api) -> None:
     api.broker.broken = Unavailable("Publish: timeout")
     command = body_of(api.reboot())["command"]

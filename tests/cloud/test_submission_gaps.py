@@ -234,3 +234,6 @@ def test_one_deployment_that_cannot_be_finished_does_not_keep_the_others_waiting
 
     assert world.sweep() == 1
     assert world.states() == [(1, "ACTIVE")]
+    assert [d.group for d in world.deployments.due(world.clock.now)] == []  # the other's turn is later
+    world.clock.advance(60)
+    assert {d.group for d in world.deployments.due(world.clock.now)} == {"line-3", "line-4"}
