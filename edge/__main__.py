@@ -15,12 +15,13 @@ from edge.agent import Agent
 from edge.aws.logins import RegistryLogins
 from edge.aws.process import AwsProcess, AwsUnavailable
 from edge.clock import SystemClock
+from edge.containers.collecting import Floor
 from edge.containers.reconciler import Reconciler
 from edge.engine.docker import DockerEngine
 from edge.engine.errors import EngineError
 from edge.engine.port import Engine
 from edge.events import Event, Fetched, Inbox, Progressed, Stop
-from edge.host import LinuxHealth
+from edge.host import LinuxHealth, disk_space
 from edge.link import LinkDown, LinkError
 from edge.link.greengrass import GreengrassLink
 from edge.link.keeper import CONNECT_WAITS_S
@@ -85,6 +86,8 @@ def _wire(environment: Environment, settings: Settings, link: GreengrassLink, in
                 publish_address=settings.publish_address,
                 registry_mirrors=settings.registry_mirrors,
                 policy=settings.policy,
+                disk=lambda: disk_space(_engine_disk(engine, folder)),
+                floor=Floor(settings.disk_floor_mib << 20),
                 healthy_poll_s=settings.healthy_poll_s,
                 on_progress=lambda: inbox.put(Progressed()),
             ),

@@ -7,10 +7,20 @@ from pathlib import Path
 from typing import Protocol
 
 from contract.reports import HostHealth
+from edge.containers.collecting import DiskSpace
 from edge.machine import architecture
 
 _PROC = Path("/proc")
 _ZONES = Path("/sys/class/thermal")
+
+
+def disk_space(folder: Path) -> DiskSpace | None:
+    """Return the space of the disk that ``folder`` is on; None when nobody can tell."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return None
+    return DiskSpace(disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize)
 
 
 class Health(Protocol):
@@ -32,15 +42,15 @@ class LinuxHealth:
 
     def measure(self) -> HostHealth:
         memory = self._memory()
-        disk_total, disk_free = self._disk_space()
+        disk = disk_space(self._disk())
         return HostHealth(
             architecture=architecture(),
             uptime_s=self._uptime_s(),
             cpu_percent=self._cpu_percent(),
             memory_total_bytes=memory.get("MemTotal"),
             memory_available_bytes=memory.get("MemAvailable"),
-            disk_total_bytes=disk_total,
-            disk_free_bytes=disk_free,
+            disk_total_bytes=disk.total_bytes if disk else None,
+            disk_free_bytes=disk.free_bytes if disk else None,
             temperature_c=self._hottest_c(),
         )
 
@@ -73,13 +83,6 @@ class LinuxHealth:
                 if name in ("MemTotal", "MemAvailable"):
                     found[name] = int(rest.split()[0]) * 1024
         return found
-
-    def _disk_space(self) -> tuple[int | None, int | None]:
-        try:
-            disk = os.statvfs(self._disk())
-        except OSError:
-            return None, None
-        return disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
 
     def _hottest_c(self) -> float | None:
         hottest: float | None = None

@@ -22,7 +22,7 @@ from pydantic import (
     ValidationError,
 )
 
-from contract.defaults import HEARTBEAT_S, REBOOT_BUDGET, REBOOT_GRACE_S
+from contract.defaults import DISK_FLOOR_BYTES, HEARTBEAT_S, REBOOT_BUDGET, REBOOT_GRACE_S
 from contract.names import ThingName
 from edge.lenient import from_json
 from edge.link import Link, Missing, NotSupported
@@ -65,6 +65,7 @@ class Settings(BaseModel):
     ]
     reboot_grace_s: Annotated[float, Field(gt=0, le=3_600)] = REBOOT_GRACE_S
     reboot_budget: Annotated[int, Field(ge=0, le=100)] = REBOOT_BUDGET
+    disk_floor_mib: Annotated[int, Field(ge=0, le=1 << 30)] = DISK_FLOOR_BYTES >> 20  # or a share of the disk
     healthy_poll_s: Annotated[float, Field(ge=0.1, le=60)] = 1.0
     policy: Annotated[Policy, BeforeValidator(from_json)] = DEFAULT
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"

@@ -1,11 +1,13 @@
-"""Getting an image onto the engine, with a login for each pull and a fresh one after a refusal."""
+"""Getting an image onto the engine: room for it, a login for each pull, a fresh one after a refusal."""
 
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from edge.containers.registry import RegistryCredentials, references, registry_host
-from edge.engine.errors import RegistryDenied
+from edge.containers.collecting import Pulled
+from edge.containers.registry import CredentialsUnavailable, RegistryCredentials, references, registry_host
+from edge.containers.room import Room
+from edge.engine.errors import DiskFull, EngineError, RegistryDenied
 from edge.engine.port import Engine, Told
 
 log = logging.getLogger(__name__)
@@ -18,25 +20,47 @@ class Puller:
     engine: Engine
     credentials: RegistryCredentials
     mirrors: Mapping[str, str]
+    room: Room
 
     def fetch(self, image: str, told: Told) -> str:
         """Return the reference under which the engine has ``image`` by digest, pulling it where it must.
 
-        What is there already needs no registry and no login. A login that the registry refuses is
-        replaced once, because tokens expire earlier than they say when a role changes.
+        What is there already needs no registry, no login and no room. A login that the registry refuses
+        is replaced once, because tokens expire earlier than they say when a role changes; and a disk
+        that runs full is tidied up once.
 
         Raises:
-            EngineError: the engine's or the registry's answer.
+            EngineError: the engine's or the registry's answer, or DiskFull: there is no room.
             CredentialsUnavailable: no login can be had.
+            OSError: the bookkeeping cannot be written.
         """
         names = references(image, self.mirrors)
         for name in names:
             if self.engine.has_image(name):
                 return name
-        host = registry_host(image)
+        pulled = Pulled(names[0], image)
+        self.room.begin(pulled)
         try:
-            self.engine.pull(names[0], self.credentials.get(host), told)
+            try:
+                self._pull(pulled, told)
+            except DiskFull:
+                if not self.room.collect():
+                    raise
+                log.info("the disk ran full in a pull, trying again after tidying up: image=%s", image)
+                self._pull(pulled, told)
+        except (EngineError, CredentialsUnavailable):
+            self.room.abandon(pulled)
+            raise
+        return pulled.reference
+
+    def _pull(self, pulled: Pulled, told: Told) -> None:
+        def guarded(percent: int) -> None:
+            told(percent)
+            self.room.watch()
+
+        host = registry_host(pulled.image)
+        try:
+            self.engine.pull(pulled.reference, self.credentials.get(host), guarded)
         except RegistryDenied:
             log.info("registry refused the login, asking for a fresh one: registry=%s", host)
-            self.engine.pull(names[0], self.credentials.get(host, fresh=True), told)
-        return names[0]
+            self.engine.pull(pulled.reference, self.credentials.get(host, fresh=True), guarded)

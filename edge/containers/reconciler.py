@@ -12,14 +12,17 @@ from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationStatus
 from edge import storage
 from edge.clock import Clock
+from edge.containers.collecting import STANDARD_FLOOR, Floor
 from edge.containers.executor import Executor
 from edge.containers.holds import Holds
 from edge.containers.memories import Memories
 from edge.containers.memory import Failure
 from edge.containers.naming import Pair, is_ours, pairs
 from edge.containers.planner import plan
+from edge.containers.pulled_images import PulledImages
 from edge.containers.pulling import Puller
 from edge.containers.registry import RegistryCredentials
+from edge.containers.room import Disk, Room
 from edge.containers.setbacks import Hold, after, is_contended, setback_of
 from edge.containers.status import status
 from edge.containers.steps import Create, Pull, SetAside, Step, describe, in_background
@@ -41,6 +44,7 @@ from edge.policy import DEFAULT, Policy
 log = logging.getLogger(__name__)
 
 MEMORY_FILE = "applications.json"
+PULLED_FILE = "images.json"
 ASKERS = 4  # HTTP checks at a time
 LOOK_S = 5.0  # with nothing under way: what dies is seen this late at most
 ENGINE_POLL_S = 2.0  # while the engine does not answer
@@ -81,6 +85,8 @@ class Reconciler:
         publish_address: str,
         registry_mirrors: Mapping[str, str],
         policy: Policy = DEFAULT,
+        disk: Disk = lambda: None,
+        floor: Floor = STANDARD_FLOOR,
         healthy_poll_s: float = 1.0,
         on_progress: Callable[[], None] = _nobody,
         workers: Callable[[str, int], Workers] = Threads,
@@ -94,9 +100,13 @@ class Reconciler:
         self._jitter = jitter
         self._memories = Memories(folder / MEMORY_FILE, write)
         self._executor = Executor(engine, self._memories, thing, publish_address, folder)
+        self._room = Room(engine, PulledImages(folder / PULLED_FILE, write), disk, floor)
         self._askers = workers("ask", ASKERS)
         self._under_way = Undertakings(
-            Puller(engine, credentials, dict(registry_mirrors)), self._executor, workers, self._progress
+            Puller(engine, credentials, dict(registry_mirrors), self._room),
+            self._executor,
+            workers,
+            self._progress,
         )
         self._watching = Watching(engine, clock, self._askers, ask, self._progress)
         self._policy = policy
@@ -117,6 +127,7 @@ class Reconciler:
         self._refusals = self._policy.refusals(self._wanted(), os.path.realpath)
         for name, rule in self._refusals.items():
             log.error("refused: application=%s rule=%s", name, rule)
+        self._room.need([application.image for application in self._wanted()])
 
     def converge(self) -> Pass:
         """Take the next steps and return where everything stands; never waits for a pull, start or stop."""

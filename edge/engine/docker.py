@@ -24,7 +24,14 @@ from docker.utils import kwargs_from_env
 
 from contract.defaults import APPLICATIONS_MAX
 from edge.engine import creation, meaning
-from edge.engine.errors import ContainerGone, EngineUnavailable, ImageMissing, NameTaken, PullStalled
+from edge.engine.errors import (
+    ContainerGone,
+    EngineUnavailable,
+    ImageInUse,
+    ImageMissing,
+    NameTaken,
+    PullStalled,
+)
 from edge.engine.port import (
     LABEL_THING,
     Container,
@@ -126,11 +133,27 @@ class DockerEngine:
         )
 
     def has_image(self, reference: str) -> bool:
+        return self.image_id(reference) is not None
+
+    def image_id(self, reference: str) -> str | None:
         try:
             with self._talking() as client:
-                client.inspect_image(reference)
+                return str(client.inspect_image(reference)["Id"])
         except ImageMissing:
+            return None
+
+    def images_in_use(self) -> frozenset[str]:
+        with self._talking() as client:
+            return frozenset(str(raw["ImageID"]) for raw in client.containers(all=True))
+
+    def remove_image(self, reference: str) -> bool:
+        try:
+            with self._talking() as client:
+                client.remove_image(reference)
+        except ImageInUse:
             return False
+        except ImageMissing:
+            pass
         return True
 
     def pull(self, reference: str, credentials: Credentials | None, told: Told = unheard) -> None:

@@ -6,6 +6,7 @@
     ├── EngineUnavailable       engine-unavailable     nobody answers on the engine's socket
     ├── ContainerGone           container-gone         the container was removed meanwhile
     ├── NameTaken               name-taken             another container has the name
+    ├── ImageInUse              image-in-use           a container needs the image
     ├── PortTaken               port-taken             another process or container has the host port
     ├── DiskFull                disk-full              no room for the image or the container
     ├── SpecRefused             spec-refused           the engine calls the container's specification invalid
@@ -50,6 +51,12 @@ class NameTaken(EngineError):
     """Another container has the name; ours or foreign, only its labels tell."""
 
     code = "name-taken"
+
+
+class ImageInUse(EngineError):
+    """A container needs the image, which therefore stays."""
+
+    code = "image-in-use"
 
 
 class PortTaken(EngineError):

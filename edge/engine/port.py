@@ -163,6 +163,15 @@ class Engine(Protocol):
     def has_image(self, reference: str) -> bool:
         """Whether the engine has the image, without asking any registry."""
 
+    def image_id(self, reference: str) -> str | None:
+        """Return the id of the image that the engine has under ``reference``; None when it has none."""
+
+    def images_in_use(self) -> frozenset[str]:
+        """Return the ids of the images of all containers, whoever's, running or not."""
+
+    def remove_image(self, reference: str) -> bool:
+        """Give up this name of an image, and the image with its last one; False when a container needs it."""
+
     def pull(self, reference: str, credentials: Credentials | None, told: Told = unheard) -> None:
         """Fetch the image; takes as long as it takes, unless nothing comes for long.
 

@@ -164,10 +164,17 @@ class MemoryEngine:
             self._images |= dict.fromkeys((kept.id, *names), kept)
 
     def remove_image(self, reference: str) -> None:
-        """Forget an image under every name."""
+        """Forget an image under every name; refused while a container is of it, as Docker has it."""
         self.image(reference)
         with self._lock:
             gone = self._images[reference].id
+            for container in self._containers.values():
+                if container.image.id == gone:
+                    raise Refused(
+                        409,
+                        f'conflict: unable to remove repository reference "{reference}" (must force) - '
+                        f"container {container.id[:12]} is using its referenced image {gone[7:19]}",
+                    )
             self._images = {name: image for name, image in self._images.items() if image.id != gone}
 
     def close(self) -> None:

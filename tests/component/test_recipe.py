@@ -103,6 +103,7 @@ def test_the_defaults_are_the_keys_the_agent_reads(recipe: dict[str, Any]) -> No
         "reboot_command": ["systemctl", "reboot"],
         "reboot_grace_s": 120,
         "reboot_budget": 3,
+        "disk_floor_mib": 1024,
         "healthy_poll_s": 1,
         "policy": DEFAULT.model_dump(),
         "log_level": "INFO",
@@ -160,7 +161,7 @@ def test_gdk_no_two_keys_differ_in_case_only(recipe: dict[str, Any]) -> None:
 def test_text_survives_yaml_1_1_as_text() -> None:
     """A plain scalar that a YAML 1.1 reader takes for a number, a time or a truth value is one on purpose."""
     plain = re.compile(r"^\s*(?:- )?[\w.]+: +([^\"'\[{|#\s]\S*)\s*$", re.MULTILINE)
-    assert set(plain.findall(RECIPE.read_text())) <= {"60", "120", "3", "1", "600", "true", "false"}
+    assert set(plain.findall(RECIPE.read_text())) <= {"60", "120", "1024", "3", "1", "600", "true", "false"}
 
 
 def test_each_manifest_runs_what_its_own_artifact_holds(recipe: dict[str, Any]) -> None:

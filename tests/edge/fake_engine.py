@@ -67,6 +67,7 @@ class FakeEngine:
         self.pull_errors: dict[str, EngineError] = {}
         self.start_errors: dict[str, EngineError] = {}  # by image
         self.on_pull_progress: Callable[[int], None] | None = None  # called after each progress of a pull
+        self.on_remove_image: Callable[[], None] | None = None
         self.login_needed: Credentials | None = None
         self.logins: list[Credentials | None] = []
         self.calls: list[str] = []
@@ -109,6 +110,23 @@ class FakeEngine:
     def has_image(self, reference: str) -> bool:
         with self._call("image"):
             return reference in self.images
+
+    def image_id(self, reference: str) -> str | None:
+        with self._call("image"):
+            return reference if reference in self.images else None
+
+    def images_in_use(self) -> frozenset[str]:
+        with self._call("list"):
+            return frozenset(each.spec.image for each in self.all.values())
+
+    def remove_image(self, reference: str) -> bool:
+        with self._call("remove image"):
+            if any(each.spec.image == reference for each in self.all.values()):
+                return False
+            self.images.pop(reference, None)
+            if self.on_remove_image is not None:
+                self.on_remove_image()
+            return True
 
     def pull(self, reference: str, credentials: Credentials | None, told: Told = unheard) -> None:
         with self._call("pull"):

@@ -175,6 +175,23 @@ def test_an_image_is_here_after_its_pull_and_a_container_needs_it(world: World) 
     assert world.engine.has_image(reference)
 
 
+def test_an_image_goes_only_when_no_container_uses_it(world: World) -> None:
+    reference = world.reference("job")
+    container_id = world.create(image="job")
+
+    assert world.engine.image_id(reference) in world.engine.images_in_use()
+    assert not world.engine.remove_image(reference)
+    assert world.engine.has_image(reference)
+
+    world.engine.remove(container_id)
+
+    assert world.engine.image_id(reference) not in world.engine.images_in_use()
+    assert world.engine.remove_image(reference)
+    assert world.engine.remove_image(reference)
+    assert not world.engine.has_image(reference)
+    assert world.engine.image_id(reference) is None
+
+
 def test_a_pull_tells_how_far_it_has_come_and_never_goes_back(world: World) -> None:
     heard: list[int] = []
 

@@ -1,0 +1,54 @@
+"""What may be removed from a disk that runs full, and how full it may get; pure."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+
+from contract.defaults import DISK_FLOOR_BYTES, DISK_FLOOR_SHARE
+
+
+@dataclass(frozen=True, slots=True)
+class DiskSpace:
+    """The disk under the engine's data root."""
+
+    total_bytes: int
+    free_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """How much of a disk must stay free: a full one takes the engine and the agent down with it."""
+
+    bytes_at_least: int = DISK_FLOOR_BYTES  # 0: no floor
+    share: float = DISK_FLOOR_SHARE
+
+    def of(self, disk: DiskSpace) -> int:
+        """Return the bytes that must be free before a pull begins."""
+        return max(self.bytes_at_least, int(disk.total_bytes * self.share)) if self.bytes_at_least else 0
+
+    def is_kept(self, disk: DiskSpace) -> bool:
+        """Whether a pull may begin."""
+        return disk.free_bytes >= self.of(disk)
+
+    def is_half_eaten(self, disk: DiskSpace) -> bool:
+        """Whether a pull that began above the floor turns out too large, and must be broken off."""
+        return disk.free_bytes < self.of(disk) // 2
+
+
+STANDARD_FLOOR = Floor()
+
+
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """An image that this agent pulled."""
+
+    reference: str  # its name on the engine
+    image: str  # by its ECR name
+
+
+def collectable(pulled: Iterable[Pulled], needed: Collection[str]) -> list[Pulled]:
+    """Return what nobody wants any more, the longest pulled first.
+
+    ``needed`` names the images of the desired document. What containers use, anybody's and stopped
+    ones too, only the engine can tell: ask it before each removal.
+    """
+    return [each for each in pulled if each.image not in needed]
