@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import lives
+from bench import lives, processes, pulls
 from bench.lab import Lab, lab
 from bench.rows import Row, merged, table
 from bench.sides import BenchFailed
@@ -17,11 +17,16 @@ from local.engine import EngineUnavailable, busybox, obtain
 
 RESULTS = Path(__file__).with_name("results.json")
 _COUNT = 20
+_PASSES = 10_000
 
 Measure = Callable[[Lab, int], Sequence[Row]]
+#: The rows that are measured together, and how, in how many rounds.
 _ROWS: Mapping[tuple[str, ...], Measure] = {
     ("up-20", "noop-20", "change-1-of-20", "down-20"): lambda lab, rounds: lives.compare(lab, _COUNT, rounds),
     ("down-20-deaf",): lambda lab, rounds: [lives.remove_deaf(lab, _COUNT, rounds)],
+    ("pull-100mb",): lambda lab, rounds: [pulls.pull(lab, rounds)],
+    ("agent-rss", "agent-rss-flat"): lambda lab, rounds: processes.memory(lab, _COUNT, rounds, _PASSES),
+    ("agent-ready",): lambda lab, rounds: [processes.ready(lab, rounds)],
 }
 
 

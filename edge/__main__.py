@@ -48,7 +48,7 @@ def main() -> int:
         _connect(link)
         settings = read_settings(link)
         log.setLevel(settings.log_level)
-        agent = _wire(environment, settings, link, inbox)
+        agent = wire(environment, settings, link, inbox)
     except (ConfigurationInvalid, MachineError) as error:
         log.error("configuration is not usable: %s", error)
         return 2
@@ -65,7 +65,8 @@ def main() -> int:
     return status
 
 
-def _wire(environment: Environment, settings: Settings, link: GreengrassLink, inbox: Inbox) -> Agent:
+def wire(environment: Environment, settings: Settings, link: GreengrassLink, inbox: Inbox) -> Agent:
+    """Return the agent over the real adapters; ``link`` is connected and delivers into ``inbox``."""
     folder = Path.cwd()
     clock = SystemClock()
     aws = AwsProcess()
