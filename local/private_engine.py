@@ -40,6 +40,7 @@ class PrivateEngine:
         self._data, self._sockets = data, sockets
         self._log = data / "dockerd.log"
         self._bridge: str | None = None
+        self._driver: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self.docker_host = f"unix://{sockets / 'docker.sock'}"
         data.mkdir(parents=True, exist_ok=True)
@@ -56,8 +57,27 @@ class PrivateEngine:
         """The engine's process id while it runs."""
         return self._process.pid if self._process else None
 
+    def kill(self) -> None:
+        """Kill the engine as a crash does: its data, its bridge and whatever ran stay as they are."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+
+    def start_again(self) -> None:
+        """Start it over the data it had when it was killed; it takes care of what it left running.
+
+        Raises:
+            EngineDidNotStart: the message has its last words.
+        """
+        if self._process is None and not self._start(self._driver):
+            raise EngineDidNotStart(f"the private Docker Engine did not start again: {self._last_words()}")
+
     def stop(self) -> None:
-        """Stop the engine and its containers; remove its bridge, mounts and files. Idempotent."""
+        """Stop the engine and its containers; remove its bridge, mounts and files. Idempotent.
+
+        One that was killed must be started again first, or what it left running stays.
+        """
         self._end_process()
         for folder in (self._data, self._sockets / "exec"):
             remove_tree(folder)
@@ -80,6 +100,7 @@ class PrivateEngine:
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process.poll() is None:
             if answers(self.docker_host):
+                self._driver = driver
                 return True
             time.sleep(0.1)
         self._end_process()

@@ -2,15 +2,17 @@
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from contract.desired import Application, DesiredDocument
-from edge.clock import SystemClock
+from edge.clock import Clock, SystemClock
 from edge.containers.reconciler import Pass, Reconciler
+from edge.containers.registry import RegistryCredentials
 from edge.engine.docker import DockerEngine
 from edge.engine.port import Credentials
-from tests.edge.engine.tiny_registry import LOGIN, TinyRegistry
+from tests.edge.engine.tiny_registry import LOGIN
 from tests.edge.engine.worlds import World
 
 HOST = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
@@ -21,11 +23,30 @@ class Logins:
         return Credentials(*LOGIN)
 
 
+class Images(Protocol):
+    """A registry that containers come from."""
+
+    address: str
+
+    def reference(self, image: str) -> str:
+        """Return ``address/repository@digest`` of an image."""
+
+
 class Agent:
     """The reconciler as the agent drives it: woken by progress, or after as long as it said."""
 
-    def __init__(self, world: World, registry: TinyRegistry, folder: Path, host: str) -> None:
+    def __init__(
+        self,
+        world: World,
+        registry: Images,
+        folder: Path,
+        host: str,
+        *,
+        credentials: RegistryCredentials | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.world, self.registry, self.folder = world, registry, folder
+        self.credentials, self.clock = credentials or Logins(), clock or SystemClock()
         self.engine = DockerEngine({"DOCKER_HOST": host})
         self.wake = threading.Event()
         self.revision = 0
@@ -43,6 +64,10 @@ class Agent:
         )
 
     def deploy(self, *applications: Application) -> Pass:
+        self.desire(*applications)
+        return self.settle()
+
+    def desire(self, *applications: Application) -> None:
         self.revision += 1
         self.document = DesiredDocument(
             target="thinggroup/line-3",
@@ -51,17 +76,20 @@ class Agent:
             applications=list(applications),
         )
         self.reconciler.desire(self.document)
-        return self.settle()
 
     def settle(self) -> Pass:
-        end = time.monotonic() + 60
+        return self.until(lambda found: found.settled)
+
+    def until(self, wanted: Callable[[Pass], bool], within_s: float = 60.0) -> Pass:
+        """Do passes until one is as wanted."""
+        end = time.monotonic() + within_s
         while time.monotonic() < end:
             self.wake.clear()
             result = self.reconciler.converge()
-            if result.settled:
+            if wanted(result):
                 return result
             self.wake.wait(min(result.next_look_s or 1.0, 1.0))
-        raise AssertionError(f"not settled: {result}")
+        raise AssertionError(f"not as wanted within {within_s:g} s: {result}")
 
     def start_again(self) -> None:
         self.reconciler = self._new()
@@ -70,8 +98,8 @@ class Agent:
     def _new(self) -> Reconciler:
         return Reconciler(
             engine=self.engine,
-            credentials=Logins(),
-            clock=SystemClock(),
+            credentials=self.credentials,
+            clock=self.clock,
             folder=self.folder,
             thing=self.world.thing,
             publish_address="127.0.0.1",

@@ -4,6 +4,7 @@ import pytest
 
 from bench.lab import OWNERS, lab
 from bench.lives import compare, remove_deaf
+from bench.processes import memory
 from bench.sides import BenchFailed, compose_program
 from local.images import BUSYBOX
 
@@ -33,3 +34,11 @@ def test_a_fleet_that_ignores_sigterm_takes_its_grace_and_not_the_sum_of_graces(
         row = remove_deaf(ready, count=4, rounds=1, grace_s=3)
 
     assert 3_000 <= row.ours < 12_000
+
+
+def test_hundreds_of_passes_leave_the_agents_memory_as_it_was_and_load_no_boto(docker_host: str) -> None:
+    with lab(docker_host, BUSYBOX.read_bytes()) as ready:
+        _, flat = memory(ready, count=2, rounds=1, passes=500)
+
+    assert flat.counts == {"passes": 500, "boto_modules": 0}
+    assert flat.ratio < 1.05
