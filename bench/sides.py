@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from contract.defaults import STOP_GRACE_S
+from contract.defaults import LOG_MAX_FILES, LOG_MAX_SIZE_MIB, STOP_GRACE_S
 from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
 from edge.clock import SystemClock
 from edge.containers.reconciler import Pass, Reconciler
-from edge.engine.docker import LOG_MAX_FILES, LOG_MAX_SIZE, DockerEngine
+from edge.engine.docker import DockerEngine
 from edge.engine.port import LABEL_APPLICATION, LABEL_IMAGE, Credentials
 
 ECR = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
@@ -176,7 +176,7 @@ class Compose:
                 "stop_grace_period": f"{fleet.stop_grace_s:g}s",
                 "logging": {
                     "driver": "json-file",
-                    "options": {"max-size": LOG_MAX_SIZE, "max-file": LOG_MAX_FILES},
+                    "options": {"max-size": f"{LOG_MAX_SIZE_MIB}m", "max-file": f"{LOG_MAX_FILES}"},
                 },
             }
             for name, image in fleet.images.items()
