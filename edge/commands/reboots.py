@@ -244,5 +244,8 @@ class Reboots:
             reason = f"{error.error_count()} errors"
         self._state.set_aside(FILE, reason)
         ledger = Ledger(lost=True)
-        self._state.write(FILE, ledger.model_dump_json(exclude_none=True).encode())
+        try:
+            self._state.write(FILE, ledger.model_dump_json(exclude_none=True).encode())
+        except StateUnwritable as error:  # a device with a full disk must come online to say so
+            log.error("command ledger is not on disk: error=%s", error)
         return ledger

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from contract import topics
-from contract.commands import CommandState, RebootCommand
+from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.desired import Application, DesiredDocument, Port, document_key, parse_document_uri
 from contract.names import Identifier, ThingName, identifier
 
@@ -122,6 +122,14 @@ def test_a_command_without_a_time_zone_is_refused() -> None:
             requested_by="ada",
             reason="x",
         )
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-10:00"])
+def test_a_time_that_utc_has_no_date_for_is_a_malformed_message_and_no_crash(at: str) -> None:
+    payload = f'{{"id": "cmd-01kanm5phz0123456789abcdef", "state": "FAILED", "at": "{at}"}}'
+
+    with pytest.raises(ValidationError, match="before the year 1"):
+        CommandResult.from_json(payload)
 
 
 def test_only_a_result_ends_a_command() -> None:

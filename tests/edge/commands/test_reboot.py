@@ -1,5 +1,6 @@
 """Reboot by command, whatever happens in between: never twice, always answered."""
 
+import json
 from datetime import timedelta
 
 import pytest
@@ -325,6 +326,23 @@ def test_after_losing_its_ledger_a_device_never_reboots_for_what_it_may_have_don
     assert world.states(later) == [IN_PROGRESS]
 
 
+def test_a_lost_ledger_on_a_full_disk_still_lets_the_device_come_online_and_stays_distrusted() -> None:
+    world = World()
+    command = world.a_command()
+    world.state.files["commands.json"] = b"\0"
+    world.state.full = True
+
+    world.start()
+    world.send(command)
+
+    assert [e.event for e in world.events()] == ["hello"]
+    assert world.machine.reboots == 0
+    world.state.full = False
+    world.start()
+    world.send(command)
+    assert [r.code for r in world.results(command)][-1] == "ledger-lost"
+
+
 def test_with_a_full_disk_a_command_is_answered_as_failed_and_nothing_reboots() -> None:
     world = World()
     world.start()
@@ -343,15 +361,17 @@ def test_messages_that_make_no_sense_change_nothing_but_a_count() -> None:
     world.start()
     topic = topics.command_request(THING, "reboot")
     good = world.a_command()
+    no_date = json.dumps(good.to_dict() | {"issued_at": "0001-01-01T00:00:00+14:00"}).encode()
     unknown_field = good.to_json().replace(b'"v":1', b'"v":1,"and":"more"')
 
-    for payload in (b"", b"\xff\xfe", b"[]", b"{}", unknown_field, b'{"a":"' + b"x" * 5_000 + b'"}'):
+    too_large = b'{"a":"' + b"x" * 5_000 + b'"}'
+    for payload in (b"", b"\xff\xfe", b"[]", b"{}", unknown_field, no_date, too_large):
         world.deliver(Received(topic, payload))
     world.deliver(Received(topics.command_request(THING, "time"), b"midnight"))
     world.deliver(Received("somebody/elses/topic", good.to_json()))
     world.turns(80.0)
 
-    assert world.reports()[-1].malformed_messages == 8
+    assert world.reports()[-1].malformed_messages == 9
     assert world.results() == []
     assert world.machine.reboots == 0
     assert "commands.json" not in world.state.files
