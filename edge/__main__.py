@@ -77,7 +77,7 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
             inbox=inbox,
             state=StateFolder(folder),
             machine=LinuxMachine(boot_id_path=settings.boot_id_path, reboot_command=settings.reboot_command),
-            health=LinuxHealth(lambda: _engine_disk(engine, folder)),
+            health=LinuxHealth(_EngineDisk(engine, folder)),
             containers=Reconciler(
                 engine=engine,
                 credentials=RegistryLogins(aws.registry_login, clock),
@@ -128,15 +128,29 @@ def _fetch_in_background(aws: AwsProcess, uri: str, deliver: Callable[[Event], N
             deliver(Fetched(uri, None, "internal-error", type(error).__name__))
 
     # A daemon, so that a slow answer does not keep the process when it is told to end.
-    threading.Thread(target=fetch, name="fetch-desired", daemon=True).start()
-
-
-def _engine_disk(engine: Engine, otherwise: Path) -> Path:
+    thread = threading.Thread(target=fetch, name="fetch-desired", daemon=True)
     try:
-        root = Path(engine.information().data_root)
-    except EngineError:
-        return otherwise
-    return root if root.is_dir() else otherwise
+        thread.start()
+    except RuntimeError as error:  # a machine out of threads or memory: the next try may find some
+        deliver(Fetched(uri, None, "no-thread", str(error)))
+
+
+class _EngineDisk:
+    """The engine's data root once it was told, else ``otherwise``; asked no more then, because an engine
+    that hangs would hold up every heartbeat."""
+
+    def __init__(self, engine: Engine, otherwise: Path) -> None:
+        self._engine = engine
+        self._otherwise = otherwise
+        self._root: Path | None = None
+
+    def __call__(self) -> Path:
+        if self._root is None:
+            try:
+                self._root = Path(self._engine.information().data_root)
+            except EngineError:
+                return self._otherwise
+        return self._root if self._root.is_dir() else self._otherwise
 
 
 if __name__ == "__main__":

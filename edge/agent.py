@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from contract import topics
 from contract.commands import CommandResult, RebootCommand, TimeAnswer
 from contract.defaults import COMMAND_MAX_BYTES
+from contract.desired import DesiredDocument
 from contract.reports import ApplicationState
 from edge.commands.reboots import Reboots
 from edge.commands.server_time import ServerTime
@@ -42,7 +43,9 @@ from edge.settings import ConfigurationInvalid, Settings, read_settings
 DEBOUNCE_S = 0.2
 DEBOUNCE_MAX_S = 1.0
 CONFIGURATION_RETRY_S = 5.0
-SHORTEST_WAIT_S = 0.02  # no bug may make the loop spin
+SHORTEST_WAIT_S = 0.02
+EVENTS_A_TURN = 200  # a stream of messages without end must not keep the loop from everything else
+AFTER_FAILURE_S = 1.0  # a part that fails in every turn must not fill the disk with its tracebacks
 RESULT = "result:"
 ENGINE_UNAVAILABLE = "unavailable"
 
@@ -92,10 +95,11 @@ class Agent:
             topics=(topics.command_request(thing, "reboot"), topics.command_request(thing, "time")),
             spread=self._spread,
         )
-        self._pass = Pass(
-            statuses=(), settled=False, critical=False, engine=ENGINE_UNAVAILABLE, next_look_s=None
-        )
+        self._pass: Pass | None = None
+        self._passed: DesiredDocument | None = None  # what the last pass went towards
         self._look_at_s = 0.0
+        self._failed = False
+        self._unusable: ConfigurationInvalid | None = None
         self._read_at_s: float | None = None
         self._changed_at_s: float | None = None
         self._malformed = 0
@@ -118,24 +122,26 @@ class Agent:
     def turn(self, first: Event | None = None) -> int | None:
         """Do one round with every event that is there; return an exit status when it was the last."""
         stop = False
+        self._failed = False
+        handled = 0
         event = first or self._ports.inbox.take()
         while event is not None:
             stop = stop or isinstance(event, Stop)
             self._guarded("event", lambda event=event: self._handle(event))  # type: ignore[misc]
-            event = self._ports.inbox.take()
+            handled += 1
+            event = self._ports.inbox.take() if handled < EVENTS_A_TURN else None
         if stop:
             return self._leave()
         try:
-            if self._keeper.tick():
-                self._arrived()
+            self._guarded("link", self._keep_link)
         except LinkGone as error:
             log.error("the nucleus must start this component anew: code=%s error=%s", error.code, error)
-            self._ports.containers.close()
+            self._guarded("containers", self._ports.containers.close)
             return 1
         self._guarded("configuration", self._read_configuration)
         self._guarded("desired state", self._desired.tick)
         self._guarded("containers", self._converge)
-        self._guarded("commands", lambda: self._reboots.tick(critical=self._pass.critical))
+        self._guarded("commands", lambda: self._reboots.tick(critical=self._critical))
         self._guarded("report", self._report)
         self._guarded("outbox", self._outbox.flush)
         return None
@@ -151,13 +157,17 @@ class Agent:
             self._reboots.next_due_s(),
             self._keeper.next_due_s(),
         )
-        return max(min(s for s in due if s is not None) - self._clock.monotonic(), SHORTEST_WAIT_S)
+        shortest_s = AFTER_FAILURE_S if self._failed else SHORTEST_WAIT_S
+        return max(min(s for s in due if s is not None) - self._clock.monotonic(), shortest_s)
 
     def _guarded(self, what: str, call: Callable[[], None]) -> None:
         """The one boundary: a failure in one part is logged and counted, and the others go on."""
         try:
             call()
-        except Exception:  # whoever reads the log and the report gets the answer
+        except LinkGone:
+            raise  # the one failure that only a new process can mend
+        except Exception:  # whoever reads the log gets the answer
+            self._failed = True
             self._internal_errors += 1
             log.exception("part of the loop failed: part=%s failures=%d", what, self._internal_errors)
 
@@ -188,7 +198,7 @@ class Agent:
                 self._count_malformed(message.topic, len(message.payload))
             elif message.topic == topics.command_request(self._thing, "reboot"):
                 command = RebootCommand.from_json(message.payload)
-                self._reboots.receive(command, critical=self._pass.critical)
+                self._reboots.receive(command, critical=self._critical)
             elif message.topic == topics.command_request(self._thing, "time"):
                 answer = TimeAnswer.from_json(message.payload)
                 known = self._server_time.answered(answer, self._clock.monotonic())
@@ -201,6 +211,14 @@ class Agent:
     def _count_malformed(self, topic: str, size: int) -> None:
         self._malformed += 1
         log.warning("malformed message ignored: topic=%s bytes=%d", topic, size)
+
+    @property
+    def _critical(self) -> bool:
+        return self._pass is not None and self._pass.critical
+
+    def _keep_link(self) -> None:
+        if self._keeper.tick():
+            self._arrived()
 
     def _arrived(self) -> None:
         """A connection or a subscription is new: say hello, and see what was missed meanwhile."""
@@ -221,7 +239,9 @@ class Agent:
             return
         except ConfigurationInvalid as error:
             log.error("configuration is not usable and changes nothing: %s", error)
+            self._unusable = error
             return
+        self._unusable = None
         self._desired.refer(settings.document_uri)
         self._reporter.interval_s = settings.heartbeat_s
         if settings.model_copy(update=_LIVE) != self._settings.model_copy(update=_LIVE):
@@ -232,17 +252,30 @@ class Agent:
     def _converge(self) -> None:
         now_s = self._clock.monotonic()
         self._look_at_s = now_s + self._settings.healthy_poll_s
+        document = self._desired.document
         if self._reboots.in_progress:
-            return  # a machine that goes down is no place to begin a replacement
-        self._ports.containers.desire(self._desired.document)
+            if self._pass is not None:
+                return  # a machine that goes down is no place to begin a replacement
+            document = None  # but what runs on it is told truly, also by an agent that started meanwhile
+        self._passed = None  # whatever happens now, the last pass says nothing of this document any more
+        self._ports.containers.desire(document)
         self._pass = self._ports.containers.converge()
+        self._passed = document
         if self._pass.next_look_s is not None:
             self._look_at_s = now_s + self._pass.next_look_s
 
     def _report(self) -> None:
         self._reporter.tick()
         found = self._pass
-        status = self._desired.status(settled=found.settled, trouble=_trouble(found))
+        if found is None:
+            return  # nobody knows yet what runs; a report without it would say that nothing does
+        status = self._desired.status(
+            settled=found.settled and self._passed is self._desired.document,
+            trouble=_trouble(found),
+        )
+        if self._unusable is not None and status.code is None:  # what runs is not the worse for it
+            told = {"code": self._unusable.code, "message": str(self._unusable)}
+            status = status.model_copy(update=told)
         self._reporter.report(
             Facts(desired=status, engine=found.engine, applications=found.statuses),
             malformed_messages=self._malformed + self._ports.inbox.dropped,
@@ -250,7 +283,10 @@ class Agent:
 
     def _leave(self) -> int:
         """Say goodbye, let nothing unsent be lost, and end."""
-        self._reporter.goodbye("reboot" if self._reboots.in_progress else "shutdown")
+        self._guarded(
+            "goodbye",
+            lambda: self._reporter.goodbye("reboot" if self._reboots.in_progress else "shutdown"),
+        )
         self._outbox.retry_now()
         self._guarded("outbox", self._outbox.flush)
         self._guarded("containers", self._ports.containers.close)

@@ -66,7 +66,7 @@ class Inbox:
 
     def put(self, event: Event) -> None:
         """Add an event; never blocks. A message beyond ``WAITING_MESSAGES`` is counted and dropped."""
-        if isinstance(event, Received) and self._events.qsize() >= WAITING_MESSAGES:
+        if isinstance(event, Received | Unreadable) and self._events.qsize() >= WAITING_MESSAGES:
             self.dropped += 1
             return
         self._events.put(event)

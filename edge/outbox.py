@@ -6,13 +6,13 @@ small without dropping anything that counts: one newest report, one newest resul
 
 import base64
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from edge.clock import Clock
-from edge.link import Link, LinkError
+from edge.link import Link, LinkError, Unauthorized
 from edge.state import State, StateUnreadable, StateUnwritable
 
 FILE = "outbox.json"
@@ -69,6 +69,7 @@ class Outbox:
         self._on_disk = tuple(self._waiting.values())
         self._failures = 0
         self._retry_at_s: float | None = None
+        self._barred_until_s: dict[str, float] = {}  # by topic
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -83,18 +84,35 @@ class Outbox:
             log.error("outbox is full, the oldest message is gone: key=%s", oldest)
 
     def flush(self) -> None:
-        """Send what waits, oldest first, until one is refused; then again after a while, from that one on."""
+        """Send what waits, oldest first, until one cannot go; then again after a while, from that one on.
+
+        One that this device may not send stays behind alone: a recipe that forgets the reports' topic
+        must not cost the results of commands as well.
+        """
         if self._retry_at_s is not None and self._clock.monotonic() < self._retry_at_s:
             self._keep()
             return
+        self._retry_at_s = None
+        now_s = self._clock.monotonic()
         for message in list(self._waiting.values()):
-            if not self._sent(message):
+            if now_s < self._barred_until_s.get(message.topic, now_s):
+                continue
+            try:
+                self._send(message)
+            except Unauthorized:
+                self._barred_until_s[message.topic] = now_s + self._spread(RETRY_MAX_S)
+                log.error("message is not allowed: key=%s topic=%s", message.key, message.topic)
+            except LinkError as error:
+                self._try_later(error)
                 break
-            self._on_sent(message)
+            else:
+                self._failures = 0
+                self._on_sent(message)
         self._keep()
 
     def retry_now(self) -> None:
         """Forget the back-off: the link is back."""
+        self._barred_until_s.clear()
         self._failures = 0
         self._retry_at_s = None
 
@@ -102,27 +120,25 @@ class Outbox:
         """Return when to flush again, on the monotonic clock; None while nothing waits."""
         if not self._waiting:
             return None
-        return self._retry_at_s if self._retry_at_s is not None else self._clock.monotonic()
+        if self._retry_at_s is not None:
+            return self._retry_at_s
+        now_s = self._clock.monotonic()
+        return min(self._barred_until_s.get(message.topic, now_s) for message in self._waiting.values())
 
-    def _sent(self, message: Outgoing) -> bool:
-        rest: Sequence[bytes] = message.payloads
-        try:
-            while rest:
-                self._link.publish(message.topic, rest[0])
-                rest = rest[1:]
-        except LinkError as error:
-            wait_s = self._spread(min(RETRY_FIRST_S * 2**self._failures, RETRY_MAX_S))
-            self._failures = min(self._failures + 1, 16)
-            self._retry_at_s = self._clock.monotonic() + wait_s
-            log.warning(
-                "message waits for the next try: key=%s topic=%s code=%s wait_s=%.1f",
-                message.key, message.topic, error.code, wait_s,
-            )  # fmt: skip
-            return False
-        self.retry_now()
+    def _send(self, message: Outgoing) -> None:
+        for payload in message.payloads:
+            self._link.publish(message.topic, payload)
         if self._waiting.get(message.key) is message:
             del self._waiting[message.key]
-        return True
+
+    def _try_later(self, error: LinkError) -> None:
+        wait_s = self._spread(min(RETRY_FIRST_S * 2**self._failures, RETRY_MAX_S))
+        self._failures = min(self._failures + 1, 16)
+        self._retry_at_s = self._clock.monotonic() + wait_s
+        log.warning(
+            "messages wait for the next try: messages=%d code=%s wait_s=%.1f",
+            len(self._waiting), error.code, wait_s,
+        )  # fmt: skip
 
     def _keep(self) -> None:
         """Make the disk hold what still waits; costs nothing while everything is sent at once."""

@@ -67,11 +67,13 @@ class StateFolder:
     def set_aside(self, name: str, reason: str) -> None:
         path, aside = self._folder / name, self._folder / f"{name}.unreadable"
         try:
-            content = self.read(name)
-            if content is not None:
-                self.write(aside.name, content)
-        except StateUnreadable:
-            path.replace(aside)
-        except StateUnwritable as error:
+            try:
+                content = self.read(name)
+            except StateUnreadable:
+                path.replace(aside)
+            else:
+                if content is not None:
+                    self.write(aside.name, content)
+        except (StateUnwritable, OSError) as error:
             log.error("unusable state file cannot be kept: file=%s error=%s", name, error)
         log.error("state file is unusable: file=%s kept_as=%s reason=%s", name, aside.name, reason)

@@ -12,7 +12,8 @@ def write_atomically(path: Path, content: bytes) -> None:
     which the next write replaces.
 
     Raises:
-        OSError: nothing changed at ``path``.
+        OSError: ``path`` holds what it held; or, where only the last fsync of the folder failed, the new
+            bytes, which a power cut may take back.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".new")

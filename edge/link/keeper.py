@@ -56,9 +56,10 @@ class LinkKeeper:
         Raises:
             LinkGone: the link cannot be had back by this process.
         """
-        if self._due_s is None or self._clock.monotonic() < self._due_s:
+        now_s = self._clock.monotonic()
+        if self._due_s is None or now_s < self._due_s:
             return False
-        self._due_s = None
+        self._due_s = now_s + self._spread(SUBSCRIBE_MAX_S)  # should this try end in a bug of ours
         if not self._connected and not self._connect():
             return False
         return self._subscribe()
@@ -98,5 +99,5 @@ class LinkKeeper:
             self._tries = min(self._tries + 1, 16)
             self._due_s = self._clock.monotonic() + wait_s
         else:
-            self._tries = 0
+            self._tries, self._due_s = 0, None
         return len(self._missing) < before

@@ -17,7 +17,7 @@ from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, 
 from edge.agent import Agent
 from edge.containers.reconciler import Pass
 from edge.events import ConfigurationChanged, Event, Fetched, Inbox, Received, Stop
-from edge.link import LinkDown, Missing, PublishFailed
+from edge.link import LinkDown, Missing, PublishFailed, Unauthorized
 from edge.machine import MachineError
 from edge.ports import Ports
 from edge.settings import parse_settings
@@ -90,6 +90,7 @@ class FakeLink:
         self.values: dict[str, Any] = {}
         self.broker_up = True
         self.nucleus_up = True
+        self.not_allowed: set[str] = set()  # topics
         self.connects = 0
 
     def connect(self) -> None:
@@ -114,6 +115,8 @@ class FakeLink:
 
     def publish(self, topic: str, payload: bytes) -> None:
         self._require()
+        if topic in self.not_allowed:
+            raise Unauthorized(topic)
         if not self.broker_up:
             raise PublishFailed(topic)
         self.published.append((topic, payload))

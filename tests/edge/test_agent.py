@@ -6,7 +6,7 @@ import pytest
 
 from contract.defaults import REPORT_MAX_BYTES
 from contract.reports import ApplicationState, ApplicationStatus, PublishedPort, Rollback
-from edge.events import LinkLost, Progressed, Received, Stop, Unreadable
+from edge.events import Event, LinkLost, Progressed, Received, Stop, Unreadable
 from tests.edge.fakes import THING, World, a_pass, an_image, running
 
 
@@ -232,6 +232,19 @@ def test_an_unusable_configuration_changes_nothing() -> None:
     assert world.reports()[-1].interval_s == 20.0
 
 
+def test_an_unusable_configuration_is_told_to_the_cloud_by_its_key() -> None:
+    world = World()
+    world.link.values["desired"] = {"document_uri": world.publish_document("web")}
+    world.start()
+
+    world.configure(heartbeat_s="often")
+    world.configure(heartbeat_s="20")
+
+    said = [r.desired for r in world.reports() if r.desired is not None][-2:]
+    assert [(d.state, d.code) for d in said] == [("CONVERGED", "configuration-invalid"), ("CONVERGED", None)]
+    assert (said[0].message or "").startswith("heartbeat_s: ")
+
+
 def test_a_part_that_fails_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     world.start()
@@ -243,6 +256,84 @@ def test_a_part_that_fails_is_logged_and_the_others_go_on(caplog: pytest.LogCapt
 
     assert "part of the loop failed: part=containers" in caplog.text
     assert world.machine.reboots == 1
+
+
+def test_a_bug_in_every_turn_costs_one_traceback_a_second_and_no_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.start()
+
+    def broken(topic: str, payload: bytes) -> None:
+        raise TypeError(topic)
+
+    world.link.publish = broken  # type: ignore[method-assign]
+    world.containers.found = a_pass(running("web"))
+    world.deliver(Progressed())
+    caplog.clear()
+    world.turns(10.0)
+
+    assert 5 <= len(caplog.records) <= 11
+
+
+def test_a_bug_in_keeping_the_link_ends_neither_the_agent_nor_its_tries(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.start()
+
+    def broken() -> None:
+        raise TypeError("connect")
+
+    world.link.connect = broken  # type: ignore[method-assign]
+    world.deliver(LinkLost("nucleus restarted"))
+
+    assert world.turns(5.0) is None
+    assert "part of the loop failed: part=link" in caplog.text
+    del world.link.connect  # the bug was a moment's
+    world.turns(80.0)
+    assert [e.event for e in world.events()] == ["hello", "hello"]
+
+
+def test_before_anything_was_seen_of_the_containers_nothing_is_said_of_them() -> None:
+    world = World()
+    world.containers.found = RuntimeError("bug")
+    world.start()
+    assert world.reports() == []
+    world.containers.found = a_pass(running("web"))
+
+    world.turns(5.0)
+
+    assert [report.application_names for report in world.reports()] == [["web"]]
+
+
+def test_a_document_that_no_pass_has_seen_is_not_converged() -> None:
+    world = World()
+    world.link.values["desired"] = {"document_uri": world.publish_document("web")}
+    world.start()
+    world.send(world.a_command())  # from here on containers are left alone
+
+    world.configure(desired={"document_uri": world.publish_document("web", "other", revision=2)})
+    world.turns(60.0)
+
+    said = [(r.desired.revision, r.desired.state) for r in world.reports() if r.desired is not None]
+    assert (1, "CONVERGED") in said
+    assert said[-1] == (2, "CONVERGING")
+    assert (2, "CONVERGED") not in said
+
+
+def test_an_agent_that_starts_during_a_reboot_tells_what_runs_and_touches_nothing() -> None:
+    world = World(desired={"document_uri": "s3://bucket/desired/" + "0" * 64 + ".json"})
+    world.start()
+    world.send(world.a_command())
+    world.containers.desired.clear()
+    world.containers.found = a_pass(running("web"))
+
+    world.start()
+    world.turns(60.0)
+
+    assert world.containers.desired == [None]
+    assert world.reports()[-1].application_names == ["web"]
 
 
 def test_an_engine_that_is_away_is_reported_and_so_is_its_return() -> None:
@@ -311,6 +402,43 @@ def test_what_cannot_be_sent_waits_in_order_and_the_newest_report_survives_a_res
 
     said = [topic.rsplit("/", 1)[-1] for topic, _ in world.link.published[before:]]
     assert said[:3] == ["report", "res", "connection"] or said[:3] == ["res", "report", "connection"]
+
+
+def test_a_topic_that_the_recipe_forgot_costs_no_message_on_the_others() -> None:
+    world = World()
+    world.link.not_allowed = {f"dt/fleetgrass/{THING}/report", f"dt/fleetgrass/{THING}/connection"}
+    world.start()
+    world.turns(30.0)
+    command = world.a_command()
+    world.send(command)
+    world.turns(60.0)
+    assert [r.state for r in world.results(command)] == ["IN_PROGRESS"]
+
+    world.link.not_allowed = set()
+    world.turns(80.0)
+
+    assert [e.event for e in world.events()][:1] == ["hello"]
+    assert world.reports() != []
+
+
+def test_a_stream_of_messages_without_end_does_not_keep_the_device_from_reporting() -> None:
+    world = World()
+    world.start()
+    left = 5_000
+    take = world.inbox.take
+
+    def endless(wait_s: float = 0.0) -> Event | None:
+        nonlocal left
+        left -= 1
+        return Received("cmd/fleetgrass/robot-7/reboot/req", b"x") if left > 0 else take(wait_s)
+
+    world.inbox.take = endless  # type: ignore[method-assign]
+    world.clock.advance(100.0)
+    assert world.agent is not None
+    world.agent.turn()
+
+    assert left > 4_000
+    assert len(world.reports()) == 2
 
 
 def test_a_broker_that_is_away_is_tried_with_growing_patience() -> None:
