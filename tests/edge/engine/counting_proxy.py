@@ -4,13 +4,17 @@ import re
 import socket
 import socketserver
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 _REQUEST = re.compile(rb"^(GET|HEAD|POST|DELETE) (/\S*) HTTP/1\.1\r$", re.MULTILINE)
 
 
 class CountingProxy(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """``requests`` is what clients asked of ``upstream`` until now, as ``METHOD /path``."""
+    """``requests`` is what clients asked of ``upstream`` until now, as ``METHOD /path``.
+
+    ``before`` sees each first and says whether the engine gets it.
+    """
 
     daemon_threads = True
     request_queue_size = 128  # clients that start many containers connect many times at once
@@ -19,6 +23,7 @@ class CountingProxy(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
         super().__init__(str(path), _Passing)
         self.host, self.upstream = f"unix://{path}", upstream.removeprefix("unix://")
         self.requests: list[str] = []
+        self.before: Callable[[str], bool] = lambda _: True
         threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
 
     def stop(self) -> None:
@@ -35,8 +40,10 @@ class _Passing(socketserver.BaseRequestHandler):
             back = threading.Thread(target=_pass_on, args=(engine, self.request), daemon=True)
             back.start()
             while asked := self.request.recv(65536):
-                found = _REQUEST.findall(asked)
-                self.server.requests += [f"{method.decode()} {path.decode()}" for method, path in found]
+                found = [f"{method.decode()} {path.decode()}" for method, path in _REQUEST.findall(asked)]
+                self.server.requests += found
+                if not all(map(self.server.before, found)):
+                    break
                 engine.sendall(asked)
             engine.shutdown(socket.SHUT_WR)
             back.join(5)
