@@ -14,10 +14,10 @@ from contract.reports import ApplicationStatus, DeviceReport
 from edge.engine.docker import DockerEngine
 from local.core.dialect import CLASSIC
 from local.images import BUSYBOX
-from tests.edge.engine.conftest import World
 from tests.edge.engine.counting_proxy import CountingProxy
 from tests.edge.engine.tiny_aws import TinyAws
 from tests.edge.engine.tiny_registry import TinyRegistry
+from tests.edge.engine.worlds import World
 from tests.edge.process import ANSWER_S, DeviceProcess
 
 HOST = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
