@@ -71,13 +71,14 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
     clock = SystemClock()
     aws = AwsProcess()
     engine = DockerEngine()
+    engine_disk = _EngineDisk(engine, folder)
     return Agent(
         Ports(
             link=link,
             inbox=inbox,
             state=StateFolder(folder),
             machine=LinuxMachine(boot_id_path=settings.boot_id_path, reboot_command=settings.reboot_command),
-            health=LinuxHealth(_EngineDisk(engine, folder)),
+            health=LinuxHealth(engine_disk),
             containers=Reconciler(
                 engine=engine,
                 credentials=RegistryLogins(aws.registry_login, clock),
@@ -87,7 +88,7 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
                 publish_address=settings.publish_address,
                 registry_mirrors=settings.registry_mirrors,
                 policy=settings.policy,
-                disk=lambda: disk_space(_engine_disk(engine, folder)),
+                disk=lambda: disk_space(engine_disk()),
                 floor=Floor(settings.disk_floor_mib << 20),
                 healthy_poll_s=settings.healthy_poll_s,
                 on_progress=lambda: inbox.put(Progressed()),
