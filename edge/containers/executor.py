@@ -15,6 +15,7 @@ from edge.containers.steps import (
     GiveUp,
     Pull,
     Remove,
+    Restart,
     SetAside,
     Start,
     Step,
@@ -28,7 +29,7 @@ from edge.engine.port import Engine
 class Executor:
     """The hands of one device's agent on its engine and its memory.
 
-    Steps that remember something belong to the reconciler's thread; Start and Stop may run in any.
+    Steps that remember something belong to the reconciler's thread; Start, Stop and Restart may run in any.
     """
 
     engine: Engine
@@ -59,6 +60,9 @@ class Executor:
                 self.engine.start(step.container_id)
             case Stop():
                 self.engine.stop(step.container_id, step.grace_s)
+            case Restart():
+                self.engine.stop(step.container_id, step.grace_s)
+                self.engine.start(step.container_id)
             case Remove():
                 self.engine.remove(step.container_id)
             case Try():

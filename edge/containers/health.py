@@ -3,13 +3,15 @@
 from dataclasses import dataclass, field
 from enum import Enum
 
-from contract.desired import HttpHealthCheck
+from contract.applications import HttpHealthCheck, TcpHealthCheck
 from edge.containers.naming import Observed
 from edge.engine.port import Course
 
 #: A container without any health check has proven itself when it ran this long without ending (or
 #: half its window, if that is less): one that dies at once is seen running between its restarts.
 STEADY_S = 3.0
+#: Checks that the agent makes itself; the others are the engine's.
+PROBED = (HttpHealthCheck, TcpHealthCheck)
 #: Answers in a row that an application which was healthy may miss before it is called unhealthy.
 REFUSALS = 3
 
@@ -30,9 +32,12 @@ class Sighting:
     window_s: float = 0.0  # since it was first seen started
     steady_s: float = 0.0  # since its latest start
     course: Course = field(default_factory=Course)  # asked for while it is on trial
-    answered: bool = False  # it has answered its HTTP check at least once
-    refusals: int = 0  # HTTP checks failed in a row
-    answer: str = ""  # the latest HTTP answer, in words
+    answered: bool = False  # it has passed the agent's own check at least once since its start
+    refusals: int = 0  # checks failed in a row
+    answer: str = ""  # what the latest check found wrong, in words
+    was_healthy: bool = False  # at some look since its start
+    restarts: int = 0  # by us, lately
+    since_restart_s: float = 0.0  # the latest of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +70,7 @@ def condition(observed: Observed, sighting: Sighting, *, on_trial: bool) -> Cond
         return Condition.ENDED
     if container.state != "running":
         return Condition.UNHEALTHY
-    if isinstance(observed.supervision.health_check, HttpHealthCheck):
+    if isinstance(observed.supervision.health_check, PROBED):
         if sighting.refusals == 0:
             return Condition.HEALTHY if sighting.answered else Condition.STARTING
         if sighting.refusals >= REFUSALS:
@@ -117,9 +122,9 @@ def _ending(course: Course) -> tuple[str, str]:
 
 
 def _silence(observed: Observed, sighting: Sighting) -> tuple[str, str]:
-    if isinstance(observed.supervision.health_check, HttpHealthCheck):
+    if isinstance(observed.supervision.health_check, PROBED):
         return "unhealthy", sighting.answer or "its health check was never answered"
     if observed.container.health == "none":
         times = sighting.course.restarts
         return "exited", f"it does not keep running, restarted {times} times"
-    return "unhealthy", f"the image's health check says {observed.container.health}"
+    return "unhealthy", f"its health check says {observed.container.health}"

@@ -15,6 +15,7 @@ from math import ceil
 from edge.containers.health import Missed, Passed, judge
 from edge.containers.memory import Failure
 from edge.containers.naming import Observed
+from edge.containers.restarting import is_ailing, is_due
 from edge.containers.steps import (
     BringBack,
     Confirm,
@@ -23,6 +24,7 @@ from edge.containers.steps import (
     GiveUp,
     Pull,
     Remove,
+    Restart,
     SetAside,
     Start,
     Step,
@@ -92,7 +94,7 @@ def _see_through(view: View) -> list[Step]:
     if not view.on_trial:
         if previous is not None:
             return _end(name, previous, "the one in place has proven itself")
-        return _start_if_down(name, current)
+        return _keep_up(view, current)
     match judge(current, view.sighting):
         case Passed(reason=reason):
             return [Confirm(name, current.spec, reason)]
@@ -114,7 +116,9 @@ def _see_through(view: View) -> list[Step]:
         return []
     if previous is not None and previous.alive:
         return [_stop(name, previous, "to be replaced")]
-    return [Start(name, current.id, "created")]
+    if current.container.state == "exited" and not is_due(current, view.sighting):
+        return []
+    return [Start(name, current.id, current.container.state)]
 
 
 def _keep_serving(view: View) -> list[Step]:
@@ -125,7 +129,7 @@ def _keep_serving(view: View) -> list[Step]:
     if view.proven is not None:
         if previous is not None:
             return _end(name, previous, "the one in place has proven itself")
-        return _start_if_down(name, view.proven)
+        return _keep_up(view, view.proven)
     if not _is_failed(view):
         match judge(current, view.sighting):
             case Passed(reason=reason):
@@ -173,12 +177,16 @@ def _bring_back(view: View) -> list[Step]:
     return [BringBack(view.application, previous.id, "it is the last one that worked")]
 
 
-def _start_if_down(name: str, observed: Observed) -> list[Step]:
+def _keep_up(view: View, observed: Observed) -> list[Step]:
+    """Return the steps that have the container in place running and healthy, as it was once."""
+    name, due = view.application, is_due(observed, view.sighting)
     match observed.container.state:
         case "created":
             return [Start(name, observed.id, "created")]
         case "exited" if not observed.is_done:
-            return [Start(name, observed.id, "it should run")]
+            return [Start(name, observed.id, "it should run")] if due else []
+        case "running" if is_ailing(observed, view.sighting) and due:
+            return [Restart(name, observed.id, _grace_s(observed), "it was healthy and is not now")]
         case "dead":
             return [Remove(name, observed.id, "the engine could not remove it before")]
         case _:
@@ -193,4 +201,8 @@ def _end(name: str, observed: Observed, reason: str) -> list[Step]:
 
 
 def _stop(name: str, observed: Observed, reason: str) -> Stop:
-    return Stop(name, observed.id, ceil(observed.supervision.stop_grace_s), reason)
+    return Stop(name, observed.id, _grace_s(observed), reason)
+
+
+def _grace_s(observed: Observed) -> int:
+    return ceil(observed.supervision.stop_grace_s)

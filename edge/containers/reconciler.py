@@ -19,16 +19,17 @@ from edge.containers.memories import Memories
 from edge.containers.memory import Failure
 from edge.containers.naming import Pair, is_ours, pairs
 from edge.containers.planner import plan
+from edge.containers.probing import Ask, Knock, Prober, ask, knock
 from edge.containers.pulled_images import PulledImages
 from edge.containers.pulling import Puller
 from edge.containers.registry import RegistryCredentials
 from edge.containers.room import Disk, Room
 from edge.containers.setbacks import Hold, after, is_contended, setback_of
 from edge.containers.status import status
-from edge.containers.steps import Create, Pull, SetAside, Step, describe, in_background
+from edge.containers.steps import Create, Pull, Restart, SetAside, Start, Step, describe, in_background
 from edge.containers.undertakings import Undertakings
 from edge.containers.view import Image, View
-from edge.containers.watching import Ask, Watching, ask
+from edge.containers.watching import Watching
 from edge.containers.workers import Threads, Workers
 from edge.engine.errors import (
     ContainerGone,
@@ -45,7 +46,7 @@ log = logging.getLogger(__name__)
 
 MEMORY_FILE = "applications.json"
 PULLED_FILE = "images.json"
-ASKERS = 4  # HTTP checks at a time
+ASKERS = 4  # health checks at a time
 LOOK_S = 5.0  # with nothing under way: what dies is seen this late at most
 ENGINE_POLL_S = 2.0  # while the engine does not answer
 ROUNDS = 16  # of look, plan, execute in one pass; then others get a turn
@@ -91,6 +92,7 @@ class Reconciler:
         on_progress: Callable[[], None] = _nobody,
         workers: Callable[[str, int], Workers] = Threads,
         ask: Ask = ask,
+        knock: Knock = knock,
         jitter: Callable[[], float] = random.random,
         write: Callable[[Path, bytes], None] = storage.write_atomically,
     ) -> None:
@@ -108,7 +110,7 @@ class Reconciler:
             workers,
             self._progress,
         )
-        self._watching = Watching(engine, clock, self._askers, ask, self._progress)
+        self._watching = Watching(engine, clock, self._askers, Prober(ask, knock), self._progress)
         self._policy = policy
         self._refusals: Mapping[str, str] = {}  # by application
         self._document: DesiredDocument | None = None
@@ -205,6 +207,8 @@ class Reconciler:
             if step.application in failed or step.application in self._under_way.busy:
                 continue
             log.info('step: %s reason="%s"', describe(step), step.reason)
+            if isinstance(step, Start | Restart):
+                self._watching.starting(step.container_id)
             if in_background(step):
                 again |= self._under_way.begin(step)
                 continue

@@ -96,4 +96,4 @@ def _why_unhealthy(view: View) -> str:
     current = view.pair.current
     if current is None or current.container.state != "running":
         return f"the engine says {current.container.state}" if current else ""
-    return view.sighting.answer or "the image's health check fails"
+    return view.sighting.answer or "its health check fails"

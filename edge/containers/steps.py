@@ -63,6 +63,19 @@ class Stop:
 
 
 @dataclass(frozen=True, slots=True)
+class Restart:
+    """Stop a container within its grace and start it again. In the background.
+
+    Two engine calls: one that is found stopped between them is started as any other.
+    """
+
+    application: str
+    container_id: str
+    grace_s: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Remove:
     """Remove a container that has ended."""
 
@@ -106,19 +119,21 @@ class Forget:
     reason: str
 
 
-Step = Pull | SetAside | BringBack | Create | Start | Stop | Remove | Try | Confirm | GiveUp | Forget
+Step = (
+    Pull | SetAside | BringBack | Create | Start | Stop | Restart | Remove | Try | Confirm | GiveUp | Forget
+)
 
 
 def in_background(step: Step) -> bool:
     """Whether the step may take long: it runs in a worker, and its application waits for it."""
-    return isinstance(step, Pull | Start | Stop)
+    return isinstance(step, Pull | Start | Stop | Restart)
 
 
 def describe(step: Step) -> str:
     """Return the step in one line without its cause: ``stop web 4f2a91c0d3e1``."""
     words = [type(step).__name__.lower(), step.application]
     match step:
-        case SetAside() | BringBack() | Start() | Stop() | Remove():
+        case SetAside() | BringBack() | Start() | Stop() | Restart() | Remove():
             words.append(step.container_id[:12])
         case Pull() | Create():
             image = step.image if isinstance(step, Pull) else step.wanted.image

@@ -6,7 +6,7 @@ from concurrent.futures import Future
 from contract.defaults import APPLICATIONS_MAX
 from edge.containers.executor import Executor
 from edge.containers.pulling import Puller
-from edge.containers.steps import Pull, Step, Stop
+from edge.containers.steps import Pull, Restart, Step, Stop
 from edge.containers.workers import Workers
 
 PULLS = 3  # at a time: a pull is bound by the engine's unpacking and the site's line
@@ -65,7 +65,7 @@ class Undertakings:
                 lambda: self._puller.fetch(image, lambda percent: self._percents.update({image: percent}))
             )
         else:
-            workers = self._stoppers if isinstance(step, Stop) else self._starters
+            workers = self._stoppers if isinstance(step, Stop | Restart) else self._starters
             undertaking = workers.submit(lambda: self._executor.apply(step))
             self._jobs[step.application] = (step, undertaking)
         undertaking.add_done_callback(lambda _: self._ended())

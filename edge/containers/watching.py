@@ -1,38 +1,20 @@
-"""Seeing containers over time: since when they run, and what their HTTP checks answer."""
+"""Seeing containers over time: since when they run, what checks answer, how often they were started again."""
 
-import http.client
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from contract.desired import HttpHealthCheck
 from edge.clock import Clock
-from edge.containers.health import Sighting
+from edge.containers.health import Condition, Sighting, condition
 from edge.containers.naming import Observed, Pair
+from edge.containers.probing import Probed, Prober
+from edge.containers.restarting import RESTART_FORGET_S
 from edge.containers.workers import Workers
 from edge.engine.errors import ContainerGone
 from edge.engine.port import Course, Engine
 
 #: Until the first good answer the check is asked this often, if its own interval is longer.
 FIRST_ANSWER_POLL_S = 1.0
-#: ``(address, port, path, timeout_s)`` → the HTTP status, or OSError.
-Ask = Callable[[str, int, str, float], int]
-
-
-def ask(address: str, port: int, path: str, timeout_s: float) -> int:
-    """Return the status that ``GET http://address:port/path`` answers; follows no redirect.
-
-    Raises:
-        OSError: no answer within ``timeout_s``, or none that is HTTP.
-    """
-    connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
-    try:
-        connection.request("GET", path, headers={"User-Agent": "fleetgrass", "Connection": "close"})
-        return connection.getresponse().status
-    except http.client.HTTPException as error:
-        raise OSError(f"not an HTTP answer: {type(error).__name__}") from error
-    finally:
-        connection.close()
 
 
 @dataclass(slots=True)
@@ -42,11 +24,14 @@ class _Watch:
     window_from: float | None = None
     steady_from: float = 0.0
     course: Course = field(default_factory=Course)
-    asking: "Future[int] | None" = None
+    asking: "Future[str] | None" = None
     ask_at: float = 0.0
     answered: bool = False
     refusals: int = 0
     answer: str = ""
+    was_healthy: bool = False
+    restarts: int = 0
+    restarted_at: float = 0.0
 
 
 class Watching:
@@ -56,9 +41,10 @@ class Watching:
     """
 
     def __init__(
-        self, engine: Engine, clock: Clock, workers: Workers, ask: Ask, told: Callable[[], None]
+        self, engine: Engine, clock: Clock, workers: Workers, prober: Prober, told: Callable[[], None]
     ) -> None:
-        self._engine, self._clock, self._workers, self._ask, self._told = engine, clock, workers, ask, told
+        self._engine, self._clock, self._workers = engine, clock, workers
+        self._prober, self._told = prober, told
         self._watches: dict[str, _Watch] = {}
 
     def look(self, pairs: Mapping[str, Pair], on_trial: Callable[[str], str | None]) -> None:
@@ -73,6 +59,8 @@ class Watching:
                 watch = self._watches.setdefault(pair.current.id, _Watch())
                 self._run(pair.current, watch, trial=pair.current.spec == on_trial(application))
                 self._check(pair.current, watch)
+                how = condition(pair.current, self.sighting(pair.current), on_trial=False)
+                watch.was_healthy |= how is Condition.HEALTHY
 
     def sighting(self, observed: Observed | None) -> Sighting:
         """Return what was seen of a container until now."""
@@ -87,10 +75,24 @@ class Watching:
             answered=watch.answered,
             refusals=watch.refusals,
             answer=watch.answer,
+            was_healthy=watch.was_healthy,
+            restarts=watch.restarts,
+            since_restart_s=now - watch.restarted_at,
         )
 
+    def starting(self, container_id: str) -> None:
+        """Take note that the container is being started; what was seen of it before does not count."""
+        watch = self._watches.get(container_id)
+        if watch is None or watch.window_from is None:
+            return  # its first start
+        now = self._clock.monotonic()
+        forgotten = now - watch.restarted_at > RESTART_FORGET_S
+        watch.restarts = 1 if forgotten else watch.restarts + 1
+        watch.restarted_at, watch.was_healthy = now, False
+        watch.answered, watch.refusals, watch.answer, watch.asking, watch.ask_at = False, 0, "", None, 0.0
+
     def next_check_s(self) -> float | None:
-        """Return seconds until the next HTTP check is due; None when there is none to make."""
+        """Return seconds until the next check is due; None when there is none to make."""
         due = [watch.ask_at for watch in self._watches.values() if watch.ask_at and watch.asking is None]
         return max(0.0, min(due) - self._clock.monotonic()) if due else None
 
@@ -112,31 +114,27 @@ class Watching:
     def _check(self, observed: Observed, watch: _Watch) -> None:
         check = observed.supervision.health_check
         address = observed.container.address
-        if not isinstance(check, HttpHealthCheck):
+        if not isinstance(check, Probed):
             return
         if observed.container.state != "running" or address is None:
             watch.ask_at = 0.0
             return
         if watch.asking is not None and watch.asking.done():
-            self._note(watch, check, watch.asking)
+            self._note(watch, watch.asking)
             watch.asking = None
         if watch.asking is None and self._clock.monotonic() >= watch.ask_at:
             pace = check.interval_s if watch.answered else min(check.interval_s, FIRST_ANSWER_POLL_S)
             watch.ask_at = self._clock.monotonic() + pace
-            watch.asking = self._workers.submit(
-                lambda: self._ask(address, check.port, check.path, check.timeout_s)
-            )
+            watch.asking = self._workers.submit(lambda: self._prober.complaint(check, address))
             if watch.asking.done():
-                self._note(watch, check, watch.asking)
+                self._note(watch, watch.asking)
                 watch.asking = None
             else:
                 watch.asking.add_done_callback(lambda _: self._told())
 
-    def _note(self, watch: _Watch, check: HttpHealthCheck, asked: "Future[int]") -> None:
-        error = asked.exception()
-        if error is None and 200 <= asked.result() < 400:
-            watch.answered, watch.refusals, watch.answer = True, 0, ""
-            return
-        watch.refusals += 1
-        said = f"answered {asked.result()}" if error is None else f"did not answer ({error})"
-        watch.answer = f"GET {check.path} on port {check.port} {said}"
+    def _note(self, watch: _Watch, asked: "Future[str]") -> None:
+        watch.answer = asked.result()
+        if watch.answer:
+            watch.refusals += 1
+        else:
+            watch.answered, watch.refusals = True, 0

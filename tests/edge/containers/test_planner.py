@@ -20,6 +20,7 @@ from edge.containers.steps import (
     GiveUp,
     Pull,
     Remove,
+    Restart,
     SetAside,
     Start,
     Step,
@@ -33,6 +34,7 @@ from tests.edge.containers.builders import an_application
 
 OLD, NEW, THIRD = (an_application(image_name=f"hello:{tag}") for tag in ("v1", "v2", "v3"))
 LONG = Sighting(window_s=1000, steady_s=1000)
+SICK = Sighting(window_s=1000, steady_s=1000, was_healthy=True)
 
 
 def made_from(
@@ -98,7 +100,19 @@ TABLE: dict[str, tuple[View, str]] = {
         "giveup",
     ),
     "proven and running": (a_view(current=made_from(NEW)), ""),
-    "proven and unhealthy": (a_view(current=made_from(NEW, health="unhealthy")), ""),
+    "proven and unhealthy": (a_view(current=made_from(NEW, health="unhealthy"), sighting=SICK), "restart"),
+    "proven and unhealthy, and restarted a moment ago": (
+        a_view(current=made_from(NEW, health="unhealthy"), sighting=replace(SICK, restarts=3)),
+        "",
+    ),
+    "proven, started a moment ago and not healthy yet": (
+        a_view(current=made_from(NEW, health="unhealthy")),
+        "",
+    ),
+    "proven and ended, and started a moment ago": (
+        a_view(current=made_from(NEW, "exited"), sighting=replace(SICK, restarts=3)),
+        "",
+    ),
     "proven and ended": (a_view(current=made_from(NEW, "exited")), "start"),
     "proven and being restarted by the engine": (a_view(current=made_from(NEW, "restarting")), ""),
     "proven and paused by somebody": (a_view(current=made_from(NEW, "paused")), ""),
@@ -221,7 +235,7 @@ def views(draw: st.DrawFn) -> View:
         trial=trial.digest() if trial else None,
         failed=a_failure(failed, draw(st.sampled_from(["d0", "d1"]))) if failed else None,
         image=draw(st.sampled_from([Image.HERE, Image.NEEDED])),
-        sighting=draw(st.sampled_from([Sighting(), LONG])),
+        sighting=draw(st.sampled_from([Sighting(), LONG, SICK])),
     )
 
 
@@ -252,6 +266,9 @@ def carried_out(view: View, step: Step, *, answers: bool) -> View:
             of = step.container_id
             pair = Pair(with_state(current, of, state), with_state(previous, of, state))
             return replace(view, pair=pair, sighting=LONG)
+        case Restart():
+            pair = Pair(with_state(current, step.container_id, "running"), previous)
+            return replace(view, pair=pair, sighting=replace(LONG, restarts=view.sighting.restarts + 1))
         case Remove():
             kept = [None if each and each.id == step.container_id else each for each in (current, previous)]
             return replace(view, pair=Pair(*kept))

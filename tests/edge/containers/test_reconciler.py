@@ -296,7 +296,7 @@ def test_a_healthy_application_may_miss_two_answers_and_not_three(engine: FakeEn
         return answer
 
     device = Device(engine, tmp_path, ask=ask)
-    device.deploy(an_application(health_check={"kind": "http", "port": 80, "interval_s": 5}))
+    device.deploy(an_application(health_check={"kind": "http", "port": 80, "interval_s": 5}, restart="no"))
     answer = 500
     states = []
     for _ in range(3):

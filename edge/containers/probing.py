@@ -1,0 +1,68 @@
+"""Asking a container from outside how it does: over HTTP, or whether it takes a connection."""
+
+import http.client
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from contract.applications import HttpHealthCheck, TcpHealthCheck
+
+#: ``(address, port, path, timeout_s)`` → the HTTP status, or OSError.
+Ask = Callable[[str, int, str, float], int]
+#: ``(address, port, timeout_s)`` → nothing, or OSError.
+Knock = Callable[[str, int, float], None]
+#: Checks that this agent makes itself; the others are the engine's.
+Probed = HttpHealthCheck | TcpHealthCheck
+
+
+def ask(address: str, port: int, path: str, timeout_s: float) -> int:
+    """Return the status that ``GET http://address:port/path`` answers; follows no redirect.
+
+    Raises:
+        OSError: no answer within ``timeout_s``, or none that is HTTP.
+    """
+    connection = http.client.HTTPConnection(address, port, timeout=timeout_s)
+    try:
+        connection.request("GET", path, headers={"User-Agent": "fleetgrass", "Connection": "close"})
+        return connection.getresponse().status
+    except http.client.HTTPException as error:
+        raise OSError(f"not an HTTP answer: {type(error).__name__}") from error
+    finally:
+        connection.close()
+
+
+def knock(address: str, port: int, timeout_s: float) -> None:
+    """Connect and go away again.
+
+    Raises:
+        OSError: nobody took the connection within ``timeout_s``.
+    """
+    socket.create_connection((address, port), timeout=timeout_s).close()
+
+
+@dataclass(frozen=True, slots=True)
+class Prober:
+    """Makes the checks that are this agent's; in worker threads."""
+
+    ask: Ask = ask
+    knock: Knock = knock
+
+    def complaint(self, check: Probed, address: str) -> str:
+        """Return what is wrong with the container at ``address``, in words; empty when nothing is."""
+        match check:
+            case HttpHealthCheck(port=port, path=path):
+                what = f"GET {path} on port {port}"
+                try:
+                    status = self.ask(address, port, path, check.timeout_s)
+                except OSError as error:
+                    return f"{what} did not answer ({error})"
+                return "" if 200 <= status < 400 else f"{what} answered {status}"
+            case TcpHealthCheck(port=port):
+                try:
+                    self.knock(address, port, check.timeout_s)
+                except OSError as error:
+                    return f"port {port} takes no connection ({error})"
+                return ""
+            case _:
+                assert_never(check)
