@@ -1,7 +1,8 @@
 """The Lambdas' zip: our code, the contract, and their dependencies as wheels of the target's platform.
 
-The same inputs give the same bytes. Two caches in the build folder: vendored wheels by what was asked
-for, and the zip by everything that is in it.
+Where this Python is the target's, bytecode is in it too: cold starts take less than half the time. The
+same inputs give the same bytes. Caches in the build folder: vendored wheels by what was asked for,
+bytecode by its source, and the zip by everything that is in it.
 """
 
 import hashlib
@@ -14,6 +15,8 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+
+from cloud.tooling.bytecode import compiled
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,7 +67,10 @@ def build(
     folder = build_folder or root / "build"
     folder.mkdir(parents=True, exist_ok=True)
     vendored = _vendor(target, requirements(root), folder, install or pip_install)
-    entries = dict(sorted([*_sources(root), *_vendored_files(vendored)]))
+    entries = dict([*_sources(root), *_vendored_files(vendored)])
+    if target.python_version == f"{sys.version_info.major}.{sys.version_info.minor}":
+        entries |= compiled({n: path for n, path in entries.items() if n.endswith(".py")}, folder)
+    entries = dict(sorted(entries.items()))
     inputs = hashlib.sha256(f"{_FORMAT}\n".encode())
     for name, path in entries.items():
         inputs.update(f"{name}\n{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())

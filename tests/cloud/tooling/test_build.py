@@ -22,10 +22,16 @@ HANDLERS = sorted(
 IMPORT_ALL = """
 import importlib, sys
 sys.path.insert(0, sys.argv[1])
+compiled = []
+def hook(event, arguments):
+    if event == "compile" and str(arguments[1]).startswith(sys.argv[1]):
+        compiled.append(arguments[1])
+sys.addaudithook(hook)
 for name in sys.argv[2:]:
     assert callable(importlib.import_module("cloud.functions." + name.replace("-", "_")).handler), name
 outside = [p for p in sys.path[1:] if "site-packages" in p]
 assert not outside, outside
+assert not compiled, compiled
 print("ok")
 """
 
@@ -116,6 +122,27 @@ def test_another_source_dependency_or_target_is_another_zip(checkout: Path, tmp_
     names.append(name())
 
     assert len(set(names)) == len(names)
+
+
+def test_bytecode_is_shipped_for_this_python_only(checkout: Path, tmp_path: Path) -> None:
+    def bytecode(target: Target) -> list[str]:
+        archive = build.build(target, root=checkout, build_folder=tmp_path, install=_installed)
+        with zipfile.ZipFile(archive) as zipped:
+            return [name for name in zipped.namelist() if name.endswith(".pyc")]
+
+    here = f".{sys.implementation.cache_tag}.pyc"
+    assert f"cloud/__pycache__/clock{here}" in bytecode(HERE)
+    assert all(name.endswith(here) for name in bytecode(HERE))
+    assert bytecode(Target("3.9", MACHINE)) == []
+
+
+def test_a_source_that_does_not_compile_is_shipped_as_it_is(checkout: Path, tmp_path: Path) -> None:
+    (checkout / "cloud" / "clock.py").write_text("print 'two'\n")
+
+    archive = build.build(HERE, root=checkout, build_folder=tmp_path, install=_installed)
+
+    with zipfile.ZipFile(archive) as zipped:
+        assert [name for name in zipped.namelist() if "clock" in name] == ["cloud/clock.py"]
 
 
 def test_the_dependencies_are_fetched_once_and_code_is_packed_again(checkout: Path, tmp_path: Path) -> None:
