@@ -105,12 +105,15 @@ def deploy(
 
 
 def _upload(clients: Clients, stack: str, code: Path) -> tuple[str, str]:
-    """Put the zip where its hash says; return bucket and key."""
+    """Put the zip where its hash says; return bucket and key.
+
+    The bucket's name can be guessed: one that somebody else made first is refused.
+    """
     account = clients.sts.get_caller_identity()["Account"]
     bucket = f"{stack}-code-{clients.region}-{account}"
     key = f"lambda/{hashlib.sha256(code.read_bytes()).hexdigest()}.zip"
     try:
-        clients.s3.head_bucket(Bucket=bucket)
+        clients.s3.head_bucket(Bucket=bucket, ExpectedBucketOwner=account)
     except ClientError as error:
         if error.response["Error"]["Code"] not in ("404", "NoSuchBucket"):
             raise StackFailed(f"the code's bucket {bucket} cannot be used: {error}") from error

@@ -164,3 +164,19 @@ def test_waiting_ends(memory: Memory, template: Path, code: Path) -> None:
             on(memory, slow), "fleet", code, {}, template=template, sleep=_sleep,
             clock=lambda: next(hours) * 3600.0,
         )  # fmt: skip
+
+
+class SomebodyElsesBucket:
+    """It has the name that ours would have, and lets everybody in."""
+
+    def head_bucket(self, *, Bucket: str, ExpectedBucketOwner: str = "") -> None:
+        if ExpectedBucketOwner:
+            raise ClientError({"Error": {"Code": "403", "Message": "Forbidden"}}, "HeadBucket")
+
+
+def test_no_code_is_put_into_a_bucket_that_somebody_else_made_first(
+    memory: Memory, code: Path, template: Path
+) -> None:
+    clients = Clients(CloudFormation(None), SomebodyElsesBucket(), memory[1], REGION)
+    with pytest.raises(StackFailed, match="cannot be used"):
+        deploy(clients, "fg", code, {}, template=template, sleep=_sleep)
