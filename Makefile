@@ -9,15 +9,15 @@ DIALECT ?= classic
 ENGINE ?= docker
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup check format test demo up down token component clean
+.PHONY: help setup check format test crash-points bench demo up down token component clean
 
 help:  ## what can be done here
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1|/' | awk -F'|' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed .venv-ministack/.installed  ## install what is missing (two virtualenvs)
 
 .venv/.installed: pyproject.toml local/setup.sh
-	@bash local/setup.sh .venv "$(PYTHON)" -e ".[edge,cloud,local,dev]"
+	@bash local/setup.sh .venv "$(PYTHON)" -e ".[edge,cloud,local,dev,bench]"
 .venv-ministack/.installed: local/emulator/requirements.txt local/setup.sh
 	@bash local/setup.sh .venv-ministack "$(PYTHON)" -r local/emulator/requirements.txt
 
@@ -36,7 +36,7 @@ token: setup  ## a bearer token for the API (ROLE=Fleet.Deployer)
 check: setup  ## format, lint, types, import rules and the fast tests, in under a minute
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
-	@$(PY) -m mypy contract edge cloud local tests
+	@$(PY) -m mypy contract edge cloud local bench tests
 	@.venv/bin/lint-imports
 	@$(PY) -m pytest -n 2 --dist loadfile -m "not engine and not platform"
 
@@ -46,6 +46,12 @@ format: setup  ## put the code into its form
 
 test: setup check  ## everything, with a real Docker Engine and the local platform
 	@$(PY) -m local with-engine -- $(PY) -m pytest -m "engine or platform"
+
+crash-points: setup  ## stop the agent at every engine call and every write, and see it converge
+	@$(PY) -m local with-engine -- $(PY) -m tests.crash_points
+
+bench: setup  ## ratios against floors and peers, measured in the same run
+	@$(PY) -m local with-engine -- $(PY) -m bench --write
 
 component: setup  ## the same greengrass-build/ as `gdk component build`
 	@$(PY) edge/packaging/build.py
