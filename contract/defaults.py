@@ -29,6 +29,8 @@ DISK_FLOOR_BYTES = 1 << 30  # or DISK_FLOOR_SHARE of the disk, whichever is more
 DISK_FLOOR_SHARE = 0.05
 
 DEPLOYMENT_TIMEOUT_MIN = 30
+COMPONENT_UPDATE_S = 60.0  # how long the nucleus waits for "this is a bad moment" before it begins
+CONFIGURATION_VALIDATION_S = 60.0  # how long it waits for the verdict; a device answers in half of it
 SUBMITTING_STALE_S = 60.0  # a deployment still SUBMITTING after this is finished by sweep or the next POST
 
 # Sizes. Nucleus Lite closes the whole IPC connection over 10,012 bytes and drops inbound MQTT over

@@ -16,17 +16,20 @@ from edge.aws.logins import RegistryLogins
 from edge.aws.process import AwsProcess, AwsUnavailable
 from edge.clock import SystemClock
 from edge.containers.collecting import Floor
-from edge.containers.reconciler import Reconciler
+from edge.containers.pulled_images import PulledImages
+from edge.containers.reconciler import PULLED_FILE, Reconciler
 from edge.engine.docker import DockerEngine
 from edge.engine.errors import EngineError
 from edge.engine.port import Engine
-from edge.events import Event, Fetched, Inbox, Progressed, Stop
+from edge.events import ConfigurationProposed, Event, Fetched, Inbox, Judged, Progressed, Stop
 from edge.host import LinuxHealth, disk_space
 from edge.link import LinkDown, LinkError
 from edge.link.greengrass import GreengrassLink
 from edge.link.keeper import CONNECT_WAITS_S
 from edge.machine import LinuxMachine, MachineError
 from edge.ports import Ports
+from edge.preflight.examiner import Examiner
+from edge.preflight.registry import HttpRegistry
 from edge.settings import ConfigurationInvalid, Environment, Settings, parse_environment, read_settings
 from edge.state import StateFolder
 from edge.version import AGENT_VERSION
@@ -72,6 +75,15 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
     aws = AwsProcess()
     engine = DockerEngine()
     engine_disk = _EngineDisk(engine, folder)
+    credentials = RegistryLogins(aws.registry_login, clock)
+    examiner = Examiner(
+        engine=engine,
+        credentials=credentials,
+        registry=HttpRegistry(),
+        document=lambda uri: _document(aws, uri),
+        disk=lambda: disk_space(engine_disk()),
+        pulled=lambda: PulledImages(folder / PULLED_FILE).all(),
+    )
     return Agent(
         Ports(
             link=link,
@@ -81,7 +93,7 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
             health=LinuxHealth(engine_disk),
             containers=Reconciler(
                 engine=engine,
-                credentials=RegistryLogins(aws.registry_login, clock),
+                credentials=credentials,
                 clock=clock,
                 folder=folder,
                 thing=environment.thing,
@@ -95,6 +107,7 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
             ),
             clock=clock,
             fetch=lambda uri: _fetch_in_background(aws, uri, inbox.put),
+            examine=lambda proposal: _examine_in_background(examiner, proposal, inbox.put),
             random=random.random,
             token=lambda: secrets.token_hex(16),
         ),
@@ -134,6 +147,33 @@ def _fetch_in_background(aws: AwsProcess, uri: str, deliver: Callable[[Event], N
         thread.start()
     except RuntimeError as error:  # a machine out of threads or memory: the next try may find some
         deliver(Fetched(uri, None, "no-thread", str(error)))
+
+
+def _examine_in_background(
+    examiner: Examiner, proposal: ConfigurationProposed, deliver: Callable[[Event], None]
+) -> None:
+    def examine() -> None:
+        try:
+            refusal = examiner.refusal(proposal.configuration)
+        except Exception:  # a fault of ours is no fault of the configuration
+            log.exception("looking into a configuration failed: deployment=%s", proposal.deployment_id)
+            refusal = None
+        deliver(Judged(proposal.deployment_id, refusal))
+
+    thread = threading.Thread(target=examine, name="preflight", daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:  # a machine out of threads or memory: what it can hold, applying tells
+        log.warning("configuration cannot be looked into: error=%s", error)
+        deliver(Judged(proposal.deployment_id, None))
+
+
+def _document(aws: AwsProcess, uri: str) -> bytes | None:
+    try:
+        return aws.document(uri)
+    except AwsUnavailable as error:
+        log.warning("proposed document cannot be fetched now: code=%s", error.code)
+        return None
 
 
 class _EngineDisk:

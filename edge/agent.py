@@ -18,17 +18,21 @@ from contract.desired import DesiredDocument
 from contract.reports import ApplicationState
 from edge.commands.reboots import Reboots
 from edge.commands.server_time import ServerTime
+from edge.consulted import Consulted
 from edge.containers.reconciler import Pass
 from edge.desired import Desired
 from edge.events import (
     ConfigurationChanged,
+    ConfigurationProposed,
     Event,
     Fetched,
+    Judged,
     LinkLost,
     Progressed,
     Received,
     Stop,
     Unreadable,
+    UpdateAnnounced,
 )
 from edge.link import LinkError
 from edge.link.keeper import LinkGone, LinkKeeper
@@ -89,6 +93,7 @@ class Agent:
         )
         self._desired = Desired(state=ports.state, clock=ports.clock, fetch=ports.fetch, spread=self._spread)
         self._desired.refer(settings.document_uri)
+        self._consulted = Consulted(link=ports.link, clock=ports.clock, examine=ports.examine)
         self._keeper = LinkKeeper(
             link=ports.link,
             clock=ports.clock,
@@ -140,6 +145,7 @@ class Agent:
             return 1
         self._guarded("configuration", self._read_configuration)
         self._guarded("desired state", self._desired.tick)
+        self._guarded("questions", self._consulted.tick)
         self._guarded("containers", self._converge)
         self._guarded("commands", lambda: self._reboots.tick(critical=self._critical))
         self._guarded("report", self._report)
@@ -156,6 +162,7 @@ class Agent:
             self._desired.next_due_s(),
             self._reboots.next_due_s(),
             self._keeper.next_due_s(),
+            self._consulted.next_due_s(),
         )
         shortest_s = AFTER_FAILURE_S if self._failed else SHORTEST_WAIT_S
         return max(min(s for s in due if s is not None) - self._clock.monotonic(), shortest_s)
@@ -181,6 +188,12 @@ class Agent:
                 self._read_at_s = min(now_s + DEBOUNCE_S, self._changed_at_s + DEBOUNCE_MAX_S)
             case Fetched():
                 self._desired.fetched(event)
+            case UpdateAnnounced(deployment_id=deployment_id):
+                self._consulted.announced(deployment_id, critical=self._critical)
+            case ConfigurationProposed():
+                self._consulted.proposed(event)
+            case Judged():
+                self._consulted.judged(event)
             case Unreadable(topic=topic):
                 self._count_malformed(topic, 0)
             case LinkLost(reason=reason):

@@ -1,6 +1,7 @@
 """What may happen to the agent, and the one queue through which all of it reaches the one owner thread."""
 
 import queue
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 WAITING_MESSAGES = 1_000  # more than this many unread messages is a flood; the rest is counted and dropped
@@ -44,6 +45,29 @@ class Fetched:
 
 
 @dataclass(frozen=True, slots=True)
+class UpdateAnnounced:
+    """The nucleus wants to begin a deployment and asks whether this is a bad moment."""
+
+    deployment_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigurationProposed:
+    """The nucleus asks whether this configuration, which a deployment brings, is a good one."""
+
+    deployment_id: str
+    configuration: Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A proposed configuration was looked into; ``refusal`` says why it is not a good one, if it is not."""
+
+    deployment_id: str
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Progressed:
     """Work in the background (a pull) ended: look again."""
 
@@ -53,7 +77,18 @@ class Stop:
     """Say goodbye and end (SIGTERM)."""
 
 
-Event = Received | ConfigurationChanged | Unreadable | LinkLost | Fetched | Progressed | Stop
+Event = (
+    Received
+    | ConfigurationChanged
+    | Unreadable
+    | LinkLost
+    | Fetched
+    | UpdateAnnounced
+    | ConfigurationProposed
+    | Judged
+    | Progressed
+    | Stop
+)
 
 
 class Inbox:

@@ -7,7 +7,7 @@ from typing import Protocol
 from contract.desired import DesiredDocument
 from edge.clock import Clock
 from edge.containers.reconciler import Pass
-from edge.events import Inbox
+from edge.events import ConfigurationProposed, Inbox
 from edge.host import Health
 from edge.link import Link
 from edge.machine import Machine
@@ -39,5 +39,6 @@ class Ports:
     containers: Containers
     clock: Clock
     fetch: Callable[[str], None]  # begins to fetch a document; ``Fetched`` follows in the inbox
+    examine: Callable[[ConfigurationProposed], None]  # begins to look into it; ``Judged`` follows
     random: Callable[[], float]  # in [0, 1)
     token: Callable[[], str]  # unguessable, 8 to 64 characters

@@ -5,10 +5,7 @@ from typing import Any
 from cloud.aws.clients import translated
 from cloud.deploy.components import Components
 from cloud.deploy.submission import Submitted, TargetDeployment
-from contract.defaults import DEPLOYMENT_TIMEOUT_MIN
-
-#: The nucleus asks the agent before it applies a configuration; it answers within half of this.
-VALIDATION_TIMEOUT_S = 60
+from contract.defaults import COMPONENT_UPDATE_S, CONFIGURATION_VALIDATION_S, DEPLOYMENT_TIMEOUT_MIN
 
 
 class Greengrass:
@@ -47,8 +44,11 @@ class Greengrass:
                 iotJobConfiguration={"timeoutConfig": {"inProgressTimeoutInMinutes": DEPLOYMENT_TIMEOUT_MIN}},
                 deploymentPolicies={
                     "failureHandlingPolicy": "ROLLBACK",
-                    "componentUpdatePolicy": {"timeoutInSeconds": 60, "action": "NOTIFY_COMPONENTS"},
-                    "configurationValidationPolicy": {"timeoutInSeconds": VALIDATION_TIMEOUT_S},
+                    "componentUpdatePolicy": {
+                        "timeoutInSeconds": int(COMPONENT_UPDATE_S),
+                        "action": "NOTIFY_COMPONENTS",
+                    },
+                    "configurationValidationPolicy": {"timeoutInSeconds": int(CONFIGURATION_VALIDATION_S)},
                 },
             )
         return Submitted(created["deploymentId"], created.get("iotJobId"))

@@ -84,6 +84,34 @@ class Link(Protocol):
             NotSupported: refused without a reason; with Lite when the answer would be over 10 KB.
         """
 
+    def watch_updates(self) -> None:
+        """Have ``UpdateAnnounced`` put into the inbox before the nucleus begins a deployment.
+
+        Raises:
+            NotSupported: this nucleus never asks.
+        """
+
+    def watch_proposals(self) -> None:
+        """Have ``ConfigurationProposed`` put into the inbox before our configuration changes.
+
+        Raises:
+            NotSupported: this nucleus never asks.
+        """
+
+    def allow_update(self, deployment_id: str, *, after_s: float) -> None:
+        """Answer ``UpdateAnnounced``: go on now (0), or ask again after that time.
+
+        Raises:
+            LinkError: nobody waits for the answer any more.
+        """
+
+    def judge(self, deployment_id: str, refusal: str | None) -> None:
+        """Answer ``ConfigurationProposed``: None accepts.
+
+        Raises:
+            LinkError: nobody waits for the answer any more.
+        """
+
     def publish(self, topic: str, payload: bytes) -> None:
         """Hand a message over for publishing with QoS 1.
 

@@ -17,7 +17,15 @@ from awsiot import eventstreamrpc, greengrasscoreipc
 from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
-from edge.events import ConfigurationChanged, Event, LinkLost, Received, Unreadable
+from edge.events import (
+    ConfigurationChanged,
+    ConfigurationProposed,
+    Event,
+    LinkLost,
+    Received,
+    Unreadable,
+    UpdateAnnounced,
+)
 from edge.link import LinkDown, LinkError, Missing, NotSupported, PublishFailed, Unauthorized
 
 ANSWER_S = 10.0  # the longest the nucleus may take for one answer
@@ -84,6 +92,54 @@ class GreengrassLink:
         if isinstance(value, dict):
             return value
         return {key_path[-1]: value} if key_path and value is not None else {}  # classic gives a bare scalar
+
+    def watch_updates(self) -> None:
+        def announced(event: Any) -> None:
+            if event.pre_update_event is not None:  # the other one says that it is over
+                self._deliver(UpdateAnnounced(str(event.pre_update_event.deployment_id)))
+
+        with _translated("subscribe to component updates"):
+            future, _ = self._connected().subscribe_to_component_updates_async(
+                on_stream_event=announced,
+                on_stream_error=self._unreadable("component updates"),
+                on_stream_closed=self._closed("component updates", lambda: future),
+            )
+            future.result(ANSWER_S)
+
+    def watch_proposals(self) -> None:
+        def proposed(event: Any) -> None:
+            proposal = event.validate_configuration_update_event
+            if proposal is not None:
+                self._deliver(
+                    ConfigurationProposed(str(proposal.deployment_id), proposal.configuration or {})
+                )
+
+        with _translated("subscribe to configuration proposals"):
+            future, _ = self._connected().subscribe_to_validate_configuration_updates_async(
+                on_stream_event=proposed,
+                on_stream_error=self._unreadable("configuration proposals"),
+                on_stream_closed=self._closed("configuration proposals", lambda: future),
+            )
+            future.result(ANSWER_S)
+
+    def allow_update(self, deployment_id: str, *, after_s: float) -> None:
+        with _translated("allow the update"):
+            self._connected().defer_component_update_async(
+                deployment_id=deployment_id, recheck_after_ms=int(after_s * 1000)
+            ).result(ANSWER_S)
+
+    def judge(self, deployment_id: str, refusal: str | None) -> None:
+        report = model.ConfigurationValidityReport(
+            status=model.ConfigurationValidityStatus.ACCEPTED
+            if refusal is None
+            else model.ConfigurationValidityStatus.REJECTED,
+            deployment_id=deployment_id,
+            message=refusal,
+        )
+        with _translated("judge the configuration"):
+            self._connected().send_configuration_validity_report_async(
+                configuration_validity_report=report
+            ).result(ANSWER_S)
 
     def publish(self, topic: str, payload: bytes) -> None:
         try:

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from edge.clock import Clock
-from edge.link import Link, LinkDown, LinkError
+from edge.link import Link, LinkDown, LinkError, NotSupported
 
 CONNECT_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 SUBSCRIBE_FIRST_S = 1.0
@@ -36,7 +36,12 @@ class LinkKeeper:
         self._wanted: dict[str, Callable[[], None]] = {"configuration": link.watch_configuration}
         for topic in topics:
             self._wanted[topic] = lambda topic=topic: link.subscribe(topic)  # type: ignore[misc]
-        self._missing = dict(self._wanted)
+        #: What only the classic nucleus has; without it, the same is found out when it is applied.
+        self._optional: dict[str, Callable[[], None]] = {
+            "component updates": link.watch_updates,
+            "configuration proposals": link.watch_proposals,
+        }
+        self._missing = self._wanted | self._optional
         self._connected = True
         self._tries = 0
         self._due_s: float | None = clock.monotonic()
@@ -46,7 +51,7 @@ class LinkKeeper:
         if self._connected:
             log.warning("link to the nucleus is lost: reason=%s", reason)
             self._connected = False
-            self._missing = dict(self._wanted)
+            self._missing = self._wanted | self._optional
             self._tries = 0
             self._due_s = self._clock.monotonic() + self._spread(CONNECT_WAITS_S[0])
 
@@ -86,13 +91,17 @@ class LinkKeeper:
         return True
 
     def _subscribe(self) -> bool:
-        before = len(self._missing)
+        new = 0
         for name, subscribe in list(self._missing.items()):
             try:
                 subscribe()
             except LinkError as error:
-                log.warning("cannot subscribe: what=%s code=%s", name, error.code)
-                continue
+                if not (name in self._optional and isinstance(error, NotSupported)):
+                    log.warning("cannot subscribe: what=%s code=%s", name, error.code)
+                    continue
+                log.info("this nucleus does not have it: what=%s", name)
+            else:
+                new += 1
             del self._missing[name]
         if self._missing:
             wait_s = self._spread(min(SUBSCRIBE_FIRST_S * 2**self._tries, SUBSCRIBE_MAX_S))
@@ -100,4 +109,4 @@ class LinkKeeper:
             self._due_s = self._clock.monotonic() + wait_s
         else:
             self._tries, self._due_s = 0, None
-        return len(self._missing) < before
+        return new > 0

@@ -16,8 +16,8 @@ from contract.names import identifier
 from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, HostHealth
 from edge.agent import Agent
 from edge.containers.reconciler import Pass
-from edge.events import ConfigurationChanged, Event, Fetched, Inbox, Received, Stop
-from edge.link import LinkDown, Missing, PublishFailed, Unauthorized
+from edge.events import ConfigurationChanged, ConfigurationProposed, Event, Fetched, Inbox, Received, Stop
+from edge.link import LinkDown, Missing, NotSupported, PublishFailed, Unauthorized
 from edge.machine import MachineError
 from edge.ports import Ports
 from edge.settings import parse_settings
@@ -92,6 +92,9 @@ class FakeLink:
         self.nucleus_up = True
         self.not_allowed: set[str] = set()  # topics
         self.connects = 0
+        self.consults = True  # as the classic nucleus does
+        self.allowed: list[tuple[str, float]] = []
+        self.judged: list[tuple[str, str | None]] = []
 
     def connect(self) -> None:
         self.connects += 1
@@ -112,6 +115,26 @@ class FakeLink:
         if key_path and key_path[0] not in self.values:
             raise Missing(key_path[0])
         return self.values[key_path[0]] if key_path else self.values
+
+    def watch_updates(self) -> None:
+        self._watch("updates")
+
+    def watch_proposals(self) -> None:
+        self._watch("proposals")
+
+    def allow_update(self, deployment_id: str, *, after_s: float) -> None:
+        self._require()
+        self.allowed.append((deployment_id, after_s))
+
+    def judge(self, deployment_id: str, refusal: str | None) -> None:
+        self._require()
+        self.judged.append((deployment_id, refusal))
+
+    def _watch(self, what: str) -> None:
+        self._require()
+        if not self.consults:
+            raise NotSupported(what)
+        self.subscribed.add(what)
 
     def publish(self, topic: str, payload: bytes) -> None:
         self._require()
@@ -201,6 +224,7 @@ class World:
         self.containers = FakeContainers()
         self.documents: dict[str, bytes] = {}
         self.fetches: list[str] = []
+        self.examined: list[ConfigurationProposed] = []
         self.answers_time = True
         self.server_ahead = timedelta()
         self._tokens = (f"token-{n:04d}" for n in itertools.count())
@@ -224,6 +248,7 @@ class World:
                 containers=self.containers,
                 clock=self.clock,
                 fetch=self._fetch,
+                examine=self.examined.append,
                 random=lambda: 0.5,
                 token=lambda: next(self._tokens),
             ),

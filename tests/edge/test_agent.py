@@ -496,7 +496,7 @@ def test_a_subscription_that_is_refused_is_tried_again() -> None:
     world.link.nucleus_up = True
     world.turns(5.0)
 
-    assert len(world.link.subscribed) == 3
+    assert len(world.link.subscribed) == 5
 
 
 def test_a_message_that_the_client_library_cannot_read_is_counted() -> None:

@@ -1,15 +1,25 @@
 """The link adapter, by the official SDK, against the IPC server that is held to the recorded nucleus."""
 
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from contract import topics
 from contract.names import COMPONENT
-from edge.events import ConfigurationChanged, Event, Inbox, LinkLost, Received
-from edge.link import LinkDown, Missing, NotSupported, PublishFailed, Unauthorized
+from edge.events import (
+    ConfigurationChanged,
+    ConfigurationProposed,
+    Event,
+    Inbox,
+    LinkLost,
+    Received,
+    UpdateAnnounced,
+)
+from edge.link import LinkDown, LinkError, Missing, NotSupported, PublishFailed, Unauthorized
 from edge.link.greengrass import GreengrassLink
 from edge.settings import read_settings
 from local.core.configuration import Configuration, Json
@@ -67,6 +77,9 @@ def nucleus(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Nucleus]
         made.link.connect()
         yield made
         made.link.close()
+
+
+classic = pytest.mark.parametrize("nucleus", [CLASSIC], ids=lambda dialect: dialect.name, indirect=True)
 
 
 def test_a_message_for_the_device_arrives_byte_for_byte_even_if_it_is_not_text(nucleus: Nucleus) -> None:
@@ -185,3 +198,64 @@ def test_nobody_listening_is_a_link_that_is_down(tmp_path: Path) -> None:
 
     with pytest.raises(LinkDown):
         nucleus.link.connect()
+
+
+def asking(nucleus: Nucleus, question: str) -> "Future[object]":
+    """Have the nucleus ask its components, on a thread as a deployment does."""
+    consultation, off = nucleus.components.consultation, threading.Event()
+    found: Future[object] = Future()
+
+    def ask() -> None:
+        if question == "update":
+            consultation.ask_to_update("d-1", 10, off)
+            found.set_result(None)
+        else:
+            found.set_result(consultation.refusals("d-1", {COMPONENT: {"heartbeat_s": 5}}, 10, off))
+
+    threading.Thread(target=ask, daemon=True).start()
+    return found
+
+
+@classic
+@pytest.mark.parametrize(("refusal", "found"), [(None, {}), ("no room", {COMPONENT: "no room"})])
+def test_a_proposed_configuration_arrives_and_the_verdict_goes_back(
+    nucleus: Nucleus, refusal: str | None, found: object
+) -> None:
+    nucleus.link.watch_proposals()
+    asked = asking(nucleus, "validity")
+    assert nucleus.event() == ConfigurationProposed("d-1", {"heartbeat_s": 5})
+
+    nucleus.link.judge("d-1", refusal)
+
+    assert asked.result(5) == found
+    with pytest.raises(LinkError):
+        nucleus.link.judge("d-1", None)
+
+
+@classic
+def test_an_update_that_is_put_off_is_announced_again(nucleus: Nucleus) -> None:
+    nucleus.link.watch_updates()
+    asked = asking(nucleus, "update")
+    assert nucleus.event() == UpdateAnnounced("d-1")
+
+    nucleus.link.allow_update("d-1", after_s=0.1)
+    assert nucleus.event() == UpdateAnnounced("d-1")
+    nucleus.link.allow_update("d-1", after_s=0)
+
+    asked.result(5)
+    nucleus.components.consultation.updated("d-1")
+    assert nucleus.inbox.take(0.2) is None
+
+
+def test_lite_has_no_such_questions_and_the_link_stays_good(tmp_path: Path) -> None:
+    nucleus = Nucleus(tmp_path, LITE)
+    with nucleus.server:
+        nucleus.link.connect()
+        for watch in (nucleus.link.watch_updates, nucleus.link.watch_proposals):
+            with pytest.raises(NotSupported):
+                watch()
+
+        nucleus.link.publish(REPORT, b"{}")
+        nucleus.link.close()
+
+    assert nucleus.inbox.take() is None

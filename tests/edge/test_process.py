@@ -1,5 +1,6 @@
 """``python -m edge`` itself: a real process, the official SDK, a nucleus with a broker in memory."""
 
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from contract import topics
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.events import ConnectionEvent
+from contract.names import COMPONENT
 from contract.reports import DeviceReport
 from local.core.dialect import CLASSIC, LITE
 from local.core.ipc import MemoryBroker
@@ -125,3 +127,19 @@ def test_a_setting_or_variable_that_is_no_good_is_refused_at_start_in_one_line_t
     assert "configuration is not usable: heartbeat_s: " in setting
     assert "configuration is not usable: boot_id_path: " in machine
     assert "SVCUID" in variable
+
+
+@pytest.mark.parametrize("device", [CLASSIC], ids=["classic"], indirect=True)
+def test_a_classic_nucleus_gets_its_answers_before_it_deploys(device: DeviceProcess) -> None:
+    device.start()
+    device.hello()
+    consultation, off = device.components.consultation, threading.Event()
+
+    consultation.ask_to_update("d-1", ANSWER_S, off)
+    accepted = consultation.refusals("d-2", {COMPONENT: {"heartbeat_s": 5}}, ANSWER_S, off)
+    refused = consultation.refusals("d-3", {COMPONENT: {"publish_address": "here"}}, ANSWER_S, off)
+
+    assert accepted == {}
+    assert refused[COMPONENT].startswith("configuration-invalid: publish_address: ")
+    assert "update announced: deployment=d-1 wait_s=0" in device.log()
+    assert device.log().count("configuration judged") == 2

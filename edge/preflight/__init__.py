@@ -1,0 +1,1 @@
+"""What a proposed configuration would come to on this device, looked into before anything changes."""

@@ -1,0 +1,177 @@
+"""Looks into a proposed configuration: settings, document, policy, and each image that is not here yet.
+
+Refuses only what is certain to fail on this device. What cannot be found out now (a registry that is
+slow, an engine that is down) is for the time when it is applied, which tries again.
+"""
+
+import hashlib
+import logging
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from contract.desired import DesiredDocument, parse_document_uri
+from contract.wire import complaint
+from edge.containers.collecting import DiskSpace, Floor, Pulled, collectable
+from edge.containers.registry import CredentialsUnavailable, RegistryCredentials, references, registry_host
+from edge.engine.errors import EngineError, EngineUnavailable, RegistryDenied, WrongArchitecture
+from edge.engine.port import Credentials, Engine
+from edge.preflight.manifests import Index, ManifestUnreadable, parse, parse_configuration, runs_on
+from edge.settings import ConfigurationInvalid, parse_settings
+
+log = logging.getLogger(__name__)
+
+
+class Registry(Protocol):
+    """What a registry knows of an image; see ``HttpRegistry``."""
+
+    def manifest(self, reference: str, credentials: Credentials) -> bytes:
+        """Return the manifest of a reference."""
+
+    def blob(self, reference: str, digest: str, credentials: Credentials) -> bytes:
+        """Return a small blob of a reference's repository."""
+
+
+class Refused(Exception):
+    """This configuration would fail here; the text is ``code: reason``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Examiner:
+    """Any thread may ask it; takes as long as S3 and registries take."""
+
+    engine: Engine
+    credentials: RegistryCredentials
+    registry: Registry
+    document: Callable[[str], bytes | None]  # by URI; None: it cannot be had now
+    disk: Callable[[], DiskSpace | None]  # the engine's
+    pulled: Callable[[], Sequence[Pulled]]  # what may be collected when nobody needs it
+    real: Callable[[str], str] = os.path.realpath  # where a path leads through its links
+
+    def refusal(self, configuration: Mapping[str, object]) -> str | None:
+        """Return why this configuration would fail here, as ``code: reason``; None when nothing is known."""
+        try:
+            self._examine(configuration)
+        except Refused as refused:
+            return str(refused)
+        return None
+
+    def _examine(self, configuration: Mapping[str, object]) -> None:
+        try:
+            settings = parse_settings(configuration)
+        except ConfigurationInvalid as error:
+            raise Refused(f"{error.code}: {error}") from None
+        if settings.document_uri is None:
+            return
+        document = self._document(settings.document_uri)
+        if document is None:
+            return
+        broken = settings.policy.refusals(document.applications, self.real)
+        if broken:
+            raise Refused("; ".join(f"policy-refused: {name}: {rule}" for name, rule in broken.items()))
+        missing = self._missing(document, settings.registry_mirrors)
+        self._room(document, missing, Floor(settings.disk_floor_mib << 20))
+
+    def _document(self, uri: str) -> DesiredDocument | None:
+        try:
+            _, _, sha256 = parse_document_uri(uri)
+        except ValueError as error:
+            raise Refused(f"desired-invalid: {error}") from None
+        content = self.document(uri)
+        if content is None or hashlib.sha256(content).hexdigest() != sha256:
+            return None  # fetched again when it is applied
+        try:
+            return DesiredDocument.from_json(content)
+        except ValidationError as error:
+            raise Refused(f"desired-invalid: {complaint(error)}") from None
+
+    def _missing(self, document: DesiredDocument, mirrors: Mapping[str, str]) -> Mapping[str, int]:
+        """Return the layers to fetch and their sizes, as far as registries tell.
+
+        Raises:
+            Refused: for every image that cannot run here, all of them in one text.
+        """
+        wanted: dict[str, list[str]] = {}
+        for application in document.applications:
+            wanted.setdefault(application.image, []).append(application.name)
+        refusals: list[str] = []
+        layers: dict[str, int] = {}
+        for image, names in wanted.items():
+            try:
+                layers.update(self._layers(image, mirrors))
+            except EngineUnavailable:
+                return {}
+            except (EngineError, CredentialsUnavailable) as error:
+                if _is_certain(error):
+                    refusals.append(f"{error.code}: {', '.join(names)}: {error}")
+                else:
+                    log.info("image not looked into: applications=%s code=%s", ",".join(names), error.code)
+            except ManifestUnreadable as error:
+                log.info("image not looked into: applications=%s error=%s", ",".join(names), error)
+        if refusals:
+            raise Refused("; ".join(refusals))
+        return layers
+
+    def _room(self, document: DesiredDocument, missing: Mapping[str, int], floor: Floor) -> None:
+        """Refuse what cannot fit; unpacked it takes even more than it says.
+
+        Where something goes before the pull, an image that nobody needs or a container of the
+        kill-then-download kind, only trying tells.
+        """
+        disk, needed = self.disk(), sum(missing.values())
+        if disk is None or not needed:
+            return
+        if collectable(self.pulled(), {application.image for application in document.applications}):
+            return
+        if any(each.update_strategy == "kill-then-download" for each in document.applications):
+            return
+        after = DiskSpace(disk.total_bytes, disk.free_bytes - needed)
+        if not floor.is_kept(disk) or floor.is_half_eaten(after):
+            raise Refused(
+                f"disk-full: {needed >> 20} MiB to fetch, {disk.free_bytes >> 20} MiB free,"
+                f" {floor.of(disk) >> 20} MiB are to stay free"
+            )
+
+    def _layers(self, image: str, mirrors: Mapping[str, str]) -> Mapping[str, int]:
+        """Return what must be fetched for an image, by digest of the layer; nothing where it is here.
+
+        Raises:
+            EngineError: among them the registry's refusals, and WrongArchitecture.
+            CredentialsUnavailable
+            ManifestUnreadable
+        """
+        names = references(image, mirrors)
+        if any(self.engine.has_image(name) for name in names):
+            return {}
+        machine = self.engine.information().architecture
+        host, reference = registry_host(image), names[0]
+        login = self.credentials.get(host)
+        try:
+            found = parse(self.registry.manifest(reference, login))
+        except RegistryDenied:
+            login = self.credentials.get(host, fresh=True)
+            found = parse(self.registry.manifest(reference, login))
+        if isinstance(found, Index):
+            digest = found.variant(machine)
+            if digest is None:
+                raise _for_another_machine(found.architectures(), machine)
+            variant = parse(self.registry.manifest(f"{reference.partition('@')[0]}@{digest}", login))
+            if isinstance(variant, Index):
+                raise ManifestUnreadable("an index in an index")
+            return variant.sizes()
+        configuration = parse_configuration(self.registry.blob(reference, found.config.digest, login))
+        if not runs_on(configuration.architecture, machine):
+            raise _for_another_machine([configuration.architecture], machine)
+        return found.sizes()
+
+
+def _is_certain(error: EngineError | CredentialsUnavailable) -> bool:
+    """Whether asking again would give the same answer until a person changes something."""
+    return error.retry == "never" if isinstance(error, EngineError) else error.code == "access-denied"
+
+
+def _for_another_machine(architectures: Iterable[str], machine: str) -> WrongArchitecture:
+    return WrongArchitecture(f"the image is for {', '.join(architectures)}, this device is {machine}")
