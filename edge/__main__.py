@@ -20,6 +20,7 @@ from edge.containers.pulled_images import PulledImages
 from edge.containers.reconciler import PULLED_FILE, Reconciler
 from edge.engine.docker import DockerEngine
 from edge.engine.errors import EngineError
+from edge.engine.listening import Listening
 from edge.engine.port import Engine
 from edge.events import ConfigurationProposed, Event, Fetched, Inbox, Judged, Progressed, Stop
 from edge.host import LinuxHealth, disk_space
@@ -69,7 +70,10 @@ def main() -> int:
 
 
 def wire(environment: Environment, settings: Settings, link: GreengrassLink, inbox: Inbox) -> Agent:
-    """Return the agent over the real adapters; ``link`` is connected and delivers into ``inbox``."""
+    """Return the agent over the real adapters; ``link`` is connected and delivers into ``inbox``.
+
+    So does the engine, which is listened to from now on.
+    """
     folder = Path.cwd()
     clock = SystemClock()
     aws = AwsProcess()
@@ -84,7 +88,7 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
         disk=lambda: disk_space(engine_disk()),
         pulled=lambda: PulledImages(folder / PULLED_FILE).all(),
     )
-    return Agent(
+    agent = Agent(
         Ports(
             link=link,
             inbox=inbox,
@@ -114,6 +118,8 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
         thing=environment.thing,
         settings=settings,
     )
+    Listening(engine, environment.thing, lambda: inbox.put(Progressed())).start()
+    return agent
 
 
 def _connect(link: GreengrassLink) -> None:

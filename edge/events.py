@@ -69,7 +69,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """Work in the background (a pull) ended: look again."""
+    """Work in the background ended, or the engine tells of a change: look again."""
 
 
 @dataclass(frozen=True, slots=True)

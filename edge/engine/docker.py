@@ -9,10 +9,10 @@ import contextlib
 import http.client
 import json
 import os
-import re
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 import requests
@@ -23,7 +23,7 @@ from docker.auth import encode_header
 from docker.utils import kwargs_from_env
 
 from contract.defaults import APPLICATIONS_MAX
-from edge.engine import creation, meaning
+from edge.engine import answers, creation, meaning
 from edge.engine.errors import (
     ContainerGone,
     EngineUnavailable,
@@ -33,15 +33,13 @@ from edge.engine.errors import (
     PullStalled,
 )
 from edge.engine.port import (
+    CHANGES,
     LABEL_THING,
     Container,
     ContainerSpec,
     Course,
     Credentials,
     EngineInformation,
-    Health,
-    PortBinding,
-    State,
     Told,
     unheard,
 )
@@ -54,8 +52,6 @@ ANSWER_TIMEOUT_S = 60  # an engine that says nothing for this long is taken for 
 SILENCE_S = 120.0
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
-_EXIT_CODE = re.compile(r"^Exited \((\d+)\)")
-_HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
 # What docker-init and shells exit with when the command itself could not be run.
 _COULD_NOT_RUN = (126, 127, 255)
 
@@ -107,7 +103,16 @@ class DockerEngine:
     def containers(self, thing: str) -> list[Container]:
         with self._talking() as client:
             listed = client.containers(all=True, filters={"label": f"{LABEL_THING}={thing}"})
-        return [_container(raw) for raw in listed]
+        return [answers.container(raw) for raw in listed]
+
+    @contextlib.contextmanager
+    def listen(self, thing: str) -> Iterator[Iterator[str]]:
+        filters = {"type": ["container"], "label": [f"{LABEL_THING}={thing}"], "event": list(CHANGES)}
+        with (
+            self._talking(),
+            self._stream("GET", "/events", {"filters": json.dumps(filters)}) as events,
+        ):
+            yield _actions(events)
 
     def labels_of(self, name: str) -> Mapping[str, str] | None:
         try:
@@ -162,7 +167,7 @@ class DockerEngine:
             if credentials is None
             else {"username": credentials.username, "password": credentials.password}
         )
-        repository, digest_or_tag = _split(reference)
+        repository, digest_or_tag = answers.split_reference(reference)
         progress = PullProgress()
         with (
             self._talking(pulling=True),
@@ -209,7 +214,11 @@ class DockerEngine:
 
     @contextlib.contextmanager
     def _stream(
-        self, method: str, path: str, params: Mapping[str, str], headers: Mapping[str, str]
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Iterator[dict[str, Any]]]:
         """Yield what the engine says, line by line, and hang up at the end.
 
@@ -269,13 +278,14 @@ class DockerEngine:
                 knocking.connect(where.removeprefix("unix://"))
 
 
-def _split(reference: str) -> tuple[str, str]:
-    """Return the repository, and the digest or tag (``latest`` where there is neither)."""
-    repository, at, digest = reference.partition("@")
-    if at:
-        return repository, digest
-    repository, colon, tag = reference.rpartition(":")
-    return (repository, tag) if colon and "/" not in tag else (reference, "latest")
+def _actions(events: Iterator[dict[str, Any]]) -> Iterator[str]:
+    """Return what happened, without its details (``health_status: healthy``), until a long silence."""
+    try:
+        for event in events:
+            yield str(event["Action"]).partition(":")[0]
+    except requests.exceptions.RequestException as error:
+        if not _timed_out(error):
+            raise
 
 
 def _timed_out(error: BaseException) -> bool:
@@ -290,25 +300,3 @@ def _of_answer(error: sdk.APIError, text: str) -> Exception:
     if error.status_code == 409 and "container name" in text.lower():
         return NameTaken(text)
     return meaning.of_container_call(error.status_code, text)
-
-
-def _container(raw: Mapping[str, Any]) -> Container:
-    health = _HEALTH.search(raw.get("Status") or "")
-    ended = _EXIT_CODE.match(raw.get("Status") or "")
-    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
-    return Container(
-        id=raw["Id"],
-        name=min(raw.get("Names") or [""], key=len).removeprefix("/"),
-        state=cast("State", raw["State"]),
-        labels=raw.get("Labels") or {},
-        health=cast("Health", health[1]) if health else "none",
-        address="127.0.0.1"
-        if "host" in networks
-        else next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None),
-        ports=tuple(
-            PortBinding(port["PrivatePort"], port["PublicPort"], port["Type"], port.get("IP") or "0.0.0.0")
-            for port in raw.get("Ports") or []
-            if "PublicPort" in port and ":" not in port.get("IP", "")
-        ),
-        exit_code=int(ended[1]) if ended else None,
-    )

@@ -1,6 +1,7 @@
 """What the agent asks of a container engine, in its own words; knows no SDK and decides nothing."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
@@ -133,6 +134,9 @@ class Course:
     error: str = ""  # the engine's own words
 
 
+#: What the engine says of containers without being asked: all that a list might show differently.
+CHANGES = ("start", "die", "health_status", "pause", "unpause", "destroy")
+
 #: Hears how far a pull has come, 0 to 100.
 Told = Callable[[int], None]
 
@@ -153,6 +157,13 @@ class Engine(Protocol):
 
     def containers(self, thing: str) -> list[Container]:
         """Return every container labelled with ``thing``, running or not, by one request."""
+
+    def listen(self, thing: str) -> AbstractContextManager[Iterator[str]]:
+        """Hear what happens to the containers labelled with ``thing``, from the moment of entering on.
+
+        Yields CHANGES as the engine tells them; ends after a long silence, and when the stream breaks
+        without an error. Raises EngineUnavailable when entered and while listening.
+        """
 
     def labels_of(self, name: str) -> Mapping[str, str] | None:
         """Return the labels of whichever container has ``name``; None when nobody has it."""

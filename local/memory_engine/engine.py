@@ -2,10 +2,11 @@
 
 import contextlib
 import itertools
+import queue
 import secrets
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,7 @@ class MemoryEngine:
         self._lock = threading.RLock()
         self._containers: dict[str, SimulatedContainer] = {}
         self._images: dict[str, StoredImage] = {}  # by reference and by id
+        self._listeners: list[queue.SimpleQueue[dict[str, Any] | None]] = []
         # A block of 127/8 of its own, so that two simulated engines on one machine seldom meet.
         self._block = f"127.{64 + secrets.randbelow(128)}.{secrets.randbelow(256)}"
         self._hosts = itertools.cycle(range(2, 255))
@@ -51,6 +53,18 @@ class MemoryEngine:
                 "Containers": len(self._containers),
                 "Images": len({image.id for image in self._images.values()}),
             }
+
+    @contextlib.contextmanager
+    def happenings(self, filters: Mapping[str, Iterable[str]]) -> Iterator[Iterator[dict[str, Any]]]:
+        """Hear of starts, ends and removals by request from now on, as ``GET /events`` tells them."""
+        listener: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        with self._lock:
+            self._listeners.append(listener)
+        try:
+            yield (event for event in iter(listener.get, None) if _is_asked_for(event, filters))
+        finally:
+            with self._lock:
+                self._listeners.remove(listener)
 
     def containers(self, filters: Mapping[str, Iterable[str]], *, everything: bool) -> list[dict[str, Any]]:
         """Return the containers that match every filter: label, name, id or status."""
@@ -100,6 +114,7 @@ class MemoryEngine:
             if container.serves:
                 self._serve(container)
             container.started_at, container.ended_at = self._now(), None
+            self._tell("start", container)
             return True
 
     def stop(self, name: str) -> bool:
@@ -108,6 +123,8 @@ class MemoryEngine:
             container = self._get(name)
             ran = container.course(self._now()).state in ("running", "restarting")
             container.end(self._now())
+            if ran:
+                self._tell("die", container)
             return ran
 
     def kill(self, name: str) -> None:
@@ -130,6 +147,7 @@ class MemoryEngine:
                 raise Refused(409, f"You cannot remove a running container {container.id}. Stop it first")
             container.end(self._now())
             del self._containers[container.id]
+            self._tell("destroy", container)
 
     def image(self, reference: str) -> dict[str, Any]:
         """Return an image by reference or id, as far as anybody here reads it."""
@@ -178,10 +196,22 @@ class MemoryEngine:
             self._images = {name: image for name, image in self._images.items() if image.id != gone}
 
     def close(self) -> None:
-        """End every container."""
+        """End every container, and whatever listens."""
         with self._lock:
+            for listener in self._listeners:
+                listener.put(None)
             for container in self._containers.values():
                 container.end(self._now())
+
+    def _tell(self, action: str, container: SimulatedContainer) -> None:
+        event = {
+            "Type": "container",
+            "Action": action,
+            "Actor": {"ID": container.id, "Attributes": {**container.labels, "name": container.name}},
+            "time": int(self._now()),
+        }
+        for listener in self._listeners:
+            listener.put(event)
 
     def _serve(self, container: SimulatedContainer) -> None:
         """Listen where the container's ports are: at its own address, and where they are published."""
@@ -233,6 +263,14 @@ class MemoryEngine:
                     f'Conflict. The container name "/{name}" is already in use by container '
                     f'"{container.id}". You have to remove (or rename) it to be able to reuse that name.',
                 )
+
+
+def _is_asked_for(event: Mapping[str, Any], filters: Mapping[str, Iterable[str]]) -> bool:
+    attributes = event["Actor"]["Attributes"]
+    return event["Action"] in (filters.get("event") or (event["Action"],)) and all(
+        attributes.get(key) == value
+        for key, _, value in (each.partition("=") for each in filters.get("label") or ())
+    )
 
 
 def _described(image: StoredImage) -> dict[str, Any]:

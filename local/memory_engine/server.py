@@ -1,5 +1,6 @@
 """Docker's HTTP API on a Unix socket, as far as the docker SDK, the agent and the demo use it."""
 
+import contextlib
 import json
 import re
 import socketserver
@@ -105,6 +106,20 @@ class _Handler(BaseHTTPRequestHandler):
     def info(self) -> None:
         self._answer(200, self.server.engine.information())
 
+    def events(self) -> None:
+        """Stream what happens until the engine ends or the client is found gone."""
+        filters = json.loads(self._query.get("filters", "{}"))
+        with self.server.engine.happenings(filters) as happenings:
+            self.send_response(200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                for event in happenings:
+                    line = json.dumps(event).encode() + b"\n"
+                    self.wfile.write(b"%x\r\n%s\r\n" % (len(line), line))
+                self.wfile.write(b"0\r\n\r\n")
+
     def list_containers(self) -> None:
         filters = json.loads(self._query.get("filters", "{}"))
         everything = self._query.get("all", "0").lower() in ("1", "true")
@@ -159,6 +174,7 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], _Operation], ...] = tuple(
         ("HEAD", "/_ping", _Handler.ping),
         ("GET", "/version", _Handler.version),
         ("GET", "/info", _Handler.info),
+        ("GET", "/events", _Handler.events),
         ("GET", "/containers/json", _Handler.list_containers),
         ("POST", "/containers/create", _Handler.create),
         ("GET", "/containers/([^/]+)/json", _Handler.inspect),

@@ -5,6 +5,7 @@ containers, registries that fail) is what makes it worth having.
 """
 
 import itertools
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -68,6 +69,7 @@ class FakeEngine:
         self.start_errors: dict[str, EngineError] = {}  # by image
         self.on_pull_progress: Callable[[int], None] | None = None  # called after each progress of a pull
         self.on_remove_image: Callable[[], None] | None = None
+        self.happened: deque[str | EngineError] = deque()  # what a listener hears; then its stream ends
         self.login_needed: Credentials | None = None
         self.logins: list[Credentials | None] = []
         self.calls: list[str] = []
@@ -98,6 +100,20 @@ class FakeEngine:
             return [
                 self._shown(each) for each in self.all.values() if each.spec.labels.get(LABEL_THING) == thing
             ]
+
+    @contextmanager
+    def listen(self, thing: str) -> Iterator[Iterator[str]]:
+        if not self.available:
+            raise EngineUnavailable("no answer")
+        self.happened.clear()
+        yield self._changes()
+
+    def _changes(self) -> Iterator[str]:
+        while self.happened:
+            change = self.happened.popleft()
+            if isinstance(change, EngineError):
+                raise change
+            yield change
 
     def labels_of(self, name: str) -> Mapping[str, str] | None:
         with self._call("inspect"):
@@ -164,6 +180,7 @@ class FakeEngine:
                 raise CommandNotFound("executable file not found")
             container.ports = tuple(self._bind(port) for port in container.spec.ports)
             container.starts += 1
+            self.happened.append("start")
             container.state, container.health = "running", image.health
             container.course = Course(started_at=f"start {container.starts}")
             if image.exits is not None:
@@ -175,6 +192,7 @@ class FakeEngine:
             if container.state in ("running", "restarting", "paused"):
                 container.state, container.health, container.ports = "exited", "none", ()
                 container.course = replace(container.course, exit_code=143)
+                self.happened.append("die")
 
     def rename(self, container_id: str, name: str) -> None:
         with self._call("rename"):
@@ -184,10 +202,12 @@ class FakeEngine:
 
     def remove(self, container_id: str) -> None:
         with self._call("remove"):
-            self.all.pop(container_id, None)
+            if self.all.pop(container_id, None) is not None:
+                self.happened.append("destroy")
 
     def end(self, container: FakeContainer, exit_code: int, *, wrong_architecture: bool = False) -> None:
         """End a container's process: it stays ended, or is being restarted, as its policy says."""
+        self.happened.append("die")
         policy = container.spec.restart
         restarted = policy == "unless-stopped" or (policy == "on-failure" and exit_code != 0)
         container.state, container.health, container.ports = (

@@ -106,6 +106,17 @@ def test_a_stopped_container_has_ended_and_stays_so(world: World) -> None:
     assert world.engine.course(container_id).exit_code is not None
 
 
+def test_whoever_listens_hears_of_starts_and_ends_of_the_things_own_containers(world: World) -> None:
+    container_id = world.create()
+
+    with world.engine.listen(world.thing) as changes:
+        world.engine.start(container_id)
+        world.engine.stop(container_id, 1)
+        world.engine.remove(container_id)
+
+        assert [next(changes), next(changes), next(changes)] == ["start", "die", "destroy"]
+
+
 def test_a_running_container_can_be_removed(world: World) -> None:
     container_id = world.create()
     world.engine.start(container_id)

@@ -1,0 +1,42 @@
+"""What the Docker Engine's answers and names mean, in the port's words; reads JSON and text, nothing else."""
+
+import re
+from collections.abc import Mapping
+from typing import Any, cast
+
+from edge.engine.port import Container, Health, PortBinding, State
+
+_HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
+_EXIT_CODE = re.compile(r"^Exited \((\d+)\)")
+
+
+def container(raw: Mapping[str, Any]) -> Container:
+    """Return a container as one entry of ``GET /containers/json`` shows it."""
+    health = _HEALTH.search(raw.get("Status") or "")
+    ended = _EXIT_CODE.match(raw.get("Status") or "")
+    networks = (raw.get("NetworkSettings") or {}).get("Networks") or {}
+    return Container(
+        id=raw["Id"],
+        name=min(raw.get("Names") or [""], key=len).removeprefix("/"),
+        state=cast("State", raw["State"]),
+        labels=raw.get("Labels") or {},
+        health=cast("Health", health[1]) if health else "none",
+        address="127.0.0.1"
+        if "host" in networks
+        else next((network["IPAddress"] for network in networks.values() if network.get("IPAddress")), None),
+        ports=tuple(
+            PortBinding(port["PrivatePort"], port["PublicPort"], port["Type"], port.get("IP") or "0.0.0.0")
+            for port in raw.get("Ports") or []
+            if "PublicPort" in port and ":" not in port.get("IP", "")
+        ),
+        exit_code=int(ended[1]) if ended else None,
+    )
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Return the repository, and the digest or tag (``latest`` where there is neither)."""
+    repository, at, digest = reference.partition("@")
+    if at:
+        return repository, digest
+    repository, colon, tag = reference.rpartition(":")
+    return (repository, tag) if colon and "/" not in tag else (reference, "latest")
