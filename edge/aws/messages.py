@@ -26,6 +26,13 @@ class GetRegistryLogin(_Message):
     registry: str
 
 
+class GetSecrets(_Message):
+    """Give me the values of all these sources (``secretsmanager:NAME``, ``ssm:NAME``), or of none."""
+
+    kind: Literal["get-secrets"] = "get-secrets"
+    sources: Annotated[list[str], Field(min_length=1, max_length=64)]
+
+
 class Document(_Message):
     """An object's bytes."""
 
@@ -42,6 +49,13 @@ class RegistryLogin(_Message):
     expires_at: datetime
 
 
+class SecretValues(_Message):
+    """Every source's value, in base64. Never logged; ``repr`` shows none."""
+
+    kind: Literal["secret-values"] = "secret-values"
+    values: Annotated[dict[str, str], Field(repr=False)]
+
+
 class Failure(_Message):
     """It could not be had, and why."""
 
@@ -50,8 +64,8 @@ class Failure(_Message):
     message: str
 
 
-Request = Annotated[GetDocument | GetRegistryLogin, Field(discriminator="kind")]
-Answer = Annotated[Document | RegistryLogin | Failure, Field(discriminator="kind")]
+Request = GetDocument | GetRegistryLogin | GetSecrets
+Answer = Document | RegistryLogin | SecretValues | Failure
 
-REQUEST: TypeAdapter[GetDocument | GetRegistryLogin] = TypeAdapter(Request)
-ANSWER: TypeAdapter[Document | RegistryLogin | Failure] = TypeAdapter(Answer)
+REQUEST: TypeAdapter[Request] = TypeAdapter(Annotated[Request, Field(discriminator="kind")])
+ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="kind")])

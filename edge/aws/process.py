@@ -3,13 +3,23 @@
 import base64
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from pydantic import ValidationError
 
 from contract.defaults import DESIRED_DOCUMENT_MAX_BYTES
 from contract.desired import parse_document_uri
-from edge.aws.messages import ANSWER, Document, Failure, GetDocument, GetRegistryLogin, RegistryLogin
+from edge.aws.messages import (
+    ANSWER,
+    Document,
+    Failure,
+    GetDocument,
+    GetRegistryLogin,
+    GetSecrets,
+    RegistryLogin,
+    Request,
+    SecretValues,
+)
 
 ANSWER_S = 60.0  # above what the calls' own timeouts and retries add up to in all but the worst case
 _CHILD = (sys.executable, "-m", "edge.aws")
@@ -57,7 +67,21 @@ class AwsProcess:
             raise AwsUnavailable("bad-answer", "not a login")
         return found
 
-    def _ask(self, request: GetDocument | GetRegistryLogin) -> Document | RegistryLogin:
+    def secrets(self, sources: Collection[str]) -> Mapping[str, bytes]:
+        """Return the value of every source.
+
+        Raises:
+            AwsUnavailable: one of them cannot be had now; the text names it.
+        """
+        found = self._ask(GetSecrets(sources=sorted(sources)))
+        if not isinstance(found, SecretValues) or found.values.keys() != set(sources):
+            raise AwsUnavailable("bad-answer", "not the secrets")
+        try:
+            return {source: base64.b64decode(text, validate=True) for source, text in found.values.items()}
+        except ValueError:
+            raise AwsUnavailable("bad-answer", "not base64") from None
+
+    def _ask(self, request: Request) -> Document | RegistryLogin | SecretValues:
         try:
             child = subprocess.run(
                 self._command,

@@ -36,7 +36,7 @@ _PLATFORMS = (
     "manylinux1",
 )
 #: botocore describes some 400 services in 16 MB; the agent's child process speaks to these.
-AWS_SERVICES = ("ecr", "s3", "sts")
+AWS_SERVICES = ("ecr", "s3", "secretsmanager", "ssm", "sts")
 #: Comes along to install the others: a device then needs neither python3-pip nor python3-venv of its system.
 INSTALLER = "pip>=25,<27"
 _TRIMMED = "1fleetgrass"  # the build tag of a wheel that we took something out of (PEP 427)

@@ -220,7 +220,10 @@ def test_a_devices_credentials_fetch_and_nothing_else() -> None:
     assert granted.keys() == {
         "s3:GetObject", "s3:GetBucketLocation", "ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage",
         "ecr:GetDownloadUrlForLayer", "ecr:GetAuthorizationToken",
+        "secretsmanager:GetSecretValue", "ssm:GetParameter",
     }  # fmt: skip
+    assert granted["secretsmanager:GetSecretValue"]["Fn::Sub"].endswith(":secret:fleetgrass/*")
+    assert granted["ssm:GetParameter"]["Fn::Sub"].endswith(":parameter/fleetgrass/*")
     assert granted["s3:GetObject"] == [
         {"Fn::Sub": "${Bucket.Arn}/desired/*"},
         {"Fn::Sub": f"${{Bucket.Arn}}/{COMPONENT}/*"},

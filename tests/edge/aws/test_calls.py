@@ -1,4 +1,4 @@
-"""The two AWS calls, against moto: what is found, and what each refusal is called."""
+"""The AWS calls, against moto: what is found, and what each refusal is called."""
 
 import base64
 from collections.abc import Iterator
@@ -8,7 +8,15 @@ import pytest
 from moto import mock_aws
 
 from edge.aws.calls import answer
-from edge.aws.messages import Document, Failure, GetDocument, GetRegistryLogin, RegistryLogin
+from edge.aws.messages import (
+    Document,
+    Failure,
+    GetDocument,
+    GetRegistryLogin,
+    GetSecrets,
+    RegistryLogin,
+    SecretValues,
+)
 
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
@@ -88,3 +96,35 @@ def test_an_endpoint_that_nobody_listens_on_is_unreachable(monkeypatch: pytest.M
 
     assert isinstance(found, Failure)
     assert found.code == "unreachable"
+
+
+def a_secret(name: str, **value: str | bytes) -> None:
+    boto3.client("secretsmanager", region_name="eu-west-1").create_secret(Name=name, **value)
+
+
+def test_secrets_come_byte_for_byte_from_both_places_and_are_not_shown() -> None:
+    a_secret("fleetgrass/text", SecretString="grün")
+    a_secret("fleetgrass/bytes", SecretBinary=b"\x00\xff")
+    boto3.client("ssm", region_name="eu-west-1").put_parameter(
+        Name="/fleetgrass/key", Value="hunter2", Type="SecureString"
+    )
+    wanted = ["secretsmanager:fleetgrass/text", "secretsmanager:fleetgrass/bytes", "ssm:/fleetgrass/key"]
+
+    found = answer(GetSecrets(sources=wanted))
+
+    assert isinstance(found, SecretValues)
+    values = {source: base64.b64decode(value) for source, value in found.values.items()}
+    assert values == dict(zip(wanted, ["grün".encode(), b"\x00\xff", b"hunter2"], strict=True))
+    assert all(value not in repr(found) for value in found.values.values())
+
+
+@pytest.mark.parametrize("source", ["secretsmanager:fleetgrass/nobody", "ssm:/fleetgrass/nobody"])
+def test_one_missing_secret_is_named_and_none_is_given(source: str) -> None:
+    a_secret("fleetgrass/text", SecretString="hunter2")
+
+    found = answer(GetSecrets(sources=["secretsmanager:fleetgrass/text", source]))
+
+    assert isinstance(found, Failure)
+    assert found.code == "missing"
+    assert found.message.startswith(f"{source}: ")
+    assert "hunter2" not in repr(found)

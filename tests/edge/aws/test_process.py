@@ -33,6 +33,21 @@ def test_a_document_arrives() -> None:
     assert process.document(URI) == content
 
 
+def test_secrets_arrive_byte_for_byte() -> None:
+    process = answering({"kind": "secret-values", "values": {"ssm:a": "AP8=", "ssm:b": ""}})
+
+    assert process.secrets({"ssm:b", "ssm:a"}) == {"ssm:a": b"\x00\xff", "ssm:b": b""}
+
+
+@pytest.mark.parametrize("values", [{}, {"ssm:a": "§"}, {"ssm:a": "", "ssm:other": ""}])
+def test_secrets_other_than_those_asked_for_are_no_answer(values: dict[str, str]) -> None:
+    with pytest.raises(AwsUnavailable) as caught:
+        answering({"kind": "secret-values", "values": values}).secrets({"ssm:a"})
+
+    assert caught.value.code == "bad-answer"
+    assert "§" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
