@@ -14,6 +14,7 @@ from pathlib import Path
 from edge.agent import Agent
 from edge.aws.logins import RegistryLogins
 from edge.aws.process import AwsProcess, AwsUnavailable
+from edge.aws.secrets import AwsSecrets
 from edge.clock import SystemClock
 from edge.containers.collecting import Floor
 from edge.containers.pulled_images import PulledImages
@@ -103,6 +104,8 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
                 thing=environment.thing,
                 publish_address=settings.publish_address,
                 registry_mirrors=settings.registry_mirrors,
+                secrets=AwsSecrets(aws.secrets),
+                secrets_folder=settings.secrets_folder,
                 policy=settings.policy,
                 disk=lambda: disk_space(engine_disk()),
                 floor=Floor(settings.disk_floor_mib << 20),

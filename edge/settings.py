@@ -24,6 +24,7 @@ from pydantic import (
 
 from contract.defaults import DISK_FLOOR_BYTES, HEARTBEAT_S, REBOOT_BUDGET, REBOOT_GRACE_S
 from contract.names import ThingName
+from edge.containers.secrets import SECRETS_FOLDER
 from edge.lenient import from_json
 from edge.link import Link, Missing, NotSupported
 from edge.policy import DEFAULT, Policy
@@ -67,6 +68,7 @@ class Settings(BaseModel):
     reboot_budget: Annotated[int, Field(ge=0, le=100)] = REBOOT_BUDGET
     disk_floor_mib: Annotated[int, Field(ge=0, le=1 << 30)] = DISK_FLOOR_BYTES >> 20  # or a share of the disk
     healthy_poll_s: Annotated[float, Field(ge=0.1, le=60)] = 1.0
+    secrets_folder: Path = SECRETS_FOLDER
     policy: Annotated[Policy, BeforeValidator(from_json)] = DEFAULT
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 

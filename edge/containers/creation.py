@@ -1,11 +1,12 @@
 """From an application to the container it becomes; pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from math import ceil
 from pathlib import Path
 
 from contract.applications import Application, CommandHealthCheck
-from contract.consistency import LOCK_PATH
+from contract.consistency import LOCK_PATH, SECRETS_PATH
 from edge.containers.health import REFUSALS
 from edge.containers.naming import Supervision, current_name, volume_name
 from edge.engine.port import (
@@ -29,8 +30,22 @@ def lock_folder(folder: Path, application: str) -> Path:
     return folder / LOCKS / application
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """The values of an application's secrets, fetched beforehand."""
+
+    variables: Mapping[str, str] = field(repr=False)
+    files: Path  # the folder with its files
+
+
 def container_spec(
-    application: Application, *, thing: str, reference: str, publish_address: str, folder: Path
+    application: Application,
+    *,
+    thing: str,
+    reference: str,
+    publish_address: str,
+    folder: Path,
+    given: Given,
 ) -> ContainerSpec:
     """Return the container to create for ``application`` from the local image ``reference``.
 
@@ -49,7 +64,7 @@ def container_spec(
             LABEL_SUPERVISION: _supervision(application).model_dump_json(exclude_defaults=True),
         },
         command=None if application.command is None else tuple(application.command),
-        env=application.env,
+        env={**application.env, **given.variables},
         ports=tuple(
             PortBinding(port.container_port, port.host_port, port.protocol, publish_address)
             for port in application.ports
@@ -58,7 +73,7 @@ def container_spec(
         restart=application.restart,
         stop_grace_s=ceil(application.stop_grace_s),
         entrypoint=None if application.entrypoint is None else tuple(application.entrypoint),
-        mounts=tuple(_mounts(application, thing, folder)),
+        mounts=tuple(_mounts(application, thing, folder, given.files)),
         devices=tuple(
             DeviceNode(device.source, device.path or device.source, device.permissions)
             for device in application.devices
@@ -84,10 +99,11 @@ def _supervision(application: Application) -> Supervision:
         healthy_window_s=application.healthy_window_s,
         stop_grace_s=application.stop_grace_s,
         restart=application.restart,
+        secrets=[secret for secret in application.secrets if secret.given_as == "file"],
     )
 
 
-def _mounts(application: Application, thing: str, folder: Path) -> Iterator[Mount]:
+def _mounts(application: Application, thing: str, folder: Path, secret_files: Path) -> Iterator[Mount]:
     ours = {LABEL_THING: thing, LABEL_APPLICATION: application.name}
     for volume in application.volumes:
         name = volume_name(thing, application.name, volume.name)
@@ -96,3 +112,5 @@ def _mounts(application: Application, thing: str, folder: Path) -> Iterator[Moun
         yield Mount("bind", bind.source, bind.path, bind.read_only)
     if application.update_lock:
         yield Mount("bind", str(lock_folder(folder, application.name)), LOCK_PATH)
+    if any(secret.given_as == "file" for secret in application.secrets):
+        yield Mount("bind", str(secret_files), SECRETS_PATH, read_only=True)

@@ -4,13 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import assert_never
 
-from edge.containers.creation import container_spec, lock_folder
+from edge.containers.creation import Given, container_spec, lock_folder
 from edge.containers.memories import Memories
 from edge.containers.naming import current_name, previous_name
+from edge.containers.secrets import Secrets
 from edge.containers.steps import (
     BringBack,
     Confirm,
     Create,
+    FetchSecrets,
     Forget,
     GiveUp,
     Pull,
@@ -37,13 +39,14 @@ class Executor:
     thing: str
     publish_address: str
     folder: Path  # the agent's
+    secrets: Secrets
 
     def name_after(self, step: Create | SetAside) -> str:
         """Return the container name that ``step`` takes."""
         return (current_name if isinstance(step, Create) else previous_name)(self.thing, step.application)
 
     def apply(self, step: Step) -> None:
-        """Do ``step``, except Pull, which has its own way (:mod:`edge.containers.pulling`).
+        """Do ``step``, except those that fetch: they have their own ways (pulling and secrets).
 
         Raises:
             EngineError: the engine's answer.
@@ -73,8 +76,8 @@ class Executor:
                 self.memories.failed(step.application, step.failure)
             case Forget():
                 self.memories.forget(step.application)
-            case Pull():
-                raise TypeError("a pull is not applied, it is fetched")
+            case Pull() | FetchSecrets():
+                raise TypeError("this is not applied, it is fetched")
             case _:
                 assert_never(step)
 
@@ -83,6 +86,7 @@ class Executor:
             place = lock_folder(self.folder.absolute(), step.application)
             place.mkdir(parents=True, exist_ok=True)
             place.chmod(0o777)  # the application may run as any user
+        spec = step.wanted.digest()
         self.engine.create(
             container_spec(
                 step.wanted,
@@ -90,5 +94,6 @@ class Executor:
                 reference=step.reference,
                 publish_address=self.publish_address,
                 folder=self.folder.absolute(),
+                given=Given(self.secrets.variables(spec), self.secrets.folder(spec)),
             )
         )

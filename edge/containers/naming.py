@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from contract.applications import HealthCheck, ImageHealthCheck, RestartPolicy
+from contract.applications import HealthCheck, ImageHealthCheck, RestartPolicy, Secret
 from contract.defaults import HEALTHY_WINDOW_S, STOP_GRACE_S
 from contract.wire import Lenient
 from edge.engine.port import (
@@ -30,6 +30,7 @@ class Supervision(Lenient):
     healthy_window_s: float = HEALTHY_WINDOW_S
     stop_grace_s: float = STOP_GRACE_S
     restart: RestartPolicy = "unless-stopped"
+    secrets: list[Secret] = []  # those given as files, by reference: a reboot takes the files
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,14 @@ class Pair:
     previous: Observed | None = None
 
 
+def device_name(thing: str) -> str:
+    """Return what the names of all that is ``thing``'s begin with; a thing's own name may hold ``:``."""
+    return f"fleetgrass-{hashlib.sha256(thing.encode()).hexdigest()[:8]}"
+
+
 def current_name(thing: str, application: str) -> str:
     """Return the name of the container in an application's place."""
-    return f"fleetgrass-{hashlib.sha256(thing.encode()).hexdigest()[:8]}-{application}"
+    return f"{device_name(thing)}-{application}"
 
 
 def previous_name(thing: str, application: str) -> str:

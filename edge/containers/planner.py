@@ -20,6 +20,7 @@ from edge.containers.steps import (
     BringBack,
     Confirm,
     Create,
+    FetchSecrets,
     Forget,
     GiveUp,
     Pull,
@@ -31,7 +32,7 @@ from edge.containers.steps import (
     Stop,
     Try,
 )
-from edge.containers.view import Image, View
+from edge.containers.view import Image, Supply, View
 
 
 def plan(views: Iterable[View]) -> list[Step]:
@@ -60,10 +61,13 @@ def _steps(view: View) -> list[Step]:
         return _see_through(view)
     if previous is not None and previous.spec == spec and view.proven is None:
         return _clear_place(view, "the previous one is wanted again") or _bring_back(view)
-    if view.image is not Image.HERE:
+    if view.image is not Image.HERE or view.secrets is not Supply.HERE:
         wish: list[Step] = []
         if view.image is Image.NEEDED:
-            wish = [Pull(view.application, view.wanted.image, "wanted, and not known to be here")]
+            wish.append(Pull(view.application, view.wanted.image, "wanted, and not known to be here"))
+        if view.secrets is Supply.NEEDED:
+            secrets = tuple(view.wanted.secrets)
+            wish.append(FetchSecrets(view.application, spec, secrets, "needed to create it"))
         return wish + _keep_serving(view)
     return _replace(view)
 
@@ -118,7 +122,7 @@ def _see_through(view: View) -> list[Step]:
         return [_stop(name, previous, "to be replaced")]
     if current.container.state == "exited" and not is_due(current, view.sighting):
         return []
-    return [Start(name, current.id, current.container.state)]
+    return _start(view, current, current.container.state)
 
 
 def _keep_serving(view: View) -> list[Step]:
@@ -173,7 +177,7 @@ def _bring_back(view: View) -> list[Step]:
     if previous is None:
         return []
     if not previous.alive:
-        return [Start(view.application, previous.id, "it is the last one that worked")]
+        return _start(view, previous, "it is the last one that worked")
     return [BringBack(view.application, previous.id, "it is the last one that worked")]
 
 
@@ -182,15 +186,25 @@ def _keep_up(view: View, observed: Observed) -> list[Step]:
     name, due = view.application, is_due(observed, view.sighting)
     match observed.container.state:
         case "created":
-            return [Start(name, observed.id, "created")]
+            return _start(view, observed, "created")
         case "exited" if not observed.is_done:
-            return [Start(name, observed.id, "it should run")] if due else []
+            return _start(view, observed, "it should run") if due else []
         case "running" if is_ailing(observed, view.sighting) and due:
             return [Restart(name, observed.id, _grace_s(observed), "it was healthy and is not now")]
         case "dead":
             return [Remove(name, observed.id, "the engine could not remove it before")]
         case _:
             return []
+
+
+def _start(view: View, observed: Observed, reason: str) -> list[Step]:
+    """Its secrets' files come first, where a reboot took them."""
+    if observed.spec not in view.lacking:
+        return [Start(view.application, observed.id, reason)]
+    if view.secrets is Supply.COMING:
+        return []
+    secrets = tuple(observed.supervision.secrets)
+    return [FetchSecrets(view.application, observed.spec, secrets, "needed to start it")]
 
 
 def _end(name: str, observed: Observed, reason: str) -> list[Step]:

@@ -17,18 +17,30 @@ from edge.containers.executor import Executor
 from edge.containers.holds import Holds
 from edge.containers.memories import Memories
 from edge.containers.memory import Failure
-from edge.containers.naming import Pair, is_ours, pairs
+from edge.containers.naming import Pair, device_name, is_ours, pairs
 from edge.containers.planner import plan
 from edge.containers.probing import Ask, Knock, Prober, ask, knock
 from edge.containers.pulled_images import PulledImages
 from edge.containers.pulling import Puller
 from edge.containers.registry import RegistryCredentials
 from edge.containers.room import Disk, Room
+from edge.containers.secrets import NO_SECRETS, SECRETS_FOLDER, Secrets, SecretSource
 from edge.containers.setbacks import Hold, after, is_contended, setback_of
 from edge.containers.status import status
-from edge.containers.steps import Create, Pull, Restart, SetAside, Start, Step, describe, in_background
+from edge.containers.steps import (
+    Create,
+    Fetch,
+    FetchSecrets,
+    Pull,
+    Restart,
+    SetAside,
+    Start,
+    Step,
+    describe,
+    in_background,
+)
 from edge.containers.undertakings import Undertakings
-from edge.containers.view import Image, View
+from edge.containers.view import Image, Supply, View
 from edge.containers.watching import Watching
 from edge.containers.workers import Threads, Workers
 from edge.engine.errors import (
@@ -85,6 +97,8 @@ class Reconciler:
         thing: str,
         publish_address: str,
         registry_mirrors: Mapping[str, str],
+        secrets: SecretSource = NO_SECRETS,
+        secrets_folder: Path = SECRETS_FOLDER,
         policy: Policy = DEFAULT,
         disk: Disk = lambda: None,
         floor: Floor = STANDARD_FLOOR,
@@ -101,11 +115,13 @@ class Reconciler:
         self._healthy_poll_s = healthy_poll_s
         self._jitter = jitter
         self._memories = Memories(folder / MEMORY_FILE, write)
-        self._executor = Executor(engine, self._memories, thing, publish_address, folder)
+        self._secrets = Secrets(secrets, secrets_folder / device_name(thing), workers, self._progress)
+        self._executor = Executor(engine, self._memories, thing, publish_address, folder, self._secrets)
         self._room = Room(engine, PulledImages(folder / PULLED_FILE, write), disk, floor)
         self._askers = workers("ask", ASKERS)
         self._under_way = Undertakings(
             Puller(engine, credentials, dict(registry_mirrors), self._room),
+            self._secrets,
             self._executor,
             workers,
             self._progress,
@@ -141,7 +157,7 @@ class Reconciler:
                 steps = plan(self._views())
                 self._holds.drop_without(
                     steps,
-                    pulling=[each.name for each in self._wanted() if each.image in self._under_way.pulling],
+                    fetching=self._fetching(),
                     busy=self._under_way.busy,
                 )
                 if not self._execute(steps):
@@ -153,8 +169,8 @@ class Reconciler:
 
     def close(self) -> None:
         """Begin nothing more. What is under way on the engine goes on there."""
-        self._under_way.close()
-        self._askers.close()
+        for each in (self._under_way, self._secrets, self._askers):
+            each.close()
 
     def _look(self) -> None:
         self._pairs = pairs(self._engine.containers(self._thing), self._thing)
@@ -175,7 +191,7 @@ class Reconciler:
                 image = Image.HERE
             elif wanted.image in self._under_way.pulling:
                 image = Image.COMING
-            elif self._holds.holds(name, pulling=True):
+            elif self._holds.holds(name, fetching=True):
                 image = Image.HELD
         return View(
             application=name,
@@ -186,12 +202,30 @@ class Reconciler:
             memory=self._memories.of(name),
             image=image,
             reference=self._references.get(wanted.image, "") if wanted else "",
+            secrets=self._supply(wanted) if wanted else Supply.HERE,
+            lacking=frozenset(
+                each.spec
+                for each in (pair.current, pair.previous)
+                if each is not None and not self._secrets.has_files(each.spec, each.supervision.secrets)
+            ),
             pull_percent=self._under_way.percent(wanted.image) if wanted else None,
             sighting=self._watching.sighting(pair.current),
             busy=name in self._under_way.busy,
-            held=self._document is None or self._holds.holds(name, pulling=False),
+            held=self._document is None or self._holds.holds(name, fetching=False),
             refusal=self._refusals.get(name),
         )
+
+    def _supply(self, wanted: Application) -> Supply:
+        if wanted.name in self._secrets.fetching or self._holds.holds(wanted.name, fetching=True):
+            return Supply.COMING
+        here = self._secrets.has_all(self._specs[wanted.name], wanted.secrets)
+        return Supply.HERE if here else Supply.NEEDED
+
+    def _fetching(self) -> list[str]:
+        """Return the wanted applications with a fetch under way."""
+        on_their_way = self._under_way.pulling
+        coming = {each.name for each in self._wanted() if each.image in on_their_way}
+        return sorted(coming | set(self._secrets.fetching))
 
     def _wanted(self) -> list[Application]:
         return self._document.applications if self._document else []
@@ -219,14 +253,14 @@ class Reconciler:
                 failed.add(step.application)
                 again |= self._set_back(step, error)
             else:
-                self._holds.lift(step.application, pulling=False)
+                self._holds.lift(step.application, fetching=False)
         return again
 
     def _collect(self) -> None:
         """Take in what workers have finished."""
         for step, error in self._under_way.finished_jobs():
             if error is None:
-                self._holds.lift(step.application, pulling=False)
+                self._holds.lift(step.application, fetching=False)
             else:
                 self._set_back(step, error)
         for image, reference, error in self._under_way.finished_pulls():
@@ -236,9 +270,15 @@ class Reconciler:
                 if application.image != image:
                     continue
                 if error is None:
-                    self._holds.lift(application.name, pulling=True)
+                    self._holds.lift(application.name, fetching=True)
                 else:
                     self._set_back(Pull(application.name, image, "wanted"), error)
+
+        for name, spec, error in self._secrets.finished():
+            if error is None:
+                self._holds.lift(name, fetching=True)
+            else:
+                self._set_back(FetchSecrets(name, spec, (), "needed"), error)
 
     def _set_back(self, step: Step, error: BaseException) -> bool:
         """Decide what a failure means; return whether looking again may help at once."""
@@ -250,14 +290,14 @@ class Reconciler:
             self._references.pop(step.wanted.image, None)
         if isinstance(error, NameTaken) and self._holder_is_ours(step):
             return True
-        pulling = isinstance(step, Pull)
+        fetching = isinstance(step, Fetch)
         wanted = next((each for each in self._wanted() if each.name == step.application), None)
         view = self._view(step.application, wanted)
         verdict = after(
             step,
             setback,
             view,
-            tries=self._holds.tries(step.application, pulling=pulling) + 1,
+            tries=self._holds.tries(step.application, fetching=fetching) + 1,
             contended=isinstance(error, PortTaken) and is_contended(wanted, self._pairs),
             monotonic=self._clock.monotonic(),
             jitter=self._jitter,
@@ -268,9 +308,9 @@ class Reconciler:
             except OSError:
                 verdict = Hold(self._clock.monotonic() + LOOK_S, 1, setback)
             else:
-                self._holds.lift(step.application, pulling=pulling)
+                self._holds.lift(step.application, fetching=fetching)
                 return True
-        self._holds.put(step.application, verdict, pulling=pulling)
+        self._holds.put(step.application, verdict, fetching=fetching)
         return False
 
     def _holder_is_ours(self, step: Step) -> bool:
@@ -287,9 +327,11 @@ class Reconciler:
     def _outcome(self, version: str) -> Pass:
         views = self._views()
         moving = self._document is not None and (
-            bool(self._under_way.busy or self._under_way.pulling or self._holds or plan(views))
+            bool(self._under_way.busy or self._fetching() or self._holds or plan(views))
             or any(_undecided(view) for view in views)
         )
+        if not moving:
+            self._secrets.keep_only(self._specs_in_use())
         return Pass(
             statuses=tuple(self._status(view) for view in views if view.wanted or view.pair != Pair()),
             settled=not moving,
@@ -310,6 +352,10 @@ class Reconciler:
             engine="unavailable",
             next_look_s=ENGINE_POLL_S,
         )
+
+    def _specs_in_use(self) -> set[str]:
+        existing = (each for pair in self._pairs.values() for each in (pair.current, pair.previous))
+        return {*self._specs.values(), *(each.spec for each in existing if each is not None)}
 
     def _status(self, view: View) -> ApplicationStatus:
         hold = self._holds.latest(view.application)

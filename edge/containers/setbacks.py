@@ -8,6 +8,7 @@ from contract.defaults import PULL_BACKOFF_FIRST_S, PULL_BACKOFF_MAX_S
 from edge.containers.memory import Failure
 from edge.containers.naming import Pair
 from edge.containers.registry import CredentialsUnavailable
+from edge.containers.secrets import SecretsUnavailable
 from edge.containers.steps import Create, Pull, SetAside, Start, Step
 from edge.containers.view import View
 from edge.engine.errors import EngineError, Retry
@@ -42,7 +43,7 @@ def setback_of(error: BaseException) -> Setback:
     match error:
         case EngineError():
             return Setback(error.code, str(error), error.retry)
-        case CredentialsUnavailable():
+        case CredentialsUnavailable() | SecretsUnavailable():
             return Setback(error.code, str(error), "forever")
         case OSError():
             return Setback("state-unwritable", f"the agent's folder: {error.strerror}", "forever")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contract.desired import Application
+from contract.applications import Application, Secret
 from edge.containers.memory import Failure
 
 
@@ -12,6 +12,16 @@ class Pull:
 
     application: str
     image: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchSecrets:
+    """Get the values of a specification's secrets. In the background."""
+
+    application: str
+    spec: str
+    secrets: tuple[Secret, ...]
     reason: str
 
 
@@ -120,13 +130,27 @@ class Forget:
 
 
 Step = (
-    Pull | SetAside | BringBack | Create | Start | Stop | Restart | Remove | Try | Confirm | GiveUp | Forget
+    Pull
+    | FetchSecrets
+    | SetAside
+    | BringBack
+    | Create
+    | Start
+    | Stop
+    | Restart
+    | Remove
+    | Try
+    | Confirm
+    | GiveUp
+    | Forget
 )
+#: What only gets something from elsewhere: it fails by itself, and holds back no other step.
+Fetch = Pull | FetchSecrets
 
 
 def in_background(step: Step) -> bool:
-    """Whether the step may take long: it runs in a worker, and its application waits for it."""
-    return isinstance(step, Pull | Start | Stop | Restart)
+    """Whether the step may take long, and runs in a worker."""
+    return isinstance(step, Fetch | Start | Stop | Restart)
 
 
 def describe(step: Step) -> str:
@@ -138,7 +162,7 @@ def describe(step: Step) -> str:
         case Pull() | Create():
             image = step.image if isinstance(step, Pull) else step.wanted.image
             words.append(image.rpartition("sha256:")[2][:12])
-        case Try() | Confirm():
+        case Try() | Confirm() | FetchSecrets():
             words.append(step.spec[:12])
         case GiveUp():
             words.append(step.failure.code)

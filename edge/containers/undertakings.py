@@ -6,7 +6,8 @@ from concurrent.futures import Future
 from contract.defaults import APPLICATIONS_MAX
 from edge.containers.executor import Executor
 from edge.containers.pulling import Puller
-from edge.containers.steps import Pull, Restart, Step, Stop
+from edge.containers.secrets import Secrets
+from edge.containers.steps import FetchSecrets, Pull, Restart, Step, Stop
 from edge.containers.workers import Workers
 
 PULLS = 3  # at a time: a pull is bound by the engine's unpacking and the site's line
@@ -26,11 +27,12 @@ class Undertakings:
     def __init__(
         self,
         puller: Puller,
+        secrets: Secrets,
         executor: Executor,
         workers: Callable[[str, int], Workers],
         ended: Callable[[], None],
     ) -> None:
-        self._puller, self._executor, self._ended = puller, executor, ended
+        self._puller, self._secrets, self._executor, self._ended = puller, secrets, executor, ended
         self._pullers, self._starters, self._stoppers = (
             workers("pull", PULLS),
             workers("start", STARTS),
@@ -55,7 +57,9 @@ class Undertakings:
         return self._jobs.keys()
 
     def begin(self, step: Step) -> bool:
-        """Hand the step to a worker, unless its image is on its way; return whether it has ended already."""
+        """Hand the step to a worker, unless what it fetches is coming; return whether it has ended."""
+        if isinstance(step, FetchSecrets):
+            return self._secrets.fetch(step.application, step.spec, step.secrets)
         undertaking: Future[str] | Future[None]
         if isinstance(step, Pull):
             if step.image in self._pulls:

@@ -18,6 +18,14 @@ class Image(Enum):
     HELD = "held"  # a pull failed, and the next try is not due
 
 
+class Supply(Enum):
+    """Where the values of an application's secrets are."""
+
+    HERE = "here"  # known, and in their files; or none are needed
+    NEEDED = "needed"  # fetch them
+    COMING = "coming"  # being fetched, or the next try is not due
+
+
 @dataclass(frozen=True, slots=True)
 class View:
     """One application: wanted, observed, remembered, and what is under way."""
@@ -30,6 +38,8 @@ class View:
     memory: Memory = field(default_factory=Memory)
     image: Image = Image.NEEDED
     reference: str = ""  # the local name of the wanted image, when it is here
+    secrets: Supply = Supply.HERE  # what creating the wanted container takes
+    lacking: frozenset[str] = frozenset()  # specifications whose containers cannot start: no files
     pull_percent: int | None = None  # how far the image has come, while it does
     sighting: Sighting = field(default_factory=Sighting)  # of the container in place
     busy: bool = False  # a step of it runs in the background

@@ -105,6 +105,7 @@ def test_the_defaults_are_the_keys_the_agent_reads(recipe: dict[str, Any]) -> No
         "reboot_budget": 3,
         "disk_floor_mib": 1024,
         "healthy_poll_s": 1,
+        "secrets_folder": "/run/fleetgrass",
         "policy": DEFAULT.model_dump(),
         "log_level": "INFO",
     }

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contract.applications import Application
-from edge.containers.creation import container_spec
+from edge.containers.creation import Given, container_spec
 from edge.containers.naming import current_name
 from edge.engine import creation
 from edge.engine.port import LABEL_APPLICATION, LABEL_SPEC, LABEL_THING, ContainerSpec
@@ -17,7 +17,12 @@ HERE = Path("/greengrass/work")
 
 def spec(application: Application) -> ContainerSpec:
     return container_spec(
-        application, thing=THING, reference="mirror/image", publish_address="127.0.0.1", folder=HERE
+        application,
+        thing=THING,
+        reference="mirror/image",
+        publish_address="127.0.0.1",
+        folder=HERE,
+        given=Given({}, Path("/run/fleetgrass/x")),
     )
 
 

@@ -16,6 +16,7 @@ from edge.containers.steps import (
     BringBack,
     Confirm,
     Create,
+    FetchSecrets,
     Forget,
     GiveUp,
     Pull,
@@ -28,7 +29,7 @@ from edge.containers.steps import (
     Try,
     describe,
 )
-from edge.containers.view import Image, View
+from edge.containers.view import Image, Supply, View
 from edge.engine.port import Container, Health, State
 from tests.edge.containers.builders import an_application
 
@@ -235,6 +236,8 @@ def views(draw: st.DrawFn) -> View:
         trial=trial.digest() if trial else None,
         failed=a_failure(failed, draw(st.sampled_from(["d0", "d1"]))) if failed else None,
         image=draw(st.sampled_from([Image.HERE, Image.NEEDED])),
+        secrets=draw(st.sampled_from([Supply.HERE, Supply.NEEDED])),
+        lacking=frozenset(draw(st.sets(st.sampled_from([OLD.digest(), NEW.digest()])))),
         sighting=draw(st.sampled_from([Sighting(), LONG, SICK])),
     )
 
@@ -252,6 +255,9 @@ def carried_out(view: View, step: Step, *, answers: bool) -> View:
     match step:
         case Pull():
             return replace(view, image=Image.HERE, reference=step.image)
+        case FetchSecrets():
+            here = Supply.HERE if step.spec == view.spec else view.secrets
+            return replace(view, secrets=here, lacking=view.lacking - {step.spec})
         case SetAside():
             assert previous is None, "a name cannot be taken twice"
             return replace(view, pair=Pair(None, current))
