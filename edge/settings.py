@@ -89,7 +89,7 @@ def parse_settings(configuration: Mapping[str, object]) -> Settings:
         return Settings.model_validate(given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
-        key = ".".join(str(part) for part in first["loc"])
+        key = ".".join(str(part) for part in first["loc"]).encode("unicode_escape").decode()
         raise ConfigurationInvalid(f"{key}: {first['msg']}") from None
 
 
