@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -69,7 +70,7 @@ def _demo(options: argparse.Namespace) -> None:
     simulated = options.engine == "memory"
     story = Story(console, simulated=simulated)
     folder = Path(tempfile.mkdtemp(prefix="fleetgrass-demo-"))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    _end_in_order(console)
     story.chapter(f"The platform: the {options.dialect} core, {options.engine} engine")
     try:
         platform = Platform.start(folder, dialect=options.dialect, engine=options.engine, say=story.note)
@@ -83,13 +84,27 @@ def _demo(options: argparse.Namespace) -> None:
     except DidNotStart as error:
         logs = _keep_logs(folder, console)
         raise DidNotStart(str(error).replace(f"{folder}/logs", str(logs))) from error
-    left = [str(folder)] if folder.exists() else []
-    story.claim(
-        "nothing is left behind", not (left + platform.leftovers()), ", ".join(left + platform.leftovers())
-    )
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    left = platform.leftovers()
+    story.claim("nothing is left behind", not left, ", ".join(left))
     console.print(
         f"\ndemo: OK ({story.claims} claims checked)" + (", containers simulated" if simulated else "")
     )
+
+
+def _end_in_order(console: Console) -> None:
+    """Have the first signal to end unwind everything, and further ones wait for that."""
+
+    def end(*_: object) -> None:
+        for number in ends:
+            signal.signal(number, lambda *_: None)
+        console.print("\n  [dim]stopping: removing everything that was made[/dim]")
+        raise KeyboardInterrupt
+
+    ends = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for number in ends:
+        signal.signal(number, end)
 
 
 def _keep_logs(folder: Path, console: Console) -> Path:
@@ -120,7 +135,8 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def _down(_: argparse.Namespace) -> None:
-    print("down: stopped" if supervisor.down() else "down: the platform is not up")
+    stopped = supervisor.down(lambda line: print(f"down: {line}", flush=True))
+    print("down: stopped" if stopped else "down: the platform is not up")
 
 
 def _status(_: argparse.Namespace) -> int:
@@ -141,13 +157,23 @@ def _with_engine(options: argparse.Namespace) -> int:
         if os.environ.get("CI") == "true":
             raise
         print(f"engine: {error}\nengine: tests that need one are skipped", flush=True)
-        return subprocess.run(options.argv, check=False).returncode
+        return _outlive(options.argv, os.environ)
     try:
-        return subprocess.run(
-            options.argv, check=False, env=os.environ | {"DOCKER_HOST": engine.docker_host}
-        ).returncode
+        return _outlive(options.argv, os.environ | {"DOCKER_HOST": engine.docker_host})
     finally:
         engine.stop()
+
+
+def _outlive(argv: list[str], environment: Mapping[str, str]) -> int:
+    """Run a command and return its exit code, with the time it needs to clean up when it is interrupted.
+
+    Ctrl-C reaches it from the terminal itself; other signals to end are passed on as that.
+    """
+    with subprocess.Popen(argv, env=environment) as process:
+        signal.signal(signal.SIGINT, lambda *_: None)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, lambda *_: process.send_signal(signal.SIGINT))
+        return process.wait()
 
 
 if __name__ == "__main__":

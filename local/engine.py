@@ -7,15 +7,15 @@ import os
 import shutil
 import struct
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from local.docker_socket import answers
 from local.images import BUSYBOX
-from local.private_engine import EngineDidNotStart, PrivateEngine, remove_tree
+from local.private_engine import EngineDidNotStart, PrivateEngine
+from local.remains import Remains
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"
 _PACKAGES = {"dockerd": "docker.io", "ip": "iproute2"}  # program → Debian's package of it
@@ -35,14 +35,11 @@ class Engine:
 
     docker_host: str
     private: PrivateEngine | None = None
-    _folders: list[Path] = field(default_factory=list)
 
     def stop(self) -> None:
         """Stop the private engine and remove its files; the machine's own engine is left alone."""
         if self.private:
             self.private.stop()
-        for folder in self._folders:
-            remove_tree(folder)
 
 
 def find() -> str | None:
@@ -61,17 +58,14 @@ def obtain(say: Say) -> Engine:
     _install_missing(say, need_engine=found is None)
     if found:
         return Engine(found)
-    data = Path(tempfile.mkdtemp(prefix="fleetgrass-engine-"))
-    sockets = Path(tempfile.mkdtemp(prefix="fg-"))
     say("no Docker Engine answers: starting a private one")
     try:
-        private = PrivateEngine(data, sockets)
+        private = PrivateEngine(Remains())
     except EngineDidNotStart as error:
-        remove_tree(sockets)
         raise EngineUnavailable(
             f"{error}; install and start Docker, or see `make demo ENGINE=memory`"
         ) from error
-    return Engine(private.docker_host, private, [data, sockets])
+    return Engine(private.docker_host, private)
 
 
 def busybox() -> bytes:

@@ -1,6 +1,6 @@
 """What our devices leave on an engine: their containers, and the images of our registry."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import docker
@@ -21,11 +21,11 @@ def remove(docker_host: str, things: Collection[str], registry: str) -> None:
             return
         for container in client.containers(all=True, filters={"label": THING_LABEL}):
             if container["Labels"][THING_LABEL] in things:
-                client.remove_container(container["Id"], force=True, v=True)
+                _let_go(client.remove_container, container["Id"], force=True, v=True)
         for image in client.images(all=False):
             names = [*(image.get("RepoTags") or []), *(image.get("RepoDigests") or [])]
             if any(name.startswith(f"{registry}/") for name in names):
-                _remove_image(client, image["Id"])
+                _let_go(client.remove_image, image["Id"], force=True)
 
 
 def find(docker_host: str, things: Collection[str], registry: str) -> list[str]:
@@ -39,11 +39,11 @@ def find(docker_host: str, things: Collection[str], registry: str) -> list[str]:
         return names + [name for name in images if name.startswith(f"{registry}/")]
 
 
-def _remove_image(client: docker.APIClient, image: str) -> None:
+def _let_go(remove: Callable[..., object], name: str, **options: bool) -> None:
     try:
-        client.remove_image(image, force=True)
+        remove(name, **options)
     except APIError as error:
-        if error.status_code not in (404, 409):  # gone already, or somebody's container uses it
+        if error.status_code not in (404, 409):  # gone or going already, or somebody's container uses it
             raise
 
 

@@ -5,7 +5,6 @@ the component is built, published and run as on AWS. Each works with a key of it
 """
 
 import json
-import os
 import platform as machine
 import shutil
 import socket
@@ -20,14 +19,14 @@ from typing import Any, Literal
 import boto3
 
 from edge.version import AGENT_VERSION
-from local import engine_traces, images
+from local import engine_traces, images, remains
 from local.aws import ACCOUNT, REGION, Key, LocalAws, aws_environment, emulator_python
 from local.devices import Device, machine_configuration
 from local.docker_socket import answers
 from local.engine import busybox, obtain
 from local.identity import AUDIENCE, IdentityProvider
 from local.operators import STACK, make_operators
-from local.processes import PYTHON, Child, DidNotStart, free_ports, require_free, run_tool
+from local.processes import PYTHON, Child, DidNotStart, chosen_ports, run_tool
 from local.publish import PublishError, publish
 from local.registry import RegistryFront
 
@@ -63,7 +62,11 @@ class Platform:
         self._children: dict[str, Child] = {}
         self._logs = folder / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
+        self._remains = remains.Remains()
+        self._stack.callback(self._remains.close)
+        self._remains.folder(folder)
         self._short = Path(tempfile.mkdtemp(prefix="fg-"))
+        self._remains.folder(self._short)
         self._stack.callback(shutil.rmtree, self._short, ignore_errors=True)
 
     @classmethod
@@ -84,6 +87,7 @@ class Platform:
             PortInUse, EngineUnavailable: with one line that says what to do.
             DidNotStart: a part failed; the line names its log. Everything else is stopped; logs are kept.
         """
+        remains.clear(say)
         platform = cls(folder, dialect, engine, say)
         try:
             platform._start(devices)
@@ -113,7 +117,7 @@ class Platform:
         running = [
             f"process {name} ({pid})" for name, pid in self.pids().items() if Path(f"/proc/{pid}").exists()
         ]
-        folders = [str(self._short)] if self._short.exists() else []
+        folders = [str(folder) for folder in (self.folder, self._short) if folder.exists()]
         traces = engine_traces.find(self.docker_host, self.devices, self.registry_address)
         return running + folders + traces
 
@@ -155,18 +159,20 @@ class Platform:
             "off_s": _OFF_S,
             "config": machine_configuration(folder, publish_address, self.registry_address),
         }
+        self._remains.containers(self.docker_host, thing, self.registry_address)
         device = Device(folder, self._logs / thing, settings, self.environment("core"))
+        self._remains.process(device.child.pid)
         self.devices[thing] = device
         return device
 
     def _start(self, devices: Mapping[str, str]) -> None:
-        ports = _ports()
+        ports = chosen_ports(_PURPOSES)
         self._start_engine()
         self._say("starting the local AWS")
         control_plane = f"http://127.0.0.1:{ports[2]}"
         aws = LocalAws(self.folder, port=ports[0], mqtt_port=ports[1], control_plane=control_plane)
         self._stack.callback(aws.stop)
-        self._children["emulator"] = aws.child
+        self._keep("emulator", aws.child)
         self.endpoint_url, self.mqtt_port = aws.endpoint_url, aws.mqtt_port
         self.ca_path = self.folder / "ca.pem"
         self.ca_path.write_bytes(aws.ca_certificate())
@@ -218,8 +224,12 @@ class Platform:
     def _child(self, name: str, title: str, command: list[str], environment: Mapping[str, str]) -> Child:
         child = Child(title, command, log=self._logs / f"{name}.log", environment=environment)
         self._stack.callback(child.stop)
-        self._children[name] = child
+        self._keep(name, child)
         return child
+
+    def _keep(self, name: str, child: Child) -> None:
+        self._children[name] = child
+        self._remains.process(child.pid)
 
     def _deploy_stack(self) -> None:
         self._say("building the Lambdas and deploying cloud/template.yaml")
@@ -282,16 +292,6 @@ class Platform:
 
     def _stop(self) -> None:
         self._stack.close()
-
-
-def _ports() -> list[int]:
-    first = os.environ.get("FLEETGRASS_PORT")
-    if not first:
-        return free_ports(len(_PURPOSES))
-    ports = [int(first) + i for i in range(len(_PURPOSES))]
-    for port, purpose in zip(ports, _PURPOSES, strict=True):
-        require_free(port, purpose)
-    return ports
 
 
 def _listens(port: int) -> bool:

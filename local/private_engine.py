@@ -8,15 +8,17 @@ import ipaddress
 import json
 import os
 import secrets
-import shutil
 import signal
 import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from local.docker_socket import answers
+from local.mounts import remove_tree
 from local.processes import tethered
+from local.remains import Remains
 
 _START_S = 60.0
 _STOP_S = 30.0
@@ -31,21 +33,26 @@ class EngineDidNotStart(Exception):
 class PrivateEngine:
     """A running ``dockerd``; ``docker_host`` is how to reach it."""
 
-    def __init__(self, data: Path, sockets: Path) -> None:
-        """Start it. The path of ``sockets`` must be short, because those of Unix sockets are (108 bytes).
+    def __init__(self, remains: Remains) -> None:
+        """Start it, with two folders below the temp folder. ``remains``, its own now, is told all it makes.
 
         Raises:
             EngineDidNotStart: with any storage driver; nothing of it is left.
         """
-        self._data, self._sockets = data, sockets
-        self._log = data / "dockerd.log"
+        self._remains = remains
+        self._data = Path(tempfile.mkdtemp(prefix="fleetgrass-engine-"))
+        remains.folder(self._data)
+        self._sockets = Path(tempfile.mkdtemp(prefix="fg-"))  # short: a Unix socket's path has 108 bytes
+        remains.folder(self._sockets)
+        self._log = self._data / "dockerd.log"
         self._bridge: str | None = None
         self._driver: str | None = None
         self._process: subprocess.Popen[bytes] | None = None
-        self.docker_host = f"unix://{sockets / 'docker.sock'}"
-        data.mkdir(parents=True, exist_ok=True)
+        self.docker_host = f"unix://{self._sockets / 'docker.sock'}"
         try:
-            self._bridge = _make_bridge()
+            self._bridge = f"fg-{secrets.token_hex(4)}"
+            remains.bridge(self._bridge)
+            _make_bridge(self._bridge)
             if not any(self._start(driver) for driver in _STORAGE_DRIVERS):
                 raise EngineDidNotStart(f"the private Docker Engine did not start: {self._last_words()}")
         except BaseException:
@@ -79,11 +86,12 @@ class PrivateEngine:
         One that was killed must be started again first, or what it left running stays.
         """
         self._end_process()
-        for folder in (self._data, self._sockets / "exec"):
+        for folder in (self._data, self._sockets):
             remove_tree(folder)
         if self._bridge:
             subprocess.run(["ip", "link", "delete", self._bridge], check=False, capture_output=True)
             self._bridge = None
+        self._remains.close()
 
     def _start(self, driver: str | None) -> bool:
         environment = {name: value for name, value in os.environ.items() if name != "DOCKER_HOST"}
@@ -97,6 +105,7 @@ class PrivateEngine:
                 start_new_session=True,
                 preexec_fn=tethered,
             )
+        self._remains.process(self._process.pid)
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process.poll() is None:
             if answers(self.docker_host):
@@ -137,17 +146,8 @@ class PrivateEngine:
         return lines[-1] if lines else "it said nothing"
 
 
-def remove_tree(folder: Path) -> None:
-    """Unmount whatever is mounted below ``folder``, deepest first, and remove it."""
-    mounts = Path("/proc/self/mounts").read_text().splitlines()
-    points = [line.split(" ")[1].replace("\\040", " ") for line in mounts]
-    for point in sorted((p for p in points if p.startswith(f"{folder}/")), key=len, reverse=True):
-        subprocess.run(["umount", "--lazy", point], check=False, capture_output=True)
-    shutil.rmtree(folder, ignore_errors=True)
-
-
-def _make_bridge() -> str:
-    """Create and raise a bridge on a subnet that no address of the machine is in; return its name."""
+def _make_bridge(name: str) -> None:
+    """Create and raise a bridge on a subnet that no address of the machine is in."""
     taken = [
         ipaddress.ip_network(f"{address['local']}/{address['prefixlen']}", strict=False)
         for link in json.loads(_ip("-json", "address", "show"))
@@ -155,11 +155,9 @@ def _make_bridge() -> str:
         if address.get("family") == "inet"
     ]
     free = next(net for net in _NETWORK.subnets(new_prefix=24) if not any(net.overlaps(t) for t in taken))
-    name = f"fg-{secrets.token_hex(4)}"
     _ip("link", "add", "name", name, "type", "bridge")
     _ip("address", "add", f"{free[1]}/{free.prefixlen}", "dev", name)
     _ip("link", "set", name, "up")
-    return name
 
 
 def _ip(*arguments: str) -> str:

@@ -142,6 +142,18 @@ def kill_group(pid: int) -> None:
         return
 
 
+def started(pid: int) -> str | None:
+    """Return when the kernel started a process (proc(5), stat field 22), None when there is none.
+
+    With it a process id names one process for ever: ids are used again. A zombie has ended.
+    """
+    try:
+        state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state == "Z" else fields[18]
+
+
 def machine_environment() -> dict[str, str]:
     """Return the variables every process needs: no AWS credential, and no proxy on loopback."""
     kept = {"PATH", "HOME", "USER", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "SSL_CERT_DIR"}
@@ -156,6 +168,23 @@ def machine_environment() -> dict[str, str]:
         "no_proxy": "127.0.0.1,localhost",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def chosen_ports(purposes: Sequence[str]) -> list[int]:
+    """Return a port for each purpose: those from FLEETGRASS_PORT on where that is set, else any free ones.
+
+    Raises:
+        PortInUse: one of those asked for is taken, or they are no ports; says which.
+    """
+    first = os.environ.get("FLEETGRASS_PORT")
+    if not first:
+        return free_ports(len(purposes))
+    if not first.isdecimal() or not 1 <= int(first) <= 65_536 - len(purposes):
+        raise PortInUse(f"FLEETGRASS_PORT={first} is not the first of {len(purposes)} ports")
+    ports = [int(first) + i for i in range(len(purposes))]
+    for port, purpose in zip(ports, purposes, strict=True):
+        require_free(port, purpose)
+    return ports
 
 
 def free_ports(count: int) -> list[int]:

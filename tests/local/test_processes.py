@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from local.processes import Child, DidNotStart, PortInUse, free_ports, machine_environment, require_free
+from local.processes import (
+    Child,
+    DidNotStart,
+    PortInUse,
+    chosen_ports,
+    free_ports,
+    machine_environment,
+    require_free,
+    started,
+)
 
 
 def python(code: str, log: Path) -> Child:
@@ -101,3 +110,23 @@ def test_a_port_in_use_is_named_with_what_it_was_for() -> None:
 
         with pytest.raises(PortInUse, match=rf"port {port} \(MQTT\) is in use"):
             require_free(port, "MQTT")
+
+
+@pytest.mark.parametrize("value", ["http", "0", "65535", "-1"])
+def test_a_first_port_that_leaves_no_room_for_the_others_is_refused_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("FLEETGRASS_PORT", value)
+
+    with pytest.raises(PortInUse, match=f"FLEETGRASS_PORT={value} is not the first of 2 ports"):
+        chosen_ports(["AWS", "MQTT"])
+
+
+def test_a_process_is_known_by_its_start_and_a_zombie_has_ended() -> None:
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    since = started(process.pid)
+
+    assert since is not None
+    assert since == started(process.pid)
+    process.communicate(b"\n")
+    assert started(process.pid) is None
