@@ -29,7 +29,7 @@ from local.processes import PYTHON, ROOT, machine_environment, started
 FOLDER = ROOT / "local" / ".state"
 ENV = ROOT / "local" / ".env"
 _STATE, _PROGRESS, _LOG = FOLDER / "state.json", FOLDER / "progress.txt", FOLDER / "supervisor.log"
-_UP_S, _DOWN_S = 300.0, 60.0
+_UP_S, _DOWN_S = 600.0, 60.0
 
 
 class NotUp(Exception):
