@@ -70,6 +70,9 @@ class PrivateEngine:
         if process is not None:
             process.kill()
             process.wait()
+        # Its containerd dies with it, but stays as a zombie where process 1 reaps none, and dockerd
+        # would take a zombie for one that still runs.
+        (self._sockets / "exec" / "containerd" / "containerd.pid").unlink(missing_ok=True)
 
     def start_again(self) -> None:
         """Start it over the data it had when it was killed; it takes care of what it left running.
