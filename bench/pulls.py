@@ -10,7 +10,10 @@ from urllib.parse import quote
 from bench.lab import Lab
 from bench.rows import Row, Target, judge
 from bench.sides import ECR, BenchFailed, Logins
+from edge.containers.collecting import STANDARD_FLOOR
+from edge.containers.pulled_images import PulledImages
 from edge.containers.pulling import Puller
+from edge.containers.room import Room
 from edge.engine.docker import DockerEngine
 from edge.engine.port import unheard
 
@@ -22,7 +25,8 @@ def pull(lab: Lab, rounds: int) -> Row:
     image = lab.add_big()
     reference = f"{lab.store.address}/{image}"
     engine = DockerEngine({"DOCKER_HOST": lab.docker_host})
-    puller = Puller(engine, Logins(), {ECR: lab.store.address})
+    room = Room(engine, PulledImages(lab.folder / "pulled.json"), lambda: None, STANDARD_FLOOR)
+    puller = Puller(engine, Logins(), {ECR: lab.store.address}, room)
     figures: dict[str, list[float]] = {"ours": [], "raw": []}
     ways: dict[str, Callable[[], object]] = {
         "ours": lambda: puller.fetch(f"{ECR}/{image}", unheard),
