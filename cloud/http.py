@@ -15,14 +15,16 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from cloud import strict_json
 from cloud.access import LEEWAY_S, ROUTES, Caller, Role, Scope, scope
 from cloud.aws.errors import Unavailable
 from cloud.idempotency import Idempotency, KeyReused
+from cloud.strict_json import NotStrictJson
 from contract.names import Identifier, ThingName
 
 log = logging.getLogger(__name__)
@@ -105,7 +107,10 @@ class Request:
             Problem: 400 ``invalid-body`` (not JSON, a repeated name, NaN) or ``invalid-field``,
                 with every wrong field by its path.
         """
-        value = _strict_json(self.body)
+        try:
+            value = strict_json.parse(self.body)
+        except NotStrictJson as error:
+            raise Problem(400, "invalid-body", str(error)) from None
         try:
             return model.model_validate(value, strict=True)
         except ValidationError as error:
@@ -250,46 +255,6 @@ def _body(event: Mapping[str, Any]) -> bytes:
             413, "body-too-large", f"the body is {len(body)} bytes; at most {BODY_MAX_BYTES} are taken"
         )
     return body
-
-
-def _strict_json(body: bytes) -> object:
-    try:
-        value = json.loads(
-            body.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
-        )
-        if b"\\u" in body:
-            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
-    except RecursionError:
-        raise Problem(400, "invalid-body", "the body is nested too deeply") from None
-    except UnicodeError:
-        raise Problem(400, "invalid-body", "the body is not UTF-8 text") from None
-    except json.JSONDecodeError as error:
-        raise Problem(
-            400, "invalid-body", f"the body is not JSON: {error.msg} at character {error.pos}"
-        ) from None
-    except ValueError as error:
-        raise Problem(400, "invalid-body", f"the body is not JSON: {error}"[:200]) from None
-    return value
-
-
-def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{json.dumps(repeated)} is given twice in one object")
-    return value
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if number in (float("inf"), float("-inf")):
-        raise ValueError(f"{digits[:32]} is out of range")
-    return number
 
 
 def _answer(response: Response) -> dict[str, Any]:

@@ -6,9 +6,10 @@ from typing import Protocol
 
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
+from cloud.command import Command
 from cloud.device import Device
 from cloud.http import Problem, Request, Response, lambda_handler
-from cloud.tables.commands import Command, Commands
+from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 
 _RESULT_FIELDS = ("message", "boot_id_before", "boot_id", "down_s", "clock")

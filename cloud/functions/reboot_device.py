@@ -12,11 +12,12 @@ from cloud.aws.clients import client, iot_data
 from cloud.aws.errors import CloudError
 from cloud.aws.iot_data import Publisher
 from cloud.clock import Clock, new_id, utc_now
+from cloud.command import Command
 from cloud.device import Device
 from cloud.http import Problem, Request, Response, lambda_handler, location
 from cloud.ledger import Inferred
 from cloud.presence import Seen, state
-from cloud.tables.commands import Command, Commands
+from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from contract.commands import CommandState, RebootCommand
 from contract.defaults import COMMAND_EXPIRY_MAX_S, COMMAND_EXPIRY_S, OFFLINE_DEBOUNCE_S

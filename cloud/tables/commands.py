@@ -5,52 +5,24 @@ Keys: ``device`` (the thing), ``id`` (sortable by time). Sparse index ``by-due``
 Every write that can race is conditional; one that is refused is an answer.
 """
 
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from cloud import ledger
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict
-from cloud.idempotency import KEPT_S, Idempotency, KeyReused
+from cloud.command import Command
+from cloud.idempotency import Idempotency, KeyReused
 from cloud.ledger import Inferred
-from cloud.milliseconds import from_ms, to_ms
+from cloud.milliseconds import to_ms
+from cloud.tables.command_rows import DUE_SHARDS, key_row, shard, to_command, to_row, transition
 from contract.commands import CommandResult, CommandState, RebootCommand
 
-KEPT_AFTER_EXPIRY = timedelta(days=30)
-DUE_SHARDS = 4
 BY_DUE = "by-due"
 _SWEEP_PAGE = 100
 _UNFINISHED_LOOKED_AT = 20  # newest first; a device that has more unanswered ones is not listening
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """One ledger entry. ``state`` is the device's own word; ``inferred`` is ours until it speaks again."""
-
-    device: str
-    id: str
-    kind: str
-    issued_at: datetime
-    expires_at: datetime
-    requested_by: str
-    reason: str
-    force: bool
-    state: CommandState
-    changed_at: datetime
-    warnings: tuple[str, ...] = ()
-    inferred: Inferred | None = None
-    result: Mapping[str, Any] = field(default_factory=dict)
-    transitions: Sequence[Mapping[str, Any]] = ()
-
-    def conclusion(self, now: datetime) -> Inferred | None:
-        """Return what the cloud concludes by ``now``, stored or not; None while the device's word stands."""
-        return self.inferred or ledger.infer(
-            self.state, expires_at=self.expires_at, changed_at=self.changed_at, now=now
-        )
 
 
 class Commands:
@@ -86,9 +58,9 @@ class Commands:
             changed_at=command.issued_at,
             warnings=warnings,
         )
-        rows = [_row(entry)]
+        rows = [to_row(entry)]
         if idempotency is not None:
-            rows.append(_key_row(idempotency, entry))
+            rows.append(key_row(idempotency, entry))
         puts = [
             {
                 "Put": {
@@ -115,17 +87,18 @@ class Commands:
         Raises:
             KeyReused: it was made by a different request.
         """
-        row = self._get(f"key#{idempotency.key}", "key")
-        if row is None:
+        item = self._item(f"key#{idempotency.key}", "key")
+        if item is None:
             return None
+        row = from_item(item)
         if row["fingerprint"] != idempotency.fingerprint:
             raise KeyReused
         return self.get(row["command_device"], row["command_id"])
 
     def get(self, device: str, command_id: str) -> Command | None:
         """Return one command of ``device``."""
-        row = self._get(device, command_id)
-        return None if row is None else _command(row)
+        item = self._item(device, command_id)
+        return None if item is None else to_command(item)
 
     def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> bool:
         """Store the device's own word if it is a step forward; it replaces what the cloud had inferred.
@@ -139,7 +112,7 @@ class Commands:
             ":state": result.state.value,
             ":changed_at": to_ms(received_at),
             ":result": result.to_dict(),
-            ":transition": [_transition(result.state, received_at, at=result.at)],
+            ":transition": [transition(result.state, received_at, at=result.at)],
             **{f":earlier{i}": state.value for i, state in enumerate(earlier)},
         }
         change = (
@@ -149,7 +122,7 @@ class Commands:
         if result.state is CommandState.IN_PROGRESS:
             due = ledger.due_at(result.state, expires_at=received_at, changed_at=received_at)
             assert due is not None  # noqa: S101 - the ledger's promise for a state that is not final
-            values |= {":shard": _shard(result.id), ":due_at": to_ms(due)}
+            values |= {":shard": shard(result.id), ":due_at": to_ms(due)}
             change += ", due_shard = :shard, due_at = :due_at"
         change += " REMOVE inferred" + (", due_shard, due_at" if result.state.final else "")
         allowed = ", ".join(f":earlier{i}" for i in range(len(earlier)))
@@ -189,7 +162,7 @@ class Commands:
             values={
                 ":state": command.state.value,
                 ":code": code,
-                ":shard": _shard(command.id),
+                ":shard": shard(command.id),
                 ":due_at": to_ms(due),
             },
         )
@@ -206,7 +179,7 @@ class Commands:
                 Limit=_UNFINISHED_LOOKED_AT,
             )
         inferred = Inferred(CommandState.SUPERSEDED, "newer-reboot", newer.issued_at)
-        older = [_command(from_item(item)) for item in page["Items"]]
+        older = [to_command(item) for item in page["Items"]]
         return sum(
             self.conclude(command, inferred)
             for command in older
@@ -219,7 +192,7 @@ class Commands:
         Looks at ``at_most`` of each shard, the longest due first: a sweep has a minute, and another follows.
         """
         concluded = 0
-        for shard in range(DUE_SHARDS):
+        for number in range(DUE_SHARDS):
             start: dict[str, Any] = {}
             for _ in range(0, at_most, _SWEEP_PAGE):
                 with translated():
@@ -227,11 +200,11 @@ class Commands:
                         TableName=self._name,
                         IndexName=BY_DUE,
                         KeyConditionExpression="due_shard = :shard AND due_at <= :now",
-                        ExpressionAttributeValues=to_item({":shard": str(shard), ":now": to_ms(now)}),
+                        ExpressionAttributeValues=to_item({":shard": str(number), ":now": to_ms(now)}),
                         Limit=_SWEEP_PAGE,
                         **start,
                     )
-                for command in (_command(from_item(item)) for item in page["Items"]):
+                for command in (to_command(item) for item in page["Items"]):
                     inferred = command.conclusion(now)
                     concluded += inferred is not None and self.conclude(command, inferred)
                 if "LastEvaluatedKey" not in page:
@@ -239,12 +212,13 @@ class Commands:
                 start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
         return concluded
 
-    def _get(self, device: str, command_id: str) -> dict[str, Any] | None:
+    def _item(self, device: str, command_id: str) -> Mapping[str, Any] | None:
         with translated():
             answer = self._table.get_item(
                 TableName=self._name, Key=to_item({"device": device, "id": command_id}), ConsistentRead=True
             )
-        return from_item(answer["Item"]) if "Item" in answer else None
+        item: Mapping[str, Any] | None = answer.get("Item")
+        return item
 
     def _update(
         self,
@@ -269,71 +243,3 @@ class Commands:
         except Conflict:
             return False
         return True
-
-
-def _row(command: Command) -> dict[str, object]:
-    """Return the row of a command that was just made."""
-    due = ledger.due_at(command.state, expires_at=command.expires_at, changed_at=command.changed_at)
-    assert due is not None  # noqa: S101 - the ledger's promise for a state that is not final
-    return {
-        "device": command.device,
-        "id": command.id,
-        "kind": command.kind,
-        "issued_at": to_ms(command.issued_at),
-        "expires_at": to_ms(command.expires_at),
-        "requested_by": command.requested_by,
-        "reason": command.reason,
-        "force": command.force,
-        "warnings": command.warnings,
-        "state": command.state.value,
-        "changed_at": to_ms(command.changed_at),
-        "result": {},
-        "transitions": [_transition(command.state, command.changed_at)],
-        "due_shard": _shard(command.id),
-        "due_at": to_ms(due),
-        "delete_at": int((command.expires_at + KEPT_AFTER_EXPIRY).timestamp()),
-    }
-
-
-def _key_row(idempotency: Idempotency, command: Command) -> dict[str, object]:
-    return {
-        "device": f"key#{idempotency.key}",
-        "id": "key",
-        "fingerprint": idempotency.fingerprint,
-        "command_device": command.device,
-        "command_id": command.id,
-        "delete_at": int(command.issued_at.timestamp()) + KEPT_S,
-    }
-
-
-def _command(row: Mapping[str, Any]) -> Command:
-    inferred = row.get("inferred")
-    return Command(
-        device=row["device"],
-        id=row["id"],
-        kind=row["kind"],
-        issued_at=from_ms(row["issued_at"]),
-        expires_at=from_ms(row["expires_at"]),
-        requested_by=row["requested_by"],
-        reason=row["reason"],
-        force=row["force"],
-        state=CommandState(row["state"]),
-        changed_at=from_ms(row["changed_at"]),
-        warnings=tuple(row["warnings"]),
-        inferred=inferred
-        and Inferred(CommandState(inferred["state"]), inferred["code"], from_ms(inferred["at"])),
-        result=row["result"],
-        transitions=tuple(
-            {name: from_ms(value) if name != "state" else value for name, value in transition.items()}
-            for transition in row["transitions"]
-        ),
-    )
-
-
-def _transition(state: CommandState, received_at: datetime, at: datetime | None = None) -> dict[str, object]:
-    own = {} if at is None else {"device_time": to_ms(at)}
-    return {"state": state.value, "at": to_ms(received_at), **own}
-
-
-def _shard(command_id: str) -> str:
-    return str(zlib.crc32(command_id.encode()) % DUE_SHARDS)

@@ -12,7 +12,6 @@ Keys ``pk``, ``sk``; four kinds of rows:
 Sparse index ``by-due``: ``due_shard``, ``due_at``, while somebody must look at the row again.
 """
 
-import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,14 +19,13 @@ from typing import Any
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict
-from cloud.deploy.revision import Deployment, DeploymentState, Pinned
+from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.idempotency import KEPT_S, Idempotency, KeyReused
 from cloud.milliseconds import from_ms, to_ms
+from cloud.tables.deployment_rows import DUE_SHARDS, due, sort_key, to_deployment, to_row
 
-DUE_SHARDS = 2
 BY_DUE = "by-due"
 OUTCOMES_KEPT = timedelta(days=400)
-_TIMES = ("created_at", "changed_at")
 _NEWER = (
     "attribute_not_exists(pk) OR (epoch = :epoch AND #sequence <= :sequence)"
     " OR (epoch <> :epoch AND received_at < :received_at)"
@@ -49,9 +47,9 @@ class Deployments:
         Raises:
             Conflict: the revision exists, or the key does (``made_by`` tells which).
         """
-        key = (deployment.target, _sort(deployment.revision))
+        key = (deployment.target, sort_key(deployment.revision))
         rows: list[dict[str, object]] = [
-            _row(deployment) | _due(deployment.id, due_at),
+            to_row(deployment) | due(deployment.id, due_at),
             {"pk": f"id#{deployment.id}", "sk": "-", "row": key},
         ]
         if idempotency is not None:
@@ -94,7 +92,10 @@ class Deployments:
 
     def newest_first(self, target: str, *, before: int | None = None) -> Iterator[Deployment]:
         """Give the revisions of ``target`` from the newest on, read as they are asked for."""
-        values: dict[str, object] = {":target": target, ":before": "~" if before is None else _sort(before)}
+        values: dict[str, object] = {
+            ":target": target,
+            ":before": "~" if before is None else sort_key(before),
+        }
         start: dict[str, Any] = {}
         while True:
             with translated():
@@ -107,7 +108,7 @@ class Deployments:
                     Limit=4,
                     **start,
                 )
-            yield from (_deployment(from_item(item)) for item in page["Items"])
+            yield from (to_deployment(item) for item in page["Items"])
             if "LastEvaluatedKey" not in page:
                 return
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
@@ -124,7 +125,7 @@ class Deployments:
         """Make a SUBMITTING deployment ACTIVE; False when it no longer was SUBMITTING."""
         told: dict[str, object] = {"greengrass_id": greengrass_id, **({"job_id": job_id} if job_id else {})}
         return self._move(
-            deployment, DeploymentState.ACTIVE, now, told | _due(deployment.id, due_at), remove=()
+            deployment, DeploymentState.ACTIVE, now, told | due(deployment.id, due_at), remove=()
         )
 
     def fail(self, deployment: Deployment, *, code: str, message: str, now: datetime) -> bool:
@@ -168,7 +169,7 @@ class Deployments:
                         ExpressionAttributeValues=to_item({":shard": str(shard), ":now": to_ms(now)}),
                         **start,
                     )
-                yield from (_deployment(from_item(item)) for item in page["Items"])
+                yield from (to_deployment(item) for item in page["Items"])
                 if "LastEvaluatedKey" not in page:
                     break
                 start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
@@ -262,7 +263,7 @@ class Deployments:
             with translated():
                 self._table.update_item(
                     TableName=self._name,
-                    Key=to_item({"pk": deployment.target, "sk": _sort(deployment.revision)}),
+                    Key=to_item({"pk": deployment.target, "sk": sort_key(deployment.revision)}),
                     UpdateExpression=change,
                     ConditionExpression="#state = :expected",
                     ExpressionAttributeNames={"#state": "state", **names},
@@ -275,61 +276,17 @@ class Deployments:
     def _referred(self, row: Mapping[str, Any] | None) -> Deployment | None:
         if row is None:
             return None
-        found = self._get(*row["row"])
-        return None if found is None else _deployment(found)
+        item = self._item(*row["row"])
+        return None if item is None else to_deployment(item)
 
     def _get(self, pk: str, sk: str) -> dict[str, Any] | None:
+        item = self._item(pk, sk)
+        return None if item is None else from_item(item)
+
+    def _item(self, pk: str, sk: str) -> Mapping[str, Any] | None:
         with translated():
             answer = self._table.get_item(
                 TableName=self._name, Key=to_item({"pk": pk, "sk": sk}), ConsistentRead=True
             )
-        return from_item(answer["Item"]) if "Item" in answer else None
-
-
-def _row(deployment: Deployment) -> dict[str, object]:
-    return {
-        "pk": deployment.target,
-        "sk": _sort(deployment.revision),
-        "id": deployment.id,
-        "revision": deployment.revision,
-        "state": deployment.state.value,
-        "document_uri": deployment.document_uri,
-        "applications": [
-            {"name": one.name, "image": one.image, "configuration": one.configuration}
-            for one in deployment.applications
-        ],
-        "diff": deployment.diff,
-        "warnings": deployment.warnings,
-        "requested_by": deployment.requested_by,
-        "reason": deployment.reason,
-        **{name: to_ms(getattr(deployment, name)) for name in _TIMES},
-    }
-
-
-def _deployment(row: Mapping[str, Any]) -> Deployment:
-    return Deployment(
-        id=row["id"],
-        target=row["pk"],
-        revision=row["revision"],
-        document_uri=row["document_uri"],
-        applications=tuple(Pinned(**one) for one in row["applications"]),
-        diff=row["diff"],
-        warnings=tuple(row["warnings"]),
-        requested_by=row["requested_by"],
-        reason=row["reason"],
-        created_at=from_ms(row["created_at"]),
-        changed_at=from_ms(row["changed_at"]),
-        state=DeploymentState(row["state"]),
-        code=row.get("code"),
-        message=row.get("message"),
-        greengrass_id=row.get("greengrass_id"),
-        job_id=row.get("job_id"),
-    )
-
-
-def _due(deployment_id: str, due_at: datetime) -> dict[str, object]:
-    return {"due_shard": str(zlib.crc32(deployment_id.encode()) % DUE_SHARDS), "due_at": to_ms(due_at)}
-
-
-def _sort(revision: int) -> str:
-    return f"{revision:010d}"
+        item: Mapping[str, Any] | None = answer.get("Item")
+        return item

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 from cloud import ledger
 from cloud.access import ROUTES
 from cloud.aws.errors import Unavailable
+from cloud.command import Command
 from cloud.functions.get_command import get_command
 from cloud.functions.reboot_device import reboot
 from cloud.http import lambda_handler
 from cloud.idempotency import Idempotency
-from cloud.tables.commands import Command, Commands
+from cloud.tables.commands import Commands
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.names import identifier
 from tests.cloud.api import (

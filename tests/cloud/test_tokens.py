@@ -23,13 +23,12 @@ from hypothesis import strategies as st
 
 from cloud.access import ROUTES
 from cloud.functions.authorize import authorize
+from cloud.jwks import KeysUnavailable, fetch
 from cloud.tokens import (
     BadConfiguration,
     Issuer,
-    KeysUnavailable,
     Untrusted,
     Verifier,
-    fetch,
     parse_issuers,
 )
 

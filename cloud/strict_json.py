@@ -1,0 +1,51 @@
+"""JSON without its ambiguities: no repeated names, no NaN, no infinities, no lone surrogates. Pure."""
+
+import json
+from typing import NoReturn
+
+
+class NotStrictJson(ValueError):
+    """The text says nothing, or more than one thing."""
+
+
+def parse(body: bytes) -> object:
+    """Return what ``body`` says.
+
+    Raises:
+        NotStrictJson: with the reason, as a sentence about the body.
+    """
+    try:
+        value = json.loads(
+            body.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
+        )
+        if b"\\u" in body:
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
+    except RecursionError:
+        raise NotStrictJson("the body is nested too deeply") from None
+    except UnicodeError:
+        raise NotStrictJson("the body is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise NotStrictJson(f"the body is not JSON: {error.msg} at character {error.pos}") from None
+    except ValueError as error:
+        raise NotStrictJson(f"the body is not JSON: {error}"[:200]) from None
+    return value
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{json.dumps(repeated)} is given twice in one object")
+    return value
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(f"{digits[:32]} is out of range")
+    return number

@@ -1,0 +1,90 @@
+"""How a command is a row. Pure; DynamoDB's words, no call. Times are Unix milliseconds."""
+
+import zlib
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from cloud import ledger
+from cloud.aws.attributes import from_item
+from cloud.command import Command
+from cloud.idempotency import KEPT_S, Idempotency
+from cloud.ledger import Inferred
+from cloud.milliseconds import from_ms, to_ms
+from contract.commands import CommandState
+
+KEPT_AFTER_EXPIRY = timedelta(days=30)
+DUE_SHARDS = 4
+
+
+def to_row(command: Command) -> dict[str, object]:
+    """Return the row of a command that was just made."""
+    due = ledger.due_at(command.state, expires_at=command.expires_at, changed_at=command.changed_at)
+    assert due is not None  # noqa: S101 - the ledger's promise for a state that is not final
+    return {
+        "device": command.device,
+        "id": command.id,
+        "kind": command.kind,
+        "issued_at": to_ms(command.issued_at),
+        "expires_at": to_ms(command.expires_at),
+        "requested_by": command.requested_by,
+        "reason": command.reason,
+        "force": command.force,
+        "warnings": command.warnings,
+        "state": command.state.value,
+        "changed_at": to_ms(command.changed_at),
+        "result": {},
+        "transitions": [transition(command.state, command.changed_at)],
+        "due_shard": shard(command.id),
+        "due_at": to_ms(due),
+        "delete_at": int((command.expires_at + KEPT_AFTER_EXPIRY).timestamp()),
+    }
+
+
+def key_row(idempotency: Idempotency, command: Command) -> dict[str, object]:
+    """Return the row that remembers which command a key made."""
+    return {
+        "device": f"key#{idempotency.key}",
+        "id": "key",
+        "fingerprint": idempotency.fingerprint,
+        "command_device": command.device,
+        "command_id": command.id,
+        "delete_at": int(command.issued_at.timestamp()) + KEPT_S,
+    }
+
+
+def to_command(item: Mapping[str, Any]) -> Command:
+    """Return the command of an item."""
+    row = from_item(item)
+    inferred = row.get("inferred")
+    return Command(
+        device=row["device"],
+        id=row["id"],
+        kind=row["kind"],
+        issued_at=from_ms(row["issued_at"]),
+        expires_at=from_ms(row["expires_at"]),
+        requested_by=row["requested_by"],
+        reason=row["reason"],
+        force=row["force"],
+        state=CommandState(row["state"]),
+        changed_at=from_ms(row["changed_at"]),
+        warnings=tuple(row["warnings"]),
+        inferred=inferred
+        and Inferred(CommandState(inferred["state"]), inferred["code"], from_ms(inferred["at"])),
+        result=row["result"],
+        transitions=tuple(
+            {name: from_ms(value) if name != "state" else value for name, value in step.items()}
+            for step in row["transitions"]
+        ),
+    )
+
+
+def transition(state: CommandState, received_at: datetime, at: datetime | None = None) -> dict[str, object]:
+    """Return one line of a command's history; ``at`` is what the device's clock said."""
+    own = {} if at is None else {"device_time": to_ms(at)}
+    return {"state": state.value, "at": to_ms(received_at), **own}
+
+
+def shard(command_id: str) -> str:
+    """Return where in the index ``by-due`` a command is."""
+    return str(zlib.crc32(command_id.encode()) % DUE_SHARDS)
