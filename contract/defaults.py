@@ -40,4 +40,5 @@ REPORT_MAX_BYTES = 7_000
 DESIRED_DOCUMENT_MAX_BYTES = 256 * 1024
 CONFIGURATION_VALUE_MAX_BYTES = 1_024
 APPLICATIONS_MAX = 64
+LAST_LINES = 20  # of its output that a report tells of an application that failed
 WINDOWS_MAX = 16

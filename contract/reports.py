@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
-from contract.defaults import REPORT_MAX_BYTES
+from contract.defaults import LAST_LINES, REPORT_MAX_BYTES
 from contract.events import ShortText
 from contract.names import Code
 from contract.wire import Lenient, Utc
@@ -63,6 +63,8 @@ class ApplicationStatus(Lenient):
     next_try_at: Utc | None = None
     pull_percent: Annotated[int, Field(ge=0, le=100)] | None = None  # of a pull under way
     rollback: Rollback | None = None
+    #: What the container that failed, or keeps ending, said last, without its environment's values.
+    last_lines: Annotated[list[Text], Field(max_length=LAST_LINES)] = []
 
 
 class HostHealth(Lenient):

@@ -12,12 +12,13 @@ from contract.reports import (
     Rollback,
     split,
 )
-from edge.text import clip
+from edge.text import clip, tail
 
 # One application must fit into one part of a report, whatever it went through: 400 bytes of each
 # image name (the wire's limit), these, and this many ports.
 TEXT_BYTES = 400
 PORTS_REPORTED = 40
+APPLICATION_BYTES = 5_500  # what it said last takes what is left of these
 QUARTER_PERCENT = 25
 
 
@@ -80,7 +81,7 @@ def build(facts: Facts, heading: Heading, host: HostHealth | None) -> Sequence[D
 
 def _bounded(status: ApplicationStatus) -> ApplicationStatus:
     rollback = status.rollback
-    return status.model_copy(
+    bounded = status.model_copy(
         update={
             "message": status.message and clip(status.message, TEXT_BYTES),
             "ports": status.ports[:PORTS_REPORTED],
@@ -91,5 +92,8 @@ def _bounded(status: ApplicationStatus) -> ApplicationStatus:
                 code=rollback.code,
                 reason=clip(rollback.reason, TEXT_BYTES),
             ),
+            "last_lines": [],
         }
     )
+    room = APPLICATION_BYTES - len(bounded.to_json())
+    return bounded.model_copy(update={"last_lines": tail(status.last_lines, room)})

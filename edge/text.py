@@ -1,6 +1,7 @@
 """Texts of bounded size on the wire. Pure."""
 
 import json
+from collections.abc import Sequence
 
 
 def clip(text: str, max_bytes: int) -> str:
@@ -15,6 +16,17 @@ def clip(text: str, max_bytes: int) -> str:
         else:
             high = middle - 1
     return text[:low] + "…"
+
+
+def tail(lines: Sequence[str], max_bytes: int) -> list[str]:
+    """Return the last lines that fit into ``max_bytes`` as a JSON list."""
+    kept: list[str] = []
+    for line in reversed(lines):
+        max_bytes -= _size(line) + 4  # its quotes, a comma, a blank
+        if max_bytes < 0:
+            break
+        kept.insert(0, line)
+    return kept
 
 
 def _size(text: str) -> int:

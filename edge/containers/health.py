@@ -12,6 +12,11 @@ from edge.engine.port import Course
 STEADY_S = 3.0
 #: Checks that the agent makes itself; the others are the engine's.
 PROBED = (HttpHealthCheck, TcpHealthCheck)
+#: So often it must have ended, and been started again, to be called a crash loop; it is called so until it
+#: has run for CALM_S, which is longer than the engine ever waits between two starts (a minute).
+CRASHES = 3
+CALM_S = 90.0
+CRASH_LOOP = "crash-loop"
 #: Answers in a row that an application which was healthy may miss before it is called unhealthy.
 REFUSALS = 3
 
@@ -34,6 +39,9 @@ class Sighting:
     course: Course = field(default_factory=Course)  # asked for while it is on trial
     answered: bool = False  # it has passed the agent's own check at least once since its start
     refusals: int = 0  # checks failed in a row
+    last_lines: tuple[str, ...] = ()  # of its output, when it ended
+    crashes: int = 0  # it ended and was started again so often, lately
+    since_crash_s: float = 0.0  # the latest of them
     answer: str = ""  # what the latest check found wrong, in words
     was_healthy: bool = False  # at some look since its start
     restarts: int = 0  # by us, lately
@@ -63,12 +71,24 @@ class Missed:
 Judgement = Passed | Undecided | Missed
 
 
+def is_crashing(sighting: Sighting) -> bool:
+    """Whether it keeps ending, though it may run just now."""
+    return sighting.crashes >= CRASHES and sighting.since_crash_s < CALM_S
+
+
+def why_crashing(sighting: Sighting) -> str:
+    """Return how it ended the last time; the same words each time, so that each is no news."""
+    if sighting.course.out_of_memory:
+        return "it keeps ending: the kernel stops it for its memory"
+    return f"it keeps ending, the last time with {sighting.course.exit_code}"
+
+
 def condition(observed: Observed, sighting: Sighting, *, on_trial: bool) -> Condition:
     """Return how the container does."""
     container = observed.container
     if not container.alive:
         return Condition.ENDED
-    if container.state != "running":
+    if container.state != "running" or (not on_trial and is_crashing(sighting)):
         return Condition.UNHEALTHY
     if isinstance(observed.supervision.health_check, PROBED):
         if sighting.refusals == 0:
@@ -116,6 +136,8 @@ def _ending(course: Course) -> tuple[str, str]:
     if course.out_of_memory:
         return "out-of-memory", "the kernel stopped it for its memory"
     times = f", restarted {course.restarts} times" if course.restarts else ""
+    if course.restarts >= CRASHES and course.exit_code != 127:
+        return CRASH_LOOP, f"it keeps ending, the last time with {course.exit_code}{times}"
     if course.exit_code == 127:
         return "command-not-found", f"the image has no such command{times}"
     return "exited", f"it exited with {course.exit_code}{times}"

@@ -14,6 +14,7 @@ class Failure(BaseModel):
     reason: str
     from_image: str  # the image that was tried
     to_image: str | None = None  # the image that was there before, and serves again
+    last_lines: tuple[str, ...] = ()  # of what the one that failed said
 
 
 class Memory(BaseModel):

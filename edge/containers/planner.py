@@ -110,6 +110,7 @@ def _see_through(view: View) -> list[Step]:
                 reason=reason,
                 from_image=view.wanted.image,
                 to_image=previous.image if previous else None,
+                last_lines=view.sighting.last_lines,
             )
             return [GiveUp(name, failure, reason)]
         case _:

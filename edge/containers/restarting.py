@@ -1,6 +1,6 @@
 """When a container that has proven itself, and does not work now, is started again; pure."""
 
-from edge.containers.health import Condition, Sighting, condition
+from edge.containers.health import Condition, Sighting, condition, is_crashing
 from edge.containers.naming import Observed
 
 RESTART_FIRST_S = 1.0  # after the first restart; each further wait is twice as long
@@ -14,6 +14,7 @@ def is_ailing(observed: Observed, sighting: Sighting) -> bool:
     return (
         observed.container.state == "running"
         and observed.supervision.restart != "no"
+        and not is_crashing(sighting)  # it is being restarted already
         and condition(observed, sighting, on_trial=False) is Condition.UNHEALTHY
     )
 

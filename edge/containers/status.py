@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from contract.reports import ApplicationState, ApplicationStatus, PublishedPort, Rollback
-from edge.containers.health import Condition, condition
+from edge.containers.health import CRASH_LOOP, Condition, condition, is_crashing, why_crashing
 from edge.containers.naming import Observed
 from edge.containers.setbacks import Setback
 from edge.containers.view import Image, View
@@ -36,7 +36,10 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
                 reason=failed.reason[:_TEXT],
             )
     state = _state(view)
-    if code is None and state is ApplicationState.UNHEALTHY:
+    last_lines = failed.last_lines if failed else ()
+    if code is None and view.proven is not None and is_crashing(view.sighting):
+        code, message, last_lines = CRASH_LOOP, why_crashing(view.sighting), view.sighting.last_lines
+    elif code is None and state is ApplicationState.UNHEALTHY:
         code, message = "unhealthy", _why_unhealthy(view)
     return ApplicationStatus(
         name=view.application,
@@ -58,6 +61,7 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
         next_try_at=next_try_at,
         pull_percent=view.pull_percent if state is ApplicationState.PULLING else None,
         rollback=rollback,
+        last_lines=list(last_lines),
     )
 
 

@@ -4,13 +4,14 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
+from contract.defaults import LAST_LINES
 from edge.clock import Clock
-from edge.containers.health import Condition, Sighting, condition
+from edge.containers.health import CALM_S, CRASHES, Condition, Sighting, condition
 from edge.containers.naming import Observed, Pair
 from edge.containers.probing import Probed, Prober
 from edge.containers.restarting import RESTART_FORGET_S
 from edge.containers.workers import Workers
-from edge.engine.errors import ContainerGone
+from edge.engine.errors import ContainerGone, EngineError, EngineUnavailable
 from edge.engine.port import Course, Engine
 
 #: Until the first good answer the check is asked this often, if its own interval is longer.
@@ -24,6 +25,9 @@ class _Watch:
     window_from: float | None = None
     steady_from: float = 0.0
     course: Course = field(default_factory=Course)
+    last_lines: tuple[str, ...] = ()
+    crashes: int = 0
+    crashed_at: float = 0.0
     asking: "Future[str] | None" = None
     ask_at: float = 0.0
     answered: bool = False
@@ -50,7 +54,8 @@ class Watching:
     def look(self, pairs: Mapping[str, Pair], on_trial: Callable[[str], str | None]) -> None:
         """Take note of what is there now. ``on_trial`` names the specification that an application tries.
 
-        Raises EngineUnavailable. One engine request per container on trial, none otherwise.
+        Raises EngineUnavailable. One engine request per container on trial or down, and more when
+        one has ended.
         """
         seen = {pair.current.id for pair in pairs.values() if pair.current}
         self._watches = {each: watch for each, watch in self._watches.items() if each in seen}
@@ -72,6 +77,9 @@ class Watching:
             window_s=now - watch.window_from,
             steady_s=now - watch.steady_from,
             course=watch.course,
+            last_lines=watch.last_lines,
+            crashes=watch.crashes,
+            since_crash_s=now - watch.crashed_at,
             answered=watch.answered,
             refusals=watch.refusals,
             answer=watch.answer,
@@ -102,14 +110,32 @@ class Watching:
         now = self._clock.monotonic()
         if watch.window_from is None:
             watch.window_from = watch.steady_from = now
-        if trial:
+        if trial or _went_down(observed):
             try:
                 course = self._engine.course(observed.id)
+                self._note_ending(observed, watch, course, now)
             except ContainerGone:
                 return
             if course.started_at != watch.course.started_at:
                 watch.steady_from = now
             watch.course = course
+
+    def _note_ending(self, observed: Observed, watch: _Watch, course: Course, now: float) -> None:
+        """Read what it said last, once per ending, and count how often it ended lately."""
+        ending = (course.started_at, course.restarts, course.exit_code)
+        before = (watch.course.started_at, watch.course.restarts, watch.course.exit_code)
+        if course.exit_code is None or ending == before:
+            return
+        if now - watch.crashed_at > CALM_S:
+            watch.crashes = 0
+        watch.crashes, watch.crashed_at = watch.crashes + 1, now
+        if course.exit_code != 0 or watch.crashes >= CRASHES:
+            try:
+                watch.last_lines = self._engine.last_lines(observed.id, LAST_LINES)
+            except EngineUnavailable:
+                raise
+            except EngineError:
+                watch.last_lines = ()  # its output goes elsewhere
 
     def _check(self, observed: Observed, watch: _Watch) -> None:
         check = observed.supervision.health_check
@@ -138,3 +164,9 @@ class Watching:
             watch.refusals += 1
         else:
             watch.answered, watch.refusals = True, 0
+
+
+def _went_down(observed: Observed) -> bool:
+    """Whether it does not run now, and should."""
+    state = observed.container.state
+    return state == "restarting" or (state == "exited" and not observed.is_done)

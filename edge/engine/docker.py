@@ -44,6 +44,7 @@ from edge.engine.port import (
     unheard,
 )
 from edge.engine.progress import PullProgress
+from edge.engine.redaction import redacted
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"  # the SDK's own default
 ANSWER_TIMEOUT_S = 60  # an engine that says nothing for this long is taken for dead
@@ -136,6 +137,13 @@ class DockerEngine:
             wrong_architecture=exit_code in _COULD_NOT_RUN and self._is_for_another_machine(raw["Image"]),
             error=state.get("Error") or "",
         )
+
+    def last_lines(self, container_id: str, count: int) -> tuple[str, ...]:
+        with self._talking() as client:
+            environment = client.inspect_container(container_id)["Config"]["Env"] or []
+            said = client.logs(container_id, tail=count)
+        lines = said.decode("utf-8", "replace").splitlines()[-count:]
+        return redacted(lines, [each.partition("=")[2] for each in environment])
 
     def has_image(self, reference: str) -> bool:
         return self.image_id(reference) is not None

@@ -171,6 +171,9 @@ class Engine(Protocol):
     def course(self, container_id: str) -> Course:
         """Return how the container's run went. Raises ContainerGone."""
 
+    def last_lines(self, container_id: str, count: int) -> tuple[str, ...]:
+        """Return the end of its output, without the values of its environment. Raises ContainerGone."""
+
     def has_image(self, reference: str) -> bool:
         """Whether the engine has the image, without asking any registry."""
 

@@ -141,7 +141,7 @@ def inspected(container: SimulatedContainer, now: float) -> dict[str, Any]:
             "FinishedAt": _time(container.ended_at) or never,
             **({"Health": {"Status": course.health, "FailingStreak": 0, "Log": []}} if course.health else {}),
         },
-        "Config": {**container.image.config, **container.config, "Labels": container.labels},
+        "Config": {"Tty": False, **container.image.config, **container.config, "Labels": container.labels},
         "HostConfig": container.config.get("HostConfig") or {},
         "NetworkSettings": {
             "IPAddress": address,

@@ -132,6 +132,10 @@ class _Handler(BaseHTTPRequestHandler):
     def inspect(self, name: str) -> None:
         self._answer(200, self.server.engine.inspect(name))
 
+    def logs(self, name: str) -> None:
+        self.server.engine.inspect(name)  # or it is refused
+        self._answer(200, "")  # no process, no output
+
     def start(self, name: str) -> None:
         self._answer(204 if self.server.engine.start(name) else 304)
 
@@ -178,6 +182,7 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], _Operation], ...] = tuple(
         ("GET", "/containers/json", _Handler.list_containers),
         ("POST", "/containers/create", _Handler.create),
         ("GET", "/containers/([^/]+)/json", _Handler.inspect),
+        ("GET", "/containers/([^/]+)/logs", _Handler.logs),
         ("POST", "/containers/([^/]+)/start", _Handler.start),
         ("POST", "/containers/([^/]+)/stop", _Handler.stop),
         ("POST", "/containers/([^/]+)/kill", _Handler.kill),

@@ -25,6 +25,7 @@ MODELS: dict[str, type[Message]] = {
     "report": DeviceReport,
     "report-rolled-back": DeviceReport,
     "report-pulling": DeviceReport,
+    "report-crash-loop": DeviceReport,
 }
 
 

@@ -34,6 +34,7 @@ from edge.engine.port import (
     Told,
     unheard,
 )
+from edge.engine.redaction import redacted
 
 
 @dataclass
@@ -42,6 +43,7 @@ class FakeImage:
 
     health: Health = "none"  # what the image's health check says at once
     exits: int | None = None  # they end with this as soon as they start
+    says: tuple[str, ...] = ()  # they write this whenever they start
     wrong_architecture: bool = False
     no_command: bool = False
 
@@ -56,6 +58,7 @@ class FakeContainer:
     ports: tuple[PortBinding, ...] = ()
     course: Course = field(default_factory=Course)
     starts: int = 0
+    output: list[str] = field(default_factory=list)
 
 
 class FakeEngine:
@@ -123,6 +126,11 @@ class FakeEngine:
         with self._call("inspect"):
             return self._get(container_id).course
 
+    def last_lines(self, container_id: str, count: int) -> tuple[str, ...]:
+        with self._call("logs"):
+            container = self._get(container_id)
+            return redacted(container.output[-count:], container.spec.env.values())
+
     def has_image(self, reference: str) -> bool:
         with self._call("image"):
             return reference in self.images
@@ -181,6 +189,7 @@ class FakeEngine:
             container.ports = tuple(self._bind(port) for port in container.spec.ports)
             container.starts += 1
             self.happened.append("start")
+            container.output += image.says
             container.state, container.health = "running", image.health
             container.course = Course(started_at=f"start {container.starts}")
             if image.exits is not None:

@@ -217,7 +217,7 @@ def test_one_that_keeps_crashing_is_not_taken_for_healthy_between_two_crashes(
         device.clock.passed_s += 1.0
 
     assert result.statuses[0].state is ApplicationState.ROLLED_BACK
-    assert result.statuses[0].code == "exited"
+    assert result.statuses[0].code == "crash-loop"
 
 
 def test_an_image_for_another_machine_is_named_so_without_waiting_for_the_window(

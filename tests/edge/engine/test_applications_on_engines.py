@@ -60,7 +60,7 @@ def test_an_agent_that_starts_again_adopts_what_runs(agent: Agent) -> None:
 def test_a_process_that_keeps_ending_fails_its_first_deployment(agent: Agent) -> None:
     [status] = agent.deploy(agent.application("failing")).statuses
 
-    assert (status.state, status.code) == (ApplicationState.FAILED, "exited")
+    assert (status.state, status.code) == (ApplicationState.FAILED, "crash-loop")
     assert [each.state for each in agent.world.engine.containers(agent.world.thing)] == ["exited"]
 
 

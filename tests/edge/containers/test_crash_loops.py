@@ -1,0 +1,107 @@
+"""An application that keeps ending is called so, with how it ended and what it said."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from contract.reports import ApplicationState, ApplicationStatus
+from tests.edge.containers.builders import Device, a_document, an_application, an_engine, current, image
+from tests.edge.fake_engine import FakeEngine, FakeImage
+
+SECRET = "s3cr3t-of-the-database"
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return an_engine(
+        crashing=FakeImage(exits=3, says=("connecting", f"cannot log in with {SECRET}")),
+        ending=FakeImage(exits=3, says=tuple(f"line {i}" for i in range(30))),
+    )
+
+
+@pytest.fixture
+def device(engine: FakeEngine, tmp_path: Path) -> Device:
+    return Device(engine, tmp_path)
+
+
+def crash(device: Device, engine: FakeEngine, times: int, exit_code: int = 3) -> ApplicationStatus:
+    """Let a container that works end so often, as the engine restarts it; return the status after it."""
+    container = engine.named(current())
+    for _ in range(times):
+        container.output += ["connecting", f"cannot log in with {SECRET}"]
+        engine.end(container, exit_code)
+        device.reconciler.converge()
+        device.clock.passed_s += 2.0
+        engine.run_again(container)
+        result = device.reconciler.converge()
+        device.clock.passed_s += 2.0
+    return result.statuses[0]
+
+
+def test_one_that_worked_and_keeps_ending_is_named_with_its_exit_code_and_its_last_lines_redacted(
+    device: Device, engine: FakeEngine
+) -> None:
+    device.deploy(an_application(env={"PASSWORD": SECRET}))
+    assert crash(device, engine, times=2).code is None
+
+    status = crash(device, engine, times=1)
+
+    assert (status.state, status.code) == (ApplicationState.UNHEALTHY, "crash-loop")
+    assert status.message is not None
+    assert "with 3" in status.message
+    assert status.last_lines[-2:] == ["connecting", "cannot log in with [redacted]"]
+    assert SECRET not in status.model_dump_json()
+
+
+def test_the_tenth_crash_is_no_news_after_the_ninth(device: Device, engine: FakeEngine) -> None:
+    device.deploy(an_application(env={"PASSWORD": SECRET}))
+
+    ninth = crash(device, engine, times=20)
+
+    assert crash(device, engine, times=1) == ninth
+
+
+def test_one_that_the_kernel_stops_for_its_memory_again_and_again_is_named_so(
+    device: Device, engine: FakeEngine
+) -> None:
+    device.deploy(an_application())
+    container = engine.named(current())
+    container.course = replace(container.course, out_of_memory=True)
+
+    status = crash(device, engine, times=3, exit_code=137)
+
+    assert status.message is not None
+    assert "memory" in status.message
+
+
+def test_one_that_runs_again_for_long_is_running(device: Device, engine: FakeEngine) -> None:
+    device.deploy(an_application())
+    crash(device, engine, times=3)
+
+    device.clock.passed_s += 100.0
+
+    assert device.settle().statuses[0].state is ApplicationState.RUNNING
+
+
+def test_a_failed_update_keeps_what_the_failed_one_said_through_a_restart_of_the_agent(
+    device: Device, engine: FakeEngine
+) -> None:
+    device.deploy(an_application())
+    failing = an_application(image_name="crashing:v1", healthy_window_s=3, env={"PASSWORD": SECRET})
+    device.desire(a_document(failing, revision=2))
+    device.settle()
+    device.start_again()
+
+    [status] = device.settle().statuses
+
+    assert status.state is ApplicationState.ROLLED_BACK
+    assert status.image == image("hello:v1")
+    assert status.last_lines == ["connecting", "cannot log in with [redacted]"]
+    assert SECRET.encode() not in (device.folder / "applications.json").read_bytes()
+
+
+def test_at_most_twenty_lines_are_kept(device: Device) -> None:
+    [status] = device.deploy(an_application(image_name="ending:v1", healthy_window_s=3)).statuses
+
+    assert status.last_lines == [f"line {i}" for i in range(10, 30)]

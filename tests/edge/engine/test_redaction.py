@@ -1,0 +1,47 @@
+"""Nothing that a container was told in confidence is in what is repeated of its output."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.engine.docker import DockerEngine
+from edge.engine.redaction import LINE_LENGTH, redacted
+from tests.edge.engine.tiny_registry import TinyRegistry
+from tests.edge.engine.worlds import World
+
+SECRETS = st.lists(st.text(alphabet="abc", min_size=4, max_size=8), max_size=4)
+
+
+@given(st.lists(st.text(alphabet="abc ", max_size=40), max_size=4), SECRETS)
+def test_no_secret_is_left_in_any_line(lines: list[str], secrets: list[str]) -> None:
+    assert not any(secret in line for secret in secrets for line in redacted(lines, secrets))
+
+
+def test_short_values_and_other_words_stay_and_long_lines_are_cut() -> None:
+    assert redacted(["port 80 is on", "x" * 1000], ["80", "on", ""]) == ("port 80 is on", "x" * LINE_LENGTH)
+
+
+def test_control_characters_do_not_reach_a_terminal() -> None:
+    assert redacted(["\x1b[31mred\x07"], []) == ("[31mred",)
+
+
+@pytest.mark.engine
+def test_a_real_container_is_quoted_without_the_values_of_its_environment(
+    clean_docker_host: str, registry: TinyRegistry
+) -> None:
+    engine = DockerEngine({"DOCKER_HOST": clean_docker_host})
+    world = World(engine, registry.reference, simulated=False)
+    made = world.create(
+        command=("sh", "-c", "echo out $PASSWORD; echo err $PASSWORD >&2; exec sleep 60"),
+        env={"PASSWORD": "hunter2-and-more"},
+    )
+    engine.start(made)
+    try:
+        lines: tuple[str, ...] = ()
+        while len(lines) < 2:
+            lines = engine.last_lines(made, 20)
+        assert sorted(lines) == ["err [redacted]", "out [redacted]"]
+        assert engine.last_lines(made, 1) in (("err [redacted]",), ("out [redacted]",))
+    finally:
+        world.clear()
+        engine.close()
