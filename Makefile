@@ -57,4 +57,4 @@ component: setup  ## the same greengrass-build/ as `gdk component build`
 	@$(PY) edge/packaging/build.py
 
 clean: down  ## remove everything that was made here
-	@rm -rf .venv .venv-ministack build greengrass-build *.egg-info local/.state local/.env .ruff_cache .mypy_cache
+	@rm -rf .venv .venv-ministack build greengrass-build *.egg-info local/.state local/.env .ruff_cache .mypy_cache .hypothesis .import_linter_cache
