@@ -33,14 +33,14 @@ class EngineDidNotStart(Exception):
 class PrivateEngine:
     """A running ``dockerd``; ``docker_host`` is how to reach it."""
 
-    def __init__(self, remains: Remains) -> None:
-        """Start it, with two folders below the temp folder. ``remains``, its own now, is told all it makes.
+    def __init__(self, remains: Remains, data: Path | None = None) -> None:
+        """Start it, its data in ``data`` or a new folder; ``remains``, its own now, is told all it makes.
 
         Raises:
             EngineDidNotStart: with any storage driver; nothing of it is left.
         """
         self._remains = remains
-        self._data = Path(tempfile.mkdtemp(prefix="fleetgrass-engine-"))
+        self._data = data or Path(tempfile.mkdtemp(prefix="fleetgrass-engine-"))
         remains.folder(self._data)
         self._sockets = Path(tempfile.mkdtemp(prefix="fg-"))  # short: a Unix socket's path has 108 bytes
         remains.folder(self._sockets)

@@ -11,7 +11,8 @@ import pytest
 
 from edge.engine.docker import DockerEngine
 from local.images import BUSYBOX
-from local.private_engine import EngineDidNotStart, PrivateEngine, remove_tree
+from local.private_engine import EngineDidNotStart, PrivateEngine
+from local.remains import Remains
 from tests.edge.engine.agents import Agent
 from tests.edge.engine.worlds import World
 from tests.edge.faults.clocks import JumpingClock
@@ -63,9 +64,8 @@ def an_engine(data: Path) -> Iterator[PrivateEngine]:
     """Have an engine of our own over ``data``, which goes with it; the test is skipped where none can be."""
     if os.geteuid() != 0 or not (shutil.which("dockerd") and shutil.which("ip")):
         pytest.skip("only root with dockerd and ip can start an engine to break")
-    sockets = Path(tempfile.mkdtemp(prefix="fg-"))
     try:
-        engine = PrivateEngine(data, sockets)
+        engine = PrivateEngine(Remains(), data)
     except EngineDidNotStart as error:
         pytest.skip(str(error))
     try:
@@ -73,7 +73,6 @@ def an_engine(data: Path) -> Iterator[PrivateEngine]:
     finally:
         engine.start_again()
         engine.stop()
-        remove_tree(sockets)
 
 
 @contextmanager
