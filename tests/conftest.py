@@ -1,8 +1,12 @@
-"""Where tests find a real container engine, and how many examples the property tests try."""
+"""Where tests find a real container engine, how many examples property tests try, and AWS's descriptions."""
 
+import functools
 import os
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 
 from local.engine import find
@@ -15,6 +19,20 @@ settings.register_profile(
     "fleetgrass", deadline=None, derandomize=IN_CI, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("fleetgrass")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sdk_reads_its_files_once() -> Iterator[None]:
+    """Parsing the same JSON again for each new session was most of the time of tests on moto."""
+    load_file = JSONFileLoader.load_file
+
+    @functools.cache
+    def loaded(path: str) -> Any:
+        return load_file(JSONFileLoader(), path)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(JSONFileLoader, "load_file", lambda _, path: loaded(path))
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """What an engine's error texts mean, as our error tree has it; reads text and decides, nothing else.
 
-The texts are those of Docker Engine 20.10 to 28, whose API has few machine-readable codes of its own.
+Docker's API has few machine-readable codes of its own. The texts were met on Docker Engine 20.10.24, the
+only one that the tests have run on, or are what its sources say; a newer engine may word them differently,
+and a text that nobody knows here is tried again a few times and reported as it is.
 Order matters where one text holds two phrases: "pull access denied … repository does not exist" is a no.
 """
 

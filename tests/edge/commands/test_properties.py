@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import given, settings
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from contract.commands import CommandState
 from contract.defaults import REBOOT_BUDGET
-from tests.edge.fakes import FakeMachine, Fate, World, until_killed
+from tests.edge.fakes import FakeMachine, Fate, World, a_pass, until_killed
 
 _ACTIONS = st.one_of(
     st.tuples(st.just("send"), st.integers(0, 3)),
@@ -42,6 +43,7 @@ def test_no_command_reboots_twice_and_every_one_is_answered(actions: list[tuple[
     world = World()
     machine = WatchedMachine(world.fate, world)
     world.machine = machine
+    world.containers.found = replace(a_pass(), next_look_s=60.0)  # containers are not what this is about
     world.start()
     commands = [world.a_command(valid_s=600 + 600 * n) for n in range(4)]
     delivered = set()

@@ -153,6 +153,7 @@ def test_killed_at_any_moment_of_an_update_the_next_process_finishes_it(site: Si
     assert (left.id, left.state) == (theirs, "running")
 
 
+@pytest.mark.engine  # of processes, one test is enough among the fast ones
 def test_killed_while_a_bad_one_is_on_trial_the_next_process_brings_the_previous_back(site: Site) -> None:
     process = site.device.start()
     site.deploy("server")
