@@ -94,7 +94,12 @@ class Ledger(BaseModel):
             if e.expires_at > old or not e.answered or not e.result.state.final
         }
         found = self.trusting_from(now)
-        return found if len(kept) == len(self.entries) else found.model_copy(update={"entries": kept})
+        if len(kept) != len(self.entries):
+            found = found.model_copy(update={"entries": kept})
+        # Reboots dated by a clock that was years ahead would use up the budget for years.
+        if any(at > now for at in self.reboots):
+            found = found.model_copy(update={"reboots": tuple(min(at, now) for at in self.reboots)})
+        return found
 
     def trusting_from(self, now: datetime) -> Self:
         """Return the ledger that, after a loss, trusts only commands issued from ``now`` on."""

@@ -233,6 +233,29 @@ def test_no_more_reboots_than_the_budget_allows_within_an_hour_across_boots() ->
     assert world.states(fourth) == [IN_PROGRESS]
 
 
+def test_reboots_dated_by_a_clock_that_was_years_ahead_use_up_the_budget_for_an_hour_only() -> None:
+    world = World(reboot_budget=1)
+    world.answers_time = False
+    world.clock.date += timedelta(days=4_000)
+    world.start()
+    first = world.a_command()
+    world.send(first)
+    world.turns(70.0)
+    assert world.states(first) == [IN_PROGRESS]
+
+    world.clock.date -= timedelta(days=4_000)
+    world.answers_time = True
+    world.power_cycle()
+    second = world.a_command()
+    world.send(second)
+    world.turns(3_700.0)
+    third = world.a_command()
+    world.send(third)
+
+    assert [r.code for r in world.results(second)] == ["reboot-budget"]
+    assert world.states(third) == [IN_PROGRESS]
+
+
 def test_a_reboot_waits_for_nobody_but_is_refused_while_a_container_is_being_replaced_unless_forced() -> None:
     world = World()
     world.containers.found = a_pass(settled=False, critical=True)
