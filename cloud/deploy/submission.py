@@ -22,7 +22,6 @@ from cloud.clock import Clock
 from cloud.deploy.components import Components, ConfigurationUnreadable, carries, merge
 from cloud.deploy.outcomes import all_run
 from cloud.deploy.revision import Deployment, DeploymentState
-from cloud.device import Device
 from cloud.tables.deployments import Deployments
 
 log = logging.getLogger(__name__)
@@ -62,7 +61,7 @@ class Greengrass(Protocol):
 class FindsMembers(Protocol):
     """The part of the devices table that knows who is in a group."""
 
-    def in_group(self, group: str) -> Collection[Device]: ...
+    def names_in_group(self, group: str) -> Collection[str]: ...
 
 
 class Arns(Protocol):
@@ -170,7 +169,7 @@ class Submission:
             return self.finish(deployment)
         if deployment.state is not DeploymentState.ACTIVE:
             return deployment
-        members = [device.name for device in self._devices.in_group(deployment.group)]
+        members = self._devices.names_in_group(deployment.group)
         after = self.settle(deployment, members)
         if after.state is DeploymentState.ACTIVE:
             wait = max(LOOK_EVERY, min((now - deployment.created_at) / 10, LOOK_AT_LEAST_EVERY))

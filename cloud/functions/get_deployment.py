@@ -8,7 +8,6 @@ from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.deploy.outcomes import all_run, by_device, counts
 from cloud.deploy.revision import DeploymentState
-from cloud.device import Device
 from cloud.http import Problem, Request, Response, lambda_handler
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
@@ -17,7 +16,7 @@ from cloud.tables.devices import Devices
 class FindsMembers(Protocol):
     """The part of the devices table that knows who is in a group."""
 
-    def in_group(self, group: str) -> Collection[Device]: ...
+    def names_in_group(self, group: str) -> Collection[str]: ...
 
 
 def get_deployment(
@@ -35,7 +34,7 @@ def get_deployment(
     if deployment is None:
         raise Problem(404, "deployment-not-found", f"there is no deployment {wanted}")
     request.require_group([deployment.group])
-    members = {device.name for device in devices.in_group(deployment.group)}
+    members = set(devices.names_in_group(deployment.group))
     recorded = deployments.outcomes(deployment.id)
     if deployment.state is DeploymentState.ACTIVE and all_run(members, recorded):
         deployments.succeed(deployment, now=clock())

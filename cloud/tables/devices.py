@@ -111,15 +111,20 @@ class Devices:
 
     def in_group(self, group: str) -> list[Device]:
         """Return every device of ``group`` in order of name, applications included."""
-        devices: list[Device] = []
-        after: str | None = None
-        while True:
-            names, more = self._names(group, after=after, limit=PAGE_MAX)
-            found = self._rows(names, None)
-            devices += [found[n] for n in names if n in found]
-            if not more:
-                return devices
-            after = names[-1]
+        names = self.names_in_group(group)
+        found: dict[str, Device] = {}
+        for start in range(0, len(names), PAGE_MAX):
+            found |= self._rows(names[start : start + PAGE_MAX], None)
+        return [found[name] for name in names if name in found]
+
+    def names_in_group(self, group: str) -> list[str]:
+        """Return the name of every device of ``group``, in order; reads the index and no row."""
+        names: list[str] = []
+        more = True
+        while more:
+            page, more = self._names(group, after=names[-1] if names else None, limit=PAGE_MAX)
+            names += page
+        return names
 
     def record_presence(self, presence: Presence) -> bool:
         """Store a presence event if it is the newest of its device; return whether it was.

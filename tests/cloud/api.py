@@ -85,6 +85,9 @@ class FakeDevices:
     def in_group(self, group: str) -> list[Device]:
         return [device for device in self.rows.values() if group in device.groups]
 
+    def names_in_group(self, group: str) -> list[str]:
+        return [device.name for device in self.in_group(group)]
+
 
 class FakeBroker:
     """Keeps what was published; ``broken`` is raised instead."""

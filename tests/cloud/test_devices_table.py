@@ -215,13 +215,16 @@ def test_devices_are_listed_in_order_of_name_page_by_page_in_two_calls(dynamodb:
 
 
 def test_a_group_is_given_whole_with_applications(dynamodb: Any) -> None:
-    table, _ = devices_table(dynamodb)
+    table, calls = devices_table(dynamodb)
     names = [f"robot-{i:03d}" for i in range(102)]
     for name in names:
         table.create(name, "line-3", now=NOW)
     table.apply(news(a_report(1, a_status()), 1, "robot-101"))
 
     found = table.in_group("line-3")
+    calls.clear()
+    assert table.names_in_group("line-3") == [device.name for device in found]
+    assert set(calls) == {"Query"}
 
     assert [device.name for device in found] == names
     assert "web" in found[101].applications
