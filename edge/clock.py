@@ -15,6 +15,11 @@ class Clock(Protocol):
         """Return this machine's idea of the date, in UTC; it may be years off and may jump."""
 
 
+def local_time(moment: datetime) -> datetime:
+    """Return a moment as this machine's time zone shows it."""
+    return moment.astimezone()
+
+
 class SystemClock:
     """The kernel's clocks."""
 

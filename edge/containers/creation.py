@@ -99,6 +99,7 @@ def _supervision(application: Application) -> Supervision:
         healthy_window_s=application.healthy_window_s,
         stop_grace_s=application.stop_grace_s,
         restart=application.restart,
+        update_lock=application.update_lock,
         secrets=[secret for secret in application.secrets if secret.given_as == "file"],
     )
 

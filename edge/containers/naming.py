@@ -30,6 +30,7 @@ class Supervision(Lenient):
     healthy_window_s: float = HEALTHY_WINDOW_S
     stop_grace_s: float = STOP_GRACE_S
     restart: RestartPolicy = "unless-stopped"
+    update_lock: bool = False
     secrets: list[Secret] = []  # those given as files, by reference: a reboot takes the files
 
 

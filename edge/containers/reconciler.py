@@ -11,9 +11,11 @@ from pathlib import Path
 from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationStatus
 from edge import storage
-from edge.clock import Clock
+from edge.clock import Clock, local_time
 from edge.containers.collecting import STANDARD_FLOOR, Floor
+from edge.containers.deferring import Deferral, sift
 from edge.containers.executor import Executor
+from edge.containers.gate import Gate
 from edge.containers.holds import Holds
 from edge.containers.memories import Memories
 from edge.containers.memory import Failure
@@ -25,7 +27,7 @@ from edge.containers.pulling import Puller
 from edge.containers.registry import RegistryCredentials
 from edge.containers.room import Disk, Room
 from edge.containers.secrets import NO_SECRETS, SECRETS_FOLDER, Secrets, SecretSource
-from edge.containers.setbacks import Hold, after, is_contended, setback_of
+from edge.containers.setbacks import Hold, Setback, after, is_contended, setback_of
 from edge.containers.status import status
 from edge.containers.steps import (
     Create,
@@ -42,6 +44,7 @@ from edge.containers.steps import (
 from edge.containers.undertakings import Undertakings
 from edge.containers.view import Image, Supply, View
 from edge.containers.watching import Watching
+from edge.containers.windows import Local
 from edge.containers.workers import Threads, Workers
 from edge.engine.errors import (
     ContainerGone,
@@ -73,6 +76,7 @@ class Pass:
     critical: bool  # some application is between "old stopped" and "new running"
     engine: str  # its version, or "unavailable"
     next_look_s: float | None  # look again after this, even if nothing happens
+    locked: bool = False  # some application holds its update lock
 
 
 def _nobody() -> None:
@@ -108,6 +112,7 @@ class Reconciler:
         ask: Ask = ask,
         knock: Knock = knock,
         jitter: Callable[[], float] = random.random,
+        local: Local = local_time,
         write: Callable[[Path, bytes], None] = storage.write_atomically,
     ) -> None:
         self.on_progress = on_progress
@@ -134,12 +139,15 @@ class Reconciler:
         self._pairs: dict[str, Pair] = {}
         self._references: dict[str, str] = {}  # image → its name on the engine
         self._holds = Holds(clock.monotonic)
+        self._gate = Gate(folder, clock.now, local)
+        self._waiting: Mapping[str, Deferral] = {}  # by application
 
     def desire(self, document: DesiredDocument | None) -> None:
         """Want this document from the next pass on; None: not managed, touch nothing and report ours."""
         if document == self._document:
             return
         self._document = document
+        self._gate.obey(document)
         self._holds.lift_all()
         self._specs = {application.name: application.digest() for application in self._wanted()}
         self._refusals = self._policy.refusals(self._wanted(), os.path.realpath)
@@ -154,13 +162,15 @@ class Reconciler:
             for _ in range(ROUNDS):
                 self._collect()
                 self._look()
-                steps = plan(self._views())
+                views = self._views()
+                steps = plan(views)
                 self._holds.drop_without(
                     steps,
                     fetching=self._fetching(),
                     busy=self._under_way.busy,
                 )
-                if not self._execute(steps):
+                permitted, self._waiting = sift(steps, views, self._gate.circumstances(self._pairs))
+                if not self._execute(permitted):
                     break
         except EngineUnavailable as error:
             log.warning("engine unavailable: error=%s", error)
@@ -336,6 +346,7 @@ class Reconciler:
             statuses=tuple(self._status(view) for view in views if view.wanted or view.pair != Pair()),
             settled=not moving,
             critical=any(view.critical for view in views),
+            locked=bool(self._gate.locked(self._pairs)),
             engine=version,
             next_look_s=self._next_look_s(views),
         )
@@ -349,6 +360,7 @@ class Reconciler:
             ),
             settled=False,
             critical=any(view.critical for view in self._views()),
+            locked=bool(self._gate.locked(self._pairs)),
             engine="unavailable",
             next_look_s=ENGINE_POLL_S,
         )
@@ -360,13 +372,16 @@ class Reconciler:
     def _status(self, view: View) -> ApplicationStatus:
         hold = self._holds.latest(view.application)
         if hold is None:
+            waits = self._waiting.get(view.application)
+            if waits is not None:
+                return status(view, Setback(waits.code, waits.message, "forever"), waits.until)
             return status(view, None, None)
         due = self._clock.now() + timedelta(seconds=max(0.0, hold.until - self._clock.monotonic()))
         return status(view, hold.setback, due)
 
     def _next_look_s(self, views: list[View]) -> float:
         waits = [LOOK_S]
-        if any(_undecided(view) for view in views):
+        if self._waiting or any(_undecided(view) for view in views):
             waits.append(self._healthy_poll_s)
         waits += self._holds.waits_s()
         check = self._watching.next_check_s()

@@ -1,0 +1,185 @@
+"""Update locks and maintenance windows: what waits, for how long, and what does not wait at all."""
+
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from contract.desired import Application, DesiredDocument
+from contract.reports import ApplicationState
+from tests.edge.containers.builders import Device, a_document, an_application, an_engine, current, image
+from tests.edge.fake_engine import FakeEngine, FakeImage
+
+# The clock of the tests begins at midnight, UTC.
+AT_TWO = [{"cron": "0 2 * * *", "duration_min": 30}]
+TWO_HOURS_S = 2 * 3600
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return an_engine(broken=FakeImage(health="unhealthy"))
+
+
+@pytest.fixture
+def device(engine: FakeEngine, tmp_path: Path) -> Device:
+    return Device(engine, tmp_path)
+
+
+def wanting(*applications: Application, revision: int = 2, **fields: Any) -> DesiredDocument:
+    document = a_document(*applications, revision=revision).to_dict()
+    return DesiredDocument.model_validate(document | fields)
+
+
+def lock_of(device: Device, application: str = "web") -> Path:
+    return device.folder / "locks" / application / "lock"
+
+
+def deploy_locking(device: Device) -> None:
+    device.deploy(an_application(update_lock=True))
+    lock_of(device).touch()
+
+
+def test_a_lock_keeps_what_runs_until_it_is_released(device: Device, engine: FakeEngine) -> None:
+    deploy_locking(device)
+    old = engine.named(current()).id
+    device.desire(a_document(an_application(image_name="hello:v2", update_lock=True), revision=2))
+
+    for _ in range(10):
+        waiting = device.reconciler.converge()
+        device.clock.passed_s += 60
+
+    [status] = waiting.statuses
+    assert (status.code, status.image) == ("update-locked", image("hello:v1"))
+    assert (waiting.settled, waiting.locked, waiting.critical) == (False, True, False)
+    assert (engine.named(current()).id, engine.named(current()).state) == (old, "running")
+    assert image("hello:v2") in engine.images
+    assert waiting.next_look_s is not None
+    assert waiting.next_look_s <= 1.0
+
+    lock_of(device).unlink()
+    result = device.settle()
+    assert (result.statuses[0].state, result.statuses[0].image) == ("RUNNING", image("hello:v2"))
+    assert not result.locked
+
+
+def test_force_does_not_wait_for_a_lock_or_a_window(device: Device) -> None:
+    deploy_locking(device)
+    newer = an_application(image_name="hello:v2", update_lock=True)
+    device.desire(wanting(newer, windows=AT_TWO, force=True))
+
+    assert device.settle(within_s=60).statuses[0].image == image("hello:v2")
+
+
+def test_a_lock_holds_back_its_own_application_only(device: Device) -> None:
+    device.deploy(an_application(update_lock=True), an_application("other"))
+    lock_of(device).touch()
+    device.desire(
+        a_document(
+            an_application(image_name="hello:v2", update_lock=True),
+            an_application("other", image_name="hello:v2"),
+            revision=2,
+        )
+    )
+
+    for _ in range(10):
+        web, other = device.reconciler.converge().statuses
+        device.clock.passed_s += 5
+
+    assert (web.code, web.image) == ("update-locked", image("hello:v1"))
+    assert (other.state, other.image) == (ApplicationState.RUNNING, image("hello:v2"))
+
+
+def test_a_lock_holds_back_a_removal_too(device: Device, engine: FakeEngine) -> None:
+    deploy_locking(device)
+    device.desire(a_document(revision=2))
+
+    waiting = device.reconciler.converge()
+    assert waiting.statuses[0].code == "update-locked"
+    assert engine.named(current()).state == "running"
+
+    lock_of(device).unlink()
+    device.settle()
+    assert engine.all == {}
+
+
+def test_a_lock_that_its_holder_left_behind_when_it_ended_holds_nothing_back(
+    device: Device, engine: FakeEngine
+) -> None:
+    device.deploy(an_application(update_lock=True, restart="no"))
+    lock_of(device).touch()
+    engine.end(engine.named(current()), 1)
+
+    result = device.deploy(an_application(image_name="hello:v2", update_lock=True), revision=2)
+
+    assert result.statuses[0].image == image("hello:v2")
+
+
+def test_a_file_where_a_lock_would_be_means_nothing_to_an_application_without_one(device: Device) -> None:
+    device.deploy(an_application())
+    lock_of(device).parent.mkdir(parents=True)
+    lock_of(device).touch()
+
+    result = device.deploy(an_application(image_name="hello:v2"), revision=2)
+
+    assert result.statuses[0].image == image("hello:v2")
+    assert not result.locked
+
+
+def test_one_that_locks_and_never_becomes_healthy_is_rolled_back_all_the_same(device: Device) -> None:
+    device.deploy(an_application())
+    broken = an_application(image_name="broken:v1", update_lock=True, healthy_window_s=5)
+    device.desire(a_document(broken, revision=2))
+    lock_of(device).parent.mkdir(parents=True)
+    lock_of(device).touch()
+
+    assert device.settle().statuses[0].state is ApplicationState.ROLLED_BACK
+
+
+def test_outside_of_its_windows_an_update_is_pulled_and_waits_and_says_until_when(
+    device: Device, engine: FakeEngine
+) -> None:
+    device.deploy(an_application())
+    midnight = device.clock.now() - timedelta(seconds=device.clock.passed_s)
+    device.desire(wanting(an_application(image_name="hello:v2"), windows=AT_TWO))
+
+    waiting = device.reconciler.converge()
+
+    [status] = waiting.statuses
+    assert (status.code, status.image) == ("outside-window", image("hello:v1"))
+    assert status.next_try_at == midnight + timedelta(hours=2)
+    assert image("hello:v2") in engine.images
+    assert not waiting.settled
+
+    device.clock.passed_s = TWO_HOURS_S
+    assert device.settle(within_s=60).statuses[0].image == image("hello:v2")
+
+
+def test_what_does_not_run_yet_need_not_wait_for_a_window(device: Device) -> None:
+    device.desire(wanting(an_application(), windows=AT_TWO, revision=1))
+
+    assert device.settle(within_s=60).statuses[0].state is ApplicationState.RUNNING
+
+
+def test_a_replacement_that_has_begun_is_seen_through_after_its_window_has_closed(device: Device) -> None:
+    device.deploy(an_application())
+    device.clock.passed_s = TWO_HOURS_S + 29 * 60 + 59
+    broken = an_application(image_name="broken:v1", healthy_window_s=120)
+    device.desire(wanting(broken, windows=AT_TWO))
+
+    result = device.settle()
+
+    assert device.clock.passed_s > TWO_HOURS_S + 30 * 60
+    assert (result.statuses[0].state, result.critical) == (ApplicationState.ROLLED_BACK, False)
+
+
+def test_windows_of_the_device_go_by_its_own_time_zone(engine: FakeEngine, tmp_path: Path) -> None:
+    def two_hours_ahead(moment: datetime) -> datetime:
+        return moment + timedelta(hours=2)
+
+    device = Device(engine, tmp_path, local=two_hours_ahead)
+    device.deploy(an_application())
+    here = [{**AT_TWO[0], "time_zone": "local"}]
+    device.desire(wanting(an_application(image_name="hello:v2"), windows=here))
+
+    assert device.settle(within_s=60).statuses[0].image == image("hello:v2")
