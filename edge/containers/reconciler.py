@@ -43,6 +43,7 @@ from edge.containers.steps import (
 )
 from edge.containers.undertakings import Undertakings
 from edge.containers.view import Image, Supply, View
+from edge.containers.volumes import VolumeDeletion
 from edge.containers.watching import Watching
 from edge.containers.windows import Local
 from edge.containers.workers import Threads, Workers
@@ -131,6 +132,7 @@ class Reconciler:
             workers,
             self._progress,
         )
+        self._volume_deletion = VolumeDeletion(engine, thing)
         self._watching = Watching(engine, clock, self._askers, Prober(ask, knock), self._progress)
         self._policy = policy
         self._refusals: Mapping[str, str] = {}  # by application
@@ -342,6 +344,8 @@ class Reconciler:
         )
         if not moving:
             self._secrets.keep_only(self._specs_in_use())
+            if self._document is not None:
+                self._volume_deletion.carry_out(self._document)
         return Pass(
             statuses=tuple(self._status(view) for view in views if view.wanted or view.pair != Pair()),
             settled=not moving,

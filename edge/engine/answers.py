@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from edge.engine.port import Container, Health, PortBinding, State
+from edge.engine.port import Container, Health, PortBinding, State, Volume
 
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
 _EXIT_CODE = re.compile(r"^Exited \((\d+)\)")
@@ -40,3 +40,8 @@ def split_reference(reference: str) -> tuple[str, str]:
         return repository, digest
     repository, colon, tag = reference.rpartition(":")
     return (repository, tag) if colon and "/" not in tag else (reference, "latest")
+
+
+def volume(raw: Mapping[str, Any]) -> Volume:
+    """Return a volume as the list (``GET /volumes``) shows it."""
+    return Volume(raw["Name"], raw.get("Labels") or {})

@@ -41,6 +41,7 @@ from edge.engine.port import (
     Credentials,
     EngineInformation,
     Told,
+    Volume,
     unheard,
 )
 from edge.engine.progress import PullProgress
@@ -211,6 +212,16 @@ class DockerEngine:
     def remove(self, container_id: str) -> None:
         with contextlib.suppress(ContainerGone), self._talking() as client:
             client.remove_container(container_id, v=True, force=True)
+
+    def volumes(self, thing: str) -> list[Volume]:
+        with self._talking() as client:
+            listed = client.volumes(filters={"label": f"{LABEL_THING}={thing}"})["Volumes"]
+        return [answers.volume(raw) for raw in listed or []]
+
+    def remove_volume(self, name: str) -> None:
+        # 404 is a success; the meaning of one is "gone", whatever it was.
+        with contextlib.suppress(ContainerGone), self._talking() as client:
+            client.remove_volume(name)
 
     def _is_for_another_machine(self, image_id: str) -> bool:
         here = self.information().architecture

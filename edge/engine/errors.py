@@ -8,6 +8,7 @@
     ├── NameTaken               name-taken             another container has the name
     ├── ImageInUse              image-in-use           a container needs the image
     ├── PortTaken               port-taken             another process or container has the host port
+    ├── VolumeInUse             volume-in-use          a container, even a stopped one, has the volume
     ├── DiskFull                disk-full              no room for the image or the container
     ├── SpecRefused             spec-refused           the engine calls the container's specification invalid
     ├── CommandNotFound         command-not-found      the image has no such command
@@ -63,6 +64,12 @@ class PortTaken(EngineError):
     """Another process or container has the host port."""
 
     code = "port-taken"
+
+
+class VolumeInUse(EngineError):
+    """A container, even a stopped one, has the volume."""
+
+    code = "volume-in-use"
 
 
 class DiskFull(EngineError):

@@ -22,6 +22,7 @@ from edge.engine.errors import (
     RegistryDenied,
     RegistryUnreachable,
     SpecRefused,
+    VolumeInUse,
     WrongArchitecture,
 )
 
@@ -30,6 +31,7 @@ _Phrases = Sequence[tuple[tuple[str, ...], type[EngineError]]]
 _CONTAINER: _Phrases = (
     (("no space left on device",), DiskFull),
     (("no such container",), ContainerGone),
+    (("volume is in use",), VolumeInUse),
     (("no such image",), ImageMissing),
     (("is using its referenced image", "image is being used by", "dependent child images"), ImageInUse),
     (("is already in use by container", "already in use by another container"), NameTaken),

@@ -123,6 +123,14 @@ class Container:
 
 
 @dataclass(frozen=True, slots=True)
+class Volume:
+    """A named volume as the list shows it."""
+
+    name: str
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Course:
     """How a container's run went until now: what the list does not show."""
 
@@ -207,3 +215,9 @@ class Engine(Protocol):
 
     def remove(self, container_id: str) -> None:
         """Remove it with its anonymous volumes, running or not."""
+
+    def volumes(self, thing: str) -> list[Volume]:
+        """Return every volume labelled with ``thing``, by one request."""
+
+    def remove_volume(self, name: str) -> None:
+        """Delete a volume and what is in it. Raises VolumeInUse."""

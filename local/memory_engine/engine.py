@@ -35,6 +35,7 @@ class MemoryEngine:
         self._now = now
         self._lock = threading.RLock()
         self._containers: dict[str, SimulatedContainer] = {}
+        self._volumes: dict[str, Mapping[str, str]] = {}  # labels by name
         self._images: dict[str, StoredImage] = {}  # by reference and by id
         self._listeners: list[queue.SimpleQueue[dict[str, Any] | None]] = []
         # A block of 127/8 of its own, so that two simulated engines on one machine seldom meet.
@@ -103,6 +104,10 @@ class MemoryEngine:
                 address=f"{self._block}.{next(self._hosts)}",
             )
             self._containers[container.id] = container
+            for mount in (config.get("HostConfig") or {}).get("Mounts") or []:
+                if mount["Type"] == "volume":
+                    labels = (mount.get("VolumeOptions") or {}).get("Labels") or {}
+                    self._volumes.setdefault(mount["Source"], labels)
             return container.id
 
     def start(self, name: str) -> bool:
@@ -194,6 +199,27 @@ class MemoryEngine:
                         f"container {container.id[:12]} is using its referenced image {gone[7:19]}",
                     )
             self._images = {name: image for name, image in self._images.items() if image.id != gone}
+
+    def volumes(self, filters: Mapping[str, Iterable[str]]) -> list[dict[str, Any]]:
+        """Return the volumes that have every label of the filter."""
+        wanted = list(filters.get("label", ()))
+        with self._lock:
+            return [
+                {"Name": name, "Driver": "local", "Labels": labels}
+                for name, labels in self._volumes.items()
+                if {f"{key}={value}" for key, value in labels.items()}.issuperset(wanted)
+            ]
+
+    def remove_volume(self, name: str) -> None:
+        """Forget a volume; refused while a container, even a stopped one, has it."""
+        with self._lock:
+            if name not in self._volumes:
+                raise Refused(404, f"get {name}: no such volume")
+            for container in self._containers.values():
+                mounts = (container.config.get("HostConfig") or {}).get("Mounts") or []
+                if any(mount["Source"] == name for mount in mounts):
+                    raise Refused(409, f"remove {name}: volume is in use - [{container.id}]")
+            del self._volumes[name]
 
     def close(self) -> None:
         """End every container, and whatever listens."""

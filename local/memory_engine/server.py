@@ -154,6 +154,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.engine.remove(name, force=self._query.get("force", "0").lower() in ("1", "true"))
         self._answer(204)
 
+    def list_volumes(self) -> None:
+        filters = json.loads(self._query.get("filters", "{}"))
+        self._answer(200, {"Volumes": self.server.engine.volumes(filters), "Warnings": []})
+
+    def remove_volume(self, name: str) -> None:
+        self.server.engine.remove_volume(name)
+        self._answer(204)
+
     def list_images(self) -> None:
         self._answer(200, self.server.engine.images())
 
@@ -188,6 +196,8 @@ _ROUTES: tuple[tuple[str, re.Pattern[str], _Operation], ...] = tuple(
         ("POST", "/containers/([^/]+)/kill", _Handler.kill),
         ("POST", "/containers/([^/]+)/rename", _Handler.rename),
         ("DELETE", "/containers/([^/]+)", _Handler.remove),
+        ("GET", "/volumes", _Handler.list_volumes),
+        ("DELETE", "/volumes/([^/]+)", _Handler.remove_volume),
         ("GET", "/images/json", _Handler.list_images),
         ("GET", "/images/(.+)/json", _Handler.inspect_image),
         ("DELETE", "/images/(.+)", _Handler.remove_image),

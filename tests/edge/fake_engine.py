@@ -20,6 +20,7 @@ from edge.engine.errors import (
     NameTaken,
     PortTaken,
     RegistryDenied,
+    VolumeInUse,
 )
 from edge.engine.port import (
     LABEL_THING,
@@ -32,6 +33,7 @@ from edge.engine.port import (
     PortBinding,
     State,
     Told,
+    Volume,
     unheard,
 )
 from edge.engine.redaction import redacted
@@ -67,6 +69,7 @@ class FakeEngine:
     def __init__(self) -> None:
         self.all: dict[str, FakeContainer] = {}
         self.images: dict[str, FakeImage] = {}
+        self.named_volumes: dict[str, Mapping[str, str]] = {}  # labels by name
         self.registry: dict[str, FakeImage] = {}
         self.pull_errors: dict[str, EngineError] = {}
         self.start_errors: dict[str, EngineError] = {}  # by image
@@ -172,6 +175,9 @@ class FakeEngine:
             if spec.image not in self.images:
                 raise ImageMissing(f"no such image: {spec.image}")
             self._claim(spec.name)
+            for mount in spec.mounts:
+                if mount.kind == "volume":
+                    self.named_volumes.setdefault(mount.source, mount.labels)
             created = FakeContainer(f"{next(self._ids):064x}", spec, spec.name)
             self.all[created.id] = created
             return created.id
@@ -213,6 +219,20 @@ class FakeEngine:
         with self._call("remove"):
             if self.all.pop(container_id, None) is not None:
                 self.happened.append("destroy")
+
+    def volumes(self, thing: str) -> list[Volume]:
+        with self._call("volumes"):
+            return [
+                Volume(name, labels)
+                for name, labels in self.named_volumes.items()
+                if labels.get(LABEL_THING) == thing
+            ]
+
+    def remove_volume(self, name: str) -> None:
+        with self._call("remove volume"):
+            if any(mount.source == name for each in self.all.values() for mount in each.spec.mounts):
+                raise VolumeInUse(f"remove {name}: volume is in use")
+            self.named_volumes.pop(name, None)
 
     def end(self, container: FakeContainer, exit_code: int, *, wrong_architecture: bool = False) -> None:
         """End a container's process: it stays ended, or is being restarted, as its policy says."""

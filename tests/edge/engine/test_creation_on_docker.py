@@ -1,16 +1,22 @@
 """Every field of a container's specification, as a real Docker Engine carries it out."""
 
+import secrets
+import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from docker import APIClient
 
+from contract.applications import Application, Secret
+from edge.containers.creation import Given, container_spec
+from edge.containers.secrets import Secrets
 from edge.engine.docker import DockerEngine
 from edge.engine.errors import SpecRefused
 from edge.engine.port import Check, Container, DeviceNode, Mount
+from tests.edge.containers.builders import Inline
 from tests.edge.engine.tiny_registry import TinyRegistry
 from tests.edge.engine.worlds import World
 
@@ -170,3 +176,63 @@ def test_a_right_that_was_dropped_is_gone(world: World) -> None:
 
     assert run(world, none, cap_drop=("ALL",)) == 0
     assert run(world, none) == 1
+
+
+@pytest.fixture
+def memory() -> Iterator[Path]:
+    """A folder in memory, seen by the engine too."""
+    folder = Path("/dev/shm") / f"fleetgrass-test-{secrets.token_hex(4)}"
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_an_applications_secrets_reach_it_and_any_user_in_it_reads_the_files(
+    world: World, memory: Path, tmp_path: Path
+) -> None:
+    """From the application's words to the process: through the agent's own fetching and creating."""
+    values = {"ssm:/fleetgrass/a": b"hunter2", "ssm:/fleetgrass/b": b"key\n"}
+    application = Application(
+        name="web",
+        image=f"000000000000.dkr.ecr.eu-west-1.amazonaws.com/fleetgrass/x@sha256:{'a' * 64}",
+        user="1000:1000",
+        entrypoint=list(SH),
+        command=['read key < /run/secrets/tls.key && [ "$key$PASSWORD" = keyhunter2 ]'],
+        secrets=[
+            Secret(name="PASSWORD", source="ssm:/fleetgrass/a"),
+            Secret(name="tls.key", source="ssm:/fleetgrass/b", given_as="file"),
+        ],
+        restart="no",
+    )
+    spec = application.digest()
+    kept = Secrets(FixedSource(values), memory, Inline, lambda: None)
+    kept.fetch("web", spec, application.secrets)
+    assert kept.finished() == [("web", spec, None)]
+    world.engine.pull(world.reference("server"), world.login)
+
+    world.engine.start(
+        world.engine.create(
+            container_spec(
+                application,
+                thing=world.thing,
+                reference=world.reference("server"),
+                publish_address="127.0.0.1",
+                folder=tmp_path,
+                given=Given(kept.variables(spec), kept.folder(spec)),
+            )
+        )
+    )
+
+    end = time.monotonic() + 30
+    while _only(world).exit_code is None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert _only(world).exit_code == 0
+
+
+class FixedSource:
+    """Values that are known."""
+
+    def __init__(self, values: Mapping[str, bytes]) -> None:
+        self.values = values
+
+    def get(self, sources: Collection[str]) -> Mapping[str, bytes]:
+        return self.values

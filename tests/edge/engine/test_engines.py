@@ -15,8 +15,17 @@ from edge.engine.errors import (
     PortTaken,
     RegistryDenied,
     RegistryUnreachable,
+    VolumeInUse,
 )
-from edge.engine.port import LABEL_APPLICATION, LABEL_THING, Container, Credentials, PortBinding
+from edge.engine.port import (
+    LABEL_APPLICATION,
+    LABEL_THING,
+    Container,
+    Credentials,
+    Mount,
+    PortBinding,
+    Volume,
+)
 from tests.edge.engine.worlds import World
 
 NOBODY = "f" * 64
@@ -288,3 +297,19 @@ def test_on_failure_starts_again_what_failed_and_leaves_what_is_done(
         assert eventually(lambda: world.engine.course(container_id).restarts >= 1)
     else:
         assert eventually(lambda: (only(world).state, only(world).exit_code) == ("exited", 0))
+
+
+def test_a_volume_is_listed_by_its_label_and_deleted_when_nobody_has_it(world: World) -> None:
+    name = f"{world.thing}.data"
+    mount = Mount("volume", name, "/data", labels={LABEL_THING: world.thing, "more": "1"})
+    container_id = world.create(mounts=(mount,))
+
+    assert world.engine.volumes(world.thing) == [Volume(name, mount.labels)]
+    assert world.engine.volumes(world.thing[:-1]) == []
+    with pytest.raises(VolumeInUse):
+        world.engine.remove_volume(name)
+    world.engine.remove(container_id)
+    assert [volume.name for volume in world.engine.volumes(world.thing)] == [name]
+    world.engine.remove_volume(name)
+    world.engine.remove_volume(name)
+    assert world.engine.volumes(world.thing) == []
