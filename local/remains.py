@@ -17,6 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from docker.errors import DockerException
+from requests import RequestException
+
 from local import engine_traces
 from local.mounts import remove_tree
 from local.processes import kill_group, started
@@ -30,9 +33,9 @@ class Remains:
 
     def __init__(self, folder: Path | None = None) -> None:
         """Begin an empty file below ``folder``; by default where every process of this user has its own."""
-        folder = folder or _folder()
-        with _alone(folder):
-            handle, name = tempfile.mkstemp(suffix=".jsonl", dir=folder)
+        self._folder = folder or _folder()
+        with _alone(self._folder):
+            handle, name = tempfile.mkstemp(suffix=".jsonl", dir=self._folder)
             self._file: IO[str] = os.fdopen(handle, "w", encoding="utf-8")
             self._path = Path(name)
             fcntl.flock(self._file, fcntl.LOCK_EX)
@@ -55,8 +58,9 @@ class Remains:
 
     def close(self) -> None:
         """Nothing is left. Idempotent."""
-        self._path.unlink(missing_ok=True)
-        self._file.close()
+        with _alone(self._folder):
+            self._path.unlink(missing_ok=True)
+            self._file.close()
 
     def _note(self, **fact: object) -> None:
         self._file.write(f"{json.dumps(fact)}\n")
@@ -78,7 +82,11 @@ def clear(say: Callable[[str], None] = lambda _: None, folder: Path | None = Non
                     if not found:
                         say("removing what a killed platform left behind")
                     found += 1
-                    _remove(facts)
+                    try:
+                        _remove(facts)
+                    except (DockerException, RequestException) as error:
+                        say(f"its containers stay until the next time: {error}")
+                        continue
                 path.unlink()
     return found
 
@@ -128,12 +136,28 @@ def _folder() -> Path:
 def _alone(folder: Path) -> Iterator[None]:
     """Keep a new file from being taken for a dead one's between its making and its locking.
 
+    The folder is there meanwhile, and goes with its last file.
+
     Raises:
         PermissionError: the folder is somebody else's, whose facts are not to be acted on.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if folder.is_symlink() or folder.stat().st_uid != os.getuid():
-        raise PermissionError(f"{folder} belongs to somebody else")
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    handle = _locked(folder)
+    try:
+        if os.fstat(handle).st_uid != os.getuid():
+            raise PermissionError(f"{folder} belongs to somebody else")
         yield
+        with contextlib.suppress(OSError):  # there are other files
+            folder.rmdir()
+    finally:
+        os.close(handle)
+
+
+def _locked(folder: Path) -> int:
+    while True:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):  # removed by whoever was alone before
+            handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            if os.fstat(handle).st_nlink:
+                return handle
+            os.close(handle)

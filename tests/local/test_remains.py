@@ -102,6 +102,8 @@ def test_what_an_owner_closed_in_order_is_not_cleaned_up_again(paths: Sequence[P
     folder.mkdir()
 
     remains.close()
+    remains.close()
 
     assert clear(folder=records) == 0
     assert folder.exists()
+    assert not records.exists()
