@@ -280,12 +280,12 @@ def test_the_data_plane_is_asked_at_the_accounts_own_endpoint(
     clients.iot_data.cache_clear()
 
 
-#: Each handler in a process of its own; they share the SDK's import, which takes longer than all of them.
+#: Each handler in a process of its own; they share the imports that take longest.
 IMPORT_EACH = """
 import importlib, os, sys
 for name in sys.argv[1:]:
     if name != "authorize":
-        import boto3
+        import boto3, contract.commands, contract.desired, contract.events, contract.reports
     if os.fork() == 0:
         module = importlib.import_module("cloud.functions." + name)
         from cloud.aws import clients
