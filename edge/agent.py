@@ -274,6 +274,7 @@ class Agent:
         self._ports.containers.desire(document)
         self._pass = self._ports.containers.converge()
         self._passed = document
+        self._reboots.locked = self._pass.locked
         if self._pass.next_look_s is not None:
             self._look_at_s = now_s + self._pass.next_look_s
 

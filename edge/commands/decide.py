@@ -17,6 +17,7 @@ class Situation:
     clock: Literal["server", "device"]
     critical: bool  # some application is between "old stopped" and "new running"
     reboot_budget: int
+    locked: bool = False  # some application holds its update lock
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,11 @@ class Start:
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Keep it until the server's time is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Keep it until no application holds its update lock, or it expires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,7 @@ class Refuse:
     remembered: bool = True
 
 
-Decision = Start | Hold | Repeat | Refuse
+Decision = Start | Hold | Wait | Repeat | Refuse
 
 
 def decide(command: RebootCommand, ledger: Ledger, situation: Situation) -> Decision:
@@ -82,6 +88,10 @@ def decide(command: RebootCommand, ledger: Ledger, situation: Situation) -> Deci
         return _rejected("update-in-progress", "a container is being replaced; send it again, or with force")
     if len(ledger.reboots_since(now)) >= situation.reboot_budget:
         return _rejected("reboot-budget", f"at most {situation.reboot_budget} reboots by command an hour")
+    if situation.locked and not command.force:
+        if not held and len(ledger.held) >= HELD_COMMANDS:
+            return _rejected("too-many-held", "too many commands wait for an update lock", remembered=False)
+        return Wait()
     return Start(now)
 
 

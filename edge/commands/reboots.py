@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.defaults import HELD_COMMANDS_S
 from edge.clock import Clock
-from edge.commands.decide import Hold, Refuse, Repeat, Situation, Start, decide
+from edge.commands.decide import Hold, Refuse, Repeat, Situation, Start, Wait, decide
 from edge.commands.ledger import Ledger
 from edge.commands.server_time import ServerTime
 from edge.machine import Machine, MachineError
@@ -24,6 +24,7 @@ from edge.text import clip
 
 FILE = "commands.json"
 MESSAGE_BYTES = 400
+LOCK_POLL_S = 1.0  # between looks at a lock that a reboot waits for
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +59,9 @@ class Reboots:
         self._ledger = self._load()
         self._give_up_at_s: float | None = None
         self._call_error = ""
+        #: Whether some application holds its update lock; told by the loop.
+        self.locked = False
+        self._waiting: set[str] = set()  # the commands that were said to wait for it
 
     @property
     def in_progress(self) -> bool:
@@ -120,8 +124,9 @@ class Reboots:
         if now is not None:
             ledger = self._ledger.told_the_time(now) if clock == "server" else self._ledger.trusting_from(now)
             self._keep(ledger)
-        decision = decide(command, self._ledger, Situation(now, clock, critical, self._budget))
-        log.info("command judged: id=%s decision=%s clock=%s", command.id, type(decision).__name__, clock)
+        decision = decide(command, self._ledger, Situation(now, clock, critical, self._budget, self.locked))
+        if command.id not in self._waiting or not isinstance(decision, Wait):
+            log.info("command judged: id=%s decision=%s clock=%s", command.id, type(decision).__name__, clock)
         match decision:
             case Repeat(result=result):
                 self._send(result)
@@ -129,6 +134,10 @@ class Reboots:
                 if command.id not in self._held_until_s:
                     self._keep(self._ledger.holding(command))
                     self._held_until_s[command.id] = self._clock.monotonic() + HELD_COMMANDS_S
+            case Wait():
+                if command.id not in self._waiting:
+                    self._wait_for_lock(command, clock)
+                self._held_until_s[command.id] = self._clock.monotonic() + LOCK_POLL_S
             case Refuse(state=state, code=code, message=message, remembered=remembered):
                 result = self._result(command.id, state, clock, code=code, message=message)
                 if remembered:
@@ -138,6 +147,21 @@ class Reboots:
                 self._reboot(command, at, clock)
             case _:
                 assert_never(decision)
+
+    def _wait_for_lock(self, command: RebootCommand, clock: Literal["server", "device"]) -> None:
+        """Keep a command that waits, and say so once; after a restart once more."""
+        if all(held.id != command.id for held in self._ledger.held):
+            self._keep(self._ledger.holding(command))
+        self._waiting.add(command.id)
+        self._send(
+            self._result(
+                command.id,
+                CommandState.DELIVERED,
+                clock,
+                code="update-locked",
+                message="an application holds its update lock",
+            )
+        )
 
     def _time_for(self, command: RebootCommand) -> tuple[datetime | None, Literal["server", "device"]]:
         """Return the time to judge ``command`` by, and whose it is; None while it is worth waiting."""
@@ -231,6 +255,7 @@ class Reboots:
         self._ledger = ledger
         waiting = {command.id for command in ledger.held}
         self._held_until_s = {k: v for k, v in self._held_until_s.items() if k in waiting}
+        self._waiting &= waiting
 
     def _load(self) -> Ledger:
         try:

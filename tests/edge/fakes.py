@@ -176,9 +176,20 @@ class FakeHealth:
 
 
 def a_pass(
-    *statuses: ApplicationStatus, settled: bool = True, critical: bool = False, engine: str = "20.10"
+    *statuses: ApplicationStatus,
+    settled: bool = True,
+    critical: bool = False,
+    engine: str = "20.10",
+    locked: bool = False,
 ) -> Pass:
-    return Pass(statuses=statuses, settled=settled, critical=critical, engine=engine, next_look_s=5.0)
+    return Pass(
+        statuses=statuses,
+        settled=settled,
+        critical=critical,
+        engine=engine,
+        next_look_s=5.0,
+        locked=locked,
+    )
 
 
 def running(name: str, image: str = "image") -> ApplicationStatus:

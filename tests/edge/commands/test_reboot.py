@@ -12,6 +12,7 @@ from edge.events import Received
 from tests.edge.fakes import START, THING, World, a_pass, until_killed
 
 IN_PROGRESS, SUCCEEDED = CommandState.IN_PROGRESS, CommandState.SUCCEEDED
+DELIVERED = CommandState.DELIVERED
 FAILED, REJECTED, EXPIRED = CommandState.FAILED, CommandState.REJECTED, CommandState.EXPIRED
 
 
@@ -267,6 +268,65 @@ def test_a_reboot_waits_for_nobody_but_is_refused_while_a_container_is_being_rep
 
     assert [(r.state, r.code) for r in world.results(polite)] == [(REJECTED, "update-in-progress")]
     assert world.states(forced) == [IN_PROGRESS]
+
+
+def test_a_reboot_waits_for_an_update_lock_says_so_once_and_happens_when_it_is_released() -> None:
+    world = World()
+    world.containers.found = a_pass(locked=True)
+    world.start()
+    command = world.a_command()
+
+    world.send(command)
+    world.turns(120.0)
+    world.send(command)  # the broker redelivers what was not acknowledged
+    assert [(r.state, r.code) for r in world.results(command)] == [(DELIVERED, "update-locked")]
+    assert world.machine.reboots == 0
+
+    world.containers.found = a_pass(locked=False)
+    world.turns(10.0)
+    assert world.states(command) == [DELIVERED, IN_PROGRESS]
+    assert world.machine.reboots == 1
+
+
+def test_a_forced_reboot_does_not_wait_for_an_update_lock() -> None:
+    world = World()
+    world.containers.found = a_pass(locked=True)
+    world.start()
+    command = world.a_command(force=True)
+
+    world.send(command)
+
+    assert world.states(command) == [IN_PROGRESS]
+
+
+def test_a_reboot_that_waited_for_a_lock_until_it_expired_does_not_happen() -> None:
+    world = World()
+    world.containers.found = a_pass(locked=True)
+    world.start()
+    command = world.a_command()
+
+    world.send(command)
+    world.turns((command.expires_at - command.issued_at).total_seconds() + 10)
+    world.containers.found = a_pass(locked=False)
+    world.turns(10.0)
+
+    assert world.states(command) == [DELIVERED, EXPIRED]
+    assert world.machine.reboots == 0
+
+
+def test_a_reboot_that_waits_for_a_lock_outlives_the_agent() -> None:
+    world = World()
+    world.containers.found = a_pass(locked=True)
+    world.start()
+    command = world.a_command()
+    world.send(command)
+
+    world.start()
+    world.containers.found = a_pass(locked=False)
+    world.turns(70.0)
+
+    assert world.states(command)[-1] is IN_PROGRESS
+    assert world.machine.reboots == 1
 
 
 def test_a_second_command_during_a_reboot_is_refused_and_containers_are_left_alone() -> None:
