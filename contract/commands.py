@@ -3,12 +3,14 @@
 A command's life, forward only: PENDING → DELIVERED → IN_PROGRESS → one of the final states.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Discriminator, Field, StringConstraints, Tag, TypeAdapter, model_validator
 
-from contract.names import Code, Identifier
+from contract import topics
+from contract.names import ApplicationName, Code, Identifier
 from contract.wire import Lenient, Strict, Utc
 
 
@@ -30,8 +32,8 @@ class CommandState(StrEnum):
         return self not in (CommandState.PENDING, CommandState.DELIVERED, CommandState.IN_PROGRESS)
 
 
-class RebootCommand(Strict):
-    """``cmd/fleetgrass/{thing}/reboot/req``: reboot once, not later than ``expires_at``."""
+class Command(Strict):
+    """What all commands share: each is carried out once, not later than ``expires_at``."""
 
     v: Literal[1] = 1
     id: Identifier
@@ -39,13 +41,73 @@ class RebootCommand(Strict):
     expires_at: Utc  # the latest start, by the server's time
     requested_by: Annotated[str, StringConstraints(min_length=1, max_length=128)]
     reason: Annotated[str, StringConstraints(min_length=1, max_length=256)]
-    force: bool = False  # reboot even while a container is being replaced
 
     @model_validator(mode="after")
-    def _expires_after_issue(self) -> "RebootCommand":
+    def _expires_after_issue(self) -> Self:
         if self.expires_at <= self.issued_at:
             raise ValueError("expires_at must be later than issued_at")
         return self
+
+
+class RebootCommand(Command):
+    """``cmd/fleetgrass/{thing}/reboot/req``: reboot."""
+
+    force: bool = False  # reboot even while a container is being replaced
+
+
+class RestartApplicationCommand(Command):
+    """``…/restart-application/req``: stop the application's container, and start it again."""
+
+    command: Literal["restart-application"]
+    application: ApplicationName
+    force: bool = False  # even while the application holds its update lock
+
+
+class RetryApplicationCommand(Command):
+    """``…/retry-application/req``: try at once, and once more, what failed or waits for its next try."""
+
+    command: Literal["retry-application"]
+    application: ApplicationName
+
+
+class ReportNowCommand(Command):
+    """``…/report-now/req``: report at once, whether anything changed or not."""
+
+    command: Literal["report-now"]
+
+
+def _name_of(command: object) -> str:
+    given = command.get("command") if isinstance(command, Mapping) else getattr(command, "command", None)
+    return "reboot" if given is None else str(given)
+
+
+#: Any command, told apart by its ``command``; the oldest of them, a reboot, has none.
+AnyCommand = Annotated[
+    Annotated[RebootCommand, Tag("reboot")]
+    | Annotated[RestartApplicationCommand, Tag("restart-application")]
+    | Annotated[RetryApplicationCommand, Tag("retry-application")]
+    | Annotated[ReportNowCommand, Tag("report-now")],
+    Discriminator(_name_of),
+]
+_ANY: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
+
+
+def parse_command(payload: bytes) -> AnyCommand:
+    """Return the command in ``payload``.
+
+    Raises:
+        pydantic.ValidationError: not JSON, not an object, or no command that is known here.
+    """
+    return _ANY.validate_json(payload)
+
+
+def name_of(command: Command) -> topics.Command:
+    """Return the name by which a command's topics go."""
+    match command:
+        case RestartApplicationCommand() | RetryApplicationCommand() | ReportNowCommand():
+            return command.command
+        case _:
+            return "reboot"
 
 
 class TimeAnswer(Strict):

@@ -7,16 +7,17 @@ next turn would find it out as well, so none is precious except commands, which 
 import logging
 import math
 from collections.abc import Callable
-from typing import assert_never
+from typing import assert_never, get_args
 
 from pydantic import ValidationError
 
 from contract import topics
-from contract.commands import CommandResult, RebootCommand, TimeAnswer
+from contract.commands import CommandResult, TimeAnswer, name_of, parse_command
 from contract.defaults import COMMAND_MAX_BYTES
 from contract.desired import DesiredDocument
 from contract.reports import ApplicationState
-from edge.commands.reboots import Reboots
+from edge.commands.commands import Commands
+from edge.commands.errands import Errands
 from edge.commands.server_time import ServerTime
 from edge.consulted import Consulted
 from edge.containers.reconciler import Pass
@@ -64,6 +65,7 @@ class Agent:
         self._clock = ports.clock
         self._settings = settings
         self._thing = thing
+        self._requests = {topics.command_request(thing, name): name for name in get_args(topics.Command)}
         self._server_time = ServerTime()
         boot_id = ports.machine.boot_id()
         self._outbox = Outbox(
@@ -81,15 +83,19 @@ class Agent:
             random=ports.random,
             new_nonce=ports.token,
         )
-        self._reboots = Reboots(
+        self._commands = Commands(
             state=ports.state,
             machine=ports.machine,
             clock=ports.clock,
             server_time=self._server_time,
             send=self._send_result,
+            run=lambda errand: self._errands.run(errand),
             boot_id=boot_id,
             budget=settings.reboot_budget,
             grace_s=settings.reboot_grace_s,
+        )
+        self._errands = Errands(
+            applications=ports.containers, report=self._reporter.hurry, ended=self._commands.ended
         )
         self._desired = Desired(state=ports.state, clock=ports.clock, fetch=ports.fetch, spread=self._spread)
         self._desired.refer(settings.document_uri)
@@ -97,7 +103,7 @@ class Agent:
         self._keeper = LinkKeeper(
             link=ports.link,
             clock=ports.clock,
-            topics=(topics.command_request(thing, "reboot"), topics.command_request(thing, "time")),
+            topics=tuple(self._requests),
             spread=self._spread,
         )
         self._pass: Pass | None = None
@@ -122,7 +128,7 @@ class Agent:
 
     def start(self) -> None:
         """Finish what an earlier run or boot left behind. Nothing new is accepted before that."""
-        self._guarded("recovery", self._reboots.recover)
+        self._guarded("recovery", self._commands.recover)
 
     def turn(self, first: Event | None = None) -> int | None:
         """Do one round with every event that is there; return an exit status when it was the last."""
@@ -147,7 +153,7 @@ class Agent:
         self._guarded("desired state", self._desired.tick)
         self._guarded("questions", self._consulted.tick)
         self._guarded("containers", self._converge)
-        self._guarded("commands", lambda: self._reboots.tick(critical=self._critical))
+        self._guarded("commands", lambda: self._commands.tick(critical=self._critical))
         self._guarded("report", self._report)
         self._guarded("outbox", self._outbox.flush)
         return None
@@ -160,7 +166,7 @@ class Agent:
             self._read_at_s,
             self._outbox.next_due_s(),
             self._desired.next_due_s(),
-            self._reboots.next_due_s(),
+            self._commands.next_due_s(),
             self._keeper.next_due_s(),
             self._consulted.next_due_s(),
         )
@@ -207,15 +213,16 @@ class Agent:
 
     def _receive(self, message: Received) -> None:
         try:
-            if len(message.payload) > COMMAND_MAX_BYTES:
+            name = self._requests.get(message.topic)
+            if name is None or len(message.payload) > COMMAND_MAX_BYTES:
                 self._count_malformed(message.topic, len(message.payload))
-            elif message.topic == topics.command_request(self._thing, "reboot"):
-                command = RebootCommand.from_json(message.payload)
-                self._reboots.receive(command, critical=self._critical)
-            elif message.topic == topics.command_request(self._thing, "time"):
+            elif name == "time":
                 answer = TimeAnswer.from_json(message.payload)
                 known = self._server_time.answered(answer, self._clock.monotonic())
                 log.info("server time answered: used=%s", known)
+            elif name_of(command := parse_command(message.payload)) == name:
+                self._commands.receive(command, critical=self._critical)
+                self._look_at_s = 0.0
             else:
                 self._count_malformed(message.topic, len(message.payload))
         except ValidationError:
@@ -266,7 +273,7 @@ class Agent:
         now_s = self._clock.monotonic()
         self._look_at_s = now_s + self._settings.healthy_poll_s
         document = self._desired.document
-        if self._reboots.in_progress:
+        if self._commands.rebooting:
             if self._pass is not None:
                 return  # a machine that goes down is no place to begin a replacement
             document = None  # but what runs on it is told truly, also by an agent that started meanwhile
@@ -274,7 +281,7 @@ class Agent:
         self._ports.containers.desire(document)
         self._pass = self._ports.containers.converge()
         self._passed = document
-        self._reboots.locked = self._pass.locked
+        self._commands.locked = self._pass.locked
         if self._pass.next_look_s is not None:
             self._look_at_s = now_s + self._pass.next_look_s
 
@@ -299,22 +306,22 @@ class Agent:
         """Say goodbye, let nothing unsent be lost, and end."""
         self._guarded(
             "goodbye",
-            lambda: self._reporter.goodbye("reboot" if self._reboots.in_progress else "shutdown"),
+            lambda: self._reporter.goodbye("reboot" if self._commands.rebooting else "shutdown"),
         )
         self._outbox.retry_now()
         self._guarded("outbox", self._outbox.flush)
         self._guarded("containers", self._ports.containers.close)
         return 0
 
-    def _send_result(self, result: CommandResult) -> None:
+    def _send_result(self, command: topics.Command, result: CommandResult) -> None:
         """Send a result at once, because the next thing to happen may be a reboot."""
-        topic = topics.command_result(self._thing, "reboot")
+        topic = topics.command_result(self._thing, command)
         self._outbox.put(Outgoing(f"{RESULT}{result.id}", topic, (result.to_json(),)))
         self._outbox.flush()
 
     def _was_sent(self, message: Outgoing) -> None:
         if message.key.startswith(RESULT):
-            self._reboots.sent(CommandResult.from_json(message.payloads[0]))
+            self._commands.sent(CommandResult.from_json(message.payloads[0]))
         elif message.key == HELLO:
             self._reporter.hello_was_sent()
 

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from contract.desired import DesiredDocument
 from edge.clock import Clock
+from edge.commands.errands import Applications
 from edge.containers.reconciler import Pass
 from edge.events import ConfigurationProposed, Inbox
 from edge.host import Health
@@ -14,7 +15,7 @@ from edge.machine import Machine
 from edge.state import State
 
 
-class Containers(Protocol):
+class Containers(Applications, Protocol):
     """The part that owns the engine."""
 
     def desire(self, document: DesiredDocument | None) -> None:

@@ -106,6 +106,10 @@ class Reporter:
         self._said = news
         self._heartbeat_at_s = now_s + self._jittered(self.interval_s)
 
+    def hurry(self) -> None:
+        """Have the next ``report`` go out even without news."""
+        self._heartbeat_at_s = 0.0
+
     def goodbye(self, reason: Literal["shutdown", "reboot"]) -> None:
         """Say that the device leaves in order."""
         self._outbox.put(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from contract.commands import CommandResult, CommandState, RebootCommand
+from contract.commands import Command, CommandResult, CommandState, RebootCommand
 from contract.defaults import COMMAND_EXPIRY_MAX_S, HELD_COMMANDS
 from edge.commands.ledger import Ledger
 
@@ -57,8 +57,8 @@ class Refuse:
 Decision = Start | Hold | Wait | Repeat | Refuse
 
 
-def decide(command: RebootCommand, ledger: Ledger, situation: Situation) -> Decision:
-    """Return what to do with a reboot command.
+def decide(command: Command, ledger: Ledger, situation: Situation) -> Decision:
+    """Return what to do with a command.
 
     A command that was seen is never judged again, whatever has changed since; one that could outlive
     the device's memory is refused, so that no command can ever run twice.
@@ -82,8 +82,10 @@ def decide(command: RebootCommand, ledger: Ledger, situation: Situation) -> Deci
         return Refuse(CommandState.EXPIRED, "expired", "not started before expires_at")
     if ledger.trusted_from is not None and command.issued_at < ledger.trusted_from:
         return _rejected("ledger-lost", "it may have run before this device lost its command ledger")
-    if ledger.running():
+    if ledger.rebooting():
         return _rejected("reboot-in-progress", "another reboot has been started")
+    if not isinstance(command, RebootCommand):
+        return Start(now)
     if situation.critical and not command.force:
         return _rejected("update-in-progress", "a container is being replaced; send it again, or with force")
     if len(ledger.reboots_since(now)) >= situation.reboot_budget:

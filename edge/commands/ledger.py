@@ -11,7 +11,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from contract.commands import CommandResult, CommandState, RebootCommand
+from contract import topics
+from contract.commands import AnyCommand, CommandResult, CommandState
 from contract.defaults import COMMAND_MEMORY_AFTER_EXPIRY_S, COMMAND_MEMORY_IDS, REBOOT_BUDGET_WINDOW_S
 from contract.wire import Utc
 
@@ -21,6 +22,7 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    command: topics.Command = "reboot"
     expires_at: Utc
     result: CommandResult
     answered: bool = False
@@ -33,7 +35,7 @@ class Ledger(BaseModel):
 
     v: Literal[1] = 1
     entries: Mapping[str, Entry] = {}
-    held: tuple[RebootCommand, ...] = ()  # in order of arrival
+    held: tuple[AnyCommand, ...] = ()  # in order of arrival
     reboots: tuple[Utc, ...] = ()  # when each was started, oldest first
     lost: bool = False  # an earlier ledger could not be read; nothing before the next known time is trusted
     trusted_from: Utc | None = None  # commands issued before may have been carried out already
@@ -47,18 +49,24 @@ class Ledger(BaseModel):
         """Return the commands that were started and have no outcome yet."""
         return {k: e for k, e in self.entries.items() if e.result.state is CommandState.IN_PROGRESS}
 
-    def unanswered(self) -> tuple[CommandResult, ...]:
-        """Return the results that the cloud may not have, oldest first."""
-        return tuple(entry.result for entry in self.entries.values() if not entry.answered)
+    def rebooting(self) -> Mapping[str, Entry]:
+        """Return the reboots that were started and have no outcome yet."""
+        return {k: e for k, e in self.running().items() if e.command == "reboot"}
 
-    def holding(self, command: RebootCommand) -> Self:
+    def unanswered(self) -> tuple[Entry, ...]:
+        """Return what the cloud may not have been told, oldest first."""
+        return tuple(entry for entry in self.entries.values() if not entry.answered)
+
+    def holding(self, command: AnyCommand) -> Self:
         """Return the ledger with a command that waits."""
         return self.model_copy(update={"held": (*self.held, command)})
 
-    def recorded(self, result: CommandResult, expires_at: datetime) -> Self:
+    def recorded(
+        self, result: CommandResult, expires_at: datetime, command: topics.Command = "reboot"
+    ) -> Self:
         """Return the ledger with a result that was not sent yet; the command waits no longer."""
         entries = {k: e for k, e in self.entries.items() if k != result.id}
-        entries[result.id] = Entry(expires_at=expires_at, result=result)
+        entries[result.id] = Entry(command=command, expires_at=expires_at, result=result)
         return self.released(result.id).model_copy(update={"entries": entries})
 
     def released(self, command_id: str) -> Self:

@@ -53,6 +53,18 @@ class Memories:
         """Remember a failure; what is on trial stays unproven."""
         self._write(application, Memory(trial=self.of(application).trial, failed=failure))
 
+    def retry(self, application: str) -> bool:
+        """Let a failure count as an earlier deployment's, which is tried again; whether there was one.
+
+        Raises OSError when that cannot be written, and then it is not so.
+        """
+        memory = self.of(application)
+        if memory.failed is None:
+            return False
+        earlier = memory.failed.model_copy(update={"deployment_id": ""})
+        self._write(application, memory.model_copy(update={"failed": earlier}))
+        return True
+
     def forget(self, application: str) -> None:
         """Remember nothing of the application."""
         self._write(application, Memory())

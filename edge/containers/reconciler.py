@@ -12,6 +12,7 @@ from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationStatus
 from edge import storage
 from edge.clock import Clock, local_time
+from edge.containers import requests
 from edge.containers.collecting import STANDARD_FLOOR, Floor
 from edge.containers.deferring import Deferral, sift
 from edge.containers.executor import Executor
@@ -25,6 +26,7 @@ from edge.containers.probing import Ask, Knock, Prober, ask, knock
 from edge.containers.pulled_images import PulledImages
 from edge.containers.pulling import Puller
 from edge.containers.registry import RegistryCredentials
+from edge.containers.requests import Ended, Refusal
 from edge.containers.room import Disk, Room
 from edge.containers.secrets import NO_SECRETS, SECRETS_FOLDER, Secrets, SecretSource
 from edge.containers.setbacks import Hold, Setback, after, is_contended, setback_of
@@ -143,6 +145,7 @@ class Reconciler:
         self._holds = Holds(clock.monotonic)
         self._gate = Gate(folder, clock.now, local)
         self._waiting: Mapping[str, Deferral] = {}  # by application
+        self._asked: dict[str, Ended] = {}  # restarts by application, under way
 
     def desire(self, document: DesiredDocument | None) -> None:
         """Want this document from the next pass on; None: not managed, touch nothing and report ours."""
@@ -178,6 +181,31 @@ class Reconciler:
             log.warning("engine unavailable: error=%s", error)
             return self._blind(error)
         return self._outcome(version)
+
+    def restart(self, application: str, ended: Ended, *, force: bool = False) -> Refusal | None:
+        """Stop and start an application's container once, in the background; a refusal when not now."""
+        wanted = next((each for each in self._wanted() if each.name == application), None)
+        locked = not force and application in self._gate.locked(self._pairs)
+        step = requests.restart(self._view(application, wanted), locked=locked)
+        if isinstance(step, Refusal):
+            return step
+        self._asked[application] = ended
+        self._execute([step])
+        return None
+
+    def retry(self, application: str) -> Refusal | None:
+        """Try again from the next pass on what failed in this deployment, or waits for its next try."""
+        if all(each.name != application for each in self._wanted()):
+            return Refusal("application-unknown", "no application of that name is wanted here")
+        waited = self._holds.latest(application) is not None
+        try:
+            failed = self._memories.retry(application)
+        except OSError as error:
+            setback = setback_of(error)
+            return Refusal(setback.code, setback.message)
+        for fetching in (True, False):
+            self._holds.lift(application, fetching=fetching)
+        return None if waited or failed else Refusal("nothing-to-retry", "nothing of it failed or waits")
 
     def close(self) -> None:
         """Begin nothing more. What is under way on the engine goes on there."""
@@ -275,6 +303,9 @@ class Reconciler:
                 self._holds.lift(step.application, fetching=False)
             else:
                 self._set_back(step, error)
+            if isinstance(step, Restart) and (ended := self._asked.pop(step.application, None)):
+                setback = setback_of(error) if error is not None else None
+                ended(Refusal(setback.code, setback.message) if setback else None)
         for image, reference, error in self._under_way.finished_pulls():
             if error is None:
                 self._references[image] = reference

@@ -5,7 +5,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from contract.commands import CommandResult, RebootCommand, TimeAnswer
+from contract.commands import (
+    CommandResult,
+    RebootCommand,
+    ReportNowCommand,
+    RestartApplicationCommand,
+    RetryApplicationCommand,
+    TimeAnswer,
+    name_of,
+    parse_command,
+)
 from contract.desired import Application, DesiredDocument
 from contract.events import ConnectionEvent
 from contract.reports import DeviceReport
@@ -14,6 +23,9 @@ from contract.wire import Lenient, Message
 GOLDEN = Path(__file__).parent / "golden" / "v1"
 MODELS: dict[str, type[Message]] = {
     "reboot-command": RebootCommand,
+    "restart-application-command": RestartApplicationCommand,
+    "retry-application-command": RetryApplicationCommand,
+    "report-now-command": ReportNowCommand,
     "time-answer": TimeAnswer,
     "command-result-succeeded": CommandResult,
     "command-result-rejected": CommandResult,
@@ -79,3 +91,12 @@ def test_the_whole_golden_document_says_everything_that_an_application_can_be_to
 
     assert Application.model_fields.keys() - said == {"env", "stop_grace_s", "healthy_window_s"}
     assert document.model_fields_set == DesiredDocument.model_fields.keys()
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name.endswith("-command")])
+def test_a_command_tells_its_kind_whatever_topic_it_came_on(name: str) -> None:
+    command = parse_command((GOLDEN / f"{name}.json").read_bytes())
+
+    assert type(command) is MODELS[name]
+    assert name_of(command) == name.removesuffix("-command")
+    assert parse_command(command.to_json()) == command

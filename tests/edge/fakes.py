@@ -6,16 +6,17 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from contract import topics
-from contract.commands import CommandResult, CommandState, RebootCommand, TimeAnswer
+from contract.commands import Command, CommandResult, CommandState, RebootCommand, TimeAnswer, name_of
 from contract.desired import Application, DesiredDocument
 from contract.events import ConnectionEvent
 from contract.names import identifier
 from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, HostHealth
 from edge.agent import Agent
 from edge.containers.reconciler import Pass
+from edge.containers.requests import Ended, Refusal
 from edge.events import ConfigurationChanged, ConfigurationProposed, Event, Fetched, Inbox, Received, Stop
 from edge.link import LinkDown, Missing, NotSupported, PublishFailed, Unauthorized
 from edge.machine import MachineError
@@ -24,6 +25,7 @@ from edge.settings import parse_settings
 from edge.state import StateUnwritable
 
 THING = "robot-7"
+Asked = TypeVar("Asked", bound=Command)
 START = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 
 
@@ -204,6 +206,9 @@ class FakeContainers:
         self.found: Pass | Exception | None = None
         self.passes = 0
         self.closed = False
+        self.restarts: dict[str, Ended] = {}
+        self.retried: list[str] = []
+        self.refusal: Refusal | None = None
 
     def desire(self, document: DesiredDocument | None) -> None:
         if not self.desired or self.desired[-1] != document:
@@ -217,6 +222,16 @@ class FakeContainers:
             return self.found
         document = self.desired[-1]
         return a_pass(*(running(a.name, a.image) for a in (document.applications if document else [])))
+
+    def restart(self, application: str, ended: Ended, *, force: bool = False) -> Refusal | None:
+        if self.refusal is None:
+            self.restarts[application] = ended
+        return self.refusal
+
+    def retry(self, application: str) -> Refusal | None:
+        if self.refusal is None:
+            self.retried.append(application)
+        return self.refusal
 
     def close(self) -> None:
         self.closed = True
@@ -338,8 +353,14 @@ class World:
             force=force,
         )
 
-    def send(self, command: RebootCommand) -> None:
-        self.deliver(Received(topics.command_request(THING, "reboot"), command.to_json()))
+    def send(self, command: Command) -> None:
+        self.deliver(Received(topics.command_request(THING, name_of(command)), command.to_json()))
+
+    def an_errand(self, kind: type[Asked], **fields: str) -> Asked:
+        """Return a command of another kind than a reboot, its ``command`` filled in."""
+        name = get_args(kind.model_fields["command"].annotation)[0]
+        common = self.a_command().model_dump(exclude={"force"})
+        return kind.model_validate({**common, "command": name, **fields})
 
     def configure(self, **values: object) -> None:
         self.link.values.update(values)
@@ -365,11 +386,11 @@ class World:
 
     # What the cloud heard
 
-    def results(self, command: RebootCommand | None = None) -> list[CommandResult]:
+    def results(self, command: Command | None = None) -> list[CommandResult]:
         found = [CommandResult.from_json(p) for t, p in self.link.published if t.endswith("/res")]
         return [r for r in found if command is None or r.id == command.id]
 
-    def states(self, command: RebootCommand) -> list[CommandState]:
+    def states(self, command: Command) -> list[CommandState]:
         return [r.state for r in self.results(command)]
 
     def reports(self) -> list[DeviceReport]:

@@ -1,8 +1,9 @@
-"""Reboot commands carried out: never twice, always answered, whenever the agent is killed.
+"""Commands carried out: never twice, always answered, whenever the agent is killed.
 
-The order is the point: the ledger on disk says IN_PROGRESS with this boot's id before anybody is
-told and before the machine is asked. At the next start another boot id proves the reboot; the same
-one, for longer than the grace period, proves that there was none. A restart never asks again.
+The order is the point: the ledger on disk says IN_PROGRESS before anything is done. For a reboot it
+has this boot's id, before anybody is told and before the machine is asked. At the next start another
+boot id proves the reboot; the same one, for longer than the grace period, proves that there was none.
+What is not a reboot is an errand: one that the agent's end cut short is said to have failed.
 """
 
 import logging
@@ -12,10 +13,12 @@ from typing import Literal, assert_never
 
 from pydantic import ValidationError
 
-from contract.commands import CommandResult, CommandState, RebootCommand
+from contract import topics
+from contract.commands import AnyCommand, CommandResult, CommandState, RebootCommand, name_of
 from contract.defaults import HELD_COMMANDS_S
 from edge.clock import Clock
 from edge.commands.decide import Hold, Refuse, Repeat, Situation, Start, Wait, decide
+from edge.commands.errands import Errand, Outcome
 from edge.commands.ledger import Ledger
 from edge.commands.server_time import ServerTime
 from edge.machine import Machine, MachineError
@@ -25,14 +28,18 @@ from edge.text import clip
 FILE = "commands.json"
 MESSAGE_BYTES = 400
 LOCK_POLL_S = 1.0  # between looks at a lock that a reboot waits for
+CUT_SHORT = Outcome(
+    CommandState.FAILED, "interrupted", "the agent ended meanwhile; whether it was done is not known"
+)
 
 log = logging.getLogger(__name__)
 
 
-class Reboots:
+class Commands:
     """The owner of the command ledger. All calls come from the loop's thread.
 
-    ``send`` takes a result that must reach the cloud; whoever sends it calls ``sent`` afterwards.
+    ``send`` takes a result that must reach the cloud, and the command it is of; whoever sends it calls
+    ``sent`` afterwards. ``run`` begins an errand, which ends with ``ended``, at once or later.
     """
 
     def __init__(
@@ -42,7 +49,8 @@ class Reboots:
         machine: Machine,
         clock: Clock,
         server_time: ServerTime,
-        send: Callable[[CommandResult], None],
+        send: Callable[[topics.Command, CommandResult], None],
+        run: Callable[[Errand], None],
         boot_id: str,
         budget: int,
         grace_s: float,
@@ -52,6 +60,7 @@ class Reboots:
         self._clock = clock
         self._server_time = server_time
         self._send = send
+        self._run = run
         self._boot_id = boot_id
         self._budget = budget
         self._grace_s = grace_s
@@ -64,13 +73,16 @@ class Reboots:
         self._waiting: set[str] = set()  # the commands that were said to wait for it
 
     @property
-    def in_progress(self) -> bool:
+    def rebooting(self) -> bool:
         """Whether the machine was asked to go down and nobody knows yet whether it will."""
-        return bool(self._ledger.running())
+        return bool(self._ledger.rebooting())
 
     def recover(self) -> None:
         """Judge what an earlier run left behind, and answer everything that may not have been heard."""
         for command_id, entry in self._ledger.running().items():
+            if entry.command != "reboot":
+                self.ended(command_id, CUT_SHORT)
+                continue
             before = entry.result.boot_id_before
             if before == self._boot_id:
                 self._give_up_at_s = self._clock.monotonic() + self._grace_s
@@ -85,10 +97,10 @@ class Reboots:
             )
         for command in self._ledger.held:
             self._held_until_s[command.id] = self._clock.monotonic() + HELD_COMMANDS_S
-        for result in self._ledger.unanswered():
-            self._send(result)
+        for entry in self._ledger.unanswered():
+            self._send(entry.command, entry.result)
 
-    def receive(self, command: RebootCommand, *, critical: bool) -> None:
+    def receive(self, command: AnyCommand, *, critical: bool) -> None:
         """Judge a command and do what was decided; it is answered whatever happens in here."""
         try:
             self._judge(command, critical=critical)
@@ -104,7 +116,7 @@ class Reboots:
                 self.receive(command, critical=critical)
         if self._give_up_at_s is not None and now_s >= self._give_up_at_s:
             message = self._call_error or f"the machine was still up after {self._grace_s:g} s"
-            for command_id in self._ledger.running():
+            for command_id in self._ledger.rebooting():
                 self._finish(command_id, CommandState.FAILED, code="reboot-not-performed", message=message)
             self._give_up_at_s = None
 
@@ -115,11 +127,15 @@ class Reboots:
             due.append(self._give_up_at_s)
         return min(due, default=None)
 
+    def ended(self, command_id: str, outcome: Outcome) -> None:
+        """Take the end of an errand."""
+        self._finish(command_id, outcome.state, code=outcome.code, message=outcome.message)
+
     def sent(self, result: CommandResult) -> None:
         """Remember that the cloud was told exactly this."""
         self._keep_if_possible(self._ledger.answered(result))
 
-    def _judge(self, command: RebootCommand, *, critical: bool) -> None:
+    def _judge(self, command: AnyCommand, *, critical: bool) -> None:
         now, clock = self._time_for(command)
         if now is not None:
             ledger = self._ledger.told_the_time(now) if clock == "server" else self._ledger.trusting_from(now)
@@ -129,7 +145,7 @@ class Reboots:
             log.info("command judged: id=%s decision=%s clock=%s", command.id, type(decision).__name__, clock)
         match decision:
             case Repeat(result=result):
-                self._send(result)
+                self._send(name_of(command), result)
             case Hold():
                 if command.id not in self._held_until_s:
                     self._keep(self._ledger.holding(command))
@@ -141,29 +157,36 @@ class Reboots:
             case Refuse(state=state, code=code, message=message, remembered=remembered):
                 result = self._result(command.id, state, clock, code=code, message=message)
                 if remembered:
-                    self._keep(self._ledger.recorded(result, command.expires_at))
-                self._send(result)
+                    self._keep(self._ledger.recorded(result, command.expires_at, name_of(command)))
+                self._send(name_of(command), result)
             case Start(at=at):
-                self._reboot(command, at, clock)
+                if isinstance(command, RebootCommand):
+                    self._reboot(command, at, clock)
+                else:
+                    result = self._result(command.id, CommandState.IN_PROGRESS, clock)
+                    self._keep(self._ledger.recorded(result, command.expires_at, command.command))
+                    self._send(command.command, result)
+                    self._run(command)
             case _:
                 assert_never(decision)
 
-    def _wait_for_lock(self, command: RebootCommand, clock: Literal["server", "device"]) -> None:
+    def _wait_for_lock(self, command: AnyCommand, clock: Literal["server", "device"]) -> None:
         """Keep a command that waits, and say so once; after a restart once more."""
         if all(held.id != command.id for held in self._ledger.held):
             self._keep(self._ledger.holding(command))
         self._waiting.add(command.id)
         self._send(
+            name_of(command),
             self._result(
                 command.id,
                 CommandState.DELIVERED,
                 clock,
                 code="update-locked",
                 message="an application holds its update lock",
-            )
+            ),
         )
 
-    def _time_for(self, command: RebootCommand) -> tuple[datetime | None, Literal["server", "device"]]:
+    def _time_for(self, command: AnyCommand) -> tuple[datetime | None, Literal["server", "device"]]:
         """Return the time to judge ``command`` by, and whose it is; None while it is worth waiting."""
         now_s = self._clock.monotonic()
         now = self._server_time.now(now_s)
@@ -179,7 +202,7 @@ class Reboots:
         self._keep(self._ledger.recorded(result, command.expires_at).started(at))
         self._give_up_at_s = self._clock.monotonic() + self._grace_s
         self._call_error = ""
-        self._send(result)
+        self._send("reboot", result)
         log.info("rebooting by command: id=%s by=%s", command.id, command.requested_by)
         try:
             self._machine.reboot()
@@ -210,17 +233,17 @@ class Reboots:
             down_s=down_s,
         )
         # Without a disk the next start finds the same out again.
-        self._keep_if_possible(self._ledger.recorded(result, entry.expires_at))
+        self._keep_if_possible(self._ledger.recorded(result, entry.expires_at, entry.command))
         log.info("command finished: id=%s state=%s code=%s", command_id, state, code)
-        self._send(result)
+        self._send(entry.command, result)
 
-    def _answer_failure(self, command: RebootCommand, error: Exception) -> None:
+    def _answer_failure(self, command: AnyCommand, error: Exception) -> None:
         code = StateUnwritable.code if isinstance(error, StateUnwritable) else "internal-error"
         result = self._result(
             command.id, CommandState.FAILED, "device", code=code, message=type(error).__name__
         )
-        self._keep_if_possible(self._ledger.recorded(result, command.expires_at))
-        self._send(result)
+        self._keep_if_possible(self._ledger.recorded(result, command.expires_at, name_of(command)))
+        self._send(name_of(command), result)
 
     def _result(
         self,
