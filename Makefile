@@ -38,14 +38,14 @@ check: setup  ## format, lint, types, import rules and the fast tests, in under 
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy contract edge cloud local bench tests
 	@.venv/bin/lint-imports
-	@$(PY) -m pytest -n 2 --dist loadfile -m "not engine and not platform"
+	@$(PY) -m pytest -n 2 --dist loadfile -m "not engine and not platform and not slow"
 
 format: setup  ## put the code into its form
 	@$(PY) -m ruff format .
 	@$(PY) -m ruff check --fix .
 
 test: setup check  ## everything, with a real Docker Engine and the local platform
-	@$(PY) -m local with-engine -- $(PY) -m pytest -m "engine or platform"
+	@$(PY) -m local with-engine -- $(PY) -m pytest -m "engine or platform or slow"
 
 crash-points: setup  ## stop the agent at every engine call and every write, and see it converge
 	@$(PY) -m local with-engine -- $(PY) -m tests.crash_points

@@ -11,6 +11,8 @@ from contract.desired import DesiredDocument
 from tests.cloud.api import DEPLOYMENTS, body_of, empty, tables_in_memory
 from tests.cloud.deploying import Crash, World, a_wish
 
+pytestmark = pytest.mark.slow
+
 V2_WISH = a_wish({"name": "web", "image": "fleetgrass/hello:v2"})
 
 

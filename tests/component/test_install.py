@@ -11,6 +11,8 @@ import pytest
 from edge.packaging.archive import write_zip
 from edge.packaging.install import stamp
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 
 

@@ -17,6 +17,8 @@ from local.core.ipc import MemoryBroker
 from tests.edge.fakes import THING, World
 from tests.edge.process import ANSWER_S, DeviceProcess
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(params=[CLASSIC, LITE], ids=lambda dialect: dialect.name)
 def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DeviceProcess]:

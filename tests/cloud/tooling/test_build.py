@@ -21,6 +21,8 @@ HANDLERS = sorted(
 )
 IMPORT_ALL = """
 import importlib, sys
+
+pytestmark = pytest.mark.slow
 sys.path.insert(0, sys.argv[1])
 compiled = []
 def hook(event, arguments):

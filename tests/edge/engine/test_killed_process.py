@@ -20,6 +20,8 @@ from tests.edge.engine.tiny_registry import TinyRegistry
 from tests.edge.engine.worlds import World
 from tests.edge.process import ANSWER_S, DeviceProcess
 
+pytestmark = pytest.mark.slow
+
 HOST = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
 #: What of an update is asked of the engine, in this order; the agent is killed before or after it happens.
 MOMENTS = {
