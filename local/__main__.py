@@ -121,8 +121,9 @@ def _up(options: argparse.Namespace) -> None:
         return
     state = supervisor.up(options.dialect, options.engine)
     url = state["api_url"]
+    devices = ", ".join(f"{thing} (its ports on {address})" for thing, address in state["devices"].items())
     print(
-        f"up: the API is at {url}; devices: {', '.join(state['devices'])}\n\n"
+        f"up: the API is at {url}; devices: {devices}\n\n"
         "  source local/.env\n"
         "  TOKEN=$(python -m local token --role Fleet.Deployer)\n"
         '  curl -H "Authorization: Bearer $TOKEN" "$API_URL/devices"\n\n'

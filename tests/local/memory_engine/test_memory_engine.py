@@ -33,8 +33,8 @@ def test_the_docker_sdk_finds_an_engine_that_says_what_it_is(client: APIClient) 
 
 
 def test_what_it_does_not_have_is_a_plain_no(client: APIClient) -> None:
-    with pytest.raises(APIError, match="simulated engine has no GET /volumes"):
-        client.volumes()
+    with pytest.raises(APIError, match="simulated engine has no GET /networks"):
+        client.networks()
     with pytest.raises(APIError, match="invalid filter"):
         client.containers(filters={"before": "x"})
 
