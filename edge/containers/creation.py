@@ -41,6 +41,7 @@ class Given:
 def container_spec(
     application: Application,
     *,
+    spec: str,
     thing: str,
     reference: str,
     publish_address: str,
@@ -49,7 +50,8 @@ def container_spec(
 ) -> ContainerSpec:
     """Return the container to create for ``application`` from the local image ``reference``.
 
-    ``folder`` is the agent's own, whose folders an application may be given.
+    ``spec`` is the digest that it is recognised by; ``folder`` is the agent's own, whose folders an
+    application may be given.
     """
     check = application.health_check
     return ContainerSpec(
@@ -59,7 +61,7 @@ def container_spec(
             **application.labels,
             LABEL_THING: thing,
             LABEL_APPLICATION: application.name,
-            LABEL_SPEC: application.digest(),
+            LABEL_SPEC: spec,
             LABEL_IMAGE: application.image,
             LABEL_SUPERVISION: _supervision(application).model_dump_json(exclude_defaults=True),
         },

@@ -86,14 +86,14 @@ class Executor:
             place = lock_folder(self.folder.absolute(), step.application)
             place.mkdir(parents=True, exist_ok=True)
             place.chmod(0o777)  # the application may run as any user
-        spec = step.wanted.digest()
         self.engine.create(
             container_spec(
                 step.wanted,
+                spec=step.spec,
                 thing=self.thing,
                 reference=step.reference,
                 publish_address=self.publish_address,
                 folder=self.folder.absolute(),
-                given=Given(self.secrets.variables(spec), self.secrets.folder(spec)),
+                given=Given(self.secrets.variables(step.spec), self.secrets.folder(step.spec)),
             )
         )

@@ -86,7 +86,9 @@ def _replace(view: View) -> list[Step]:
     return [
         *steps,
         Try(name, spec, "about to be created"),
-        Create(name, view.wanted, view.reference, "wanted" if not steps else "its specification changed"),
+        Create(
+            name, view.wanted, spec, view.reference, "wanted" if not steps else "its specification changed"
+        ),
     ]
 
 

@@ -28,6 +28,7 @@ from edge.containers.pulling import Puller
 from edge.containers.registry import RegistryCredentials
 from edge.containers.requests import Ended, Refusal
 from edge.containers.room import Disk, Room
+from edge.containers.rotations import Rotations
 from edge.containers.secrets import NO_SECRETS, SECRETS_FOLDER, Secrets, SecretSource
 from edge.containers.setbacks import Hold, Setback, after, is_contended, setback_of
 from edge.containers.status import status
@@ -64,6 +65,7 @@ log = logging.getLogger(__name__)
 
 MEMORY_FILE = "applications.json"
 PULLED_FILE = "images.json"
+ROTATIONS_FILE = "rotations.json"
 ASKERS = 4  # health checks at a time
 LOOK_S = 5.0  # with nothing under way: what dies is seen this late at most
 ENGINE_POLL_S = 2.0  # while the engine does not answer
@@ -134,6 +136,7 @@ class Reconciler:
             workers,
             self._progress,
         )
+        self._rotations = Rotations(folder / ROTATIONS_FILE, write)
         self._volume_deletion = VolumeDeletion(engine, thing)
         self._watching = Watching(engine, clock, self._askers, Prober(ask, knock), self._progress)
         self._policy = policy
@@ -154,11 +157,24 @@ class Reconciler:
         self._document = document
         self._gate.obey(document)
         self._holds.lift_all()
-        self._specs = {application.name: application.digest() for application in self._wanted()}
+        self._name_specs()
         self._refusals = self._policy.refusals(self._wanted(), os.path.realpath)
         for name, rule in self._refusals.items():
             log.error("refused: application=%s rule=%s", name, rule)
         self._room.need([application.image for application in self._wanted()])
+
+    def rotate_secrets(self, application: str, rotation: str) -> bool:
+        """Have the application's secrets fetched anew; False when it is not wanted or has none.
+
+        ``rotation`` is whatever asks: asking again with it changes nothing. Raises OSError when that
+        cannot be remembered.
+        """
+        wanted = {each.name: each for each in self._wanted()}
+        if application not in wanted or not wanted[application].secrets:
+            return False
+        self._rotations.rotate(application, rotation, wanted)
+        self._name_specs()
+        return True
 
     def converge(self) -> Pass:
         """Take the next steps and return where everything stands; never waits for a pull, start or stop."""
@@ -266,6 +282,9 @@ class Reconciler:
         on_their_way = self._under_way.pulling
         coming = {each.name for each in self._wanted() if each.image in on_their_way}
         return sorted(coming | set(self._secrets.fetching))
+
+    def _name_specs(self) -> None:
+        self._specs = {each.name: self._rotations.spec(each) for each in self._wanted()}
 
     def _wanted(self) -> list[Application]:
         return self._document.applications if self._document else []

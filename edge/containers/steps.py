@@ -49,6 +49,7 @@ class Create:
 
     application: str
     wanted: Application
+    spec: str  # the digest of what is wanted
     reference: str  # the local image
     reason: str
 

@@ -18,6 +18,7 @@ HERE = Path("/greengrass/work")
 def spec(application: Application) -> ContainerSpec:
     return container_spec(
         application,
+        spec=application.digest(),
         thing=THING,
         reference="mirror/image",
         publish_address="127.0.0.1",

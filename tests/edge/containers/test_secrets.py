@@ -261,6 +261,54 @@ def test_bytes_that_are_no_text_cannot_be_a_variable(
     assert status.message == f"{ENV['source']} is no text: give it as a file"
 
 
+@pytest.mark.parametrize("wanted", [ENV, FILE])
+def test_a_rotation_replaces_the_container_by_one_with_the_new_value_once(
+    a_device: Callable[..., Device], engine: FakeEngine, source: FakeSource, wanted: dict[str, str]
+) -> None:
+    device = a_device()
+    device.deploy(with_secrets(wanted))
+    before = engine.named(current())
+    source.values = dict.fromkeys(VALUES, b"new")
+
+    for _ in range(2):  # as a command that is delivered again
+        assert device.reconciler.rotate_secrets("web", "cmd-1")
+        assert device.settle().statuses[0].state == ApplicationState.RUNNING
+
+    after = engine.named(current())
+    assert (len(engine.all), before.id in engine.all, len(source.asked)) == (1, False, 2)
+    if wanted is ENV:
+        assert after.spec.env["PASSWORD"] == "new"
+    else:
+        assert (files_of(after) / "tls.key").read_bytes() == b"new"
+
+    device.start_again()
+    device.settle()
+    assert engine.named(current()).id == after.id
+
+
+def test_a_rotation_whose_value_does_not_work_goes_back_to_the_old_one(
+    a_device: Callable[..., Device], engine: FakeEngine, source: FakeSource
+) -> None:
+    device = a_device()
+    device.deploy(with_secrets(ENV))
+    source.values[ENV["source"]] = b"wrong"
+    engine.images[an_application().image].health = "unhealthy"  # with the value that comes now
+
+    device.reconciler.rotate_secrets("web", "cmd-1")
+    result = device.settle()
+
+    assert result.statuses[0].state == ApplicationState.ROLLED_BACK
+    assert engine.named(current()).spec.env["PASSWORD"] == "hunter2"
+
+
+def test_only_a_wanted_application_with_secrets_is_rotated(a_device: Callable[..., Device]) -> None:
+    device = a_device()
+    device.deploy(with_secrets(ENV), an_application("api"))
+
+    assert not device.reconciler.rotate_secrets("api", "cmd-1")
+    assert not device.reconciler.rotate_secrets("nobody", "cmd-1")
+
+
 @pytest.mark.parametrize(
     ("path", "expected"),
     [

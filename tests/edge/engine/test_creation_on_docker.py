@@ -213,6 +213,7 @@ def test_an_applications_secrets_reach_it_and_any_user_in_it_reads_the_files(
         world.engine.create(
             container_spec(
                 application,
+                spec=spec,
                 thing=world.thing,
                 reference=world.reference("server"),
                 publish_address="127.0.0.1",
