@@ -8,6 +8,8 @@ import pytest
 from tests.crash_points.enumeration import once, twice
 from tests.crash_points.scenarios import SCENARIOS
 
+pytestmark = pytest.mark.slow
+
 SECOND_DEATH = 3  # the next agent's act at which it dies too
 
 

@@ -14,6 +14,8 @@ from cloud.access import ROUTES
 from cloud.tooling import build
 from cloud.tooling.build import BuildFailed, Target
 
+pytestmark = pytest.mark.slow
+
 MACHINE = "arm64" if platform.machine() == "aarch64" else "x86_64"
 HERE = Target(f"{sys.version_info.major}.{sys.version_info.minor}", MACHINE)
 HANDLERS = sorted(
@@ -21,8 +23,6 @@ HANDLERS = sorted(
 )
 IMPORT_ALL = """
 import importlib, sys
-
-pytestmark = pytest.mark.slow
 sys.path.insert(0, sys.argv[1])
 compiled = []
 def hook(event, arguments):
