@@ -43,6 +43,7 @@ ENDING = an_application(image_name="crashing:v1", healthy_window_s=3)
 NOWHERE = an_application(image_name="ghost:v1")
 OTHER = an_application("other")
 OTHER_NEWER = an_application("other", image_name="hello:v2")
+OTHER_NEWEST = an_application("other", image_name="hello:v3")
 BROKEN = (BAD, ENDING)
 
 RUNNING, FAILED, ROLLED_BACK = (
@@ -59,6 +60,9 @@ SCENARIOS: dict[str, Scenario] = {
     "rollback of one that keeps ending": Scenario((WEB, OTHER), (ENDING, OTHER), (ROLLED_BACK, RUNNING)),
     "update to an image that nobody has": Scenario((WEB, OTHER), (NOWHERE, OTHER), (ROLLED_BACK, RUNNING)),
     "update of one that had failed": Scenario((BAD, OTHER), (WEB, OTHER), (RUNNING, RUNNING)),
+    "update of two, for which an old image must go": Scenario(
+        (WEB, OTHER), (NEWER, OTHER_NEWEST), (RUNNING, RUNNING)
+    ),
     "removal": Scenario((WEB, OTHER), (OTHER,), (RUNNING,)),
     "removal of all": Scenario((WEB, OTHER), (), ()),
     "removal of one that had failed": Scenario((BAD, OTHER), (OTHER,), (RUNNING,)),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash_points.enumeration import once, twice
+from tests.crash_points.enumeration import once, reference, twice
 from tests.crash_points.scenarios import SCENARIOS
 
 pytestmark = pytest.mark.slow
@@ -24,3 +24,10 @@ def test_killed_at_any_moment_the_next_agent_comes_to_the_same_end(scenario: str
 
     assert found
     assert [str(each) for each in found if each.trouble] == []
+
+
+def test_the_scenario_with_too_little_room_is_one_in_which_an_image_goes(tmp_path: Path) -> None:
+    acts = reference(SCENARIOS["update of two, for which an old image must go"], tmp_path).acts
+
+    assert acts.count("remove_image") == 1
+    assert "write images.json" in acts

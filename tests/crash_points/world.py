@@ -5,11 +5,17 @@ from pathlib import Path
 
 from contract.desired import Application
 from contract.reports import ApplicationState
+from edge.containers.collecting import DiskSpace, Floor
 from edge.engine.port import LABEL_APPLICATION
 from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
-from tests.edge.containers.builders import Device, a_document, an_engine
+from tests.edge.containers.builders import Device, a_document, an_application, an_engine
 from tests.edge.fake_engine import FakeContainer, FakeEngine, FakeImage
 
+#: It was deployed once and is not any more: its image is all the garbage there is.
+RETIRED = an_application("retired", image_name="retired:v1")
+#: A disk that three images fit on, and a pull begins only where there is room for one: with one new
+#: image there is, and for a second one something must go.
+DISK_BYTES, IMAGE_BYTES = 35 << 30, 10 << 30
 NEIGHBOURS = ("somebody-elses", "fleetgrass-00000000-web")
 
 
@@ -48,10 +54,19 @@ class World:
     """A device that has settled on ``before``; its agent's acts from then on are ``fate``'s."""
 
     def __init__(self, folder: Path, before: tuple[Application, ...], kept: frozenset[str]) -> None:
-        self.engine = an_engine(broken=FakeImage(health="unhealthy"), crashing=FakeImage(exits=1))
+        self.engine = an_engine(
+            broken=FakeImage(health="unhealthy"), crashing=FakeImage(exits=1), retired=FakeImage()
+        )
         self.neighbours = [self.engine.add_foreign(name) for name in NEIGHBOURS]
         self.fate, self.outages = Fate(), Outages()
-        self.device = Device(mortal(self.engine, self.fate), folder, write=MortalDisk(self.fate))
+        self.device = Device(
+            mortal(self.engine, self.fate),
+            folder,
+            write=MortalDisk(self.fate),
+            disk=self._disk,
+            floor=Floor(IMAGE_BYTES, share=0),
+        )
+        self.device.deploy(RETIRED)
         self.device.deploy(*before)
         self.fate.acts.clear()
         self.started_with = self.identities()
@@ -103,6 +118,9 @@ class World:
             self.engine.all.get(each.id) is each and _as_added(each, name)
             for each, name in zip(self.neighbours, NEIGHBOURS, strict=True)
         )
+
+    def _disk(self) -> DiskSpace:
+        return DiskSpace(DISK_BYTES, DISK_BYTES - IMAGE_BYTES * len(self.engine.images))
 
     def _look(self, act: str) -> None:
         working = {
