@@ -10,8 +10,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, StringConstraints, Tag, TypeAdapter, model_validator
 
 from contract import topics
+from contract.defaults import LOG_LINES_MAX
 from contract.names import ApplicationName, Code, Identifier
 from contract.wire import Lenient, Strict, Utc
+
+LogLine = Annotated[str, StringConstraints(max_length=512)]
 
 
 class CommandState(StrEnum):
@@ -76,6 +79,14 @@ class ReportNowCommand(Command):
     command: Literal["report-now"]
 
 
+class CollectLogsCommand(Command):
+    """``…/collect-logs/req``: tell the end of what the application's container said."""
+
+    command: Literal["collect-logs"]
+    application: ApplicationName
+    lines: Annotated[int, Field(ge=1, le=LOG_LINES_MAX)] = 100
+
+
 def _name_of(command: object) -> str:
     given = command.get("command") if isinstance(command, Mapping) else getattr(command, "command", None)
     return "reboot" if given is None else str(given)
@@ -86,7 +97,8 @@ AnyCommand = Annotated[
     Annotated[RebootCommand, Tag("reboot")]
     | Annotated[RestartApplicationCommand, Tag("restart-application")]
     | Annotated[RetryApplicationCommand, Tag("retry-application")]
-    | Annotated[ReportNowCommand, Tag("report-now")],
+    | Annotated[ReportNowCommand, Tag("report-now")]
+    | Annotated[CollectLogsCommand, Tag("collect-logs")],
     Discriminator(_name_of),
 ]
 _ANY: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
@@ -104,7 +116,12 @@ def parse_command(payload: bytes) -> AnyCommand:
 def name_of(command: Command) -> topics.Command:
     """Return the name by which a command's topics go."""
     match command:
-        case RestartApplicationCommand() | RetryApplicationCommand() | ReportNowCommand():
+        case (
+            RestartApplicationCommand()
+            | RetryApplicationCommand()
+            | ReportNowCommand()
+            | CollectLogsCommand()
+        ):
             return command.command
         case _:
             return "reboot"
@@ -130,4 +147,6 @@ class CommandResult(Lenient):
     message: Annotated[str, StringConstraints(max_length=512)] | None = None
     boot_id_before: Annotated[str, StringConstraints(max_length=64)] | None = None
     boot_id: Annotated[str, StringConstraints(max_length=64)] | None = None
+    #: The last lines that fit, oldest first, without the values of the container's environment.
+    log_lines: Annotated[list[LogLine], Field(max_length=LOG_LINES_MAX)] | None = None
     down_s: Annotated[float, Field(ge=0)] | None = None  # from IN_PROGRESS to this boot's first hello

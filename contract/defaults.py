@@ -36,6 +36,8 @@ SUBMITTING_STALE_S = 60.0  # a deployment still SUBMITTING after this is finishe
 # Sizes. Nucleus Lite closes the whole IPC connection over 10,012 bytes and drops inbound MQTT over
 # about 5,000 bytes silently; these leave room for base64 and framing.
 COMMAND_MAX_BYTES = 4_500
+LOG_LINES_MAX = 500  # of one answer, as many of them as LOG_BYTES hold
+LOG_BYTES = 5_500  # of a result's 7,000
 REPORT_MAX_BYTES = 7_000
 DESIRED_DOCUMENT_MAX_BYTES = 256 * 1024
 CONFIGURATION_VALUE_MAX_BYTES = 1_024

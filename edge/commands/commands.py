@@ -7,7 +7,7 @@ What is not a reboot is an errand: one that the agent's end cut short is said to
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Literal, assert_never
 
@@ -129,7 +129,13 @@ class Commands:
 
     def ended(self, command_id: str, outcome: Outcome) -> None:
         """Take the end of an errand."""
-        self._finish(command_id, outcome.state, code=outcome.code, message=outcome.message)
+        self._finish(
+            command_id,
+            outcome.state,
+            code=outcome.code,
+            message=outcome.message and clip(outcome.message, MESSAGE_BYTES),
+            log_lines=outcome.log_lines,
+        )
 
     def sent(self, result: CommandResult) -> None:
         """Remember that the cloud was told exactly this."""
@@ -219,6 +225,7 @@ class Commands:
         message: str | None = None,
         boot_id: str | None = None,
         down_s: float | None = None,
+        log_lines: Sequence[str] | None = None,
     ) -> None:
         """Record and send the outcome of a command that was started."""
         entry = self._ledger.entries[command_id]
@@ -231,6 +238,7 @@ class Commands:
             boot_id_before=entry.result.boot_id_before,
             boot_id=boot_id,
             down_s=down_s,
+            log_lines=log_lines,
         )
         # Without a disk the next start finds the same out again.
         self._keep_if_possible(self._ledger.recorded(result, entry.expires_at, entry.command))
@@ -250,7 +258,7 @@ class Commands:
         command_id: str,
         state: CommandState,
         clock: Literal["server", "device"],
-        **rest: str | float | None,
+        **rest: str | float | Sequence[str] | None,
     ) -> CommandResult:
         return CommandResult.model_validate(
             {"id": command_id, "state": state, "clock": clock, "at": self._clock.now(), **rest}

@@ -1,18 +1,21 @@
 """Commands that leave the machine up: what each one asks of the agent's parts, and how it went."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, assert_never
 
 from contract.commands import (
+    CollectLogsCommand,
     CommandState,
     ReportNowCommand,
     RestartApplicationCommand,
     RetryApplicationCommand,
 )
-from edge.containers.requests import Ended, Refusal
+from contract.defaults import LOG_BYTES
+from edge.containers.requests import Ended, Heard, Refusal
 
-Errand = RestartApplicationCommand | RetryApplicationCommand | ReportNowCommand
+Errand = RestartApplicationCommand | RetryApplicationCommand | ReportNowCommand | CollectLogsCommand
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,7 @@ class Outcome:
     state: Literal[CommandState.SUCCEEDED, CommandState.FAILED, CommandState.REJECTED]
     code: str | None = None
     message: str | None = None
+    log_lines: Sequence[str] | None = None
 
 
 DONE = Outcome(CommandState.SUCCEEDED)
@@ -38,6 +42,9 @@ class Applications(Protocol):
 
     def retry(self, application: str) -> Refusal | None:
         """Try again, from the next pass on, what failed or waits; a refusal when there is nothing to try."""
+
+    def logs(self, application: str, lines: int, heard: Heard) -> Refusal | None:
+        """Begin to read the end of what the application said; a refusal when it has no container."""
 
 
 class Errands:
@@ -71,9 +78,32 @@ class Errands:
             case ReportNowCommand():
                 self._report()
                 self._ended(errand.id, DONE)
+            case CollectLogsCommand(application=application, lines=lines):
+                refusal = self._applications.logs(
+                    application, lines, lambda found: self._ended(errand.id, _logs(found))
+                )
+                if refusal is not None:
+                    self._ended(errand.id, _outcome(refusal, CommandState.REJECTED))
             case _:
                 assert_never(errand)
 
 
 def _outcome(refusal: Refusal | None, state: Literal[CommandState.FAILED, CommandState.REJECTED]) -> Outcome:
     return DONE if refusal is None else Outcome(state, refusal.code, refusal.message)
+
+
+def _logs(found: Sequence[str] | Refusal) -> Outcome:
+    if isinstance(found, Refusal):
+        return _outcome(found, CommandState.FAILED)
+    return Outcome(CommandState.SUCCEEDED, log_lines=latest(found, LOG_BYTES))
+
+
+def latest(lines: Sequence[str], max_bytes: int) -> Sequence[str]:
+    """Return the last lines whose JSON is within ``max_bytes``, oldest first."""
+    room, kept = max_bytes - 2, 0
+    for line in reversed(lines):
+        room -= len(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace")) + 1
+        if room < 0:
+            break
+        kept += 1
+    return list(lines[len(lines) - kept :])

@@ -74,11 +74,12 @@ class Ledger(BaseModel):
         return self.model_copy(update={"held": tuple(c for c in self.held if c.id != command_id)})
 
     def answered(self, result: CommandResult) -> Self:
-        """Return the ledger that knows that exactly this result was sent."""
+        """Return the ledger that knows that exactly this result was sent; logs in it are not kept."""
         entry = self.entries.get(result.id)
         if entry is None or entry.result != result:
             return self
-        entries = dict(self.entries) | {result.id: entry.model_copy(update={"answered": True})}
+        told = {"answered": True, "result": result.model_copy(update={"log_lines": None})}
+        entries = dict(self.entries) | {result.id: entry.model_copy(update=told)}
         return self.model_copy(update={"entries": entries})
 
     def started(self, at: datetime) -> Self:

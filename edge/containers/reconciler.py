@@ -26,7 +26,7 @@ from edge.containers.probing import Ask, Knock, Prober, ask, knock
 from edge.containers.pulled_images import PulledImages
 from edge.containers.pulling import Puller
 from edge.containers.registry import RegistryCredentials
-from edge.containers.requests import Ended, Refusal
+from edge.containers.requests import Ended, Heard, Refusal, Requests
 from edge.containers.room import Disk, Room
 from edge.containers.rotations import Rotations
 from edge.containers.secrets import NO_SECRETS, SECRETS_FOLDER, Secrets, SecretSource
@@ -148,7 +148,7 @@ class Reconciler:
         self._holds = Holds(clock.monotonic)
         self._gate = Gate(folder, clock.now, local)
         self._waiting: Mapping[str, Deferral] = {}  # by application
-        self._asked: dict[str, Ended] = {}  # restarts by application, under way
+        self._requests = Requests(engine, self._askers, self._progress)
 
     def desire(self, document: DesiredDocument | None) -> None:
         """Want this document from the next pass on; None: not managed, touch nothing and report ours."""
@@ -205,7 +205,7 @@ class Reconciler:
         step = requests.restart(self._view(application, wanted), locked=locked)
         if isinstance(step, Refusal):
             return step
-        self._asked[application] = ended
+        self._requests.restarting(application, ended)
         self._execute([step])
         return None
 
@@ -222,6 +222,15 @@ class Reconciler:
         for fetching in (True, False):
             self._holds.lift(application, fetching=fetching)
         return None if waited or failed else Refusal("nothing-to-retry", "nothing of it failed or waits")
+
+    def logs(self, application: str, lines: int, heard: Heard) -> Refusal | None:
+        """Read the last lines of what an application's container said, in the background."""
+        pair = self._pairs.get(application, Pair())
+        container = pair.current or pair.previous
+        if container is None:
+            return requests.UNKNOWN
+        self._requests.read(container.id, lines, heard)
+        return None
 
     def close(self) -> None:
         """Begin nothing more. What is under way on the engine goes on there."""
@@ -322,9 +331,9 @@ class Reconciler:
                 self._holds.lift(step.application, fetching=False)
             else:
                 self._set_back(step, error)
-            if isinstance(step, Restart) and (ended := self._asked.pop(step.application, None)):
-                setback = setback_of(error) if error is not None else None
-                ended(Refusal(setback.code, setback.message) if setback else None)
+            if isinstance(step, Restart):
+                self._requests.restarted(step.application, error)
+        self._requests.collect()
         for image, reference, error in self._under_way.finished_pulls():
             if error is None:
                 self._references[image] = reference

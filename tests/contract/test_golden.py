@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from contract.commands import (
+    CollectLogsCommand,
     CommandResult,
     RebootCommand,
     ReportNowCommand,
@@ -26,6 +27,8 @@ MODELS: dict[str, type[Message]] = {
     "restart-application-command": RestartApplicationCommand,
     "retry-application-command": RetryApplicationCommand,
     "report-now-command": ReportNowCommand,
+    "collect-logs-command": CollectLogsCommand,
+    "command-result-logs": CommandResult,
     "time-answer": TimeAnswer,
     "command-result-succeeded": CommandResult,
     "command-result-rejected": CommandResult,

@@ -16,7 +16,7 @@ from contract.names import identifier
 from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, HostHealth
 from edge.agent import Agent
 from edge.containers.reconciler import Pass
-from edge.containers.requests import Ended, Refusal
+from edge.containers.requests import Ended, Heard, Refusal
 from edge.events import ConfigurationChanged, ConfigurationProposed, Event, Fetched, Inbox, Received, Stop
 from edge.link import LinkDown, Missing, NotSupported, PublishFailed, Unauthorized
 from edge.machine import MachineError
@@ -208,6 +208,7 @@ class FakeContainers:
         self.closed = False
         self.restarts: dict[str, Ended] = {}
         self.retried: list[str] = []
+        self.said: list[str] = []
         self.refusal: Refusal | None = None
 
     def desire(self, document: DesiredDocument | None) -> None:
@@ -226,6 +227,11 @@ class FakeContainers:
     def restart(self, application: str, ended: Ended, *, force: bool = False) -> Refusal | None:
         if self.refusal is None:
             self.restarts[application] = ended
+        return self.refusal
+
+    def logs(self, application: str, lines: int, heard: Heard) -> Refusal | None:
+        if self.refusal is None:
+            heard(self.said[-lines:])
         return self.refusal
 
     def retry(self, application: str) -> Refusal | None:

@@ -6,11 +6,13 @@ import pytest
 
 from contract import topics
 from contract.commands import (
+    CollectLogsCommand,
     CommandState,
     ReportNowCommand,
     RestartApplicationCommand,
     RetryApplicationCommand,
 )
+from contract.defaults import REPORT_MAX_BYTES
 from edge.containers.requests import Refusal
 from edge.events import Received
 from tests.edge.fakes import THING, World, until_killed
@@ -88,6 +90,52 @@ def test_a_report_is_sent_at_once_though_nothing_changed() -> None:
 
     assert len(world.reports()) == reports + 1
     assert world.states(command)[-1] is SUCCEEDED
+
+
+def collect(world: World, **fields: str) -> list[str] | None:
+    command = world.an_errand(CollectLogsCommand, application="web", **fields)
+    world.send(command)
+    last = world.results(command)[-1]
+    assert last.state is SUCCEEDED
+    return last.log_lines
+
+
+def test_the_last_lines_of_an_application_come_with_the_result() -> None:
+    world = World()
+    world.start()
+    world.containers.said = ["one", "two", "three"]
+
+    assert collect(world) == ["one", "two", "three"]
+    assert collect(world, lines="2") == ["two", "three"]
+
+
+def test_logs_that_are_too_long_lose_their_beginning_and_the_result_stays_within_the_wires_size() -> None:
+    world = World()
+    world.start()
+    world.containers.said = [f'{n} "ü"\\' * 20 for n in range(400)]
+
+    lines = collect(world, lines="400")
+
+    assert lines
+    assert lines == world.containers.said[-len(lines) :]
+    sizes = [len(p) for t, p in world.link.published if t.endswith("/res")]
+    assert 5_000 < max(sizes) < REPORT_MAX_BYTES
+
+
+def test_what_an_application_said_is_not_kept_once_it_was_told() -> None:
+    world = World()
+    world.start()
+    world.containers.said = ["a line"]
+    command = world.an_errand(CollectLogsCommand, application="web")
+
+    world.link.broker_up = False
+    world.send(command)
+    world.start()
+    world.link.broker_up = True
+    world.turns(5.0)
+    assert world.results(command)[-1].log_lines == ["a line"]
+
+    assert "a line" not in world.state.files["commands.json"].decode()
 
 
 def test_a_command_that_comes_again_answers_again_and_does_nothing() -> None:

@@ -1,5 +1,6 @@
 """What a person asks of one application."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,24 @@ def test_a_retry_with_nothing_to_try_says_so(device: Device) -> None:
     assert nothing is not None
     assert nobody is not None
     assert (nothing.code, nobody.code) == ("nothing-to-retry", "application-unknown")
+
+
+def test_what_a_container_said_is_read_without_holding_up_the_others(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    Device(engine, tmp_path).deploy(an_application())
+    engine.named(current()).output.extend(["one", "two"])
+    later = Later()
+    device = Device(engine, tmp_path, workers=later)
+    device.desire(a_document(an_application()))
+    device.reconciler.converge()
+    heard: list[Sequence[str] | Refusal] = []
+
+    assert device.reconciler.logs("web", 1, heard.append) is None
+    device.reconciler.converge()
+    assert heard == []
+    later.let_go()
+    device.reconciler.converge()
+
+    assert heard == [("two",)]
+    assert device.reconciler.logs("ghost", 1, heard.append) is not None
