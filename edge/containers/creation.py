@@ -72,7 +72,8 @@ def container_spec(
             for port in application.ports
         ),
         memory_bytes=None if application.memory_mib is None else application.memory_mib << 20,
-        restart=application.restart,
+        # Who depends on others is started by the agent, in order; after a reboot too.
+        restart="no" if application.depends_on else application.restart,
         stop_grace_s=ceil(application.stop_grace_s),
         entrypoint=None if application.entrypoint is None else tuple(application.entrypoint),
         mounts=tuple(_mounts(application, thing, folder, given.files)),

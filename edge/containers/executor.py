@@ -71,7 +71,7 @@ class Executor:
             case Try():
                 self.memories.trying(step.application, step.spec)
             case Confirm():
-                self.memories.confirmed(step.application, step.spec)
+                self.memories.confirmed({step.application: step.spec, **dict(step.others)})
             case GiveUp():
                 self.memories.failed(step.application, step.failure)
             case Forget():

@@ -5,7 +5,7 @@ proven, and what failed is tried once more.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -42,16 +42,22 @@ class Memories:
 
     def trying(self, application: str, spec: str) -> None:
         """Remember a trial; raises OSError when that cannot be written, and then it is not remembered."""
-        self._write(application, Memory(trial=spec))
+        self._write({application: Memory(trial=spec)})
 
-    def confirmed(self, application: str, spec: str) -> None:
-        """Remember that ``spec`` is proven; a failure of another specification stays remembered."""
-        failed = self.of(application).failed
-        self._write(application, Memory(failed=failed if failed and failed.spec != spec else None))
+    def confirmed(self, specs: Mapping[str, str]) -> None:
+        """Remember that these specifications, by application, are proven; all by one write.
+
+        A failure of another specification stays remembered.
+        """
+        memories = {}
+        for application, spec in specs.items():
+            failed = self.of(application).failed
+            memories[application] = Memory(failed=failed if failed and failed.spec != spec else None)
+        self._write(memories)
 
     def failed(self, application: str, failure: Failure) -> None:
         """Remember a failure; what is on trial stays unproven."""
-        self._write(application, Memory(trial=self.of(application).trial, failed=failure))
+        self._write({application: Memory(trial=self.of(application).trial, failed=failure)})
 
     def retry(self, application: str) -> bool:
         """Let a failure count as an earlier deployment's, which is tried again; whether there was one.
@@ -62,17 +68,17 @@ class Memories:
         if memory.failed is None:
             return False
         earlier = memory.failed.model_copy(update={"deployment_id": ""})
-        self._write(application, memory.model_copy(update={"failed": earlier}))
+        self._write({application: memory.model_copy(update={"failed": earlier})})
         return True
 
     def forget(self, application: str) -> None:
         """Remember nothing of the application."""
-        self._write(application, Memory())
+        self._write({application: Memory()})
 
-    def _write(self, application: str, memory: Memory) -> None:
-        if memory == self.of(application):
+    def _write(self, memories: Mapping[str, Memory]) -> None:
+        if all(memory == self.of(application) for application, memory in memories.items()):
             return
-        changed = {**self._applications, application: memory}
+        changed = {**self._applications, **memories}
         kept = {name: each for name, each in changed.items() if not each.empty}
         self._store(self._path, _File(applications=kept).model_dump_json(exclude_none=True).encode())
         self._applications = kept

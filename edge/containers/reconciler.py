@@ -44,6 +44,7 @@ from edge.containers.steps import (
     describe,
     in_background,
 )
+from edge.containers.ties import DEPENDENCY_FAILED
 from edge.containers.undertakings import Undertakings
 from edge.containers.view import Image, Supply, View
 from edge.containers.volumes import VolumeDeletion
@@ -184,7 +185,7 @@ class Reconciler:
                 self._collect()
                 self._look()
                 views = self._views()
-                steps = plan(views)
+                steps = self._plan(views)
                 self._holds.drop_without(
                     steps,
                     fetching=self._fetching(),
@@ -215,7 +216,7 @@ class Reconciler:
             return Refusal("application-unknown", "no application of that name is wanted here")
         waited = self._holds.latest(application) is not None
         try:
-            failed = self._memories.retry(application)
+            failed = [each for each in self._tried_with(application) if self._memories.retry(each)]
         except OSError as error:
             setback = setback_of(error)
             return Refusal(setback.code, setback.message)
@@ -231,6 +232,19 @@ class Reconciler:
             return requests.UNKNOWN
         self._requests.read(container.id, lines, heard)
         return None
+
+    def _tried_with(self, application: str) -> list[str]:
+        """Return the application, and those that failed only because of another."""
+        atomic = self._document is not None and self._document.atomic
+        failures = {each.name: self._memories.of(each.name).failed for each in self._wanted()}
+        return [
+            name
+            for name, failure in failures.items()
+            if atomic or name == application or (failure is not None and failure.code == DEPENDENCY_FAILED)
+        ]
+
+    def _plan(self, views: list[View]) -> list[Step]:
+        return plan(views, atomic=self._document is not None and self._document.atomic)
 
     def close(self) -> None:
         """Begin nothing more. What is under way on the engine goes on there."""
@@ -398,8 +412,8 @@ class Reconciler:
     def _outcome(self, version: str) -> Pass:
         views = self._views()
         moving = self._document is not None and (
-            bool(self._under_way.busy or self._fetching() or self._holds or plan(views))
-            or any(_undecided(view) for view in views)
+            bool(self._under_way.busy or self._fetching() or self._holds or self._plan(views))
+            or any(_undecided(view) or _unmet(view) for view in views)
         )
         if not moving:
             self._secrets.keep_only(self._specs_in_use())
@@ -444,7 +458,7 @@ class Reconciler:
 
     def _next_look_s(self, views: list[View]) -> float:
         waits = [LOOK_S]
-        if self._waiting or any(_undecided(view) for view in views):
+        if self._waiting or any(_undecided(view) or _unmet(view) for view in views):
             waits.append(self._healthy_poll_s)
         waits += self._holds.waits_s()
         check = self._watching.next_check_s()
@@ -452,6 +466,11 @@ class Reconciler:
 
     def _progress(self) -> None:
         self.on_progress()
+
+
+def _unmet(view: View) -> bool:
+    """Whether what is wanted is not there, and was not given up either."""
+    return view.wanted is not None and not (view.gave_up or view.refusal or view.is_in_place)
 
 
 def _undecided(view: View) -> bool:

@@ -106,11 +106,12 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Confirm:
-    """Remember that the specification on trial is good."""
+    """Remember that the specification on trial is good; and, by the same write, ``others``' too."""
 
     application: str
     spec: str
     reason: str
+    others: tuple[tuple[str, str], ...] = ()  # (application, specification)
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,9 +68,33 @@ class View:
         return None if self.on_trial else self.pair.current
 
     @property
+    def is_failed(self) -> bool:
+        """Whether the container in place is what is left of a failure, in whichever deployment."""
+        failed, current = self.memory.failed, self.pair.current
+        return failed is not None and current is not None and self.on_trial and failed.spec == current.spec
+
+    @property
+    def is_in_place(self) -> bool:
+        """Whether the wanted container is there already, or the previous one is wanted again."""
+        current, previous = self.pair.current, self.pair.previous
+        if current is not None and current.spec == self.spec:
+            return self.gave_up or not self.is_failed
+        return previous is not None and previous.spec == self.spec and self.proven is None
+
+    @property
+    def is_as_wanted(self) -> bool:
+        """Whether the wanted container is in place and has proven itself."""
+        return self.proven is not None and self.proven.spec == self.spec
+
+    @property
+    def hands_over(self) -> bool:
+        """Whether the old container runs until the new one has proven itself."""
+        return self.wanted is not None and self.wanted.update_strategy == "hand-over"
+
+    @property
     def critical(self) -> bool:
         """Whether the old container has stopped, or is about to, and no proven way on is running yet."""
         current, previous = self.pair.current, self.pair.previous
-        if self.wanted is None or previous is None:
+        if self.wanted is None or previous is None or (self.hands_over and previous.alive):
             return False
         return current is None or not current.alive or self.gave_up

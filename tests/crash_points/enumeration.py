@@ -38,7 +38,7 @@ class Finding:
 def reference(scenario: Scenario, folder: Path) -> Reference:
     """Return how the scenario goes undisturbed."""
     world = World(folder, scenario.before, scenario.kept)
-    world.want(scenario.after)
+    world.want(scenario.after, atomic=scenario.atomic)
     ending = world.ending()
     acts = tuple(world.fate.acts)
     return Reference(acts, ending, dict(world.outages.count), dict(world.outages.seconds))
@@ -70,7 +70,7 @@ def _finding(
     acts: tuple[str, ...],
 ) -> Finding:
     world = World(folder, scenario.before, scenario.kept)
-    world.want(scenario.after)
+    world.want(scenario.after, atomic=scenario.atomic)
     # A second agent may have too little left to do to be killed so late.
     deaths = [killed(world, moment) for moment in moments]
     trouble = [] if deaths[0] else ["it was not killed there: the scenario goes another way each time"]
@@ -100,7 +100,7 @@ def _trouble(scenario: Scenario, undisturbed: Reference, world: World, deaths: i
         allowed_s = undisturbed.down_s.get(name, 0.0) + deaths * scenario.grace_s
         if down_s > allowed_s + 0.001:
             yield f"{name} was down {down_s} s instead of {allowed_s} s"
-    if world.outages.pulls_meanwhile:
+    if world.outages.pulls_meanwhile and not scenario.pulls_down:
         yield f"pulled while {world.outages.pulls_meanwhile} was down"
 
 

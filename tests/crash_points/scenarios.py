@@ -14,6 +14,7 @@ class Scenario:
     before: tuple[Application, ...]
     after: tuple[Application, ...]
     states: tuple[ApplicationState, ...]
+    atomic: bool = False
 
     @property
     def kept(self) -> frozenset[str]:
@@ -25,6 +26,11 @@ class Scenario:
         """The applications that do not change: their containers must not be touched."""
         same = {each.name for each in self.after if each in self.before}
         return frozenset(same)
+
+    @property
+    def pulls_down(self) -> bool:
+        """Whether something may be down while an image comes: that is the strategy's meaning."""
+        return any(each.update_strategy == "kill-then-download" for each in self.after)
 
     @property
     def grace_s(self) -> float:
@@ -44,7 +50,21 @@ NOWHERE = an_application(image_name="ghost:v1")
 OTHER = an_application("other")
 OTHER_NEWER = an_application("other", image_name="hello:v2")
 OTHER_NEWEST = an_application("other", image_name="hello:v3")
-BROKEN = (BAD, ENDING)
+
+KILLED_FIRST = NEWER.model_copy(update={"update_strategy": "kill-then-download"})
+HANDED_OVER = an_application(image_name="hello:v2", update_strategy="hand-over")
+BAD_HAND_OVER = BAD.model_copy(update={"update_strategy": "hand-over"})
+BROKEN = (BAD, ENDING, BAD_HAND_OVER)
+
+
+def a_chain(tag: str) -> tuple[Application, ...]:
+    """Return three applications that need each other in a row; the last in the document starts first."""
+    return (
+        an_application("web", image_name=tag, depends_on=[{"application": "api"}]),
+        an_application("api", image_name=tag, depends_on=[{"application": "db"}]),
+        an_application("db", image_name=tag),
+    )
+
 
 RUNNING, FAILED, ROLLED_BACK = (
     ApplicationState.RUNNING,
@@ -55,6 +75,17 @@ SCENARIOS: dict[str, Scenario] = {
     "first deployment": Scenario((), (WEB, OTHER), (RUNNING, RUNNING)),
     "first deployment that fails": Scenario((OTHER,), (BAD, OTHER), (FAILED, RUNNING)),
     "update, download-then-kill": Scenario((WEB, OTHER), (NEWER, OTHER), (RUNNING, RUNNING)),
+    "update, kill-then-download": Scenario((WEB, OTHER), (KILLED_FIRST, OTHER), (RUNNING, RUNNING)),
+    "update, hand-over": Scenario((an_application(), OTHER), (HANDED_OVER, OTHER), (RUNNING, RUNNING)),
+    "rollback of a hand-over": Scenario((WEB, OTHER), (BAD_HAND_OVER, OTHER), (ROLLED_BACK, RUNNING)),
+    "first deployment of three dependent applications": Scenario((), a_chain("hello:v1"), (RUNNING,) * 3),
+    "update of three dependent applications": Scenario(
+        a_chain("hello:v1"), a_chain("hello:v2"), (RUNNING,) * 3
+    ),
+    "atomic update": Scenario((WEB, OTHER), (NEWER, OTHER_NEWER), (RUNNING, RUNNING), atomic=True),
+    "atomic update with one bad application": Scenario(
+        (WEB, OTHER), (BAD, OTHER_NEWER), (ROLLED_BACK, ROLLED_BACK), atomic=True
+    ),
     "update of both, one of them bad": Scenario((WEB, OTHER), (BAD, OTHER_NEWER), (ROLLED_BACK, RUNNING)),
     "rollback of one that is not healthy": Scenario((WEB, OTHER), (BAD, OTHER), (ROLLED_BACK, RUNNING)),
     "rollback of one that keeps ending": Scenario((WEB, OTHER), (ENDING, OTHER), (ROLLED_BACK, RUNNING)),

@@ -73,9 +73,9 @@ class World:
         self._kept = kept
         self.fate.watch = self._look
 
-    def want(self, after: tuple[Application, ...]) -> None:
+    def want(self, after: tuple[Application, ...], *, atomic: bool = False) -> None:
         """Deploy, without taking the first step yet."""
-        self.device.desire(a_document(*after, revision=2))
+        self.device.desire(a_document(*after, revision=2).model_copy(update={"atomic": atomic}))
 
     def live(self) -> bool:
         """Let time pass until all is settled; return whether the agent lived to see it."""

@@ -360,7 +360,7 @@ def test_a_previous_container_is_only_removed_when_the_one_in_place_is_proven(vi
 
 @given(st.lists(views(), max_size=4))
 def test_applications_are_planned_independently(several: list[View]) -> None:
-    named = [replace(view, application=f"app-{i}") for i, view in enumerate(several)]
+    named = [replace(view, application=f"app-{i}", image=Image.HERE) for i, view in enumerate(several)]
 
     together = plan(named)
 
