@@ -73,8 +73,9 @@ def test_nothing_that_works_is_stopped_while_an_image_of_the_revision_is_on_its_
 
     steps = plan([*named, coming])
 
-    working = {view.proven.id for view in named if view.proven is not None and view.proven.alive}
-    assert not working & {step.container_id for step in steps if isinstance(step, Stop | SetAside)}
+    working = {(view.application, view.proven.id) for view in named if view.proven and view.proven.alive}
+    ended = {(step.application, step.container_id) for step in steps if isinstance(step, Stop | SetAside)}
+    assert not working & ended
 
 
 def test_every_image_is_fetched_before_anything_is_stopped(engine: FakeEngine, tmp_path: Path) -> None:
