@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import lives, processes, pulls
+from bench import crashes, lives, processes, pulls
 from bench.lab import Lab, lab
 from bench.rows import Row, merged, table
 from bench.sides import BenchFailed
@@ -27,6 +27,7 @@ _ROWS: Mapping[tuple[str, ...], Measure] = {
     ("pull-100mb",): lambda lab, rounds: [pulls.pull(lab, rounds)],
     ("agent-rss", "agent-rss-flat"): lambda lab, rounds: processes.memory(lab, _COUNT, rounds, _PASSES),
     ("agent-ready",): lambda lab, rounds: [processes.ready(lab, rounds)],
+    ("crash-report",): lambda lab, rounds: [crashes.report(lab, rounds)],
 }
 
 

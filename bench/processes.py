@@ -31,9 +31,9 @@ def memory(lab: Lab, count: int, rounds: int, passes: int) -> list[Row]:
     """Return the rows of memory with ``count`` containers running; one process does ``passes`` passes."""
     fleet = lab.fleet(count)
     ours, reference = [], []
-    with _running(lab, fleet):
+    with running(lab, fleet):
         for _ in range(rounds):
-            with _nucleus(lab, fleet, lab.docker_host) as nucleus:
+            with nucleus_for(lab, fleet, lab.docker_host) as nucleus:
                 with nucleus.process("edge") as agent:
                     nucleus.wait_for_report(
                         lambda r: r.desired is not None and r.desired.state == "CONVERGED"
@@ -44,7 +44,7 @@ def memory(lab: Lab, count: int, rounds: int, passes: int) -> list[Row]:
                     reference.append(_mebibytes(resident_kib(client.pid)))
         machine = lab.machine()
         with (
-            _nucleus(lab, fleet, lab.docker_host) as nucleus,
+            nucleus_for(lab, fleet, lab.docker_host) as nucleus,
             nucleus.process("bench.passing", str(passes)) as it,
         ):
             found = json.loads(it.communicate()[0].splitlines()[-1])
@@ -62,7 +62,7 @@ def ready(lab: Lab, rounds: int) -> Row:
     ours, reference = [], []
     for number in range(rounds + 1):
         proxy = CountingProxy(lab.folder / f"ready-{number}.sock", lab.docker_host)
-        with _nucleus(lab, Fleet({}, ()), proxy.host) as nucleus:
+        with nucleus_for(lab, Fleet({}, ()), proxy.host) as nucleus:
             began = time.perf_counter()
             with nucleus.process(_BARE) as client:
                 _connected(client)
@@ -79,7 +79,7 @@ def ready(lab: Lab, rounds: int) -> Row:
 
 
 @contextmanager
-def _running(lab: Lab, fleet: Fleet) -> Iterator[None]:
+def running(lab: Lab, fleet: Fleet) -> Iterator[None]:
     """Have ``fleet`` running, as an agent before left it."""
     side = Ours(lab.docker_host, lab.store.address, lab.folder / "idle", lab.name)
     try:
@@ -92,7 +92,8 @@ def _running(lab: Lab, fleet: Fleet) -> Iterator[None]:
 
 
 @contextmanager
-def _nucleus(lab: Lab, fleet: Fleet, docker_host: str) -> Iterator[Nucleus]:
+def nucleus_for(lab: Lab, fleet: Fleet, docker_host: str) -> Iterator[Nucleus]:
+    """Have a nucleus whose component is to keep ``fleet``."""
     nucleus = Nucleus(lab, Path(tempfile.mkdtemp(dir=lab.folder)), fleet, docker_host)
     with nucleus.server:
         yield nucleus

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from contract.defaults import LOG_MAX_FILES, LOG_MAX_SIZE_MIB, STOP_GRACE_S
 from contract.desired import Application, DesiredDocument
@@ -25,6 +25,7 @@ from edge.engine.port import LABEL_APPLICATION, LABEL_IMAGE, Credentials
 
 ECR = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
 GIVE_UP_S = 120.0
+_WINDOW_S = 4.0  # of which half, without a health check, is what a container must last
 _UP = (ApplicationState.STARTING, ApplicationState.RUNNING)
 
 
@@ -39,6 +40,7 @@ class Fleet:
     images: Mapping[str, str]
     command: tuple[str, ...]
     stop_grace_s: float = STOP_GRACE_S
+    restart: Literal["unless-stopped", "no"] = "unless-stopped"
 
 
 class Side(Protocol):
@@ -172,7 +174,7 @@ class Compose:
                 "command": list(fleet.command),
                 "init": True,
                 "network_mode": "bridge",
-                "restart": "unless-stopped",
+                "restart": fleet.restart,
                 "stop_grace_period": f"{fleet.stop_grace_s:g}s",
                 "logging": {
                     "driver": "json-file",
@@ -233,7 +235,8 @@ def document(fleet: Fleet, revision: int = 1) -> DesiredDocument:
                 image=f"{ECR}/{image}",
                 command=list(fleet.command),
                 stop_grace_s=fleet.stop_grace_s,
-                healthy_window_s=1,
+                restart=fleet.restart,
+                healthy_window_s=_WINDOW_S,
             )
             for name, image in fleet.images.items()
         ],

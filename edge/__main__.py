@@ -23,7 +23,7 @@ from edge.engine.docker import DockerEngine
 from edge.engine.errors import EngineError
 from edge.engine.listening import Listening
 from edge.engine.port import Engine
-from edge.events import ConfigurationProposed, Event, Fetched, Inbox, Judged, Progressed, Stop
+from edge.events import ConfigurationProposed, EngineChanged, Event, Fetched, Inbox, Judged, Progressed, Stop
 from edge.host import LinuxHealth, disk_space
 from edge.link import LinkDown, LinkError
 from edge.link.greengrass import GreengrassLink
@@ -121,7 +121,7 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
         thing=environment.thing,
         settings=settings,
     )
-    Listening(engine, environment.thing, lambda: inbox.put(Progressed())).start()
+    Listening(engine, environment.thing, lambda: inbox.put(EngineChanged())).start()
     return agent
 
 

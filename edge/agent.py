@@ -25,6 +25,7 @@ from edge.desired import Desired
 from edge.events import (
     ConfigurationChanged,
     ConfigurationProposed,
+    EngineChanged,
     Event,
     Fetched,
     Judged,
@@ -50,6 +51,9 @@ DEBOUNCE_MAX_S = 1.0
 CONFIGURATION_RETRY_S = 5.0
 SHORTEST_WAIT_S = 0.02
 EVENTS_A_TURN = 200  # a stream of messages without end must not keep the loop from everything else
+#: Waits between looks after an event of the engine. Docker Engine tells of a death before it cleans up, and
+#: lists the container as running until it has.
+SECOND_LOOKS_S = (0.05, 0.05, 0.1, 0.2, 0.6)
 AFTER_FAILURE_S = 1.0  # a part that fails in every turn must not fill the disk with its tracebacks
 RESULT = "result:"
 ENGINE_UNAVAILABLE = "unavailable"
@@ -109,6 +113,7 @@ class Agent:
         self._pass: Pass | None = None
         self._passed: DesiredDocument | None = None  # what the last pass went towards
         self._look_at_s = 0.0
+        self._second_looks: list[float] = []
         self._failed = False
         self._unusable: ConfigurationInvalid | None = None
         self._read_at_s: float | None = None
@@ -206,6 +211,8 @@ class Agent:
                 self._keeper.lost(reason)
             case Progressed():
                 self._look_at_s = 0.0
+            case EngineChanged():
+                self._look_at_s, self._second_looks = 0.0, list(SECOND_LOOKS_S)
             case Stop():
                 log.info("asked to stop")
             case _:
@@ -284,6 +291,8 @@ class Agent:
         self._commands.locked = self._pass.locked
         if self._pass.next_look_s is not None:
             self._look_at_s = now_s + self._pass.next_look_s
+        if self._second_looks:
+            self._look_at_s = min(self._look_at_s, now_s + self._second_looks.pop(0))
 
     def _report(self) -> None:
         self._reporter.tick()

@@ -69,7 +69,12 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Progressed:
-    """Work in the background ended, or the engine tells of a change: look again."""
+    """Work in the background ended: look again."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChanged:
+    """The engine tells of a change, which its list of containers may show a moment later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,7 @@ Event = (
     | ConfigurationProposed
     | Judged
     | Progressed
+    | EngineChanged
     | Stop
 )
 

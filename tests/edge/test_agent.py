@@ -8,7 +8,7 @@ import pytest
 from contract import topics
 from contract.defaults import REPORT_MAX_BYTES
 from contract.reports import ApplicationState, ApplicationStatus, PublishedPort, Rollback
-from edge.events import Event, LinkLost, Progressed, Received, Stop, Unreadable
+from edge.events import EngineChanged, Event, LinkLost, Progressed, Received, Stop, Unreadable
 from tests.edge.fakes import THING, World, a_pass, an_image, running
 
 
@@ -52,6 +52,18 @@ def test_a_change_is_reported_at_once_and_once() -> None:
     first, second = world.reports()
     assert first.applications == []
     assert [(a.name, a.state) for a in second.applications] == [("web", "RUNNING")]
+
+
+def test_a_death_that_the_engine_tells_of_before_its_list_shows_it_is_reported_within_a_second() -> None:
+    world = World()
+    world.containers.found = a_pass(running("web"))
+    world.start()
+
+    world.deliver(EngineChanged())
+    world.containers.found = a_pass(ApplicationStatus(name="web", state=ApplicationState.STOPPED))
+    world.turns(1.0)
+
+    assert [report.applications[0].state for report in world.reports()] == ["RUNNING", "STOPPED"]
 
 
 def test_each_quarter_of_a_pull_is_news_and_that_it_failed_is() -> None:
