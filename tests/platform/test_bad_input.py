@@ -1,5 +1,6 @@
 """What operators and devices get wrong, through the real API and broker: a clear answer, nothing lost."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from contract import topics
 from local.api import Api
 from local.aws import ROOT_KEY, client_arguments
+from local.operators import STACK
 from local.platform import Platform
 from tests.platform.lab import until
 
@@ -85,14 +87,20 @@ def test_nonsense_on_a_devices_topics_is_counted_by_the_cloud_and_changes_nothin
     reader = api(platform, "Fleet.Reader")
     assert until(lambda: reader.get("/devices/robot-2")[1].get("state") == "online", 60)
     before = reader.get("/devices/robot-2")[1]
-    for topic in (
-        topics.report("robot-2"),
-        topics.connection("robot-2"),
-        topics.command_result("robot-2", "reboot"),
-        topics.report("never-enrolled"),
-    ):
+    by_function = {
+        "record-report": [
+            topics.report("robot-2"),
+            topics.command_result("robot-2", "reboot"),
+            topics.report("never-enrolled"),
+        ],
+        "record-connection": [topics.connection("robot-2")],
+    }
+    for topic in [topic for sent in by_function.values() for topic in sent]:
         publish(platform, topic, GARBAGE)
 
+    for function, sent in by_function.items():
+        assert until(lambda: malformed(platform, function) == Counter(sent), 60)  # noqa: B023 - used at once
+        assert until(lambda: counted(platform, function) >= len(sent))  # noqa: B023
     after = reader.get("/devices/robot-2")[1]
     same = ("state", "boot_id", "enrolled_at", "agent_version", "group")
     assert {key: after[key] for key in same} == {key: before[key] for key in same}
@@ -134,6 +142,23 @@ def test_rebooting_a_device_that_is_off_is_409_and_says_since_when(platform: Pla
 
 def publish(platform: Platform, topic: str, payload: bytes) -> None:
     client(platform, "iot-data").publish(topic=topic, qos=1, payload=payload)
+
+
+def logged(platform: Platform, function: str) -> list[str]:
+    group = f"/aws/lambda/{STACK}-{function}"
+    return [
+        event["message"] for event in client(platform, "logs").filter_log_events(logGroupName=group)["events"]
+    ]
+
+
+def counted(platform: Platform, function: str) -> int:
+    return sum('"malformed_messages":1' in line for line in logged(platform, function))
+
+
+def malformed(platform: Platform, function: str) -> Counter[str]:
+    """How often a function logged a malformed message of GARBAGE's size, by topic."""
+    lines = [line for line in logged(platform, function) if f"size={len(GARBAGE)} " in line]
+    return Counter(line.partition("topic=")[2].partition(" ")[0] for line in lines if "malformed" in line)
 
 
 def dead_letters(platform: Platform) -> int:
