@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from contract import topics
-from contract.commands import CommandResult, RebootCommand, TimeAnswer
+from contract.commands import Command, CommandResult, TimeAnswer, name_of
 from contract.events import ConnectionEvent
 from contract.names import COMPONENT
 from contract.reports import DeviceReport
@@ -124,9 +124,13 @@ class DeviceProcess:
         self.broker.send(topics.command_request(self.thing, "time"), answer.to_json())
         return hello
 
-    def result(self, command: RebootCommand, state: str) -> CommandResult:
+    def send(self, command: Command) -> None:
+        """Publish a command to the device, as the cloud does."""
+        self.broker.send(topics.command_request(self.thing, name_of(command)), command.to_json())
+
+    def result(self, command: Command, state: str) -> CommandResult:
         return self.wait_for(
-            topics.command_result(self.thing, "reboot"),
+            topics.command_result(self.thing, name_of(command)),
             CommandResult,
             lambda r: (r.id, r.state) == (command.id, state),
         )

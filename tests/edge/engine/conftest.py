@@ -15,6 +15,7 @@ from local.memory_engine.engine import MemoryEngine
 from local.memory_engine.server import MemoryEngineServer
 from tests.edge.engine.agents import Agent
 from tests.edge.engine.counting_proxy import CountingProxy
+from tests.edge.engine.sites import Site
 from tests.edge.engine.tiny_registry import IMAGES, LOGIN, TinyRegistry
 from tests.edge.engine.worlds import World
 from tests.edge.fake_engine import FakeEngine, FakeImage
@@ -114,3 +115,15 @@ def agent(
     world.thing = f"neighbour-of-{world.thing}"
     world.clear()
     engine.close()
+
+
+@pytest.fixture(params=["memory", pytest.param("docker", marks=pytest.mark.engine)])
+def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
+    if not BUSYBOX.exists():
+        pytest.skip("there is no busybox to make images of: install busybox-static")
+    made = Site(
+        tmp_path, request.getfixturevalue(f"{request.param}_host"), simulated=request.param == "memory"
+    )
+    with made.device.server:
+        yield made
+        made.close()
