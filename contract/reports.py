@@ -65,6 +65,8 @@ class ApplicationStatus(Lenient):
     rollback: Rollback | None = None
     #: What the container that failed, or keeps ending, said last, without its environment's values.
     last_lines: Annotated[list[Text], Field(max_length=LAST_LINES)] = []
+    cpu_percent: Annotated[float, Field(ge=0)] | None = None  # of one core, since the previous report
+    memory_bytes: Count | None = None  # without what is only cached
 
 
 class HostHealth(Lenient):

@@ -17,6 +17,7 @@ from edge.aws.process import AwsProcess, AwsUnavailable
 from edge.aws.secrets import AwsSecrets
 from edge.clock import SystemClock
 from edge.containers.collecting import Floor
+from edge.containers.meter import Meter
 from edge.containers.pulled_images import PulledImages
 from edge.containers.reconciler import PULLED_FILE, Reconciler
 from edge.engine.docker import DockerEngine
@@ -112,6 +113,7 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
                 healthy_poll_s=settings.healthy_poll_s,
                 on_progress=lambda: inbox.put(Progressed()),
             ),
+            meter=Meter(engine, clock),
             clock=clock,
             fetch=lambda uri: _fetch_in_background(aws, uri, inbox.put),
             examine=lambda proposal: _examine_in_background(examiner, proposal, inbox.put),

@@ -86,6 +86,7 @@ class Agent:
             clock=ports.clock,
             random=ports.random,
             new_nonce=ports.token,
+            measured=lambda found: ports.meter(found) if self._settings.report_usage else found,
         )
         self._commands = Commands(
             state=ports.state,
@@ -339,7 +340,7 @@ class Agent:
         return seconds * (0.8 + 0.4 * self._ports.random())
 
 
-_LIVE: dict[str, object] = {"desired": None, "heartbeat_s": math.inf}
+_LIVE: dict[str, object] = {"desired": None, "heartbeat_s": math.inf, "report_usage": False}
 
 
 def _trouble(found: Pass) -> tuple[str, str] | None:

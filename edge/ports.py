@@ -12,6 +12,7 @@ from edge.events import ConfigurationProposed, Inbox
 from edge.host import Health
 from edge.link import Link
 from edge.machine import Machine
+from edge.reporter import Measured
 from edge.state import State
 
 
@@ -38,6 +39,7 @@ class Ports:
     machine: Machine
     health: Health
     containers: Containers
+    meter: Measured  # adds each application's cpu and memory; never raises
     clock: Clock
     fetch: Callable[[str], None]  # begins to fetch a document; ``Fetched`` follows in the inbox
     examine: Callable[[ConfigurationProposed], None]  # begins to look into it; ``Judged`` follows

@@ -1,11 +1,13 @@
 """When the device speaks: hello at start, a report on every change and at least every interval, goodbye."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 from contract import topics
 from contract.defaults import HEARTBEAT_JITTER
 from contract.events import ConnectionEvent
+from contract.reports import ApplicationStatus
 from edge.clock import Clock
 from edge.commands.server_time import ServerTime
 from edge.host import Health
@@ -13,6 +15,9 @@ from edge.outbox import Outbox, Outgoing
 from edge.reports import Facts, Heading, build
 from edge.sequence import Sequence
 from edge.version import AGENT_VERSION
+
+#: Adds to the applications of a report, as it goes out, what is no news by itself.
+Measured = Callable[[tuple[ApplicationStatus, ...]], tuple[ApplicationStatus, ...]]
 
 HELLO = "hello"
 REPORT = "report"
@@ -39,6 +44,7 @@ class Reporter:
         clock: Clock,
         random: Callable[[], float],
         new_nonce: Callable[[], str],
+        measured: Measured,
     ) -> None:
         self._thing = thing
         self._boot_id = boot_id
@@ -50,6 +56,7 @@ class Reporter:
         self._clock = clock
         self._random = random
         self._new_nonce = new_nonce
+        self._measured = measured
         self._said: str | None = None
         self._heartbeat_at_s = 0.0
         self._ask_at_s: float | None = None
@@ -99,7 +106,8 @@ class Reporter:
             interval_s=self.interval_s,
             malformed_messages=malformed_messages,
         )
-        parts = build(facts, heading, self._health.measure())
+        measured = replace(facts, applications=self._measured(facts.applications))
+        parts = build(measured, heading, self._health.measure())
         self._outbox.put(
             Outgoing(REPORT, topics.report(self._thing), tuple(part.to_json() for part in parts))
         )

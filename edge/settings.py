@@ -70,6 +70,7 @@ class Settings(BaseModel):
     healthy_poll_s: Annotated[float, Field(ge=0.1, le=60)] = 1.0
     secrets_folder: Path = SECRETS_FOLDER
     policy: Annotated[Policy, BeforeValidator(from_json)] = DEFAULT
+    report_usage: bool = False  # each application's cpu and memory in every report
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @property

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, cast
 
-from edge.engine.port import Container, Health, PortBinding, State, Volume
+from edge.engine.port import Container, Health, PortBinding, State, Usage, Volume
 
 _HEALTH = re.compile(r"\((?:health: )?(starting|healthy|unhealthy)\)$")
 _EXIT_CODE = re.compile(r"^Exited \((\d+)\)")
@@ -31,6 +31,18 @@ def container(raw: Mapping[str, Any]) -> Container:
         ),
         exit_code=int(ended[1]) if ended else None,
     )
+
+
+def usage(raw: Mapping[str, Any]) -> Usage | None:
+    """Return what ``GET /containers/{id}/stats`` says; None for a container that does not run."""
+    memory = raw.get("memory_stats") or {}
+    cpu = (raw.get("cpu_stats") or {}).get("cpu_usage") or {}
+    if "usage" not in memory or "total_usage" not in cpu:
+        return None
+    details = memory.get("stats") or {}
+    # As `docker stats` has it: the page cache that the kernel gives back first is nobody's need.
+    cached = details.get("total_inactive_file", details.get("inactive_file", 0))  # cgroup v1, v2
+    return Usage(cpu_s=cpu["total_usage"] / 1e9, memory_bytes=max(0, memory["usage"] - cached))
 
 
 def split_reference(reference: str) -> tuple[str, str]:

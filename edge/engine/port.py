@@ -142,6 +142,14 @@ class Course:
     error: str = ""  # the engine's own words
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a running container takes."""
+
+    cpu_s: float  # of all cores, since its start
+    memory_bytes: int  # without what is only cached
+
+
 #: What the engine says of containers without being asked: all that a list might show differently.
 CHANGES = ("start", "die", "health_status", "pause", "unpause", "destroy")
 
@@ -181,6 +189,12 @@ class Engine(Protocol):
 
     def last_lines(self, container_id: str, count: int) -> tuple[str, ...]:
         """Return the end of its output, without the values of its environment. Raises ContainerGone."""
+
+    def usage(self, container_id: str) -> Usage | None:
+        """Return what the container takes; None when it does not run, or nobody can tell.
+
+        Raises ContainerGone.
+        """
 
     def has_image(self, reference: str) -> bool:
         """Whether the engine has the image, without asking any registry."""

@@ -107,6 +107,7 @@ def test_the_defaults_are_the_keys_the_agent_reads(recipe: dict[str, Any]) -> No
         "healthy_poll_s": 1,
         "secrets_folder": "/run/fleetgrass",
         "policy": DEFAULT.model_dump(),
+        "report_usage": False,
         "log_level": "INFO",
     }
 

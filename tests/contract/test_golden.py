@@ -40,6 +40,7 @@ MODELS: dict[str, type[Message]] = {
     "report": DeviceReport,
     "report-rolled-back": DeviceReport,
     "report-pulling": DeviceReport,
+    "report-usage": DeviceReport,
     "report-crash-loop": DeviceReport,
 }
 

@@ -33,6 +33,7 @@ from edge.engine.port import (
     PortBinding,
     State,
     Told,
+    Usage,
     Volume,
     unheard,
 )
@@ -76,6 +77,7 @@ class FakeEngine:
         self.on_pull_progress: Callable[[int], None] | None = None  # called after each progress of a pull
         self.on_remove_image: Callable[[], None] | None = None
         self.happened: deque[str | EngineError] = deque()  # what a listener hears; then its stream ends
+        self.usages: dict[str, Usage] = {}  # by container
         self.login_needed: Credentials | None = None
         self.logins: list[Credentials | None] = []
         self.calls: list[str] = []
@@ -137,6 +139,13 @@ class FakeEngine:
     def has_image(self, reference: str) -> bool:
         with self._call("image"):
             return reference in self.images
+
+    def usage(self, container_id: str) -> Usage | None:
+        with self._call("stats"):
+            found = [each for each in self.all.values() if each.id.startswith(container_id)]
+            if not found:
+                raise ContainerGone(f"no such container: {container_id}")
+            return self.usages.get(found[0].id, Usage(0.5, 1 << 20)) if found[0].state == "running" else None
 
     def image_id(self, reference: str) -> str | None:
         with self._call("image"):

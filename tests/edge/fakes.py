@@ -278,6 +278,9 @@ class World:
                 machine=self.machine,
                 health=FakeHealth(),
                 containers=self.containers,
+                meter=lambda found: tuple(
+                    each.model_copy(update={"memory_bytes": 1 << 20, "cpu_percent": 12.5}) for each in found
+                ),
                 clock=self.clock,
                 fetch=self._fetch,
                 examine=self.examined.append,

@@ -83,6 +83,17 @@ def test_each_quarter_of_a_pull_is_news_and_that_it_failed_is() -> None:
     assert len(world.reports()) == 5
 
 
+def test_cpu_and_memory_are_in_the_report_when_the_configuration_asks_and_are_no_news() -> None:
+    for configuration, told in (({}, (None, None)), ({"report_usage": "true"}, (12.5, 1 << 20))):
+        world = World(**configuration)
+        world.containers.found = a_pass(running("web"))
+        world.start()
+        world.deliver(Progressed())
+
+        [report] = world.reports()
+        assert [(each.cpu_percent, each.memory_bytes) for each in report.applications] == [told]
+
+
 def test_sigterm_says_goodbye_closes_the_containers_part_and_ends_with_0() -> None:
     world = World()
     world.start()

@@ -195,6 +195,20 @@ def test_an_image_is_here_after_its_pull_and_a_container_needs_it(world: World) 
     assert world.engine.has_image(reference)
 
 
+def test_a_running_container_takes_memory_and_one_that_does_not_run_takes_nothing(world: World) -> None:
+    container_id = world.create()
+    assert world.engine.usage(container_id) is None
+
+    world.engine.start(container_id)
+
+    usage = world.engine.usage(container_id[:12])
+    assert usage is not None
+    assert usage.memory_bytes > 0
+    assert usage.cpu_s >= 0
+    with pytest.raises(ContainerGone):
+        world.engine.usage(NOBODY)
+
+
 def test_an_image_goes_only_when_no_container_uses_it(world: World) -> None:
     reference = world.reference("job")
     container_id = world.create(image="job")
