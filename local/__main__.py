@@ -20,9 +20,10 @@ from local.demo import tell
 from local.engine import EngineUnavailable, obtain
 from local.platform import Platform
 from local.processes import DidNotStart, PortInUse
+from local.remains import EngineTaken
 from local.story import Story, Untrue
 
-_PLAIN = (supervisor.NotUp, EngineUnavailable, DidNotStart, PortInUse, Untrue)
+_PLAIN = (supervisor.NotUp, EngineTaken, EngineUnavailable, DidNotStart, PortInUse, Untrue)
 
 
 def main(arguments: list[str]) -> int:

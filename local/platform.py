@@ -84,7 +84,7 @@ class Platform:
         ``say`` is told each step before it begins. Ports are free ones, or five from FLEETGRASS_PORT on.
 
         Raises:
-            PortInUse, EngineUnavailable: with one line that says what to do.
+            PortInUse, EngineUnavailable, EngineTaken: with one line that says what to do.
             DidNotStart: a part failed; the line names its log. Everything else is stopped; logs are kept.
         """
         remains.clear(say)
@@ -197,6 +197,7 @@ class Platform:
         if self.engine == "docker":
             engine = obtain(self._say)
             self._stack.callback(engine.stop)
+            self._remains.claim_engine(engine.docker_host)
             self.docker_host = engine.docker_host
             self._busybox = busybox()
             return

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,6 +52,22 @@ class Remains:
         """Name a network bridge."""
         self._note(bridge=name)
 
+    def claim_engine(self, docker_host: str) -> None:
+        """Name the engine that this process's devices share, which is to be nobody else's.
+
+        Raises:
+            EngineTaken: it is another process's, and that lives.
+        """
+        engine = docker_host.removeprefix("unix://")
+        engine = os.path.realpath(engine) if engine != docker_host else docker_host
+        with _alone(self._folder):
+            for other in self._folder.glob("*.jsonl"):
+                if other != self._path and _is_held(other):
+                    for fact in _read(other.read_text(encoding="utf-8").splitlines()):
+                        if fact.get("engine") == engine:
+                            raise EngineTaken(docker_host, fact["owner"])
+            self._note(engine=engine, owner=os.getpid())
+
     def containers(self, docker_host: str, thing: str, registry: str) -> None:
         """Name what a device leaves on an engine, and the registry its images come through."""
         self._note(docker_host=docker_host, thing=thing, registry=registry)
@@ -67,31 +83,47 @@ class Remains:
         self._file.flush()
 
 
+class EngineTaken(Exception):
+    """Another platform's devices live on this engine, and they are called as ours."""
+
+    def __init__(self, docker_host: str, owner: int) -> None:
+        super().__init__(
+            f"another platform (process {owner}) runs on the Docker Engine at {docker_host}, with devices "
+            "of the same names: stop it first, set DOCKER_HOST to another engine, or use ENGINE=memory"
+        )
+
+
 def clear(say: Callable[[str], None] = lambda _: None, folder: Path | None = None) -> int:
     """Remove what killed processes left and return how many there were; ``say`` is told before."""
     folder, found = folder or _folder(), 0
     with _alone(folder):
         for path in sorted(folder.glob("*.jsonl")):
-            with path.open(encoding="utf-8") as file:
+            if _is_held(path):
+                continue  # its owner lives
+            facts = _read(path.read_text(encoding="utf-8").splitlines())
+            if facts:
+                if not found:
+                    say("removing what a killed platform left behind")
+                found += 1
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue  # its owner lives
-                facts = _read(file)
-                if facts:
-                    if not found:
-                        say("removing what a killed platform left behind")
-                    found += 1
-                    try:
-                        _remove(facts)
-                    except (DockerException, RequestException) as error:
-                        say(f"its containers stay until the next time: {error}")
-                        continue
-                path.unlink()
+                    _remove(facts)
+                except (DockerException, RequestException) as error:
+                    say(f"its containers stay until the next time: {error}")
+                    continue
+            path.unlink()
     return found
 
 
-def _read(file: IO[str]) -> list[dict[str, Any]]:
+def _is_held(path: Path) -> bool:
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def _read(file: Iterable[str]) -> list[dict[str, Any]]:
     facts = []
     for line in file:
         with contextlib.suppress(ValueError):  # a last line that was being written

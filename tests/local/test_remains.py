@@ -107,3 +107,46 @@ def test_what_an_owner_closed_in_order_is_not_cleaned_up_again(paths: Sequence[P
     assert clear(folder=records) == 0
     assert folder.exists()
     assert not records.exists()
+
+
+CLAIMER = """
+import pathlib, sys
+from local.remains import EngineTaken, Remains
+remains = Remains(pathlib.Path(sys.argv[1]))
+try:
+    remains.claim_engine(sys.argv[2])
+except EngineTaken as taken:
+    print(taken, flush=True)
+else:
+    print("claimed", flush=True)
+    input()
+"""
+
+
+def claim(records: Path, docker_host: str) -> tuple[subprocess.Popen[str], str]:
+    """Claim an engine in a process of its own; returns that process and what it said."""
+    command = [sys.executable, "-c", CLAIMER, str(records), docker_host]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout
+    return process, process.stdout.readline().strip()
+
+
+def test_an_engine_is_one_platform_s_until_that_ends(tmp_path: Path) -> None:
+    records, socket = tmp_path / "records", tmp_path / "docker.sock"
+    socket.touch()
+    (tmp_path / "link.sock").symlink_to(socket)
+
+    first, said = claim(records, f"unix://{socket}")
+    assert said == "claimed"
+    second, refusal = claim(records, f"unix://{tmp_path}/link.sock")
+    assert refusal.startswith(f"another platform (process {first.pid}) runs on the Docker Engine at unix://")
+    elsewhere, said = claim(records, "tcp://127.0.0.1:2375")
+    assert said == "claimed"
+    first.kill()
+    first.communicate()
+    third, said = claim(records, f"unix://{socket}")
+    assert said == "claimed"
+
+    for process in (second, elsewhere, third):
+        process.kill()
+        process.communicate()
