@@ -63,6 +63,42 @@ def test_a_lock_keeps_what_runs_until_it_is_released(device: Device, engine: Fak
     assert not result.locked
 
 
+@pytest.mark.parametrize("strategy", ["download-then-kill", "kill-then-download", "hand-over"])
+def test_every_update_strategy_waits_for_a_lock_before_it_touches_anything(
+    strategy: str, device: Device, engine: FakeEngine
+) -> None:
+    deploy_locking(device)
+    before = {each.id: (each.name, each.state) for each in engine.all.values()}
+    newer = an_application(image_name="hello:v2", update_lock=True, update_strategy=strategy)
+    device.desire(a_document(newer, revision=2))
+
+    for _ in range(10):
+        waiting = device.reconciler.converge()
+        device.clock.passed_s += 60
+
+    assert {each.id: (each.name, each.state) for each in engine.all.values()} == before
+    assert waiting.statuses[0].code == "update-locked"
+
+    lock_of(device).unlink()
+    assert device.settle().statuses[0].image == image("hello:v2")
+
+
+def test_an_atomic_deployment_waits_for_the_one_that_is_locked(device: Device) -> None:
+    device.deploy(an_application(update_lock=True), an_application("other"))
+    lock_of(device).touch()
+    newer = an_application(image_name="hello:v2", update_lock=True)
+    device.desire(wanting(newer, an_application("other", image_name="hello:v2"), atomic=True))
+    for _ in range(10):
+        waiting = device.reconciler.converge()
+        device.clock.passed_s += 60
+    assert waiting.statuses[0].code == "update-locked"
+
+    lock_of(device).unlink()
+    result = device.settle()
+
+    assert [each.image for each in result.statuses] == [image("hello:v2")] * 2
+
+
 def test_force_does_not_wait_for_a_lock_or_a_window(device: Device) -> None:
     deploy_locking(device)
     newer = an_application(image_name="hello:v2", update_lock=True)
