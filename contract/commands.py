@@ -87,6 +87,13 @@ class CollectLogsCommand(Command):
     lines: Annotated[int, Field(ge=1, le=LOG_LINES_MAX)] = 100
 
 
+class RotateSecretsCommand(Command):
+    """``…/rotate-secrets/req``: replace the application's container by one with its secrets fetched anew."""
+
+    command: Literal["rotate-secrets"]
+    application: ApplicationName
+
+
 def _name_of(command: object) -> str:
     given = command.get("command") if isinstance(command, Mapping) else getattr(command, "command", None)
     return "reboot" if given is None else str(given)
@@ -98,7 +105,8 @@ AnyCommand = Annotated[
     | Annotated[RestartApplicationCommand, Tag("restart-application")]
     | Annotated[RetryApplicationCommand, Tag("retry-application")]
     | Annotated[ReportNowCommand, Tag("report-now")]
-    | Annotated[CollectLogsCommand, Tag("collect-logs")],
+    | Annotated[CollectLogsCommand, Tag("collect-logs")]
+    | Annotated[RotateSecretsCommand, Tag("rotate-secrets")],
     Discriminator(_name_of),
 ]
 _ANY: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
@@ -121,6 +129,7 @@ def name_of(command: Command) -> topics.Command:
             | RetryApplicationCommand()
             | ReportNowCommand()
             | CollectLogsCommand()
+            | RotateSecretsCommand()
         ):
             return command.command
         case _:

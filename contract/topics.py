@@ -5,7 +5,15 @@ The infrastructure template and the recipe spell the same topics; tests hold the
 
 from typing import Literal
 
-Command = Literal["reboot", "restart-application", "retry-application", "report-now", "collect-logs", "time"]
+Command = Literal[
+    "reboot",
+    "restart-application",
+    "retry-application",
+    "report-now",
+    "collect-logs",
+    "rotate-secrets",
+    "time",
+]
 
 COMMAND_RESULTS = "cmd/fleetgrass/+/+/res"
 CONNECTIONS = "dt/fleetgrass/+/connection"

@@ -11,11 +11,18 @@ from contract.commands import (
     ReportNowCommand,
     RestartApplicationCommand,
     RetryApplicationCommand,
+    RotateSecretsCommand,
 )
 from contract.defaults import LOG_BYTES
 from edge.containers.requests import Ended, Heard, Refusal
 
-Errand = RestartApplicationCommand | RetryApplicationCommand | ReportNowCommand | CollectLogsCommand
+Errand = (
+    RestartApplicationCommand
+    | RetryApplicationCommand
+    | ReportNowCommand
+    | CollectLogsCommand
+    | RotateSecretsCommand
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,12 @@ class Applications(Protocol):
 
     def logs(self, application: str, lines: int, heard: Heard) -> Refusal | None:
         """Begin to read the end of what the application said; a refusal when it has no container."""
+
+    def rotate_secrets(self, application: str, rotation: str) -> Refusal | None:
+        """Replace the container, in the passes to come, by one with new secrets; a refusal when it has none.
+
+        The same ``rotation`` again changes nothing.
+        """
 
 
 class Errands:
@@ -84,6 +97,9 @@ class Errands:
                 )
                 if refusal is not None:
                     self._ended(errand.id, _outcome(refusal, CommandState.REJECTED))
+            case RotateSecretsCommand(application=application):
+                refusal = self._applications.rotate_secrets(application, errand.id)
+                self._ended(errand.id, _outcome(refusal, CommandState.REJECTED))
             case _:
                 assert_never(errand)
 

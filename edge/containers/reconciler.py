@@ -164,18 +164,20 @@ class Reconciler:
             log.error("refused: application=%s rule=%s", name, rule)
         self._room.need([application.image for application in self._wanted()])
 
-    def rotate_secrets(self, application: str, rotation: str) -> bool:
-        """Have the application's secrets fetched anew; False when it is not wanted or has none.
+    def rotate_secrets(self, application: str, rotation: str) -> Refusal | None:
+        """Have the application's container replaced by one with its secrets fetched anew.
 
-        ``rotation`` is whatever asks: asking again with it changes nothing. Raises OSError when that
-        cannot be remembered.
+        ``rotation`` is whatever asks: asking again with it changes nothing. How it goes is in the report.
         """
         wanted = {each.name: each for each in self._wanted()}
         if application not in wanted or not wanted[application].secrets:
-            return False
-        self._rotations.rotate(application, rotation, wanted)
+            return Refusal("no-secrets", "no application of that name is wanted here and has secrets")
+        try:
+            self._rotations.rotate(application, rotation, wanted)
+        except OSError as error:
+            return Refusal("state-unwritable", f"the agent's folder: {error.strerror}")
         self._name_specs()
-        return True
+        return None
 
     def converge(self) -> Pass:
         """Take the next steps and return where everything stands; never waits for a pull, start or stop."""

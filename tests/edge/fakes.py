@@ -208,6 +208,7 @@ class FakeContainers:
         self.closed = False
         self.restarts: dict[str, Ended] = {}
         self.retried: list[str] = []
+        self.rotated: list[tuple[str, str]] = []
         self.said: list[str] = []
         self.refusal: Refusal | None = None
 
@@ -237,6 +238,11 @@ class FakeContainers:
     def retry(self, application: str) -> Refusal | None:
         if self.refusal is None:
             self.retried.append(application)
+        return self.refusal
+
+    def rotate_secrets(self, application: str, rotation: str) -> Refusal | None:
+        if self.refusal is None:
+            self.rotated.append((application, rotation))
         return self.refusal
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ from docker import APIClient
 from edge.containers.naming import current_name
 from local.api import Api
 from local.aws import ROOT_KEY, Key, client_arguments
-from local.platform import Platform
+from local.platform import DEVICES, Platform
 from tests.platform.lab import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.engine]
@@ -74,12 +74,11 @@ def test_a_deployed_secret_is_in_the_containers_environment_and_in_no_answer_of_
     api = Api(platform.api_url, platform.token("Fleet.Deployer"))
     robot = min(platform.devices)
     assert until(lambda: api.get(f"/devices/{robot}")[1].get("state") == "online", 100)
-    [group] = api.get(f"/devices/{robot}")[1]["groups"]
 
     status, created = api.post(
         "/deployments",
         {
-            "target": {"group": group},
+            "target": {"group": DEVICES[robot]},
             "applications": [
                 {
                     "name": "vault",

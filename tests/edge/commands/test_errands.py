@@ -11,6 +11,7 @@ from contract.commands import (
     ReportNowCommand,
     RestartApplicationCommand,
     RetryApplicationCommand,
+    RotateSecretsCommand,
 )
 from contract.defaults import REPORT_MAX_BYTES
 from edge.containers.requests import Refusal
@@ -52,9 +53,9 @@ def test_a_restart_that_the_engine_did_not_do_fails_with_its_words() -> None:
     assert (last.state, last.code, last.message) == (FAILED, "engine-unavailable", "no answer")
 
 
-@pytest.mark.parametrize("kind", [RestartApplicationCommand, RetryApplicationCommand])
+@pytest.mark.parametrize("kind", [RestartApplicationCommand, RetryApplicationCommand, RotateSecretsCommand])
 def test_what_cannot_be_done_now_is_rejected_by_its_rule(
-    kind: type[RestartApplicationCommand | RetryApplicationCommand],
+    kind: type[RestartApplicationCommand | RetryApplicationCommand | RotateSecretsCommand],
 ) -> None:
     world = World()
     world.start()
@@ -78,6 +79,20 @@ def test_a_retry_looks_at_the_containers_at_once() -> None:
     assert world.containers.retried == ["web"]
     assert world.states(command)[-1] is SUCCEEDED
     assert world.containers.passes > passes
+
+
+def test_a_rotation_goes_by_its_commands_id_so_that_it_happens_once() -> None:
+    world = World()
+    world.start()
+    command = world.an_errand(RotateSecretsCommand, application="web")
+
+    world.send(command)
+    world.send(command)
+
+    assert world.containers.rotated == [("web", command.id)]
+    assert world.states(command)[-1] is SUCCEEDED
+    heard = [t for t, p in world.link.published if t.endswith("/res")]
+    assert set(heard) == {topics.command_result(THING, "rotate-secrets")}
 
 
 def test_a_report_is_sent_at_once_though_nothing_changed() -> None:

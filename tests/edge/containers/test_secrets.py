@@ -271,7 +271,7 @@ def test_a_rotation_replaces_the_container_by_one_with_the_new_value_once(
     source.values = dict.fromkeys(VALUES, b"new")
 
     for _ in range(2):  # as a command that is delivered again
-        assert device.reconciler.rotate_secrets("web", "cmd-1")
+        assert device.reconciler.rotate_secrets("web", "cmd-1") is None
         assert device.settle().statuses[0].state == ApplicationState.RUNNING
 
     after = engine.named(current())
@@ -305,8 +305,10 @@ def test_only_a_wanted_application_with_secrets_is_rotated(a_device: Callable[..
     device = a_device()
     device.deploy(with_secrets(ENV), an_application("api"))
 
-    assert not device.reconciler.rotate_secrets("api", "cmd-1")
-    assert not device.reconciler.rotate_secrets("nobody", "cmd-1")
+    for name in ("api", "nobody"):
+        refusal = device.reconciler.rotate_secrets(name, "cmd-1")
+        assert refusal is not None
+        assert refusal.code == "no-secrets"
 
 
 @pytest.mark.parametrize(
