@@ -10,6 +10,7 @@ from contract.desired import Application, DesiredDocument
 from edge.clock import Clock, SystemClock
 from edge.containers.reconciler import Pass, Reconciler
 from edge.containers.registry import RegistryCredentials
+from edge.containers.room import Disk
 from edge.engine.docker import DockerEngine
 from edge.engine.port import Credentials
 from tests.edge.engine.tiny_registry import LOGIN
@@ -45,6 +46,7 @@ class Agent:
         credentials: RegistryCredentials | None = None,
         clock: Clock | None = None,
     ) -> None:
+        self.disk: Disk = lambda: None  # a test may have one
         self.world, self.registry, self.folder = world, registry, folder
         self.credentials, self.clock = credentials or Logins(), clock or SystemClock()
         self.engine = DockerEngine({"DOCKER_HOST": host})
@@ -104,6 +106,7 @@ class Agent:
             thing=self.world.thing,
             publish_address="127.0.0.1",
             registry_mirrors={HOST: self.registry.address},
+            disk=lambda: self.disk(),
             healthy_poll_s=0.1,
             on_progress=self.wake.set,
         )

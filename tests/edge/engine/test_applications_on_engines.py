@@ -6,6 +6,7 @@ from urllib.request import urlopen
 import pytest
 
 from contract.reports import ApplicationState, ApplicationStatus
+from edge.containers.collecting import DiskSpace
 from tests.edge.engine.agents import Agent
 from tests.edge.engine.counting_proxy import CountingProxy
 from tests.edge.engine.worlds import World
@@ -97,3 +98,37 @@ def test_an_engine_that_stops_answering_is_unavailable_and_met_again(
     again = CountingProxy(tmp_path / "proxy.sock", host)
     assert agent.settle().statuses[0].state is ApplicationState.RUNNING
     again.stop()
+
+
+def test_on_a_full_disk_the_image_that_nobody_needs_any_more_makes_room(agent: Agent) -> None:
+    gib = 1 << 30
+    server, healthy, deaf = (agent.registry.reference(each) for each in ("server", "healthy", "deaf"))
+    for reference in (server, healthy, deaf):
+        assert agent.engine.remove_image(reference)
+
+    def disk() -> DiskSpace:
+        here = sum(agent.engine.has_image(each) for each in (server, healthy, deaf))
+        return DiskSpace(10 * gib, 5 * gib // 2 - here * gib)  # room for two, and for a pull after one
+
+    agent.disk = disk
+    for image in ("server", "healthy", "deaf"):
+        [status] = agent.deploy(agent.application(image)).statuses
+        assert status.state is ApplicationState.RUNNING
+
+    assert [agent.engine.has_image(each) for each in (server, healthy, deaf)] == [False, True, True]
+
+
+def test_a_container_keeps_itself_from_being_replaced_by_a_file_in_its_lock_folder(agent: Agent) -> None:
+    lock = agent.folder / "locks" / "web" / "lock"
+    locking = "trap 'exit 0' TERM; : > /run/fleetgrass/lock; while :; do sleep 1; done"
+    first = agent.deploy(agent.application("server", command=["sh", "-c", locking], update_lock=True))
+    if agent.world.simulated:
+        lock.touch()  # as the container's process does on a real engine
+    agent.until(lambda found: found.locked)
+
+    agent.desire(agent.application("healthy", update_lock=True))
+    waiting = agent.until(lambda found: found.statuses[0].code == "update-locked")
+    assert waiting.statuses[0].container_id == first.statuses[0].container_id
+
+    lock.unlink()
+    assert agent.settle().statuses[0].container_id != first.statuses[0].container_id
