@@ -44,7 +44,7 @@ from edge.containers.steps import (
     describe,
     in_background,
 )
-from edge.containers.ties import DEPENDENCY_FAILED
+from edge.containers.ties import DEPENDENCY_FAILED, DEPENDENCY_NOT_READY, Ties, ties
 from edge.containers.undertakings import Undertakings
 from edge.containers.view import Image, Supply, View
 from edge.containers.volumes import VolumeDeletion
@@ -235,18 +235,23 @@ class Reconciler:
         self._requests.read(container.id, lines, heard)
         return None
 
+    @property
+    def _is_atomic(self) -> bool:
+        return self._document is not None and self._document.atomic
+
     def _tried_with(self, application: str) -> list[str]:
         """Return the application, and those that failed only because of another."""
-        atomic = self._document is not None and self._document.atomic
         failures = {each.name: self._memories.of(each.name).failed for each in self._wanted()}
         return [
             name
             for name, failure in failures.items()
-            if atomic or name == application or (failure is not None and failure.code == DEPENDENCY_FAILED)
+            if self._is_atomic
+            or name == application
+            or (failure is not None and failure.code == DEPENDENCY_FAILED)
         ]
 
     def _plan(self, views: list[View]) -> list[Step]:
-        return plan(views, atomic=self._document is not None and self._document.atomic)
+        return plan(views, atomic=self._is_atomic)
 
     def close(self) -> None:
         """Begin nothing more. What is under way on the engine goes on there."""
@@ -421,8 +426,9 @@ class Reconciler:
             self._secrets.keep_only(self._specs_in_use())
             if self._document is not None:
                 self._volume_deletion.carry_out(self._document)
+        tied = ties(views, atomic=self._is_atomic)
         return Pass(
-            statuses=tuple(self._status(view) for view in views if view.wanted or view.pair != Pair()),
+            statuses=tuple(self._status(view, tied) for view in views if view.wanted or view.pair != Pair()),
             settled=not moving,
             critical=any(view.critical for view in views),
             locked=bool(self._gate.locked(self._pairs)),
@@ -448,12 +454,15 @@ class Reconciler:
         existing = (each for pair in self._pairs.values() for each in (pair.current, pair.previous))
         return {*self._specs.values(), *(each.spec for each in existing if each is not None)}
 
-    def _status(self, view: View) -> ApplicationStatus:
+    def _status(self, view: View, tied: Ties) -> ApplicationStatus:
         hold = self._holds.latest(view.application)
         if hold is None:
             waits = self._waiting.get(view.application)
             if waits is not None:
                 return status(view, Setback(waits.code, waits.message, "forever"), waits.until)
+            awaited = tied.awaited(view)
+            if awaited is not None:
+                return status(view, Setback(DEPENDENCY_NOT_READY, f"waits for {awaited}", "forever"), None)
             return status(view, None, None)
         due = self._clock.now() + timedelta(seconds=max(0.0, hold.until - self._clock.monotonic()))
         return status(view, hold.setback, due)

@@ -13,6 +13,7 @@ from edge.containers.view import Image, View
 
 DEPENDENCY_FAILED = "dependency-failed"
 DEPLOYMENT_FAILED = "deployment-failed"
+DEPENDENCY_NOT_READY = "dependency-not-ready"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +53,19 @@ class Ties:
 
     def waits(self, view: View) -> bool:
         """Whether something that the wanted one depends on is not ready for it."""
-        return view.wanted is not None and any(
-            not self._is_up(each, as_wanted=True) for each in view.wanted.depends_on
-        )
+        return self._unready(view, as_wanted=True) is not None
 
     def waits_to_run(self, view: View) -> bool:
         """Whether something that it depends on does not run; in whichever version."""
-        return view.wanted is not None and any(
-            not self._is_up(each, as_wanted=False) for each in view.wanted.depends_on
-        )
+        return self._unready(view, as_wanted=False) is not None
+
+    def awaited(self, view: View) -> str | None:
+        """Return the application that this one waits for just now, to be replaced or to be started."""
+        current = view.pair.current
+        runs = view.is_as_wanted and current is not None and (current.alive or current.is_done)
+        if view.gave_up or view.refusal or runs:
+            return None
+        return self._unready(view, as_wanted=not view.is_as_wanted)
 
     def passed_together(self) -> tuple[tuple[str, str], ...]:
         """Return who is on trial, once they and all others are good: ``(application, specification)``."""
@@ -76,6 +81,12 @@ class Ties:
             return view.image is not Image.HERE
         kills_first = view.wanted.update_strategy == "kill-then-download"
         return not view.held and not kills_first and view.image in (Image.NEEDED, Image.COMING)
+
+    def _unready(self, view: View, *, as_wanted: bool) -> str | None:
+        for each in view.wanted.depends_on if view.wanted else ():
+            if not self._is_up(each, as_wanted=as_wanted):
+                return each.application
+        return None
 
     def _is_up(self, dependency: Dependency, *, as_wanted: bool) -> bool:
         view = self.views.get(dependency.application)

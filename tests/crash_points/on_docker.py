@@ -3,8 +3,9 @@
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from contract.desired import Application, DesiredDocument
 from edge.clock import SystemClock
@@ -20,14 +21,28 @@ from tests.edge.engine.tiny_registry import LOGIN, TinyRegistry
 HOST = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
 SETTLE_S = 60.0
 WINDOW_S = 2.0
-LOOKING = ("containers", "course", "labels_of", "has_image")  # how often depends on the clock
+LOOKING = ("containers", "course", "labels_of", "has_image", "last_lines")  # how often depends on the clock
 
-#: Image of "web" before → image of "web" after; None: it is not wanted.
-SCENARIOS: Mapping[str, tuple[str | None, str | None]] = {
-    "first deployment": (None, "server"),
-    "update, download-then-kill": ("server", "healthy"),
-    "rollback of one that is not healthy": ("server", "unhealthy"),
-    "removal": ("server", None),
+
+@dataclass(frozen=True, slots=True)
+class OnDocker:
+    """Image of "web" before and after; None: it is not wanted."""
+
+    before: str | None
+    after: str | None
+    fields: Mapping[str, Any] = field(default_factory=dict)  # of "web" after
+
+
+SCENARIOS: Mapping[str, OnDocker] = {
+    "first deployment": OnDocker(None, "server"),
+    "first deployment of two dependent applications": OnDocker(
+        None, "server", {"depends_on": [{"application": "other"}]}
+    ),
+    "update, download-then-kill": OnDocker("server", "healthy"),
+    "update, kill-then-download": OnDocker("server", "healthy", {"update_strategy": "kill-then-download"}),
+    "update, hand-over": OnDocker("server", "healthy", {"update_strategy": "hand-over"}),
+    "rollback of one that is not healthy": OnDocker("server", "unhealthy"),
+    "removal": OnDocker("server", None),
 }
 
 
@@ -58,11 +73,11 @@ class DockerWorld:
         self.settle()
         self.fate.acts.clear()
 
-    def want(self, web: str | None) -> None:
+    def want(self, web: str | None, **fields: Any) -> None:
         self.revision += 1
         applications = [self._application("other", "server")]
         if web is not None:
-            applications.insert(0, self._application("web", web))
+            applications.insert(0, self._application("web", web, **fields))
         self.document = DesiredDocument(
             target="thinggroup/line-3",
             revision=self.revision,
@@ -116,9 +131,11 @@ class DockerWorld:
         for each in self.engine.containers(self.thing):
             self.engine.remove(each.id)
 
-    def _application(self, name: str, image: str) -> Application:
-        reference = self.registry.reference(image).partition("/")[2]
-        return Application(name=name, image=f"{HOST}/{reference}", healthy_window_s=WINDOW_S, stop_grace_s=1)
+    def _application(self, name: str, built: str, **fields: Any) -> Application:
+        reference = self.registry.reference(built).partition("/")[2]
+        return Application(
+            name=name, image=f"{HOST}/{reference}", healthy_window_s=WINDOW_S, stop_grace_s=1, **fields
+        )
 
     def _new(self) -> Reconciler:
         return Reconciler(
@@ -139,22 +156,22 @@ def sampled(
     engine: DockerEngine, registry: TinyRegistry, folder: Path, scenario: str, count: int
 ) -> Iterator[Finding]:
     """Yield what comes of killing the agent at ``count`` of the acts that change something."""
-    before, after = SCENARIOS[scenario]
+    wish = SCENARIOS[scenario]
     thing = f"crash-{secrets.token_hex(4)}"
     theirs = _neighbour(engine, registry, f"{thing}-neighbour")
     started_at = engine.course(theirs).started_at
-    world = DockerWorld(engine, registry, folder / "reference", thing, before)
+    world = DockerWorld(engine, registry, folder / "reference", thing, wish.before)
     try:
-        world.want(after)
+        world.want(wish.after, **wish.fields)
         expected = world.ending()
         changes = [act for act in world.fate.acts if act not in LOOKING]
         for i in range(count):
             at = (2 * i + 1) * len(changes) // (2 * count)
             moment = Moment(changes[: at + 1].count(changes[at]), "after" if i % 2 else "before", changes[at])
             world.clear()
-            world = DockerWorld(engine, registry, folder / f"{i}", thing, before)
+            world = DockerWorld(engine, registry, folder / f"{i}", thing, wish.before)
             other = world.untouched()
-            world.want(after)
+            world.want(wish.after, **wish.fields)
             trouble = [] if world.killed(moment) else ["it was not killed there"]
             if (ending := world.ending()) != expected:
                 trouble.append(f"another end: {ending} instead of {expected}")

@@ -200,13 +200,15 @@ def test_with_kill_then_download_the_old_one_serves_between_two_tries(
 def test_who_depends_on_another_starts_when_that_one_is_healthy(device: Device, engine: FakeEngine) -> None:
     device.desire(a_document(needing("web", "db"), an_application("db", image_name="slow:v1")))
     for _ in range(5):
-        device.reconciler.converge()
+        result = device.reconciler.converge()
         device.clock.passed_s += 1.0
     assert engine.named(current("web")).state == "created"
+    assert (result.statuses[0].code, result.statuses[0].message) == ("dependency-not-ready", "waits for db")
 
     engine.named(current("db")).health = "healthy"
 
     assert states(device) == [RUNNING, RUNNING]
+    assert codes(device) == [None, None]
 
 
 def test_who_needs_another_only_started_does_not_wait_for_its_health(
