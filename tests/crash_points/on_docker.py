@@ -160,6 +160,7 @@ def sampled(
     thing = f"crash-{secrets.token_hex(4)}"
     theirs = _neighbour(engine, registry, f"{thing}-neighbour")
     started_at = engine.course(theirs).started_at
+    _forget(engine, registry, wish)
     world = DockerWorld(engine, registry, folder / "reference", thing, wish.before)
     try:
         world.want(wish.after, **wish.fields)
@@ -169,6 +170,7 @@ def sampled(
             at = (2 * i + 1) * len(changes) // (2 * count)
             moment = Moment(changes[: at + 1].count(changes[at]), "after" if i % 2 else "before", changes[at])
             world.clear()
+            _forget(engine, registry, wish)
             world = DockerWorld(engine, registry, folder / f"{i}", thing, wish.before)
             other = world.untouched()
             world.want(wish.after, **wish.fields)
@@ -183,6 +185,12 @@ def sampled(
     finally:
         world.clear()
         engine.remove(theirs)
+
+
+def _forget(engine: DockerEngine, registry: TinyRegistry, wish: OnDocker) -> None:
+    """Have the image that comes be pulled each time; no container has it where that one is new."""
+    if wish.after is not None:
+        engine.remove_image(registry.reference(wish.after))
 
 
 def _neighbour(engine: DockerEngine, registry: TinyRegistry, name: str) -> str:
