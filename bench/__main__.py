@@ -45,16 +45,22 @@ def main(arguments: Sequence[str]) -> int:
             with lab(engine.docker_host, busybox()) as ready:
                 for ids, measure in _ROWS.items():
                     if any(each.startswith(tuple(wanted.only)) for each in ids):
-                        rows += measure(ready, wanted.rounds)
+                        found = measure(ready, wanted.rounds)
+                        rows += found
+                        if wanted.write:
+                            _keep(found)
         finally:
             engine.stop()
     except (BenchFailed, EngineUnavailable) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     print(table(rows))
-    if wanted.write:
-        RESULTS.write_text(merged(RESULTS.read_text() if RESULTS.exists() else "", rows))
     return 0 if all(row.ok for row in rows) else 1
+
+
+def _keep(rows: Sequence[Row]) -> None:
+    """Write rows down as soon as they are known: the whole takes minutes."""
+    RESULTS.write_text(merged(RESULTS.read_text() if RESULTS.exists() else "", rows))
 
 
 if __name__ == "__main__":

@@ -90,7 +90,6 @@ class Ours:
             thing=thing,
             publish_address="127.0.0.1",
             registry_mirrors={ECR: registry},
-            healthy_poll_s=0.1,
             on_progress=self._wake.set,
         )
 

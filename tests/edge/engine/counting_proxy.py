@@ -39,7 +39,7 @@ class _Passing(socketserver.BaseRequestHandler):
             engine.connect(self.server.upstream)
             back = threading.Thread(target=_pass_on, args=(engine, self.request), daemon=True)
             back.start()
-            while asked := self.request.recv(65536):
+            while asked := self._asked():
                 found = [f"{method.decode()} {path.decode()}" for method, path in _REQUEST.findall(asked)]
                 self.server.requests += found
                 if not all(map(self.server.before, found)):
@@ -47,6 +47,13 @@ class _Passing(socketserver.BaseRequestHandler):
                 engine.sendall(asked)
             engine.shutdown(socket.SHUT_WR)
             back.join(5)
+
+    def _asked(self) -> bytes:
+        """Return what the client says next; nothing when it hung up or was killed."""
+        try:
+            return bytes(self.request.recv(65536))
+        except ConnectionError:
+            return b""
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
