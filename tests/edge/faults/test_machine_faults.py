@@ -42,6 +42,7 @@ def small_disk_engine(tmp_path: Path) -> Iterator[PrivateEngine]:
     if mounted.returncode:
         pytest.skip(f"no loop mounts here: {mounted.stderr.decode().strip()}")
     try:
+        (disk / "engine").mkdir()
         with an_engine(disk / "engine") as engine:
             yield engine
     finally:

@@ -62,21 +62,15 @@ def test_a_registry_that_is_down_is_tried_again_until_it_is_back(
 
 def test_a_slow_pull_holds_up_nothing_else_and_ends_well(agent: Agent, registry: GuardedRegistry) -> None:
     web = agent.application("v1", "web")
-    [first] = agent.deploy(web).statuses
+    agent.deploy(web)
     registry.reference("large")
     registry.front.behaviour = Behaviour(bytes_per_s=LARGE_BYTES // 5)
 
-    changed = web.model_copy(update={"env": {"LEVEL": "2"}})
-    agent.desire(changed, agent.application("large", "big"))
-    found = agent.until(
-        lambda found: (
-            (found.statuses[0].state, found.statuses[0].container_id != first.container_id)
-            == (ApplicationState.RUNNING, True)
-        )
-    )
+    agent.desire(web, agent.application("v1", "second"), agent.application("large", "big"))
+    found = agent.until(lambda found: found.statuses[1].state is ApplicationState.RUNNING)
 
-    assert found.statuses[1].state is ApplicationState.PULLING
-    assert agent.settle().statuses[1].state is ApplicationState.RUNNING
+    assert found.statuses[2].state is ApplicationState.PULLING
+    assert agent.settle().statuses[2].state is ApplicationState.RUNNING
 
 
 def test_a_connection_that_breaks_inside_a_layer_is_taken_up_again(
