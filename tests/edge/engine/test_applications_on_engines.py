@@ -11,6 +11,8 @@ from tests.edge.engine.agents import Agent
 from tests.edge.engine.counting_proxy import CountingProxy
 from tests.edge.engine.worlds import World
 
+pytestmark = pytest.mark.slow
+
 
 def page(status: ApplicationStatus) -> bytes:
     [port] = status.ports

@@ -20,6 +20,8 @@ from local.core.ipc.consultation import Answer, Asked
 from local.core.launch import Surroundings
 from local.core.recipe import Recipe
 
+pytestmark = pytest.mark.slow
+
 APP = "com.example.App"
 NUCLEUS = "aws.greengrass.Nucleus"
 SAY = 'echo "$$ {configuration:/word}" >> "{work:path}/said"; exec sleep 60'
