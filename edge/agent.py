@@ -301,7 +301,7 @@ class Agent:
         if found is None:
             return  # nobody knows yet what runs; a report without it would say that nothing does
         status = self._desired.status(
-            settled=found.settled and self._passed is self._desired.document,
+            converged=found.converged and self._passed is self._desired.document,
             trouble=_trouble(found),
         )
         if self._unusable is not None and status.code is None:  # what runs is not the worse for it

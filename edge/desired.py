@@ -104,7 +104,7 @@ class Desired:
         """Return when ``tick`` has something to do without any news, on the monotonic clock."""
         return self._retry_at_s if self._fetching is None else None
 
-    def status(self, *, settled: bool, trouble: tuple[str, str] | None) -> DesiredStatus:
+    def status(self, *, converged: bool, trouble: tuple[str, str] | None) -> DesiredStatus:
         """Return what to report: whether the device is as desired, else what is in the way.
 
         ``trouble`` (code, text) is what keeps the containers from it; trouble with the document itself
@@ -116,7 +116,7 @@ class Desired:
         pending = self._wanted_sha256 is not None and self._wanted_sha256 != self._sha256
         document = self._document
         return DesiredStatus(
-            state="FAILED" if found else "CONVERGED" if settled and not pending else "CONVERGING",
+            state="FAILED" if found else "CONVERGED" if converged and not pending else "CONVERGING",
             document_sha256=self._sha256 or None,
             target=document and document.target,
             revision=document and document.revision,

@@ -31,6 +31,7 @@ from edge.containers.room import Disk, Room
 from edge.containers.rotations import Rotations
 from edge.containers.secrets import NO_SECRETS, SECRETS_FOLDER, Secrets, SecretSource
 from edge.containers.setbacks import Hold, Setback, after, is_contended, setback_of
+from edge.containers.standing import is_converged, is_deciding, is_pending
 from edge.containers.status import status
 from edge.containers.steps import (
     Create,
@@ -78,7 +79,8 @@ class Pass:
     """What one round found and left behind."""
 
     statuses: tuple[ApplicationStatus, ...]  # the document's order, then others of ours
-    settled: bool  # nothing is under way or will be tried again by itself
+    settled: bool  # nothing is under way or about to change by itself
+    converged: bool  # and every wanted application runs, or ended well, as it is wanted
     critical: bool  # some application is between "old stopped" and "new running"
     engine: str  # its version, or "unavailable"
     next_look_s: float | None  # look again after this, even if nothing happens
@@ -420,7 +422,7 @@ class Reconciler:
         views = self._views()
         moving = self._document is not None and (
             bool(self._under_way.busy or self._fetching() or self._holds or self._plan(views))
-            or any(_undecided(view) or _unmet(view) for view in views)
+            or any(is_pending(view) for view in views)
         )
         if not moving:
             self._secrets.keep_only(self._specs_in_use())
@@ -430,6 +432,7 @@ class Reconciler:
         return Pass(
             statuses=tuple(self._status(view, tied) for view in views if view.wanted or view.pair != Pair()),
             settled=not moving,
+            converged=not moving and is_converged(views),
             critical=any(view.critical for view in views),
             locked=bool(self._gate.locked(self._pairs)),
             engine=version,
@@ -444,6 +447,7 @@ class Reconciler:
                 status(view, setback, None) for view in self._views() if view.wanted or view.pair != Pair()
             ),
             settled=False,
+            converged=False,
             critical=any(view.critical for view in self._views()),
             locked=bool(self._gate.locked(self._pairs)),
             engine="unavailable",
@@ -469,7 +473,7 @@ class Reconciler:
 
     def _next_look_s(self, views: list[View]) -> float:
         waits = [LOOK_S]
-        if self._waiting or any(_undecided(view) or _unmet(view) for view in views):
+        if self._waiting or any(is_deciding(view) for view in views):
             waits.append(self._healthy_poll_s)
         waits += self._holds.waits_s()
         check = self._watching.next_check_s()
@@ -477,13 +481,3 @@ class Reconciler:
 
     def _progress(self) -> None:
         self.on_progress()
-
-
-def _unmet(view: View) -> bool:
-    """Whether what is wanted is not there, and was not given up either."""
-    return view.wanted is not None and not (view.gave_up or view.refusal or view.is_in_place)
-
-
-def _undecided(view: View) -> bool:
-    """Whether time alone will bring a decision: a trial is on."""
-    return view.on_trial and not view.gave_up

@@ -35,15 +35,15 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
                 code=failed.code,
                 reason=failed.reason[:_TEXT],
             )
-    state = _state(view)
+    found = state(view)
     last_lines = failed.last_lines if failed else ()
     if code is None and view.proven is not None and is_crashing(view.sighting):
         code, message, last_lines = CRASH_LOOP, why_crashing(view.sighting), view.sighting.last_lines
-    elif code is None and state is ApplicationState.UNHEALTHY:
+    elif code is None and found is ApplicationState.UNHEALTHY:
         code, message = "unhealthy", _why_unhealthy(view)
     return ApplicationStatus(
         name=view.application,
-        state=state,
+        state=found,
         image=shown.image[:_TEXT] if shown else None,
         container_id=shown.id[:12] if shown else None,
         ports=[
@@ -59,7 +59,7 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
         code=code,
         message=message[:_TEXT] if message else None,
         next_try_at=next_try_at,
-        pull_percent=view.pull_percent if state is ApplicationState.PULLING else None,
+        pull_percent=view.pull_percent if found is ApplicationState.PULLING else None,
         rollback=rollback,
         last_lines=list(last_lines),
     )
@@ -75,7 +75,8 @@ def _shown(view: View) -> Observed | None:
     return current or previous
 
 
-def _state(view: View) -> ApplicationState:
+def state(view: View) -> ApplicationState:
+    """Return the report's one word for an application."""
     current = view.pair.current
     how = None if current is None else _STATES[condition(current, view.sighting, on_trial=view.on_trial)]
     if view.wanted is None:

@@ -180,6 +180,7 @@ class FakeHealth:
 def a_pass(
     *statuses: ApplicationStatus,
     settled: bool = True,
+    converged: bool | None = None,
     critical: bool = False,
     engine: str = "20.10",
     locked: bool = False,
@@ -187,6 +188,7 @@ def a_pass(
     return Pass(
         statuses=statuses,
         settled=settled,
+        converged=settled if converged is None else converged,
         critical=critical,
         engine=engine,
         next_look_s=5.0,

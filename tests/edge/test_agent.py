@@ -347,6 +347,17 @@ def test_a_document_that_no_pass_has_seen_is_not_converged() -> None:
     assert (2, "CONVERGED") not in said
 
 
+def test_containers_that_nothing_will_change_but_that_are_not_as_wanted_are_not_converged() -> None:
+    world = World()
+    ailing = running("web").model_copy(update={"state": ApplicationState.UNHEALTHY})
+    world.containers.found = a_pass(ailing, converged=False)
+    world.link.values["desired"] = {"document_uri": world.publish_document("web")}
+    world.start()
+    world.turns(60.0)
+
+    assert {r.desired.state for r in world.reports() if r.desired is not None} == {"CONVERGING"}
+
+
 def test_an_agent_that_starts_during_a_reboot_tells_what_runs_and_touches_nothing() -> None:
     world = World(desired={"document_uri": "s3://bucket/desired/" + "0" * 64 + ".json"})
     world.start()
