@@ -35,7 +35,7 @@ class Sighting:
     """What was seen of a container over time; durations by the monotonic clock."""
 
     window_s: float = 0.0  # since it was first seen started
-    steady_s: float = 0.0  # since its latest start
+    steady_s: float = 0.0  # from its latest start until its course was read
     course: Course = field(default_factory=Course)  # asked for while it is on trial
     answered: bool = False  # it has passed the agent's own check at least once since its start
     refusals: int = 0  # checks failed in a row
@@ -104,8 +104,13 @@ def condition(observed: Observed, sighting: Sighting, *, on_trial: bool) -> Cond
         case "healthy":
             return Condition.HEALTHY
         case "none":
-            enough = min(STEADY_S, observed.supervision.healthy_window_s / 2)
-            return Condition.STARTING if on_trial and sighting.steady_s < enough else Condition.HEALTHY
+            is_steady = sighting.steady_s >= steady_enough_s(observed)
+            return Condition.STARTING if on_trial and not is_steady else Condition.HEALTHY
+
+
+def steady_enough_s(observed: Observed) -> float:
+    """Return how long one without a health check must have run since its latest start to be good."""
+    return min(STEADY_S, observed.supervision.healthy_window_s / 2)
 
 
 def judge(observed: Observed, sighting: Sighting) -> Judgement:

@@ -20,7 +20,7 @@ from edge.containers.gate import Gate
 from edge.containers.holds import Holds
 from edge.containers.memories import Memories
 from edge.containers.memory import Failure
-from edge.containers.naming import Pair, device_name, is_ours, pairs
+from edge.containers.naming import Observed, Pair, device_name, is_ours, pairs
 from edge.containers.planner import plan
 from edge.containers.probing import Ask, Knock, Prober, ask, knock
 from edge.containers.pulled_images import PulledImages
@@ -42,6 +42,7 @@ from edge.containers.steps import (
     SetAside,
     Start,
     Step,
+    Stop,
     describe,
     in_background,
 )
@@ -49,7 +50,7 @@ from edge.containers.ties import DEPENDENCY_FAILED, DEPENDENCY_NOT_READY, Ties, 
 from edge.containers.undertakings import Undertakings
 from edge.containers.view import Image, Supply, View
 from edge.containers.volumes import VolumeDeletion
-from edge.containers.watching import Watching
+from edge.containers.watching import Regard, Watching
 from edge.containers.windows import Local
 from edge.containers.workers import Threads, Workers
 from edge.engine.errors import (
@@ -262,7 +263,17 @@ class Reconciler:
 
     def _look(self) -> None:
         self._pairs = pairs(self._engine.containers(self._thing), self._thing)
-        self._watching.look(self._pairs, lambda application: self._memories.of(application).trial)
+        self._watching.look(self._pairs, self._regard)
+
+    def _regard(self, application: str, observed: Observed) -> Regard:
+        memory = self._memories.of(application)
+        is_unwanted = self._document is not None and application not in self._specs
+        if is_unwanted or application in self._under_way.busy:
+            return Regard.IGNORED
+        if observed.spec != memory.trial:
+            return Regard.KEPT
+        has_failed = memory.failed is not None and memory.failed.spec == observed.spec
+        return Regard.IGNORED if has_failed else Regard.TRIED
 
     def _views(self) -> list[View]:
         """Return the view of every application: wanted ones in order, then others of ours."""
@@ -334,6 +345,8 @@ class Reconciler:
             log.info('step: %s reason="%s"', describe(step), step.reason)
             if isinstance(step, Start | Restart):
                 self._watching.starting(step.container_id)
+            elif isinstance(step, Stop):
+                self._watching.stopping(step.container_id)
             if in_background(step):
                 again |= self._under_way.begin(step)
                 continue

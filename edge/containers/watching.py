@@ -3,27 +3,39 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from enum import Enum
 
 from contract.defaults import LAST_LINES
 from edge.clock import Clock
-from edge.containers.health import CALM_S, CRASHES, Condition, Sighting, condition
+from edge.containers.health import CALM_S, CRASHES, Condition, Sighting, condition, steady_enough_s
 from edge.containers.naming import Observed, Pair
 from edge.containers.probing import Probed, Prober
 from edge.containers.restarting import RESTART_FORGET_S
 from edge.containers.workers import Workers
 from edge.engine.errors import ContainerGone, EngineError, EngineUnavailable
-from edge.engine.port import Course, Engine
+from edge.engine.port import Course, Engine, State
 
 #: Until the first good answer the check is asked this often, if its own interval is longer.
 FIRST_ANSWER_POLL_S = 1.0
+
+
+class Regard(Enum):
+    """How closely a container is to be watched."""
+
+    TRIED = "tried"  # whether it keeps running decides something
+    KEPT = "kept"  # it proved itself: how it went is of interest when it does not run
+    IGNORED = "ignored"  # it is on its way out or changing: how it ends says nothing
 
 
 @dataclass(slots=True)
 class _Watch:
     """What is kept of one container; ``None`` until it happened."""
 
+    state: State = "created"  # as the latest look showed it
+    ended_by_us: bool = False
     window_from: float | None = None
     steady_from: float = 0.0
+    read_at: float = 0.0  # the course
     course: Course = field(default_factory=Course)
     last_lines: tuple[str, ...] = ()
     crashes: int = 0
@@ -51,18 +63,18 @@ class Watching:
         self._prober, self._told = prober, told
         self._watches: dict[str, _Watch] = {}
 
-    def look(self, pairs: Mapping[str, Pair], on_trial: Callable[[str], str | None]) -> None:
-        """Take note of what is there now. ``on_trial`` names the specification that an application tries.
+    def look(self, pairs: Mapping[str, Pair], regard: Callable[[str, Observed], Regard]) -> None:
+        """Take note of what is there now; ``regard`` says how closely an application's container matters.
 
-        Raises EngineUnavailable. One engine request per container on trial or down, and more when
-        one has ended.
+        Raises EngineUnavailable. One engine request per container that is down and should not be, or
+        on trial and at a turn of it; and more when one has ended.
         """
         seen = {pair.current.id for pair in pairs.values() if pair.current}
         self._watches = {each: watch for each, watch in self._watches.items() if each in seen}
         for application, pair in pairs.items():
             if pair.current is not None:
                 watch = self._watches.setdefault(pair.current.id, _Watch())
-                self._run(pair.current, watch, trial=pair.current.spec == on_trial(application))
+                self._run(pair.current, watch, regard(application, pair.current))
                 self._check(pair.current, watch)
                 how = condition(pair.current, self.sighting(pair.current), on_trial=False)
                 watch.was_healthy |= how is Condition.HEALTHY
@@ -75,7 +87,7 @@ class Watching:
         now = self._clock.monotonic()
         return Sighting(
             window_s=now - watch.window_from,
-            steady_s=now - watch.steady_from,
+            steady_s=max(0.0, watch.read_at - watch.steady_from),
             course=watch.course,
             last_lines=watch.last_lines,
             crashes=watch.crashes,
@@ -93,32 +105,41 @@ class Watching:
         watch = self._watches.get(container_id)
         if watch is None or watch.window_from is None:
             return  # its first start
+        watch.ended_by_us = False
         now = self._clock.monotonic()
         forgotten = now - watch.restarted_at > RESTART_FORGET_S
         watch.restarts = 1 if forgotten else watch.restarts + 1
         watch.restarted_at, watch.was_healthy = now, False
         watch.answered, watch.refusals, watch.answer, watch.asking, watch.ask_at = False, 0, "", None, 0.0
 
+    def stopping(self, container_id: str) -> None:
+        """Take note that we stop the container: how it ends is our doing, until it is started again."""
+        if (watch := self._watches.get(container_id)) is not None:
+            watch.ended_by_us = True
+
     def next_check_s(self) -> float | None:
         """Return seconds until the next check is due; None when there is none to make."""
         due = [watch.ask_at for watch in self._watches.values() if watch.ask_at and watch.asking is None]
         return max(0.0, min(due) - self._clock.monotonic()) if due else None
 
-    def _run(self, observed: Observed, watch: _Watch, *, trial: bool) -> None:
-        if observed.container.state == "created":
+    def _run(self, observed: Observed, watch: _Watch, regard: Regard) -> None:
+        before, watch.state = watch.state, observed.container.state
+        if watch.state == "created":
             return
         now = self._clock.monotonic()
         if watch.window_from is None:
             watch.window_from = watch.steady_from = now
-        if trial or _went_down(observed):
-            try:
-                course = self._engine.course(observed.id)
-                self._note_ending(observed, watch, course, now)
-            except ContainerGone:
-                return
-            if course.started_at != watch.course.started_at:
-                watch.steady_from = now
-            watch.course = course
+        if watch.ended_by_us or not _matters(observed, watch, regard, before, now):
+            return
+        try:
+            course = self._engine.course(observed.id)
+            self._note_ending(observed, watch, course, now)
+        except ContainerGone:
+            return
+        is_first = watch.read_at == 0.0 and course.restarts == 0  # its only start: it ran since it was seen
+        if course.started_at != watch.course.started_at and not is_first:
+            watch.steady_from = now
+        watch.course, watch.read_at = course, now
 
     def _note_ending(self, observed: Observed, watch: _Watch, course: Course, now: float) -> None:
         """Read what it said last, once per ending, and count how often it ended lately."""
@@ -166,7 +187,15 @@ class Watching:
             watch.answered, watch.refusals = True, 0
 
 
-def _went_down(observed: Observed) -> bool:
-    """Whether it does not run now, and should."""
-    state = observed.container.state
-    return state == "restarting" or (state == "exited" and not observed.is_done)
+def _matters(observed: Observed, watch: _Watch, regard: Regard, before: State, now: float) -> bool:
+    """Whether its course may say now what the list does not, and that decides something."""
+    is_down = watch.state == "restarting" or (watch.state == "exited" and not observed.is_done)
+    if regard is not Regard.TRIED:
+        return is_down and regard is Regard.KEPT
+    if is_down or watch.state != "running" or before not in ("created", "running"):
+        return True
+    window_from, window_s = watch.window_from or now, observed.supervision.healthy_window_s
+    if now - window_from >= window_s > watch.read_at - window_from:
+        return True  # its time is up
+    is_checked = isinstance(observed.supervision.health_check, Probed) or observed.container.health != "none"
+    return not is_checked and now - max(watch.steady_from, watch.read_at) >= steady_enough_s(observed)

@@ -54,6 +54,49 @@ def test_one_that_worked_and_keeps_ending_is_named_with_its_exit_code_and_its_la
     assert SECRET not in status.model_dump_json()
 
 
+def test_one_on_trial_that_is_started_again_between_the_looks_has_not_proven_itself(
+    device: Device, engine: FakeEngine
+) -> None:
+    device.desire(a_document(an_application(healthy_window_s=10)))
+    for _ in range(12):
+        result = device.reconciler.converge()
+        device.clock.passed_s += 1.0
+        container = engine.named(current())
+        if container.state == "running":
+            engine.end(container, 3)
+            engine.run_again(container)
+
+    assert result.statuses[0].state is ApplicationState.FAILED
+    assert result.statuses[0].message is not None
+    assert "restarted" in result.statuses[0].message
+
+
+def test_one_on_trial_that_ends_while_we_look_is_named_with_what_it_said(
+    device: Device, engine: FakeEngine
+) -> None:
+    failing = an_application(image_name="crashing:v1", healthy_window_s=10, env={"PASSWORD": SECRET})
+    device.desire(a_document(failing))
+    for _ in range(12):
+        result = device.reconciler.converge()
+        device.clock.passed_s += 1.0
+        container = engine.named(current())
+        if container.state == "restarting":
+            engine.run_again(container)
+            engine.end(container, 3)
+
+    assert (result.statuses[0].state, result.statuses[0].code) == (ApplicationState.FAILED, "crash-loop")
+    assert result.statuses[0].last_lines == ["connecting", "cannot log in with [redacted]"]
+
+
+def test_what_goes_is_not_read_however_it_ends(device: Device, engine: FakeEngine) -> None:
+    device.deploy(an_application("a"), an_application("b"))
+    before = len(engine.calls)
+
+    device.deploy(revision=2)
+
+    assert not {"inspect", "logs"} & set(engine.calls[before:])
+
+
 def test_the_tenth_crash_is_no_news_after_the_ninth(device: Device, engine: FakeEngine) -> None:
     device.deploy(an_application(env={"PASSWORD": SECRET}))
 
