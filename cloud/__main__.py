@@ -1,4 +1,4 @@
-"""What an administrator runs: ``python -m cloud build | deploy | enroll``.
+"""What an administrator runs: ``python -m cloud build | deploy | enroll | template``.
 
 AWS is found as every AWS tool finds it (profile, environment, AWS_ENDPOINT_URL). The result goes to
 standard output (one JSON object with ``--json``), progress to standard error; 0 done, 1 refused or
@@ -59,7 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cloud", description="Build and deploy the cloud side, and enrol devices."
     )
-    commands = parser.add_subparsers(required=True, metavar="build | deploy | enroll")
+    commands = parser.add_subparsers(required=True, metavar="build | deploy | enroll | template")
 
     building = _command(commands, "build", _build, "make the functions' zip")
     _target(building)
@@ -77,6 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     enrolling.add_argument("--thing", required=True, help="name of the device")
     enrolling.add_argument("--group", required=True, help="the group that is deployed to")
     enrolling.add_argument("--out", required=True, type=Path, help="folder for the device's files")
+
+    _command(
+        commands, "template", _template, "make cloud/template.yaml of its sources in cloud/infrastructure/"
+    )
     return parser
 
 
@@ -143,6 +147,16 @@ def _enroll(options: argparse.Namespace) -> dict[str, object]:
     )
     files = DeviceFiles(options.out)
     return asdict(enroll.enroll(clients, outputs, thing=options.thing, group=options.group, files=files))
+
+
+def _template(options: argparse.Namespace) -> dict[str, object]:  # noqa: ARG001
+    from cloud.tooling import template  # needs PyYAML, which a deployment does not
+
+    text = template.render()
+    changed = text != template.TEMPLATE.read_text("utf-8")
+    if changed:
+        template.TEMPLATE.write_text(text, "utf-8")
+    return {"template": template.TEMPLATE.name, "changed": changed}
 
 
 if __name__ == "__main__":

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from cloud.access import ROUTES
+from cloud.tooling import template as rendering
 from contract import topics
 from contract.names import COMPONENT
 from tests.cloud.devices import template
@@ -251,3 +253,25 @@ def test_documents_are_private_encrypted_and_never_expire() -> None:
 
 def test_the_template_is_small_enough_for_cloudformation() -> None:
     assert len((FUNCTIONS.parent / "template.yaml").read_bytes()) < 1_000_000
+
+
+def test_the_committed_template_is_what_its_sources_make() -> None:
+    assert rendering.TEMPLATE.read_text("utf-8") == rendering.render(), "run: python -m cloud template"
+
+
+def test_a_function_may_do_what_it_declares_and_write_its_own_logs_and_nothing_else() -> None:
+    declared = rendering.Function.model_validate({"may": [{"Action": "s3:GetObject", "Resource": "arn"}]})
+
+    role = rendering.resources("get-thing", declared)["GetThingRole"]["Properties"]
+
+    logs, own = list(statements(role))
+    assert (logs["Action"], logs["Resource"].value) == (
+        ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "GetThingLogGroup.Arn",
+    )
+    assert own == {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn"}
+
+
+def test_a_word_that_no_function_has_is_refused() -> None:
+    with pytest.raises(ValidationError, match="timeout"):
+        rendering.Function.model_validate({"timeout": 3})

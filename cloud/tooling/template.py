@@ -1,0 +1,223 @@
+"""The infrastructure template, made of its two sources: ``base.yaml`` word for word, then the functions.
+
+A function and its route are seven resources that differ in a few words; ``functions.yaml`` says those
+words. The result is committed, so that whoever reviews a change sees what AWS will be given.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+
+CLOUD = Path(__file__).parent.parent
+TEMPLATE = CLOUD / "template.yaml"
+_BASE = CLOUD / "infrastructure" / "base.yaml"
+_FUNCTIONS = CLOUD / "infrastructure" / "functions.yaml"
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z]+(-[a-z]+)*$")]
+
+
+class TemplateInvalid(Exception):
+    """What the sources say is not what a template can be made of."""
+
+    code = "template-invalid"
+
+
+class Tagged:
+    """A CloudFormation function such as ``!Ref`` or ``!Sub``, as YAML wrote it."""
+
+    def __init__(self, tag: str, value: Any) -> None:
+        self.tag = tag
+        self.value = value
+
+
+class Statement(BaseModel):
+    """What a function may do, beside writing its own logs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    Action: str | list[str]
+    Resource: Any
+    Condition: Any = None
+
+
+class Function(BaseModel):
+    """One entry of ``functions.yaml``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    route: Annotated[str, StringConstraints(pattern=r"^[A-Z]+ /\S+$")] | None = None
+    public: bool = False  # a route that needs no token
+    description: str = ""  # of a function without a route
+    timeout_s: Annotated[int, Field(ge=1, le=900)] = 15
+    memory_mb: Annotated[int, Field(ge=128, le=10_240)] = 512
+    dead_letters: bool = False  # an asynchronous call that keeps failing goes to the dead-letter queue
+    environment: dict[str, Any] = {}
+    may: list[Statement] = []
+
+
+_FILE = TypeAdapter(dict[Name, Function])
+
+
+class _Loader(yaml.SafeLoader):
+    pass
+
+
+class _Dumper(yaml.SafeDumper):
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - a template repeats itself
+        return True
+
+
+def _construct(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> Tagged:
+    match node:
+        case yaml.SequenceNode():
+            return Tagged("!" + suffix, loader.construct_sequence(node, deep=True))
+        case yaml.MappingNode():
+            return Tagged("!" + suffix, loader.construct_mapping(node, deep=True))
+        case _:
+            return Tagged("!" + suffix, loader.construct_scalar(node))  # type: ignore[arg-type]
+
+
+def _represent(dumper: yaml.SafeDumper, data: Tagged) -> yaml.Node:
+    match data.value:
+        case list():
+            return dumper.represent_sequence(data.tag, data.value, flow_style=True)
+        case dict():
+            return dumper.represent_mapping(data.tag, data.value)
+        case _:
+            return dumper.represent_scalar(data.tag, str(data.value))
+
+
+_Loader.add_multi_constructor("!", _construct)
+_Dumper.add_representer(Tagged, _represent)
+
+
+def render() -> str:
+    """Return the whole template as text.
+
+    Raises:
+        TemplateInvalid: ``functions.yaml`` holds what no function has.
+    """
+    try:
+        functions = _FILE.validate_python(yaml.load(_FUNCTIONS.read_text("utf-8"), _Loader))  # noqa: S506
+    except (ValidationError, yaml.YAMLError) as error:
+        raise TemplateInvalid(f"{_FUNCTIONS.name}: {error}") from None
+    parts = [_BASE.read_text("utf-8")]
+    for name, function in sorted(functions.items()):
+        text = yaml.dump(resources(name, function), Dumper=_Dumper, sort_keys=False, width=150)
+        parts.append(f"  # ---------------------------------------------------------------- {name}\n")
+        parts.append("".join(f"  {line}\n" if line else "\n" for line in text.splitlines()))
+    return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def resources(name: str, function: Function) -> dict[str, Any]:
+    """Return the resources of one function, by their logical names."""
+    logical = "".join(word.title() for word in name.split("-"))
+    found = {
+        f"{logical}LogGroup": _resource(
+            "AWS::Logs::LogGroup",
+            LogGroupName=_sub("/aws/lambda/${AWS::StackName}-" + name),
+            RetentionInDays=_ref("LogRetentionDays"),
+        ),
+        f"{logical}Role": _resource(
+            "AWS::IAM::Role",
+            AssumeRolePolicyDocument=_policy(
+                {"Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+            ),
+            Policies=[{"PolicyName": name, "PolicyDocument": _policy(*_statements(logical, function))}],
+        ),
+        logical: _function(name, logical, function),
+    }
+    if function.route is not None:
+        found |= _route(logical, function.route, public=function.public)
+    return found
+
+
+def _statements(logical: str, function: Function) -> list[Mapping[str, Any]]:
+    logs = {
+        "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+        "Resource": _get(f"{logical}LogGroup.Arn"),
+    }
+    letters = {"Action": "sqs:SendMessage", "Resource": _get("DeadLetterQueue.Arn")}
+    return [
+        logs,
+        *(statement.model_dump(exclude_none=True) for statement in function.may),
+        *([letters] if function.dead_letters else []),
+    ]
+
+
+def _function(name: str, logical: str, function: Function) -> dict[str, Any]:
+    letters = (
+        {"DeadLetterConfig": {"TargetArn": _get("DeadLetterQueue.Arn")}} if function.dead_letters else {}
+    )
+    return _resource(
+        "AWS::Lambda::Function",
+        FunctionName=_sub("${AWS::StackName}-" + name),
+        Description=function.description or function.route,
+        Handler=f"cloud.functions.{name.replace('-', '_')}.handler",
+        Runtime=_ref("Runtime"),
+        Architectures=[_ref("Architecture")],
+        Code={"S3Bucket": _ref("CodeBucket"), "S3Key": _ref("CodeKey")},
+        Role=_get(f"{logical}Role.Arn"),
+        Timeout=function.timeout_s,
+        MemorySize=function.memory_mb,
+        LoggingConfig={"LogGroup": _ref(f"{logical}LogGroup")},
+        **letters,
+        **({"Environment": {"Variables": function.environment}} if function.environment else {}),
+    )
+
+
+def _route(logical: str, route: str, *, public: bool) -> dict[str, Any]:
+    method, path = route.split(" ")
+    arn = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/"
+    authorization = (
+        {"AuthorizationType": "NONE"}
+        if public
+        else {"AuthorizationType": "CUSTOM", "AuthorizerId": _ref("Authorizer")}
+    )
+    return {
+        f"{logical}Route": _resource(
+            "AWS::ApiGatewayV2::Route",
+            ApiId=_ref("Api"),
+            RouteKey=route,
+            **authorization,
+            Target=_sub("integrations/${" + logical + "Integration}"),
+        ),
+        f"{logical}Integration": _resource(
+            "AWS::ApiGatewayV2::Integration",
+            ApiId=_ref("Api"),
+            IntegrationType="AWS_PROXY",
+            IntegrationUri=_get(f"{logical}.Arn"),
+            PayloadFormatVersion="2.0",
+        ),
+        f"{logical}RouteMayInvoke": _resource(
+            "AWS::Lambda::Permission",
+            FunctionName=_ref(logical),
+            Action="lambda:InvokeFunction",
+            Principal="apigateway.amazonaws.com",
+            SourceArn=_sub(arn + method + re.sub(r"\{[^}]*\}", "*", path)),
+        ),
+    }
+
+
+def _resource(kind: str, **properties: Any) -> dict[str, Any]:
+    return {"Type": kind, "Properties": properties}
+
+
+def _policy(*statements: Mapping[str, Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **each} for each in statements]}
+
+
+def _ref(name: str) -> Tagged:
+    return Tagged("!Ref", name)
+
+
+def _get(attribute: str) -> Tagged:
+    return Tagged("!GetAtt", attribute)
+
+
+def _sub(text: str) -> Tagged:
+    return Tagged("!Sub", text)
