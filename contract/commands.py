@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Discriminator, Field, StringConstraints, Tag, TypeAdapter, model_validator
 
 from contract import topics
-from contract.defaults import LOG_LINES_MAX
+from contract.defaults import LOG_BUNDLE_BYTES, LOG_LINES_MAX
 from contract.names import ApplicationName, Code, Identifier
 from contract.wire import Lenient, Strict, Utc
 
@@ -55,7 +55,17 @@ class Command(Strict):
 class RebootCommand(Command):
     """``cmd/fleetgrass/{thing}/reboot/req``: reboot."""
 
-    force: bool = False  # reboot even while a container is being replaced
+    force: bool = False  # reboot even while a container is being replaced or an update lock is held
+    not_before: Utc | None = (
+        None  # the earliest start, by the server's time; the device says DELIVERED and waits
+    )
+    override_budget: bool = False  # an administrator's word: also beyond the device's reboots per hour
+
+    @model_validator(mode="after")
+    def _may_start(self) -> Self:
+        if self.not_before is not None and self.not_before >= self.expires_at:
+            raise ValueError("not_before must be earlier than expires_at")
+        return self
 
 
 class RestartApplicationCommand(Command):
@@ -79,12 +89,32 @@ class ReportNowCommand(Command):
     command: Literal["report-now"]
 
 
+class Upload(Strict):
+    """Where a device puts a bundle of logs: with one HTTP PUT, no header of its own, no credentials."""
+
+    url: Annotated[
+        str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=3_000)
+    ]  # presigned: a secret
+    max_bytes: Annotated[int, Field(ge=1)] = LOG_BUNDLE_BYTES
+
+
 class CollectLogsCommand(Command):
-    """``…/collect-logs/req``: tell the end of what the application's container said."""
+    """``…/collect-logs/req``: tell the end of what the application's container said.
+
+    With ``upload``, a bundle instead (.tar.gz: the agent's log, what the engine says of itself, the
+    containers' logs), uploaded there; without ``application`` it is of every application.
+    """
 
     command: Literal["collect-logs"]
-    application: ApplicationName
-    lines: Annotated[int, Field(ge=1, le=LOG_LINES_MAX)] = 100
+    application: ApplicationName | None = None
+    lines: Annotated[int, Field(ge=1, le=LOG_LINES_MAX)] = 100  # of a result; a bundle has what fits
+    upload: Upload | None = None
+
+    @model_validator(mode="after")
+    def _of_what(self) -> Self:
+        if self.application is None and self.upload is None:
+            raise ValueError("application must be named where no upload is")
+        return self
 
 
 class RotateSecretsCommand(Command):
@@ -144,6 +174,14 @@ class TimeAnswer(Strict):
     server_time_ms: Annotated[int, Field(gt=0)]
 
 
+class Bundle(Lenient):
+    """What a device uploaded."""
+
+    bytes: Annotated[int, Field(ge=0)]
+    sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+    truncated: bool = False  # older lines were left out to stay within its bounds
+
+
 class CommandResult(Lenient):
     """``cmd/fleetgrass/{thing}/{command}/res``: what became of a command, as the device says."""
 
@@ -152,10 +190,13 @@ class CommandResult(Lenient):
     state: CommandState
     at: Utc  # the device's clock: data, never the order
     clock: Literal["server", "device"] = "server"  # by which time expiry was judged
-    code: Code | None = None  # set with FAILED, REJECTED and EXPIRED
+    code: Code | None = (
+        None  # set with FAILED, REJECTED, EXPIRED and SUPERSEDED; with DELIVERED: what it waits for
+    )
     message: Annotated[str, StringConstraints(max_length=512)] | None = None
     boot_id_before: Annotated[str, StringConstraints(max_length=64)] | None = None
     boot_id: Annotated[str, StringConstraints(max_length=64)] | None = None
     #: The last lines that fit, oldest first, without the values of the container's environment.
     log_lines: Annotated[list[LogLine], Field(max_length=LOG_LINES_MAX)] | None = None
+    bundle: Bundle | None = None  # of collect-logs with an upload
     down_s: Annotated[float, Field(ge=0)] | None = None  # from IN_PROGRESS to this boot's first hello

@@ -5,12 +5,18 @@ HEARTBEAT_JITTER = 0.2  # ± share of the interval, so that a fleet does not rep
 STALE_AFTER_INTERVALS = 3  # connected but silent this long: the agent is dead or wedged
 OFFLINE_DEBOUNCE_S = 30.0  # a nucleus that restarts is not an outage
 
+FLAP_WINDOW_S = 3600.0  # disconnects are counted over this
+HISTORY_S = 24 * 3600.0  # a device's key figures are kept this long,
+HISTORY_POINT_S = 300.0  # one point of each of these spans
+
 COMMAND_EXPIRY_S = 15 * 60.0  # the latest start of a command
+COMMAND_EXPIRY_WHEN_ONLINE_S = 24 * 3600.0  # of one that waits for the device to come back
 COMMAND_EXPIRY_MAX_S = 7 * 24 * 3600.0  # the classic nucleus replays a session of up to 7 days
 COMMAND_MEMORY_AFTER_EXPIRY_S = 3600.0  # the broker redelivers an unacknowledged message for an hour
 COMMAND_MEMORY_IDS = 1_000  # ids remembered on the device; when full, new ones are refused
 INFER_EXPIRED_AFTER_S = 5 * 60.0  # the cloud infers EXPIRED this long after expires_at
 INFER_NO_PROOF_AFTER_S = 15 * 60.0  # and FAILED: no-proof this long after IN_PROGRESS
+REBOOT_STOP_S = 30.0  # all applications together may take this long to stop before a reboot
 REBOOT_GRACE_S = 120.0  # a machine still up this long after the reboot call did not reboot
 REBOOT_BUDGET = 3  # reboots by command per REBOOT_BUDGET_WINDOW_S
 REBOOT_BUDGET_WINDOW_S = 3600.0
@@ -37,6 +43,7 @@ SUBMITTING_STALE_S = 60.0  # a deployment still SUBMITTING after this is finishe
 # about 5,000 bytes silently; these leave room for base64 and framing.
 COMMAND_MAX_BYTES = 4_500
 LOG_LINES_MAX = 500  # of one answer, as many of them as LOG_BYTES hold
+LOG_BUNDLE_BYTES = 5 << 20  # of a bundle of logs, compressed
 LOG_BYTES = 5_500  # of a result's 7,000
 REPORT_MAX_BYTES = 7_000
 DESIRED_DOCUMENT_MAX_BYTES = 256 * 1024

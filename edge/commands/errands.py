@@ -91,12 +91,15 @@ class Errands:
             case ReportNowCommand():
                 self._report()
                 self._ended(errand.id, DONE)
-            case CollectLogsCommand(application=application, lines=lines):
+            case CollectLogsCommand(application=str() as application, lines=lines, upload=None):
                 refusal = self._applications.logs(
                     application, lines, lambda found: self._ended(errand.id, _logs(found))
                 )
                 if refusal is not None:
                     self._ended(errand.id, _outcome(refusal, CommandState.REJECTED))
+            case CollectLogsCommand():
+                refusal = Refusal("not-supported", "this agent uploads no bundles yet")
+                self._ended(errand.id, _outcome(refusal, CommandState.REJECTED))
             case RotateSecretsCommand(application=application):
                 refusal = self._applications.rotate_secrets(application, errand.id)
                 self._ended(errand.id, _outcome(refusal, CommandState.REJECTED))

@@ -376,7 +376,7 @@ class World:
     def an_errand(self, kind: type[Asked], **fields: str) -> Asked:
         """Return a command of another kind than a reboot, its ``command`` filled in."""
         name = get_args(kind.model_fields["command"].annotation)[0]
-        common = self.a_command().model_dump(exclude={"force"})
+        common = self.a_command().model_dump(include=set(Command.model_fields))
         return kind.model_validate({**common, "command": name, **fields})
 
     def configure(self, **values: object) -> None:
