@@ -20,7 +20,7 @@ from edge.commands.commands import Commands
 from edge.commands.errands import Errands
 from edge.commands.server_time import ServerTime
 from edge.consulted import Consulted
-from edge.containers.reconciler import Pass
+from edge.containers.outcome import ENGINE_UNAVAILABLE, Pass
 from edge.desired import Desired
 from edge.events import (
     ConfigurationChanged,
@@ -56,7 +56,6 @@ EVENTS_A_TURN = 200  # a stream of messages without end must not keep the loop f
 SECOND_LOOKS_S = (0.05, 0.05, 0.1, 0.2, 0.6)
 AFTER_FAILURE_S = 1.0  # a part that fails in every turn must not fill the disk with its tracebacks
 RESULT = "result:"
-ENGINE_UNAVAILABLE = "unavailable"
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import Protocol
 from contract.desired import DesiredDocument
 from edge.clock import Clock
 from edge.commands.errands import Applications
-from edge.containers.reconciler import Pass
+from edge.containers.outcome import Pass
 from edge.events import ConfigurationProposed, Inbox
 from edge.host import Health
 from edge.link import Link

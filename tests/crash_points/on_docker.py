@@ -10,7 +10,8 @@ from typing import Any
 from contract.desired import Application, DesiredDocument
 from edge.clock import SystemClock
 from edge.containers.naming import current_name
-from edge.containers.reconciler import Pass, Reconciler
+from edge.containers.outcome import Pass
+from edge.containers.reconciler import Reconciler
 from edge.engine.docker import DockerEngine
 from edge.engine.port import ContainerSpec, Credentials
 from tests.crash_points.enumeration import Finding

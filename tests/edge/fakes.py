@@ -15,7 +15,7 @@ from contract.events import ConnectionEvent
 from contract.names import identifier
 from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, HostHealth
 from edge.agent import Agent
-from edge.containers.reconciler import Pass
+from edge.containers.outcome import Pass
 from edge.containers.requests import Ended, Heard, Refusal
 from edge.events import ConfigurationChanged, ConfigurationProposed, Event, Fetched, Inbox, Received, Stop
 from edge.link import LinkDown, Missing, NotSupported, PublishFailed, Unauthorized

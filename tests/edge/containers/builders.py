@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from contract.desired import Application, DesiredDocument
 from edge.containers.naming import current_name, previous_name
-from edge.containers.reconciler import Pass, Reconciler
+from edge.containers.outcome import Pass
+from edge.containers.reconciler import Reconciler
 from edge.containers.registry import RegistryCredentials
 from edge.containers.workers import Workers
 from edge.engine.port import Credentials, Engine

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 from contract.desired import Application, DesiredDocument
 from edge.clock import Clock, SystemClock
-from edge.containers.reconciler import Pass, Reconciler
+from edge.containers.outcome import Pass
+from edge.containers.reconciler import Reconciler
 from edge.containers.registry import RegistryCredentials
 from edge.containers.room import Disk
 from edge.engine.docker import DockerEngine
