@@ -3,31 +3,96 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 from cloud import ledger
 from cloud.ledger import Inferred
-from contract.commands import CommandState
+from cloud.milliseconds import from_ms, to_ms
+from contract import commands as contract
+from contract.commands import AnyCommand, CommandState
+from contract.topics import Command as Kind
+
+_COMMON = frozenset(contract.Command.model_fields)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One ledger entry. ``state`` is the device's own word; ``inferred`` is ours until it speaks again."""
+    """One ledger entry. ``state`` is the device's own word; ``inferred`` is ours until it speaks again.
+
+    ``parameters`` is what the command's message holds beside what all commands share (JSON types; an
+    upload without its URL, which is a secret); ``part_of`` is the group reboot that it belongs to.
+    """
 
     device: str
     id: str
-    kind: str
+    kind: Kind
     issued_at: datetime
     expires_at: datetime
     requested_by: str
     reason: str
-    force: bool
+    parameters: Mapping[str, Any]
     state: CommandState
     changed_at: datetime
+    part_of: str | None = None
+    when_online: bool = False  # delivered when the device comes back, where it is not there now
     warnings: tuple[str, ...] = ()
     inferred: Inferred | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
     transitions: Sequence[Mapping[str, Any]] = ()
+
+    @classmethod
+    def made_of(
+        cls,
+        device: str,
+        message: contract.Command,
+        *,
+        part_of: str | None = None,
+        when_online: bool = False,
+        warnings: tuple[str, ...] = (),
+    ) -> Self:
+        """Return the PENDING entry of ``message``; its times are whole milliseconds, as rows keep them."""
+        parameters = {name: value for name, value in message.to_dict().items() if name not in _COMMON}
+        parameters.pop("command", None)
+        if "upload" in parameters:
+            parameters["upload"] = {k: v for k, v in parameters["upload"].items() if k != "url"}
+        issued_at = from_ms(to_ms(message.issued_at))
+        return cls(
+            device=device,
+            id=message.id,
+            kind=contract.name_of(message),
+            issued_at=issued_at,
+            expires_at=from_ms(to_ms(message.expires_at)),
+            requested_by=message.requested_by,
+            reason=message.reason,
+            parameters=parameters,
+            state=CommandState.PENDING,
+            changed_at=issued_at,
+            part_of=part_of,
+            when_online=when_online,
+            warnings=warnings,
+        )
+
+    def message(self, *, upload_url: str | None = None) -> AnyCommand:
+        """Return the message that this entry was made of; one with an upload needs a URL for it.
+
+        Raises:
+            pydantic.ValidationError: it has an upload, and there is no URL.
+        """
+        parameters = dict(self.parameters)
+        if "upload" in parameters:
+            parameters["upload"] = {"url": upload_url, **parameters["upload"]}
+        if self.kind != "reboot":
+            parameters["command"] = self.kind
+        return contract.command_of(
+            {
+                "id": self.id,
+                "issued_at": self.issued_at,
+                "expires_at": self.expires_at,
+                "requested_by": self.requested_by,
+                "reason": self.reason,
+                **parameters,
+            }
+        )
 
     def conclusion(self, now: datetime) -> Inferred | None:
         """Return what the cloud concludes by ``now``, stored or not; None while the device's word stands."""

@@ -151,6 +151,15 @@ def parse_command(payload: bytes) -> AnyCommand:
     return _ANY.validate_json(payload)
 
 
+def command_of(fields: Mapping[str, object]) -> AnyCommand:
+    """Return the command with these ``fields``; a reboot's hold no ``command``.
+
+    Raises:
+        pydantic.ValidationError: they are no command.
+    """
+    return _ANY.validate_python(fields)
+
+
 def name_of(command: Command) -> topics.Command:
     """Return the name by which a command's topics go."""
     match command:

@@ -54,7 +54,7 @@ def get_command(
         "expires_at": command.expires_at,
         "requested_by": command.requested_by,
         "reason": command.reason,
-        "force": command.force,
+        **command.parameters,
         "warnings": list(command.warnings),
         "transitions": list(command.transitions),
     }

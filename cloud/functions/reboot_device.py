@@ -1,6 +1,5 @@
 """``POST /devices/{device}/reboot``: one reboot command, in the ledger before it is on its way."""
 
-import logging
 import os
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,23 +8,17 @@ from typing import Annotated, Protocol
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from cloud.aws.clients import client, iot_data
-from cloud.aws.errors import CloudError
 from cloud.aws.iot_data import Publisher
 from cloud.clock import Clock, new_id, utc_now
 from cloud.command import Command
 from cloud.device import Device
+from cloud.dispatch import Dispatcher, NotSent, SendsCommands
 from cloud.http import Problem, Request, Response, lambda_handler, location
-from cloud.ledger import Inferred
 from cloud.presence import Seen, state
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from contract.commands import CommandState, RebootCommand
 from contract.defaults import COMMAND_EXPIRY_MAX_S, COMMAND_EXPIRY_S, OFFLINE_DEBOUNCE_S
-from contract.topics import command_request
-
-log = logging.getLogger(__name__)
-
-NOT_SENT = "not-sent"
 
 
 class RebootRequest(BaseModel):
@@ -36,12 +29,6 @@ class RebootRequest(BaseModel):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=256)]
     force: bool = False  # even while a container is being replaced
     expires_in_s: Annotated[float, Field(ge=1, le=COMMAND_EXPIRY_MAX_S)] = COMMAND_EXPIRY_S
-
-
-class SendsCommands(Protocol):
-    """The port to the device; ``cloud.aws.iot_data.Publisher`` in AWS."""
-
-    def publish(self, topic: str, payload: bytes) -> None: ...
 
 
 class FindsDevices(Protocol):
@@ -74,59 +61,26 @@ def reboot(
     idempotency = request.idempotency()
     earlier = commands.made_by(idempotency) if idempotency else None
     now = clock()
-    if earlier is not None:
-        return _send(earlier, commands, publisher, now)
+    dispatcher = Dispatcher(commands, publisher)
+    try:
+        if earlier is not None:
+            dispatcher.send(earlier, now)
+            return _accepted(earlier)
+        warnings = _reachable(state(device, now, offline_debounce_s=offline_debounce_s))
+        message = _message(wish, request.caller.subject, now)
+        return _accepted(dispatcher.issue(name, message, warnings=warnings, idempotency=idempotency))
+    except NotSent as error:
+        raise _not_sent(error.command) from error
 
-    message = RebootCommand(
+
+def _message(wish: RebootRequest, requested_by: str, now: datetime) -> RebootCommand:
+    return RebootCommand(
         id=new_id("cmd", now),
         issued_at=now,
         expires_at=now + timedelta(seconds=wish.expires_in_s),
-        requested_by=request.caller.subject,
+        requested_by=requested_by,
         reason=wish.reason,
         force=wish.force,
-    )
-    warnings = _reachable(state(device, now, offline_debounce_s=offline_debounce_s))
-    command = commands.create(name, message, warnings=warnings, idempotency=idempotency)
-    return _send(command, commands, publisher, now)
-
-
-def _send(command: Command, commands: Commands, publisher: SendsCommands, now: datetime) -> Response:
-    """Publish a command that nothing was heard of, and answer as when it was made.
-
-    Also a command whose key comes again: the call that made it may have died before it was sent, or the
-    broker did not take it. A device that has it knows it by its id.
-    """
-    concluded = command.conclusion(now)
-    not_sent = concluded is not None and concluded.code == NOT_SENT
-    unheard = command.state is CommandState.PENDING and now < command.expires_at
-    if unheard and (concluded is None or not_sent):
-        commands.supersede_before(command)
-        try:
-            publisher.publish(command_request(command.device, "reboot"), _message(command).to_json())
-        except CloudError as error:
-            # The device may have it all the same (a time-out), so this is a conclusion it can overrule.
-            commands.conclude(command, Inferred(CommandState.FAILED, NOT_SENT, now))
-            log.warning(
-                "command not sent: command=%s device=%s code=%s",
-                command.id, command.device, error.code, exc_info=True,
-            )  # fmt: skip
-            raise _not_sent(command) from error
-        if not_sent:
-            commands.withdraw(command, code=NOT_SENT)
-        log.info("command sent: command=%s device=%s kind=reboot", command.id, command.device)
-    elif not_sent:
-        raise _not_sent(command)
-    return _accepted(command)
-
-
-def _message(command: Command) -> RebootCommand:
-    return RebootCommand(
-        id=command.id,
-        issued_at=command.issued_at,
-        expires_at=command.expires_at,
-        requested_by=command.requested_by,
-        reason=command.reason,
-        force=command.force,
     )
 
 
@@ -153,7 +107,7 @@ def _accepted(command: Command) -> Response:
         "expires_at": command.expires_at,
         "requested_by": command.requested_by,
         "reason": command.reason,
-        "force": command.force,
+        **command.parameters,
         "warnings": list(command.warnings),
     }
     return Response(202, body, location("devices", command.device, "commands", command.id))
@@ -161,7 +115,7 @@ def _accepted(command: Command) -> Response:
 
 def _not_sent(command: Command) -> Problem:
     return Problem(
-        503, NOT_SENT, "the broker did not take the command", command=command.id,
+        503, NotSent.code, "the broker did not take the command", command=command.id,
         headers=location("devices", command.device, "commands", command.id),
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from cloud.aws.clients import client
+from cloud.command import Command
 from cloud.deploy.outcomes import Outcome, outcome_of
 from cloud.device import Device
 from cloud.hearing import News
@@ -34,7 +35,7 @@ class HearsDevices(Protocol):
 class HearsResults(Protocol):
     """The part of the ledger that takes a command's result."""
 
-    def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> bool: ...
+    def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> Command | None: ...
 
 
 class HearsOutcomes(Protocol):
@@ -78,13 +79,13 @@ def _record(
 ) -> None:
     if received.topic.startswith("cmd/"):
         result, device = received.result(), received.device
-        forward = commands.apply_result(device, result, received.received_at)
+        moved = commands.apply_result(device, result, received.received_at)
         log.info(
             "command result: command=%s device=%s state=%s forward=%s",
             result.id,
             device,
             result.state,
-            forward,
+            moved is not None,
         )
         return
     news = received.report()

@@ -18,11 +18,13 @@ from cloud.idempotency import Idempotency, KeyReused
 from cloud.ledger import Inferred
 from cloud.milliseconds import to_ms
 from cloud.tables.command_rows import DUE_SHARDS, key_row, shard, to_command, to_row, transition
-from contract.commands import CommandResult, CommandState, RebootCommand
+from contract import commands as contract
+from contract.commands import CommandResult, CommandState
+from contract.defaults import COMMAND_EXPIRY_MAX_S, INFER_EXPIRED_AFTER_S
+from contract.names import identifier
 
 BY_DUE = "by-due"
 _SWEEP_PAGE = 100
-_UNFINISHED_LOOKED_AT = 20  # newest first; a device that has more unanswered ones is not listening
 
 
 class Commands:
@@ -35,29 +37,19 @@ class Commands:
     def create(
         self,
         device: str,
-        command: RebootCommand,
+        message: contract.Command,
         *,
+        part_of: str | None = None,
+        when_online: bool = False,
         warnings: tuple[str, ...] = (),
         idempotency: Idempotency | None = None,
     ) -> Command:
-        """Store a PENDING reboot and return it; with a key that was used before, the command it made then.
+        """Store a PENDING command and return it; with a key that was used before, the one it made then.
 
         Raises:
             KeyReused: the key was used with a different request.
         """
-        entry = Command(
-            device=device,
-            id=command.id,
-            kind="reboot",
-            issued_at=command.issued_at,
-            expires_at=command.expires_at,
-            requested_by=command.requested_by,
-            reason=command.reason,
-            force=command.force,
-            state=CommandState.PENDING,
-            changed_at=command.issued_at,
-            warnings=warnings,
-        )
+        entry = Command.made_of(device, message, part_of=part_of, when_online=when_online, warnings=warnings)
         rows = [to_row(entry)]
         if idempotency is not None:
             rows.append(key_row(idempotency, entry))
@@ -100,14 +92,15 @@ class Commands:
         item = self._item(device, command_id)
         return None if item is None else to_command(item)
 
-    def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> bool:
-        """Store the device's own word if it is a step forward; it replaces what the cloud had inferred.
+    def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> Command | None:
+        """Store the device's own word if it is a step forward, and return the command as it is then.
 
-        False, and nothing changes, for an unknown command and for a word that was said before.
+        It replaces what the cloud had inferred. None, and nothing changes, for an unknown command and for
+        a word that was said before.
         """
         earlier = ledger.earlier_than(result.state)
         if not earlier:
-            return False
+            return None
         values: dict[str, object] = {
             ":state": result.state.value,
             ":changed_at": to_ms(received_at),
@@ -119,7 +112,10 @@ class Commands:
             "SET #state = :state, changed_at = :changed_at, #result = :result,"
             " transitions = list_append(transitions, :transition)"
         )
-        if result.state is CommandState.IN_PROGRESS:
+        if result.state is CommandState.DELIVERED:  # again: the sweep may have inferred EXPIRED before
+            values |= {":shard": shard(result.id), ":after": round(INFER_EXPIRED_AFTER_S * 1000)}
+            change += ", due_shard = :shard, due_at = expires_at + :after"
+        elif result.state is CommandState.IN_PROGRESS:
             due = ledger.due_at(result.state, expires_at=received_at, changed_at=received_at)
             assert due is not None  # noqa: S101 - the ledger's promise for a state that is not final
             values |= {":shard": shard(result.id), ":due_at": to_ms(due)}
@@ -137,7 +133,7 @@ class Commands:
 
     def conclude(self, command: Command, inferred: Inferred) -> bool:
         """Store what the cloud concluded, unless the device has spoken or a conclusion is there."""
-        return self._update(
+        stored = self._update(
             command.device,
             command.id,
             "SET inferred = :inferred REMOVE due_shard, due_at",
@@ -148,12 +144,13 @@ class Commands:
                 ":state": command.state.value,
             },
         )
+        return stored is not None
 
     def withdraw(self, command: Command, *, code: str) -> bool:
         """Take back what the cloud concluded by ``code``; False when that no longer stands."""
         due = ledger.due_at(command.state, expires_at=command.expires_at, changed_at=command.changed_at)
         assert due is not None  # noqa: S101 - a conclusion is drawn of what is not final
-        return self._update(
+        stored = self._update(
             command.device,
             command.id,
             "SET due_shard = :shard, due_at = :due_at REMOVE inferred",
@@ -166,25 +163,43 @@ class Commands:
                 ":due_at": to_ms(due),
             },
         )
+        return stored is not None
 
     def supersede_before(self, newer: Command) -> int:
-        """Conclude SUPERSEDED for the device's older commands that have not started; return how many."""
-        with translated():
-            page = self._table.query(
-                TableName=self._name,
-                KeyConditionExpression="device = :device AND id < :id",
-                ExpressionAttributeValues=to_item({":device": newer.device, ":id": newer.id}),
-                ScanIndexForward=False,
-                ConsistentRead=True,
-                Limit=_UNFINISHED_LOOKED_AT,
-            )
+        """Conclude SUPERSEDED for the device's older reboots that have not started; return how many.
+
+        Looks as far back as a command may wait.
+        """
+        oldest = to_ms(newer.issued_at) - round(COMMAND_EXPIRY_MAX_S * 1000)
+        start: dict[str, Any] = {}
         inferred = Inferred(CommandState.SUPERSEDED, "newer-reboot", newer.issued_at)
-        older = [to_command(item) for item in page["Items"]]
-        return sum(
-            self.conclude(command, inferred)
-            for command in older
-            if command.state in ledger.NOT_STARTED and command.inferred is None
-        )
+        superseded = 0
+        while True:
+            with translated():
+                page = self._table.query(
+                    TableName=self._name,
+                    KeyConditionExpression="device = :device AND id BETWEEN :oldest AND :newer",
+                    FilterExpression="kind = :reboot AND #state IN (:pending, :delivered)"
+                    " AND attribute_not_exists(inferred)",
+                    ExpressionAttributeNames={"#state": "state"},
+                    ExpressionAttributeValues=to_item(
+                        {
+                            ":device": newer.device,
+                            ":oldest": identifier("cmd", unix_ms=oldest, random80=0),
+                            ":newer": newer.id,
+                            ":reboot": "reboot",
+                            ":pending": CommandState.PENDING.value,
+                            ":delivered": CommandState.DELIVERED.value,
+                        }
+                    ),
+                    ConsistentRead=True,
+                    **start,
+                )
+            older = (to_command(item) for item in page["Items"])
+            superseded += sum(self.conclude(command, inferred) for command in older if command.id < newer.id)
+            if "LastEvaluatedKey" not in page:
+                return superseded
+            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
     def infer_due(self, now: datetime, *, at_most: int = 1000) -> int:
         """Store what silence says of the commands that are due by ``now``; return how many were concluded.
@@ -229,17 +244,19 @@ class Commands:
         condition: str,
         names: Mapping[str, str],
         values: Mapping[str, object],
-    ) -> bool:
+    ) -> Command | None:
+        """Return the command after its change; None where the condition does not hold."""
         try:
             with translated():
-                self._table.update_item(
+                answer = self._table.update_item(
                     TableName=self._name,
                     Key=to_item({"device": device, "id": command_id}),
                     UpdateExpression=change,
                     ConditionExpression=condition,
                     ExpressionAttributeNames=names,
                     ExpressionAttributeValues=to_item(values),
+                    ReturnValues="ALL_NEW",
                 )
         except Conflict:
-            return False
-        return True
+            return None
+        return to_command(answer["Attributes"])

@@ -33,9 +33,8 @@ class Ledger:
     def __init__(self) -> None:
         self.results: list[tuple[str, str, CommandState]] = []
 
-    def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> bool:
+    def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> None:
         self.results.append((device, result.id, result.state))
-        return True
 
 
 class Outcomes:

@@ -1,0 +1,108 @@
+"""How a command gets to its device: in the ledger first, then on its way. Knows no HTTP.
+
+The ledger never claims what did not happen: what the broker did not take is ``FAILED: not-sent``,
+inferred, until it is sent after all or the device says that it had it.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from cloud.aws.errors import CloudError
+from cloud.command import Command
+from cloud.idempotency import Idempotency
+from cloud.ledger import Inferred
+from cloud.tables.commands import Commands
+from contract import commands as contract
+from contract.commands import CommandState
+from contract.topics import command_request
+
+log = logging.getLogger(__name__)
+
+NOT_SENT = "not-sent"
+
+
+class NotSent(Exception):
+    """The broker did not take the command (or nobody knows whether it did)."""
+
+    code = NOT_SENT
+
+    def __init__(self, command: Command) -> None:
+        super().__init__(f"{command.id} was not sent")
+        self.command = command
+
+
+class SendsCommands(Protocol):
+    """The port to the devices; ``cloud.aws.iot_data.Publisher`` in AWS."""
+
+    def publish(self, topic: str, payload: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatcher:
+    """Issues commands. Raises ``cloud.aws.errors`` when the ledger cannot be asked."""
+
+    commands: Commands
+    publisher: SendsCommands
+
+    def issue(
+        self,
+        device: str,
+        message: contract.Command,
+        *,
+        part_of: str | None = None,
+        when_online: bool = False,
+        warnings: tuple[str, ...] = (),
+        idempotency: Idempotency | None = None,
+    ) -> Command:
+        """Store a command and send it; with a key that was used before, send the one it made then.
+
+        Raises:
+            KeyReused: the key was used with a different request.
+            NotSent: the ledger has the command, the broker does not.
+        """
+        command = self.commands.create(
+            device,
+            message,
+            part_of=part_of,
+            when_online=when_online,
+            warnings=warnings,
+            idempotency=idempotency,
+        )
+        self.send(command, message.issued_at)
+        return command
+
+    def send(self, command: Command, now: datetime) -> None:
+        """Publish a command that nothing was heard of; one that was heard of, or is over, is left alone.
+
+        Sending again is harmless, a device knows a command by its id. A newer reboot takes the place
+        of older ones that have not started.
+
+        Raises:
+            NotSent: the broker did not take it, now or when there still was time.
+        """
+        concluded = command.conclusion(now)
+        not_sent = concluded is not None and concluded.code == NOT_SENT
+        unheard = command.state is CommandState.PENDING and now < command.expires_at
+        if unheard and (concluded is None or not_sent):
+            if command.kind == "reboot":
+                self.commands.supersede_before(command)
+            self._publish(command, now)
+            if not_sent:
+                self.commands.withdraw(command, code=NOT_SENT)
+            log.info("command sent: command=%s device=%s kind=%s", command.id, command.device, command.kind)
+        elif not_sent:
+            raise NotSent(command)
+
+    def _publish(self, command: Command, now: datetime) -> None:
+        try:
+            self.publisher.publish(command_request(command.device, command.kind), command.message().to_json())
+        except CloudError as error:
+            # The device may have it all the same (a time-out), so this is a conclusion it can overrule.
+            self.commands.conclude(command, Inferred(CommandState.FAILED, NOT_SENT, now))
+            log.warning(
+                "command not sent: command=%s device=%s code=%s",
+                command.id, command.device, error.code, exc_info=True,
+            )  # fmt: skip
+            raise NotSent(command) from error
