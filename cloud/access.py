@@ -35,6 +35,7 @@ class Route:
 ROUTES: Mapping[str, Route] = {
     "GET /devices": Route("list-devices", Role.READER),
     "GET /devices/{device}": Route("get-device", Role.READER),
+    "GET /devices/{device}/why": Route("explain-device", Role.READER),
     "POST /devices/{device}/reboot": Route("reboot-device", Role.OPERATOR),
     "GET /devices/{device}/commands/{command}": Route("get-command", Role.READER),
     "POST /deployments": Route("create-deployment", Role.DEPLOYER),

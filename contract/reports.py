@@ -86,7 +86,8 @@ class DesiredStatus(Lenient):
     """Which desired document the device has, and how far it got."""
 
     state: Literal["NOT_MANAGED", "CONVERGING", "CONVERGED", "FAILED"]
-    document_sha256: ShortText | None = None
+    document_sha256: ShortText | None = None  # of the document in force
+    wanted_sha256: ShortText | None = None  # of the one that is referred to, where that is another
     target: Annotated[str, StringConstraints(max_length=160)] | None = None
     revision: Count | None = None
     deployment_id: ShortText | None = None

@@ -118,6 +118,7 @@ class Desired:
         return DesiredStatus(
             state="FAILED" if found else "CONVERGED" if converged and not pending else "CONVERGING",
             document_sha256=self._sha256 or None,
+            wanted_sha256=self._wanted_sha256 if pending else None,
             target=document and document.target,
             revision=document and document.revision,
             deployment_id=document and document.deployment_id,

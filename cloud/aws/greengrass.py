@@ -1,10 +1,13 @@
 """Greengrass v2 deployments: the latest of a target, and a new one. Decides nothing about components."""
 
+from datetime import UTC
 from typing import Any
 
 from cloud.aws.clients import translated
+from cloud.aws.errors import NotFound
 from cloud.deploy.components import Components
 from cloud.deploy.submission import Submitted, TargetDeployment
+from cloud.why import Job
 from contract.defaults import COMPONENT_UPDATE_S, CONFIGURATION_VALIDATION_S, DEPLOYMENT_TIMEOUT_MIN
 
 
@@ -24,6 +27,25 @@ class Greengrass:
                 return None
             found = self._greengrass.get_deployment(deploymentId=listed["deployments"][0]["deploymentId"])
         return TargetDeployment(found["deploymentId"], found.get("iotJobId"), found.get("components", {}))
+
+    def on_device(self, device: str, greengrass_id: str) -> Job | None:
+        """Return how a deployment stands on one core device; None when it was not rolled out to it (yet)."""
+        try:
+            with translated():
+                answer = self._greengrass.list_effective_deployments(
+                    coreDeviceThingName=device, maxResults=100
+                )
+        except NotFound:  # a core that Greengrass has never heard of
+            return None
+        for found in answer["effectiveDeployments"]:
+            if found["deploymentId"] == greengrass_id:
+                changed_at = found.get("modifiedTimestamp")
+                return Job(
+                    found["coreDeviceExecutionStatus"],
+                    found.get("reason"),
+                    changed_at and changed_at.astimezone(UTC),
+                )
+        return None
 
     def create(self, target_arn: str, *, name: str, components: Components, client_token: str) -> Submitted:
         """Create a deployment that replaces the target's whole component set.

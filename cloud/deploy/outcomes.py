@@ -50,7 +50,7 @@ def outcome_of(desired: Mapping[str, Any], applications: Mapping[str, Mapping[st
 
     ``desired`` and ``applications`` are ``DesiredStatus`` and ``ApplicationStatus`` (contract.reports)
     as JSON types, of the device's merged row; an empty status means that nothing is known yet. The
-    worst application gives the reason.
+    worst application gives the reason. None too while the device is on its way to another document.
     """
     deployment_id = desired.get("deployment_id")
     if not isinstance(deployment_id, str) or not _is_identifier(deployment_id):
@@ -62,6 +62,8 @@ def outcome_of(desired: Mapping[str, Any], applications: Mapping[str, Mapping[st
         for name, status in sorted(applications.items()):
             if status.get("state") == wanted:
                 return _reasoned(deployment_id, state, name, status)
+    if desired.get("wanted_sha256") is not None:
+        return None  # what is amiss is another document's arrival; nothing new is known of this one
     if desired.get("state") == "FAILED":  # and no application says why
         return Outcome(deployment_id, OutcomeState.FAILED, None, desired.get("code"), desired.get("message"))
     for name, status in sorted(applications.items()):

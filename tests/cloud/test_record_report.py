@@ -115,6 +115,17 @@ def test_a_deployment_is_followed_from_report_to_report_and_heartbeats_say_nothi
     assert sequences == sorted(set(sequences))
 
 
+def test_a_document_that_cannot_be_had_is_no_failure_of_the_one_in_force(world: World) -> None:
+    on_its_way = {"document_sha256": "a" * 64, "wanted_sha256": "b" * 64}
+    failed = {"state": "FAILED", "code": "desired-unreadable", "revision": 4, "deployment_id": DEPLOYMENT}
+    wish = DesiredStatus.model_validate(failed | on_its_way)
+    world.batch(working(1, "RUNNING", "CONVERGED"))
+
+    world.batch(event(a_report(2, a_status(), desired=wish)))
+
+    assert world.outcomes.states == ["RUNNING"]
+
+
 def test_a_deployment_runs_only_when_every_named_application_is_heard_of(world: World) -> None:
     wish = DesiredStatus(state="CONVERGED", revision=4, deployment_id=DEPLOYMENT)
     statuses = [a_status(name, message="x" * 400) for name in "abcd"]

@@ -1,0 +1,128 @@
+"""``GET /devices/{device}/why``: why a device is not on its desired revision, one answer with evidence."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, Protocol
+
+from cloud.aws.clients import client
+from cloud.aws.errors import CloudError
+from cloud.aws.greengrass import Greengrass
+from cloud.clock import Clock, utc_now
+from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.device import Device
+from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.presence import state
+from cloud.tables.deployments import Deployments
+from cloud.tables.devices import Devices
+from cloud.why import AS_DESIRED, Cause, Facts, Job, explain
+from contract.defaults import OFFLINE_DEBOUNCE_S
+
+log = logging.getLogger(__name__)
+
+
+class FindsDevices(Protocol):
+    """The part of the devices table that this needs."""
+
+    def get(self, device: str) -> Device | None: ...
+
+
+class FindsDeployments(Protocol):
+    """The part of the deployments table that this needs."""
+
+    def newest_first(self, target: str) -> Iterator[Deployment]: ...
+
+
+class KnowsJobs(Protocol):
+    """The part of Greengrass that this needs; ``cloud.aws.greengrass.Greengrass`` in AWS."""
+
+    def on_device(self, device: str, greengrass_id: str) -> Job | None: ...
+
+
+def explain_device(
+    request: Request,
+    *,
+    devices: FindsDevices,
+    deployments: FindsDeployments,
+    greengrass: KnowsJobs,
+    clock: Clock,
+    offline_debounce_s: float = OFFLINE_DEBOUNCE_S,
+) -> Response:
+    """Answer with ``{as_desired, code, message, …, causes}``: the first cause, and all of them.
+
+    Greengrass is asked only while the revision has not arrived; without its answer the rest still tells.
+
+    Raises:
+        Problem: 404 ``device-not-found``.
+    """
+    name = request.path["device"]
+    device = devices.get(name)
+    if device is None:
+        raise Problem(404, "device-not-found", f"there is no device {name}")
+    request.require_group(device.groups)
+    now = clock()
+    facts = Facts(
+        device, state(device, now, offline_debounce_s=offline_debounce_s), _wish(device, deployments)
+    )
+    if facts.deployment is not None and facts.deployment.greengrass_id is not None and not facts.arrived:
+        facts = _ask(facts, facts.deployment.greengrass_id, greengrass)
+    causes = explain(facts)
+    desired, on_device = facts.deployment, device.desired
+    return Response(
+        200,
+        {
+            "device": device.name,
+            "as_desired": causes[0].code == AS_DESIRED,
+            **_told(causes[0]),
+            "desired": None if desired is None else {"revision": desired.revision, "deployment": desired.id},
+            "on_device": {key: on_device.get(key) for key in ("revision", "deployment_id", "state")},
+            "causes": [_told(cause) for cause in causes],
+            "asked_at": now,
+        },
+    )
+
+
+def _wish(device: Device, deployments: FindsDeployments) -> Deployment | None:
+    """Return the newest deployment of the device's group that Greengrass did not refuse."""
+    if device.group is None:
+        return None
+    for deployment in deployments.newest_first(f"thinggroup/{device.group}"):
+        if deployment.state is not DeploymentState.FAILED:
+            return deployment
+    return None
+
+
+def _ask(facts: Facts, greengrass_id: str, greengrass: KnowsJobs) -> Facts:
+    try:
+        return replace(facts, job=greengrass.on_device(facts.device.name, greengrass_id))
+    except CloudError as error:
+        log.warning("Greengrass did not say: device=%s code=%s", facts.device.name, error.code)
+        return replace(facts, job_known=False)
+
+
+def _told(cause: Cause) -> Mapping[str, Any]:
+    told = {
+        "code": cause.code,
+        "message": cause.message,
+        "application": cause.application,
+        "since": cause.since,
+        "next_try_at": cause.next_try_at,
+        "evidence": dict(cause.evidence) or None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def _operation(request: Request) -> Response:
+    dynamodb = client("dynamodb")
+    return explain_device(
+        request,
+        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
+        greengrass=Greengrass(client("greengrassv2")),
+        clock=utc_now,
+        offline_debounce_s=float(os.environ.get("OFFLINE_DEBOUNCE_S", OFFLINE_DEBOUNCE_S)),
+    )
+
+
+handler = lambda_handler(_operation, route="GET /devices/{device}/why")

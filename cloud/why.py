@@ -1,0 +1,221 @@
+"""Why a device is, or is not, on its desired revision: one answer with its evidence. Pure.
+
+``RULES`` is a table over facts that are stored already. Every rule that holds is a cause; the first
+one is the answer, because it comes first in the chain from the operator's wish to the container: is
+there a wish, is the device there, did Greengrass bring the wish, could the device read it, and what
+became of each application.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.device import Device
+from cloud.presence import Seen
+from contract.desired import parse_document_uri
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What Greengrass says of its deployment on one device; ``status`` is the IoT Job execution's."""
+
+    status: str
+    reason: str | None = None
+    changed_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All that an explanation is made of. ``job`` is None where Greengrass was not asked, or knows none."""
+
+    device: Device
+    seen: Seen
+    deployment: Deployment | None  # the newest of the device's group that was not refused
+    job: Job | None = None
+    job_known: bool = True  # False: Greengrass did not answer
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the device works on the deployment's document."""
+        return self.deployment is not None and self.device.desired.get("deployment_id") == self.deployment.id
+
+    @property
+    def wanted_sha256(self) -> str | None:
+        """The hash of the document that the device should have."""
+        return None if self.deployment is None else parse_document_uri(self.deployment.document_uri)[2]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason with its evidence (JSON types and datetimes); ``code`` is stable."""
+
+    code: str
+    message: str
+    application: str | None = None
+    since: datetime | None = None
+    next_try_at: str | None = None
+    evidence: Mapping[str, object] = field(default_factory=dict)
+
+
+AS_DESIRED = "as-desired"
+Rule = Callable[[Facts], Iterator[Cause]]
+
+
+def explain(facts: Facts) -> tuple[Cause, ...]:
+    """Return every cause, the one to look at first in front; just ``as-desired`` when all is well."""
+    causes = tuple(cause for rule in RULES for cause in rule(facts))
+    return causes or (Cause(AS_DESIRED, _as_desired(facts)),)
+
+
+def _as_desired(facts: Facts) -> str:
+    revision = facts.deployment.revision if facts.deployment else facts.device.desired.get("revision")
+    return f"it runs revision {revision}"
+
+
+def _no_wish(facts: Facts) -> Iterator[Cause]:
+    if facts.device.group is None:
+        yield Cause("no-group", "the device is in no group, so nothing is deployed to it")
+    elif facts.deployment is None:
+        yield Cause("no-deployment", f"nothing was deployed to its group {facts.device.group} yet")
+
+
+def _not_there(facts: Facts) -> Iterator[Cause]:
+    state, reason, since = facts.seen
+    match state:
+        case "unknown":
+            yield Cause("never-seen", "the device was enrolled and has never connected", since=since)
+        case "offline":
+            yield Cause("device-offline", f"the device is offline: {reason}", since=since)
+        case "stale":
+            yield Cause("agent-stale", f"the device is connected, its agent is silent: {reason}", since=since)
+
+
+def _not_submitted(facts: Facts) -> Iterator[Cause]:
+    if facts.deployment is not None and facts.deployment.state is DeploymentState.SUBMITTING:
+        yield Cause(
+            "deployment-submitting",
+            "Greengrass has not confirmed the deployment yet",
+            since=facts.deployment.created_at,
+        )
+
+
+def _not_read(facts: Facts) -> Iterator[Cause]:
+    desired = facts.device.desired
+    if not facts.arrived and desired.get("wanted_sha256") == facts.wanted_sha256 is not None:
+        code = desired.get("code") or "document-on-its-way"
+        message = desired.get("message") or "the device has the reference and fetches the document"
+        yield Cause(str(code), str(message), evidence={"document_sha256": facts.wanted_sha256})
+
+
+#: The IoT Job execution's status → code and text.
+_JOBS: Mapping[str, tuple[str, str]] = {
+    "QUEUED": ("waiting-for-nucleus", "the deployment waits for the device's nucleus to take it"),
+    "IN_PROGRESS": ("nucleus-at-work", "the device's nucleus carries the deployment out"),
+    "FAILED": ("job-failed", "the device's nucleus could not carry the deployment out"),
+    "TIMED_OUT": ("job-timed-out", "the device's nucleus did not end the deployment in time"),
+    "REJECTED": ("job-rejected", "the device's nucleus refused the deployment"),
+    "CANCELED": ("job-cancelled", "the deployment was cancelled before the device took it"),
+    "REMOVED": ("job-removed", "the deployment was removed before the device took it"),
+    "SUCCEEDED": (
+        "reference-missing",
+        "the nucleus is done, and the agent does not have the document's reference",
+    ),
+}
+_VALIDATION = ("validat",)  # the nucleus' words when a component called the configuration invalid
+
+
+def _not_brought(facts: Facts) -> Iterator[Cause]:
+    deployment = facts.deployment
+    if deployment is None or deployment.greengrass_id is None or facts.arrived:
+        return
+    has = facts.device.desired.get("revision")
+    evidence: dict[str, object] = {"deployment": deployment.id, "revision_on_device": has}
+    if facts.job is None:
+        if facts.job_known:
+            message = "Greengrass has not rolled the deployment out to this device yet"
+            yield Cause("not-rolled-out", message, since=deployment.created_at, evidence=evidence)
+        else:
+            message = "the device has another revision; Greengrass did not say how far this one is"
+            yield Cause("not-arrived", message, since=deployment.created_at, evidence=evidence)
+        return
+    code, message = _JOBS.get(facts.job.status, ("job-unknown", f"the job execution is {facts.job.status}"))
+    reason = facts.job.reason
+    if code in ("job-failed", "job-rejected") and reason and any(w in reason.lower() for w in _VALIDATION):
+        code, message = "validation-rejected", "the device's agent refused the deployment before it began"
+    said = f"{message}: {reason}" if reason else message
+    evidence["job_status"] = facts.job.status
+    yield Cause(code, said, since=facts.job.changed_at, evidence=evidence)
+
+
+def _engine(facts: Facts) -> Iterator[Cause]:
+    if facts.device.engine == "unavailable":
+        yield Cause("engine-unavailable", "the container engine on the device does not answer")
+
+
+#: What counts more when several applications are not as wanted; the others follow in order of name.
+_WORST = ("FAILED", "ROLLED_BACK", "UNHEALTHY", "STOPPED", "PULLING", "STARTING", "PENDING")
+_WORDS: Mapping[str, tuple[str, str]] = {
+    "FAILED": ("failed", "it failed, and there was no previous version to bring back"),
+    "ROLLED_BACK": ("rolled-back", "the wanted version failed, and the previous one runs again"),
+    "UNHEALTHY": ("unhealthy", "it runs and is not healthy"),
+    "STOPPED": ("stopped", "its container exists and does not run"),
+    "PULLING": ("pulling", "its image is on the way"),
+    "STARTING": ("starting", "it runs and has not been healthy yet"),
+    "PENDING": ("pending", "nothing of it has been done yet"),
+}
+
+
+def _applications(facts: Facts) -> Iterator[Cause]:
+    if not facts.arrived:
+        return
+    names = facts.device.application_names or tuple(facts.device.applications)
+    found = [(name, facts.device.applications.get(name, {"state": "PENDING"})) for name in names]
+    amiss = [(n, s) for n, s in found if s.get("state") in _WORST and not _is_done(s, facts)]
+    for name, status in sorted(amiss, key=lambda each: (_WORST.index(each[1]["state"]), each[0])):
+        yield _application(name, status)
+
+
+def _is_done(status: Mapping[str, Any], facts: Facts) -> bool:
+    """Whether it ended as it should: an application that is not restarted, on a device that has converged."""
+    return bool(status["state"] == "STOPPED" and facts.device.desired.get("state") == "CONVERGED")
+
+
+def _application(name: str, status: Mapping[str, Any]) -> Cause:
+    code, message = _WORDS[status["state"]]
+    rollback = status.get("rollback") or {}
+    percent = status.get("pull_percent")
+    if percent is not None:
+        message = f"{message}: {percent} %"
+    said = status.get("message") or rollback.get("reason")
+    if said:
+        message = f"{message}: {said}"
+    told = ("state", "image", "pull_percent", "rollback", "last_lines")
+    return Cause(
+        str(status.get("code") or rollback.get("code") or code),
+        message,
+        application=name,
+        next_try_at=status.get("next_try_at"),
+        evidence={key: status[key] for key in told if status.get(key)},
+    )
+
+
+def _converging(facts: Facts) -> Iterator[Cause]:
+    desired = facts.device.desired
+    if facts.arrived and desired.get("state") != "CONVERGED" and not any(_applications(facts)):
+        code, message = desired.get("code"), desired.get("message")
+        yield Cause(str(code or "converging"), str(message or "the device has the revision and works on it"))
+
+
+#: In the order of the chain from the wish to the container.
+RULES: tuple[Rule, ...] = (
+    _no_wish,
+    _not_there,
+    _not_submitted,
+    _not_read,
+    _not_brought,
+    _engine,
+    _applications,
+    _converging,
+)

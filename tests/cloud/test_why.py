@@ -1,0 +1,289 @@
+"""GET /devices/{device}/why: each row of the table of rules, their order, and what is asked of whom."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from cloud.access import Role
+from cloud.aws.errors import Unavailable
+from cloud.aws.greengrass import Greengrass
+from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.device import Device
+from cloud.functions.explain_device import explain_device
+from cloud.http import lambda_handler
+from cloud.presence import Seen
+from cloud.why import Facts, Job, explain
+from tests.cloud.api import NOW, Clock, an_event, body_of
+
+ROUTE = "GET /devices/{device}/why"
+OURS, OLDER = "dep-01kanm5phz0123456789abcdef", "dep-01kanm5phz0123456789abcdee"
+SHA = "a" * 64
+DEPLOYMENT = Deployment(
+    id=OURS, target="thinggroup/line-3", revision=8, document_uri=f"s3://bucket/desired/{SHA}.json",
+    applications=(), diff={}, warnings=(), requested_by="ada", reason=None,
+    created_at=NOW - timedelta(minutes=9), changed_at=NOW - timedelta(minutes=9),
+    state=DeploymentState.ACTIVE, greengrass_id="gg-8", job_id="job-8",
+)  # fmt: skip
+AT_IT = {"deployment_id": OURS, "revision": 8, "state": "CONVERGED", "document_sha256": SHA}
+BEHIND = {"deployment_id": OLDER, "revision": 7, "state": "CONVERGED", "document_sha256": "b" * 64}
+DEVICE = Device(
+    name="robot-7", group="line-3", enrolled_at=NOW, connected=True, connected_since=NOW, last_report_at=NOW,
+    stale_at=NOW + timedelta(minutes=3), engine="20.10", desired=AT_IT, application_names=("web",),
+    applications={"web": {"name": "web", "state": "RUNNING"}},
+)  # fmt: skip
+FACTS = Facts(DEVICE, Seen("online", "connected", NOW), DEPLOYMENT)
+HOUR_AGO = NOW - timedelta(hours=1)
+
+
+def a_device(**changes: Any) -> Facts:
+    return replace(FACTS, device=replace(DEVICE, **changes))
+
+
+def with_web(state: str, **status: Any) -> Facts:
+    return a_device(
+        desired=AT_IT | {"state": "CONVERGING"},
+        applications={"web": {"name": "web", "state": state, **status}},
+    )
+
+
+def behind(job: Job | None, *, known: bool = True, **desired: Any) -> Facts:
+    return replace(a_device(desired=BEHIND | desired), job=job, job_known=known)
+
+
+#: The table, row by row: facts → code and a part of the message.
+ROWS: dict[str, tuple[Facts, str, str]] = {
+    "all well": (FACTS, "as-desired", "revision 8"),
+    "in no group": (a_device(group=None), "no-group", "in no group"),
+    "nothing deployed": (replace(FACTS, deployment=None), "no-deployment", "line-3"),
+    "offline": (
+        replace(behind(None), seen=Seen("offline", "mqtt-keep-alive-timeout", HOUR_AGO)),
+        "device-offline",
+        "mqtt-keep-alive-timeout",
+    ),
+    "never seen": (
+        replace(behind(None), seen=Seen("unknown", "never-seen", HOUR_AGO)),
+        "never-seen",
+        "enrolled",
+    ),
+    "stale": (
+        replace(FACTS, seen=Seen("stale", "heartbeat-missed", HOUR_AGO)),
+        "agent-stale",
+        "heartbeat-missed",
+    ),
+    "submitting": (
+        replace(
+            behind(None), deployment=replace(DEPLOYMENT, state=DeploymentState.SUBMITTING, greengrass_id=None)
+        ),
+        "deployment-submitting",
+        "confirmed",
+    ),
+    "document denied": (
+        behind(
+            Job("SUCCEEDED"),
+            wanted_sha256=SHA,
+            state="FAILED",
+            code="desired-unreadable",
+            message="denied: 403",
+        ),
+        "desired-unreadable",
+        "denied: 403",
+    ),
+    "document on its way": (behind(Job("SUCCEEDED"), wanted_sha256=SHA), "document-on-its-way", "fetches"),
+    "not rolled out": (behind(None), "not-rolled-out", "not rolled"),
+    "nobody knows": (behind(None, known=False), "not-arrived", "did not say"),
+    "queued": (behind(Job("QUEUED")), "waiting-for-nucleus", "waits"),
+    "at work": (behind(Job("IN_PROGRESS")), "nucleus-at-work", "carries"),
+    "job failed": (
+        behind(Job("FAILED", "FAILED_NO_STATE_CHANGE: no such artifact")),
+        "job-failed",
+        "no such artifact",
+    ),
+    "validation": (
+        behind(Job("FAILED", "configuration validation: applications[0].image: registry not allowed")),
+        "validation-rejected",
+        "registry not allowed",
+    ),
+    "timed out": (behind(Job("TIMED_OUT")), "job-timed-out", "in time"),
+    "rejected": (behind(Job("REJECTED")), "job-rejected", "refused"),
+    "cancelled": (behind(Job("CANCELED")), "job-cancelled", "cancelled"),
+    "reference lost": (behind(Job("SUCCEEDED")), "reference-missing", "reference"),
+    "engine": (a_device(engine="unavailable"), "engine-unavailable", "does not answer"),
+    "pulling": (with_web("PULLING", pull_percent=43), "pulling", "43 %"),
+    "pull again later": (
+        with_web(
+            "PULLING", code="registry-unreachable", message="timed out", next_try_at="2026-11-22T12:05:00Z"
+        ),
+        "registry-unreachable",
+        "timed out",
+    ),
+    "denied by ECR": (
+        with_web("FAILED", code="registry-denied", message="403 by ECR"),
+        "registry-denied",
+        "403 by ECR",
+    ),
+    "disk": (with_web("PULLING", code="disk-full", message="1.2 GB short"), "disk-full", "1.2 GB short"),
+    "architecture": (
+        with_web("FAILED", code="wrong-architecture", message="arm64"),
+        "wrong-architecture",
+        "arm64",
+    ),
+    "crash loop": (
+        with_web("STARTING", code="crash-loop", message="exit 137, OOM"),
+        "crash-loop",
+        "exit 137, OOM",
+    ),
+    "rolled back": (
+        with_web("ROLLED_BACK", rollback={"code": "unhealthy", "reason": "GET /health: 500"}),
+        "unhealthy",
+        "previous one runs again: GET /health: 500",
+    ),
+    "lock": (with_web("PENDING", code="update-locked", message="held"), "update-locked", "held"),
+    "unhealthy": (with_web("UNHEALTHY", message="GET /: 503"), "unhealthy", "503"),
+    "starting": (with_web("STARTING"), "starting", "healthy yet"),
+    "not heard of": (
+        a_device(desired=AT_IT | {"state": "CONVERGING"}, applications={}),
+        "pending",
+        "nothing",
+    ),
+    "converging": (a_device(desired=AT_IT | {"state": "CONVERGING"}), "converging", "works on it"),
+    "removal goes on": (
+        a_device(desired=AT_IT | {"state": "FAILED", "code": "volume-in-use", "message": "data"}),
+        "volume-in-use",
+        "data",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_each_row_of_the_table(row: str) -> None:
+    facts, code, words = ROWS[row]
+
+    first = explain(facts)[0]
+
+    assert first.code == code
+    assert words in first.message
+
+
+def test_all_causes_are_told_in_the_order_of_the_chain_and_the_worst_application_first() -> None:
+    facts = replace(
+        a_device(
+            desired=AT_IT | {"state": "CONVERGING"},
+            application_names=("api", "db", "web"),
+            applications={
+                "api": {"state": "STARTING"},
+                "db": {"state": "RUNNING"},
+                "web": {"state": "FAILED", "code": "crash-loop", "last_lines": ["boom"]},
+            },
+        ),
+        seen=Seen("offline", "disconnected", HOUR_AGO),
+    )
+
+    causes = explain(facts)
+
+    assert [(c.code, c.application) for c in causes] == [
+        ("device-offline", None), ("crash-loop", "web"), ("starting", "api"),
+    ]  # fmt: skip
+    assert causes[0].since == HOUR_AGO
+    assert causes[1].evidence == {"state": "FAILED", "last_lines": ["boom"]}
+
+
+def test_what_ran_once_and_ended_well_is_no_cause() -> None:
+    assert explain(a_device(applications={"web": {"state": "STOPPED"}}))[0].code == "as-desired"
+
+
+class Asked:
+    """Devices, deployments and Greengrass in memory; counts what Greengrass is asked."""
+
+    def __init__(self, facts: Facts, *, error: Exception | None = None) -> None:
+        self.facts, self.error, self.asked = facts, error, 0
+
+    def get(self, device: str) -> Device | None:
+        return self.facts.device if device == self.facts.device.name else None
+
+    def newest_first(self, target: str) -> Iterator[Deployment]:
+        assert target == "thinggroup/line-3"
+        yield replace(DEPLOYMENT, id=OLDER, revision=9, state=DeploymentState.FAILED)
+        if self.facts.deployment is not None:
+            yield self.facts.deployment
+
+    def on_device(self, device: str, greengrass_id: str) -> Job | None:
+        assert (device, greengrass_id) == ("robot-7", "gg-8")
+        self.asked += 1
+        if self.error is not None:
+            raise self.error
+        return self.facts.job
+
+    def why(self, device: str = "robot-7", roles: str = Role.READER.canonical) -> dict[str, Any]:
+        entry = lambda_handler(
+            lambda r: explain_device(r, devices=self, deployments=self, greengrass=self, clock=Clock()),
+            route=ROUTE,
+        )
+        return entry(an_event(ROUTE, path={"device": device}, roles=roles), None)
+
+
+def test_a_device_that_is_as_desired_says_so_and_greengrass_is_not_asked() -> None:
+    world = Asked(FACTS)
+
+    body = body_of(world.why())
+
+    assert (body["as_desired"], body["code"]) == (True, "as-desired")
+    assert body["desired"] == {"revision": 8, "deployment": OURS}
+    assert world.asked == 0
+
+
+def test_a_refused_deployment_is_not_what_a_device_is_measured_by() -> None:
+    assert body_of(Asked(FACTS).why())["desired"]["revision"] == 8
+
+
+def test_greengrass_is_asked_once_while_the_revision_has_not_arrived() -> None:
+    world = Asked(behind(Job("TIMED_OUT", "no answer", HOUR_AGO)))
+
+    body = body_of(world.why())
+
+    assert (body["as_desired"], body["code"], body["since"]) == (
+        False,
+        "job-timed-out",
+        "2026-11-22T11:00:00Z",
+    )
+    assert body["evidence"] == {"deployment": OURS, "revision_on_device": 7, "job_status": "TIMED_OUT"}
+    assert world.asked == 1
+
+
+def test_without_greengrass_the_rest_is_told() -> None:
+    assert body_of(Asked(behind(None), error=Unavailable("throttled")).why())["code"] == "not-arrived"
+
+
+def test_an_unknown_device_and_a_scope_that_does_not_reach_it() -> None:
+    world = Asked(FACTS)
+
+    assert world.why(device="robot-8")["statusCode"] == 404
+    assert world.why(roles="Fleet.Reader:line-4")["statusCode"] == 403
+    assert world.why(roles="Fleet.Reader:line-3")["statusCode"] == 200
+
+
+class _Effective:
+    def __init__(self, *deployments: dict[str, Any]) -> None:
+        self.deployments = deployments
+
+    def list_effective_deployments(self, **_request: Any) -> dict[str, Any]:
+        return {"effectiveDeployments": list(self.deployments)}
+
+
+def test_a_deployment_is_found_among_all_that_reached_the_device() -> None:
+    greengrass = Greengrass(
+        _Effective(
+            {"deploymentId": "gg-9", "coreDeviceExecutionStatus": "QUEUED"},
+            {
+                "deploymentId": "gg-8",
+                "coreDeviceExecutionStatus": "FAILED",
+                "reason": "no",
+                "modifiedTimestamp": NOW,
+            },
+        )
+    )
+
+    assert greengrass.on_device("robot-7", "gg-8") == Job("FAILED", "no", NOW)
+    assert greengrass.on_device("robot-7", "gg-7") is None
