@@ -178,7 +178,7 @@ def test_a_document_that_cannot_be_fetched_leaves_what_runs_and_is_reported_afte
     assert later is not None
     assert (first.state, first.revision) == ("CONVERGING", 1)
     assert (later.state, later.code, later.revision) == ("FAILED", "desired-unreadable", 1)
-    assert later.wanted_sha256 not in (None, later.document_sha256)  # not this revision's failure: the next one's
+    assert later.wanted_sha256 not in (None, later.document_sha256)  # the next revision's failure
     assert [document and document.revision for document in world.containers.desired] == [None, 1]
 
     world.documents[missing] = content
