@@ -94,6 +94,7 @@ class Agent:
             server_time=self._server_time,
             send=self._send_result,
             run=lambda errand: self._errands.run(errand),
+            stop_all=ports.containers.stop_all,
             boot_id=boot_id,
             budget=settings.reboot_budget,
             grace_s=settings.reboot_grace_s,

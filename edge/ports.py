@@ -1,6 +1,7 @@
 """Everything outside the loop, as the loop sees it."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -24,6 +25,12 @@ class Containers(Applications, Protocol):
 
     def converge(self) -> Pass:
         """Do one round towards it; never waits for a pull."""
+
+    def stop_all(self) -> "Future[None]":
+        """Begin to stop the applications for a reboot; done when that is over, within REBOOT_STOP_S.
+
+        Raises nothing that is no bug; nothing is started before the next ``converge``.
+        """
 
     def close(self) -> None:
         """End what runs in the background."""

@@ -1,13 +1,14 @@
 """Commands carried out: never twice, always answered, whenever the agent is killed.
 
 The order is the point: the ledger on disk says IN_PROGRESS before anything is done. For a reboot it
-has this boot's id, before anybody is told and before the machine is asked. At the next start another
-boot id proves the reboot; the same one, for longer than the grace period, proves that there was none.
-What is not a reboot is an errand: one that the agent's end cut short is said to have failed.
+has this boot's id, before anybody is told, the applications are stopped and the machine is asked. At the
+next start another boot id proves the reboot; the same one, for longer than the grace period, proves that
+there was none. What is not a reboot is an errand: one that the agent's end cut short is said to have failed.
 """
 
 import logging
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from typing import Literal, assert_never
 
@@ -20,14 +21,16 @@ from edge.clock import Clock
 from edge.commands.decide import Hold, Refuse, Repeat, Situation, Start, Wait, decide
 from edge.commands.errands import Errand, Outcome
 from edge.commands.ledger import Ledger
+from edge.commands.rebooting import Rebooting
 from edge.commands.server_time import ServerTime
-from edge.machine import Machine, MachineError
+from edge.machine import Machine
 from edge.state import State, StateUnreadable, StateUnwritable
 from edge.text import clip
 
 FILE = "commands.json"
 MESSAGE_BYTES = 400
 LOCK_POLL_S = 1.0  # between looks at a lock that a reboot waits for
+DELAY_POLL_S = 60.0  # between looks at a date that a reboot waits for: the device's own clock may jump
 CUT_SHORT = Outcome(
     CommandState.FAILED, "interrupted", "the agent ended meanwhile; whether it was done is not known"
 )
@@ -51,26 +54,24 @@ class Commands:
         server_time: ServerTime,
         send: Callable[[topics.Command, CommandResult], None],
         run: Callable[[Errand], None],
+        stop_all: Callable[[], "Future[None]"],
         boot_id: str,
         budget: int,
         grace_s: float,
     ) -> None:
         self._state = state
-        self._machine = machine
         self._clock = clock
         self._server_time = server_time
         self._send = send
         self._run = run
         self._boot_id = boot_id
         self._budget = budget
-        self._grace_s = grace_s
+        self._rebooting = Rebooting(machine=machine, clock=clock, stop_all=stop_all, grace_s=grace_s)
         self._held_until_s: dict[str, float] = {}
         self._ledger = self._load()
-        self._give_up_at_s: float | None = None
-        self._call_error = ""
         #: Whether some application holds its update lock; told by the loop.
         self.locked = False
-        self._waiting: set[str] = set()  # the commands that were said to wait for it
+        self._told: dict[str, str] = {}  # by command: what it was said to wait for
 
     @property
     def rebooting(self) -> bool:
@@ -85,7 +86,7 @@ class Commands:
                 continue
             before = entry.result.boot_id_before
             if before == self._boot_id:
-                self._give_up_at_s = self._clock.monotonic() + self._grace_s
+                self._rebooting.resume()
                 log.warning("a reboot was started in this boot and has not happened yet: id=%s", command_id)
                 continue
             down_s = (self._clock.now() - entry.result.at).total_seconds()
@@ -109,23 +110,21 @@ class Commands:
             self._answer_failure(command, error)
 
     def tick(self, *, critical: bool) -> None:
-        """Do what time or the server's answer made due: held commands, and a reboot that did not happen."""
+        """Do what time or the server's answer made due: commands that wait, and a reboot's next step."""
         now_s = self._clock.monotonic()
         for command in self._ledger.held:
             if self._server_time.now(now_s) is not None or now_s >= self._held_until_s.get(command.id, 0.0):
                 self.receive(command, critical=critical)
-        if self._give_up_at_s is not None and now_s >= self._give_up_at_s:
-            message = self._call_error or f"the machine was still up after {self._grace_s:g} s"
+        message = self._rebooting.tick()
+        if message is not None:
             for command_id in self._ledger.rebooting():
                 self._finish(command_id, CommandState.FAILED, code="reboot-not-performed", message=message)
-            self._give_up_at_s = None
 
     def next_due_s(self) -> float | None:
         """Return when ``tick`` has something to do without any news, on the monotonic clock."""
         due = [self._held_until_s.get(command.id, 0.0) for command in self._ledger.held]
-        if self._give_up_at_s is not None:
-            due.append(self._give_up_at_s)
-        return min(due, default=None)
+        rebooting_s = self._rebooting.next_due_s()
+        return min(due if rebooting_s is None else [*due, rebooting_s], default=None)
 
     def ended(self, command_id: str, outcome: Outcome) -> None:
         """Take the end of an errand."""
@@ -147,7 +146,7 @@ class Commands:
             ledger = self._ledger.told_the_time(now) if clock == "server" else self._ledger.trusting_from(now)
             self._keep(ledger)
         decision = decide(command, self._ledger, Situation(now, clock, critical, self._budget, self.locked))
-        if command.id not in self._waiting or not isinstance(decision, Wait):
+        if not isinstance(decision, Wait) or self._told.get(command.id) != decision.code:
             log.info("command judged: id=%s decision=%s clock=%s", command.id, type(decision).__name__, clock)
         match decision:
             case Repeat(result=result):
@@ -157,40 +156,38 @@ class Commands:
                     self._keep(self._ledger.holding(command))
                     self._held_until_s[command.id] = self._clock.monotonic() + HELD_COMMANDS_S
             case Wait():
-                if command.id not in self._waiting:
-                    self._wait_for_lock(command, clock)
-                self._held_until_s[command.id] = self._clock.monotonic() + LOCK_POLL_S
+                self._wait(command, decision, clock)
             case Refuse(state=state, code=code, message=message, remembered=remembered):
                 result = self._result(command.id, state, clock, code=code, message=message)
                 if remembered:
-                    self._keep(self._ledger.recorded(result, command.expires_at, name_of(command)))
+                    self._keep(self._ledger.judged(command, result))
                 self._send(name_of(command), result)
             case Start(at=at):
                 if isinstance(command, RebootCommand):
                     self._reboot(command, at, clock)
                 else:
                     result = self._result(command.id, CommandState.IN_PROGRESS, clock)
-                    self._keep(self._ledger.recorded(result, command.expires_at, command.command))
+                    self._keep(self._ledger.judged(command, result))
                     self._send(command.command, result)
                     self._run(command)
             case _:
                 assert_never(decision)
 
-    def _wait_for_lock(self, command: AnyCommand, clock: Literal["server", "device"]) -> None:
-        """Keep a command that waits, and say so once; after a restart once more."""
+    def _wait(self, command: AnyCommand, wait: Wait, clock: Literal["server", "device"]) -> None:
+        """Keep a command that waits, and say what for, once; after a restart once more."""
         if all(held.id != command.id for held in self._ledger.held):
             self._keep(self._ledger.holding(command))
-        self._waiting.add(command.id)
-        self._send(
-            name_of(command),
-            self._result(
-                command.id,
-                CommandState.DELIVERED,
-                clock,
-                code="update-locked",
-                message="an application holds its update lock",
-            ),
-        )
+        if self._told.get(command.id) != wait.code:
+            self._told[command.id] = wait.code
+            result = self._result(
+                command.id, CommandState.DELIVERED, clock, code=wait.code, message=wait.message
+            )
+            self._send(name_of(command), result)
+        now_s, wait_s = self._clock.monotonic(), LOCK_POLL_S
+        if wait.due_at is not None:
+            now = self._server_time.now(now_s) or self._clock.now()
+            wait_s = min((wait.due_at - now).total_seconds(), DELAY_POLL_S)
+        self._held_until_s[command.id] = now_s + wait_s
 
     def _time_for(self, command: AnyCommand) -> tuple[datetime | None, Literal["server", "device"]]:
         """Return the time to judge ``command`` by, and whose it is; None while it is worth waiting."""
@@ -205,16 +202,10 @@ class Commands:
 
     def _reboot(self, command: RebootCommand, at: datetime, clock: Literal["server", "device"]) -> None:
         result = self._result(command.id, CommandState.IN_PROGRESS, clock, boot_id_before=self._boot_id)
-        self._keep(self._ledger.recorded(result, command.expires_at).started(at))
-        self._give_up_at_s = self._clock.monotonic() + self._grace_s
-        self._call_error = ""
+        self._keep(self._ledger.judged(command, result).started(at))
         self._send("reboot", result)
         log.info("rebooting by command: id=%s by=%s", command.id, command.requested_by)
-        try:
-            self._machine.reboot()
-        except MachineError as error:
-            self._call_error = clip(str(error), MESSAGE_BYTES)
-            log.error("reboot call failed: id=%s error=%s", command.id, self._call_error)
+        self._rebooting.begin()
 
     def _finish(
         self,
@@ -241,7 +232,7 @@ class Commands:
             log_lines=log_lines,
         )
         # Without a disk the next start finds the same out again.
-        self._keep_if_possible(self._ledger.recorded(result, entry.expires_at, entry.command))
+        self._keep_if_possible(self._ledger.finished(result))
         log.info("command finished: id=%s state=%s code=%s", command_id, state, code)
         self._send(entry.command, result)
 
@@ -250,7 +241,7 @@ class Commands:
         result = self._result(
             command.id, CommandState.FAILED, "device", code=code, message=type(error).__name__
         )
-        self._keep_if_possible(self._ledger.recorded(result, command.expires_at, name_of(command)))
+        self._keep_if_possible(self._ledger.judged(command, result))
         self._send(name_of(command), result)
 
     def _result(
@@ -286,7 +277,7 @@ class Commands:
         self._ledger = ledger
         waiting = {command.id for command in ledger.held}
         self._held_until_s = {k: v for k, v in self._held_until_s.items() if k in waiting}
-        self._waiting &= waiting
+        self._told = {k: v for k, v in self._told.items() if k in waiting}
 
     def _load(self) -> Ledger:
         try:

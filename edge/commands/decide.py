@@ -34,7 +34,11 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Keep it until no application holds its update lock, or it expires."""
+    """Keep it, say by ``code`` what it waits for, and judge it again; when, where that is ``due_at``."""
+
+    code: Literal["delayed", "update-locked"]
+    message: str
+    due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,7 @@ class Repeat:
 class Refuse:
     """Do not carry it out, and say why; not ``remembered`` where there is no room to remember it."""
 
-    state: Literal[CommandState.REJECTED, CommandState.EXPIRED]
+    state: Literal[CommandState.REJECTED, CommandState.EXPIRED, CommandState.SUPERSEDED]
     code: str
     message: str
     remembered: bool = True
@@ -79,23 +83,44 @@ def decide(command: Command, ledger: Ledger, situation: Situation) -> Decision:
             )
         return Hold()
     if command.expires_at <= now:
-        return Refuse(CommandState.EXPIRED, "expired", "not started before expires_at")
+        locked_out = held and _is_locked_out(command, situation)
+        why = _LOCKED if locked_out else ("expired", "not started before expires_at")
+        return Refuse(CommandState.EXPIRED, *why)
     if ledger.trusted_from is not None and command.issued_at < ledger.trusted_from:
         return _rejected("ledger-lost", "it may have run before this device lost its command ledger")
+    if isinstance(command, RebootCommand):
+        decision = _decide_on_reboot(command, ledger, situation, now)
+        if isinstance(decision, Wait) and not held and len(ledger.held) >= HELD_COMMANDS:
+            return _rejected("too-many-held", "too many commands wait already", remembered=False)
+        return decision
+    return _REBOOTING if ledger.rebooting() else Start(now)
+
+
+def _decide_on_reboot(
+    command: RebootCommand, ledger: Ledger, situation: Situation, now: datetime
+) -> Decision:
+    newer = ledger.newer_reboot(command, until=now if situation.clock == "server" else None)
+    if newer is not None:  # the cloud has concluded the same, whatever became of the newer one
+        message = f"{newer} was asked for later"
+        return Refuse(CommandState.SUPERSEDED, "newer-reboot", message)
+    if command.not_before is not None and now < command.not_before:
+        return Wait("delayed", "not before the time it was asked for", command.not_before)
     if ledger.rebooting():
-        return _rejected("reboot-in-progress", "another reboot has been started")
-    if not isinstance(command, RebootCommand):
-        return Start(now)
+        return _REBOOTING
     if situation.critical and not command.force:
         return _rejected("update-in-progress", "a container is being replaced; send it again, or with force")
-    if len(ledger.reboots_since(now)) >= situation.reboot_budget:
+    if len(ledger.reboots_since(now)) >= situation.reboot_budget and not command.override_budget:
         return _rejected("reboot-budget", f"at most {situation.reboot_budget} reboots by command an hour")
-    if situation.locked and not command.force:
-        if not held and len(ledger.held) >= HELD_COMMANDS:
-            return _rejected("too-many-held", "too many commands wait for an update lock", remembered=False)
-        return Wait()
-    return Start(now)
+    return Wait(*_LOCKED) if _is_locked_out(command, situation) else Start(now)
+
+
+def _is_locked_out(command: Command, situation: Situation) -> bool:
+    return isinstance(command, RebootCommand) and situation.locked and not command.force
 
 
 def _rejected(code: str, message: str, *, remembered: bool = True) -> Refuse:
     return Refuse(CommandState.REJECTED, code, message, remembered)
+
+
+_LOCKED: tuple[Literal["update-locked"], str] = "update-locked", "an application holds its update lock"
+_REBOOTING = _rejected("reboot-in-progress", "another reboot has been started")

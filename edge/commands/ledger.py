@@ -1,8 +1,8 @@
 """What this device remembers of its commands. Pure values: every change returns a new ledger.
 
 It holds each command's outcome until nobody can deliver the command again, the commands that wait
-for the server's time, and when reboots were started. One file carries all of it, so that any write
-is the whole truth of one moment.
+(for the server's time, their own, or a lock), and when reboots were started. One file carries all of
+it, so that any write is the whole truth of one moment.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict
 
 from contract import topics
-from contract.commands import AnyCommand, CommandResult, CommandState
+from contract.commands import AnyCommand, CommandResult, CommandState, RebootCommand, name_of
 from contract.defaults import COMMAND_MEMORY_AFTER_EXPIRY_S, COMMAND_MEMORY_IDS, REBOOT_BUDGET_WINDOW_S
 from contract.wire import Utc
 
@@ -23,6 +23,7 @@ class Entry(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     command: topics.Command = "reboot"
+    issued_at: Utc | None = None  # unknown in what an agent before this field wrote
     expires_at: Utc
     result: CommandResult
     answered: bool = False
@@ -53,6 +54,21 @@ class Ledger(BaseModel):
         """Return the reboots that were started and have no outcome yet."""
         return {k: e for k, e in self.running().items() if e.command == "reboot"}
 
+    def newer_reboot(self, than: RebootCommand, *, until: datetime | None) -> str | None:
+        """Return the id of a reboot that was asked for later, whatever became of it.
+
+        Not after ``until``, if given: one from the future must not keep the device from every reboot.
+        """
+        wishes = [(c.issued_at, c.id) for c in self.held if isinstance(c, RebootCommand)]
+        wishes += [
+            (entry.issued_at, command_id)
+            for command_id, entry in self.entries.items()
+            if entry.command == "reboot" and entry.issued_at is not None
+        ]
+        counted = [wish for wish in wishes if until is None or wish[0] <= until]
+        newest = max(counted, default=None)
+        return newest[1] if newest is not None and newest > (than.issued_at, than.id) else None
+
     def unanswered(self) -> tuple[Entry, ...]:
         """Return what the cloud may not have been told, oldest first."""
         return tuple(entry for entry in self.entries.values() if not entry.answered)
@@ -61,17 +77,28 @@ class Ledger(BaseModel):
         """Return the ledger with a command that waits."""
         return self.model_copy(update={"held": (*self.held, command)})
 
-    def recorded(
-        self, result: CommandResult, expires_at: datetime, command: topics.Command = "reboot"
-    ) -> Self:
-        """Return the ledger with a result that was not sent yet; the command waits no longer."""
-        entries = {k: e for k, e in self.entries.items() if k != result.id}
-        entries[result.id] = Entry(command=command, expires_at=expires_at, result=result)
-        return self.released(result.id).model_copy(update={"entries": entries})
+    def judged(self, command: AnyCommand, result: CommandResult) -> Self:
+        """Return the ledger with the first result of a command, not sent yet; it waits no longer.
 
-    def released(self, command_id: str) -> Self:
-        """Return the ledger without a waiting command."""
-        return self.model_copy(update={"held": tuple(c for c in self.held if c.id != command_id)})
+        Nothing else of the command is kept: where a bundle is to go is a secret.
+        """
+        entry = Entry(
+            command=name_of(command),
+            issued_at=command.issued_at,
+            expires_at=command.expires_at,
+            result=result,
+        )
+        held = tuple(each for each in self.held if each.id != command.id)
+        return self._with(entry).model_copy(update={"held": held})
+
+    def finished(self, result: CommandResult) -> Self:
+        """Return the ledger with the outcome, not sent yet, of a command that was started."""
+        return self._with(self.entries[result.id].model_copy(update={"result": result, "answered": False}))
+
+    def _with(self, entry: Entry) -> Self:
+        """Return the ledger with ``entry`` as the latest."""
+        entries = {k: e for k, e in self.entries.items() if k != entry.result.id}
+        return self.model_copy(update={"entries": {**entries, entry.result.id: entry}})
 
     def answered(self, result: CommandResult) -> Self:
         """Return the ledger that knows that exactly this result was sent; logs in it are not kept."""

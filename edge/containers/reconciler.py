@@ -3,6 +3,7 @@
 import logging
 import random
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 
 from contract.desired import DesiredDocument
@@ -17,6 +18,7 @@ from edge.containers.gate import Gate
 from edge.containers.holds import Holds
 from edge.containers.memories import Memories
 from edge.containers.naming import Pair, device_name, pairs
+from edge.containers.orderly_stop import OrderlyStop, to_stop
 from edge.containers.outcome import ENGINE_UNAVAILABLE, Delay, Delays, Pass, outcome
 from edge.containers.planner import plan
 from edge.containers.probing import Ask, Knock, Prober, ask, knock
@@ -104,6 +106,7 @@ class Reconciler:
             workers,
             self._progress,
         )
+        self._orderly_stop = OrderlyStop(self._executor, clock, workers, self._progress)
         self._rotations = Rotations(folder / ROTATIONS_FILE, write)
         self._volume_deletion = VolumeDeletion(engine, thing)
         self._watching = Watching(engine, clock, self._askers, Prober(ask, knock), self._progress)
@@ -208,6 +211,20 @@ class Reconciler:
         self._requests.read(container.id, lines, heard)
         return None
 
+    def stop_all(self) -> "Future[None]":
+        """Begin to stop the applications for a reboot, and return what is done when that is over.
+
+        Nothing starts again before the next ``converge``, or the next process of the agent.
+        """
+        if self._situation.document is None:  # not managed: nobody would start them again
+            nothing: Future[None] = Future()
+            nothing.set_result(None)
+            return nothing
+        for pair in self._situation.pairs.values():
+            for container in to_stop(pair):
+                self._watching.stopping(container.id)
+        return self._orderly_stop.begin(self._situation.wanted, self._under_way.withdraw())
+
     @property
     def _locked(self) -> bool:
         return bool(self._gate.locked(self._situation.pairs))
@@ -217,7 +234,7 @@ class Reconciler:
 
     def close(self) -> None:
         """Begin nothing more. What is under way on the engine goes on there."""
-        for each in (self._under_way, self._secrets, self._askers):
+        for each in (self._under_way, self._orderly_stop, self._secrets, self._askers):
             each.close()
 
     def _look(self) -> None:

@@ -1,6 +1,6 @@
 """What is under way in the background: pulls by image, and one start or stop per application."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 
 from contract.defaults import APPLICATIONS_MAX
@@ -74,6 +74,18 @@ class Undertakings:
             self._jobs[step.application] = (step, undertaking)
         undertaking.add_done_callback(lambda _: self._ended())
         return undertaking.done()
+
+    def withdraw(self) -> Mapping[str, "Future[None]"]:
+        """Take back the starts and stops that have not begun; return, by application, what has.
+
+        Not what somebody asked for and waits for the end of.
+        """
+        self._jobs = {
+            name: (step, job)
+            for name, (step, job) in self._jobs.items()
+            if isinstance(step, Restart) or not job.cancel()
+        }
+        return {name: job for name, (_, job) in self._jobs.items()}
 
     def finished_jobs(self) -> list[tuple[Step, Ending]]:
         """Return every start and stop that ended since the last call."""

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, get_args
@@ -213,6 +214,8 @@ class FakeContainers:
         self.rotated: list[tuple[str, str]] = []
         self.said: list[str] = []
         self.refusal: Refusal | None = None
+        self.stops: list[Future[None]] = []
+        self.stop_at_once = True
 
     def desire(self, document: DesiredDocument | None) -> None:
         if not self.desired or self.desired[-1] != document:
@@ -246,6 +249,13 @@ class FakeContainers:
         if self.refusal is None:
             self.rotated.append((application, rotation))
         return self.refusal
+
+    def stop_all(self) -> "Future[None]":
+        stop: Future[None] = Future()
+        self.stops.append(stop)
+        if self.stop_at_once:
+            stop.set_result(None)
+        return stop
 
     def close(self) -> None:
         self.closed = True
@@ -358,8 +368,15 @@ class World:
         self.inbox.put(Received(topics.command_request(THING, "time"), answer.to_json()))
 
     def a_command(
-        self, *, issued_ago_s: float = 1.0, valid_s: float = 900.0, force: bool = False
+        self,
+        *,
+        issued_ago_s: float = 1.0,
+        valid_s: float = 900.0,
+        force: bool = False,
+        delay_s: float | None = None,
+        override_budget: bool = False,
     ) -> RebootCommand:
+        """Return a reboot; ``delay_s`` from now on is its earliest start."""
         issued_at = self.server_now - timedelta(seconds=issued_ago_s)
         return RebootCommand(
             id=identifier("cmd", unix_ms=1_700_000_000_000, random80=next(self._ids)),
@@ -368,6 +385,8 @@ class World:
             requested_by="operator@example.com",
             reason="because",
             force=force,
+            not_before=None if delay_s is None else self.server_now + timedelta(seconds=delay_s),
+            override_budget=override_budget,
         )
 
     def send(self, command: Command) -> None:
