@@ -61,6 +61,7 @@ class FakeContainer:
     ports: tuple[PortBinding, ...] = ()
     course: Course = field(default_factory=Course)
     starts: int = 0
+    stopped_by_hand: bool = False  # by a request: an engine that boots leaves it so
     output: list[str] = field(default_factory=list)
 
 
@@ -74,6 +75,8 @@ class FakeEngine:
         self.registry: dict[str, FakeImage] = {}
         self.pull_errors: dict[str, EngineError] = {}
         self.start_errors: dict[str, EngineError] = {}  # by image
+        self.stop_errors: dict[str, EngineError] = {}  # by the container's name
+        self.on_stop: Callable[[str, int], object] | None = None  # told its name and grace before it stops
         self.on_pull_progress: Callable[[int], None] | None = None  # called after each progress of a pull
         self.on_remove_image: Callable[[], None] | None = None
         self.happened: deque[str | EngineError] = deque()  # what a listener hears; then its stream ends
@@ -203,6 +206,7 @@ class FakeEngine:
                 raise CommandNotFound("executable file not found")
             container.ports = tuple(self._bind(port) for port in container.spec.ports)
             container.starts += 1
+            container.stopped_by_hand = False
             self.happened.append("start")
             container.output += image.says
             container.state, container.health = "running", image.health
@@ -213,7 +217,12 @@ class FakeEngine:
     def stop(self, container_id: str, grace_s: int) -> None:
         with self._call("stop"):
             container = self._get(container_id)
+            if self.on_stop is not None:
+                self.on_stop(container.name, grace_s)
+            if container.name in self.stop_errors:
+                raise self.stop_errors[container.name]
             if container.state in ("running", "restarting", "paused"):
+                container.stopped_by_hand = True
                 container.state, container.health, container.ports = "exited", "none", ()
                 container.course = replace(container.course, exit_code=143)
                 self.happened.append("die")
@@ -265,6 +274,15 @@ class FakeEngine:
         container.starts += 1
         container.state = "running"
         container.course = replace(container.course, started_at=f"start {container.starts}", exit_code=None)
+
+    def power_cycle(self) -> None:
+        """Cut every container's power, and start at boot those that an engine starts then."""
+        for container in self.all.values():
+            if container.state in ("running", "restarting", "paused"):
+                container.state, container.health, container.ports = "exited", "none", ()
+                container.course = replace(container.course, exit_code=137)
+                if container.spec.restart == "unless-stopped" and not container.stopped_by_hand:
+                    self.run_again(container)
 
     def _get(self, container_id: str) -> FakeContainer:
         if container_id not in self.all:

@@ -1,14 +1,16 @@
 """Reboot by command, whatever happens in between: never twice, always answered."""
 
 import json
+from concurrent.futures import Future
 from datetime import timedelta
 
 import pytest
 
 from contract import topics
 from contract.commands import CommandResult, CommandState
+from contract.defaults import REBOOT_STOP_S
 from edge.commands.ledger import Entry, Ledger
-from edge.events import Received
+from edge.events import Progressed, Received
 from tests.edge.fakes import START, THING, World, a_pass, until_killed
 
 IN_PROGRESS, SUCCEEDED = CommandState.IN_PROGRESS, CommandState.SUCCEEDED
@@ -102,6 +104,80 @@ def test_a_restart_within_the_same_boot_waits_out_the_grace_and_says_that_there_
     assert world.states(command) == [IN_PROGRESS, FAILED]
     failed = world.results(command)[-1]
     assert (failed.code, failed.message) == ("reboot-not-performed", "systemctl exited with 1: no permission")
+
+
+def test_the_machine_is_asked_once_the_applications_have_stopped_and_nothing_starts_meanwhile() -> None:
+    world = World()
+    world.containers.stop_at_once = False
+    world.start()
+    command = world.a_command()
+
+    world.send(command)
+    passes = world.containers.passes
+    world.turns(20.0)
+    assert world.states(command) == [IN_PROGRESS]
+    assert (world.machine.reboots, len(world.containers.stops)) == (0, 1)
+
+    world.containers.stops[0].set_result(None)
+    world.deliver(Progressed())
+    assert (world.machine.reboots, world.containers.passes) == (1, passes)
+
+
+def test_applications_that_do_not_stop_hold_up_a_reboot_for_the_bound_and_no_longer() -> None:
+    world = World()
+    world.containers.stop_at_once = False
+    world.start()
+    world.send(world.a_command())
+
+    world.turns(REBOOT_STOP_S - 1)
+    assert world.machine.reboots == 0
+    world.turns(2.0)
+
+    assert world.machine.reboots == 1
+
+
+def test_a_stop_that_fails_or_cannot_even_begin_does_not_keep_the_machine_from_rebooting() -> None:
+    failed: Future[None] = Future()
+    failed.set_exception(RuntimeError("can't start new thread"))
+    for broken in (lambda: failed, lambda: 1 / 0):
+        world = World()
+        world.containers.stop_all = broken  # type: ignore[method-assign,assignment]
+        world.start()
+
+        world.send(world.a_command())
+
+        assert world.machine.reboots == 1
+
+
+def test_the_grace_counts_from_the_call_and_then_the_applications_run_again() -> None:
+    world = World(reboot_grace_s=60)
+    world.containers.stop_at_once = False
+    world.start()
+    command = world.a_command()
+    world.send(command)
+    passes = world.containers.passes
+
+    world.turns(REBOOT_STOP_S + 59)
+    assert world.states(command) == [IN_PROGRESS]
+    assert world.containers.passes == passes
+    world.turns(2.0)
+
+    assert (world.states(command)[-1], world.results(command)[-1].code) == (FAILED, "reboot-not-performed")
+    assert world.containers.passes > passes
+
+
+def test_killed_while_the_applications_stop_the_next_agent_asks_nobody_and_says_that_there_was_none() -> None:
+    world = World()
+    world.containers.stop_at_once = False
+    world.start()
+    command = world.a_command()
+    world.send(command)
+
+    world.start()
+    world.turns(130.0)
+
+    assert world.machine.reboots == 0
+    assert world.results(command)[-1].code == "reboot-not-performed"
 
 
 def test_a_redelivered_command_is_answered_again_with_its_outcome_and_does_nothing() -> None:

@@ -62,6 +62,8 @@ class Later:
         future: Future[Result] = Future()
 
         def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 future.set_result(call())
             except Exception as error:  # noqa: BLE001 - the future's holder gets it
