@@ -9,7 +9,7 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,12 +17,15 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cloud.aws.errors import CloudError
+from cloud.issuers import BadConfiguration, parse_issuers, parse_role_names
 from cloud.tables.devices import Devices
 from cloud.tooling import build, enroll, stack
 from cloud.tooling.device_files import DeviceFiles
 
 _DEFAULT_STACK = "fleetgrass"
-_EXPECTED = (build.BuildFailed, stack.StackFailed, enroll.EnrolmentRefused, CloudError)
+_EXPECTED = (build.BuildFailed, stack.StackFailed, enroll.EnrolmentRefused, CloudError, BadConfiguration)
+#: Parameters that only a function would read: refused here, before anything is built.
+_CHECKED: Mapping[str, Callable[..., object]] = {"Issuers": parse_issuers, "RoleNames": parse_role_names}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -120,6 +123,9 @@ def _build(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _deploy(options: argparse.Namespace) -> dict[str, object]:
+    for name, value in options.parameter:
+        if name in _CHECKED:
+            _CHECKED[name](value, name=name)
     session = boto3.Session()
     clients = stack.Clients(
         cloudformation=session.client("cloudformation"),

@@ -6,7 +6,8 @@ Imports the standard library only, because the authorizer's cold start pays for 
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from enum import IntEnum
+from enum import Enum, IntEnum
+from typing import Literal
 
 
 class Role(IntEnum):
@@ -23,23 +24,35 @@ class Role(IntEnum):
         return f"Fleet.{self.name.title()}"
 
 
+class Reach(Enum):
+    """What a role that is scoped to a group reaches of a route; the value says it in the documentation."""
+
+    DEVICE = "devices in the group"
+    GROUP = "the group"  # in the path, in the body, or as the target of what is in the path
+    LISTED = "what is in the group; the rest is left out"
+    SHARED = "everything: it is no group's"
+    FLEET = "nothing: the role must not be scoped"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation of the API: its Lambda's kebab-name and the least role that reaches it."""
+    """One operation of the API: its Lambda's kebab-name, the least role, and what a scoped one reaches."""
 
     operation: str
     role: Role
+    reach: Reach
 
 
-#: API Gateway route key → operation. The infrastructure template is tested against this table.
+#: API Gateway route key → operation. The one table of who may do what: the authorizer and the handlers
+#: judge by it, the template and docs/access.md are tested against it, and so is every handler.
 ROUTES: Mapping[str, Route] = {
-    "GET /devices": Route("list-devices", Role.READER),
-    "GET /devices/{device}": Route("get-device", Role.READER),
-    "GET /devices/{device}/why": Route("explain-device", Role.READER),
-    "POST /devices/{device}/reboot": Route("reboot-device", Role.OPERATOR),
-    "GET /devices/{device}/commands/{command}": Route("get-command", Role.READER),
-    "POST /deployments": Route("create-deployment", Role.DEPLOYER),
-    "GET /deployments/{deployment}": Route("get-deployment", Role.READER),
+    "GET /devices": Route("list-devices", Role.READER, Reach.LISTED),
+    "GET /devices/{device}": Route("get-device", Role.READER, Reach.DEVICE),
+    "GET /devices/{device}/why": Route("explain-device", Role.READER, Reach.DEVICE),
+    "POST /devices/{device}/reboot": Route("reboot-device", Role.OPERATOR, Reach.DEVICE),
+    "GET /devices/{device}/commands/{command}": Route("get-command", Role.READER, Reach.DEVICE),
+    "POST /deployments": Route("create-deployment", Role.DEPLOYER, Reach.GROUP),
+    "GET /deployments/{deployment}": Route("get-deployment", Role.READER, Reach.GROUP),
 }
 
 LEEWAY_S = 60.0  # between an issuer's clock and ours, wherever a token's times are judged
@@ -48,13 +61,24 @@ LEEWAY_S = 60.0  # between an issuer's clock and ours, wherever a token's times 
 GROUP = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 
 
+Kind = Literal["user", "application"]
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """An authenticated caller as the authorizer describes it; ``roles`` are canonical, maybe scoped."""
+    """An authenticated caller as the authorizer describes it; ``roles`` are canonical, maybe scoped.
 
+    ``subject`` is unique at its ``issuer`` only. ``application`` is the client that asks, in a user's
+    name or its own; it and ``token_id`` are empty where the token does not say.
+    """
+
+    issuer: str
     subject: str
+    kind: Kind
     roles: tuple[str, ...]
     expires_at: int  # Unix seconds: the token's ``exp``, which a cached decision outlives
+    application: str = ""
+    token_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

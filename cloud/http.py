@@ -21,7 +21,7 @@ from urllib.parse import quote, unquote
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cloud import strict_json
-from cloud.access import LEEWAY_S, ROUTES, Caller, Role, Scope, scope
+from cloud.access import LEEWAY_S, ROUTES, Caller, Kind, Role, Scope, scope
 from cloud.aws.errors import Unavailable
 from cloud.idempotency import Idempotency, KeyReused
 from cloud.strict_json import NotStrictJson
@@ -36,6 +36,7 @@ _PATH_PARAMETERS: Mapping[str, TypeAdapter[str]] = {
     "command": TypeAdapter(Identifier),
     "deployment": TypeAdapter(Identifier),
 }
+_KINDS: Mapping[str, Kind] = {"user": "user", "application": "application"}
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -130,7 +131,7 @@ class Request:
                 400, "invalid-idempotency-key", "Idempotency-Key must be 1 to 255 visible ASCII characters"
             )
         return Idempotency(
-            key=_sha256(self.caller.subject, self.route_key, key),
+            key=_sha256(self.caller.issuer, self.caller.subject, self.route_key, key),
             fingerprint=_sha256(json.dumps(sorted(self.path.items())), self.body.decode(errors="replace")),
         )
 
@@ -229,7 +230,15 @@ def _caller(event: Mapping[str, Any]) -> Caller | None:
     authorizer = event["requestContext"].get("authorizer") or {}
     context = authorizer.get("lambda") or {}
     try:
-        return Caller(context["subject"], tuple(context["roles"].split()), int(context["exp"]))
+        return Caller(
+            issuer=context["issuer"],
+            subject=context["subject"],
+            kind=_KINDS[context["kind"]],
+            roles=tuple(context["roles"].split()),
+            expires_at=int(context["exp"]),
+            application=context.get("application", ""),
+            token_id=context.get("token_id", ""),
+        )
     except (KeyError, AttributeError, TypeError, ValueError):
         return None
 

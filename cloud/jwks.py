@@ -1,21 +1,30 @@
-"""An issuer's key set (RFC 7517): asked for within two seconds in all, and the keys in it that we use.
+"""An issuer's key set (RFC 7517): asked for within two seconds in all, the keys in it that we use, kept.
 
 Imports neither boto3 nor pydantic, because the authorizer's cold start pays for it.
 """
 
 import json
+import logging
 import queue
 import socket
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
 import jwt
 
-FETCH_TIMEOUT_S = 2.0
+log = logging.getLogger(__name__)
+
+FETCH_TIMEOUT_S = 1.5  # whoever waits for a decision waits less than two seconds
+REFRESH_AT_MOST_EVERY_S = 60.0  # an unknown kid must not become a way to flood the issuer
+KEYS_FRESH_S = 600.0  # older ones are asked for again, and used while the issuer does not answer
+KEYS_KEPT_S = 3600.0  # a key that the issuer withdrew is believed no longer than this
 JWKS_MAX_BYTES = 256 * 1024
 _MIN_KEY_BITS = 2048
+
+PublicNumbers = tuple[object, object]  # n and e as the issuer wrote them
 
 
 class KeysUnavailable(Exception):
@@ -94,8 +103,53 @@ class _Asking:
         return body
 
 
-def parse_keys(document: bytes) -> dict[str, jwt.PyJWK]:
-    """Return the RSA signing keys of a JWKS by their ids; what is anything else is passed over.
+class KeySet:
+    """An issuer's keys as they are kept here. ``key`` asks the issuer at most once a minute."""
+
+    def __init__(self, uri: str, *, fetch: Callable[[str], bytes], monotonic: Callable[[], float]) -> None:
+        self._uri = uri
+        self._fetch = fetch
+        self._monotonic = monotonic
+        self._entries: Mapping[str, PublicNumbers] = {}
+        self._keys: dict[str, jwt.PyJWK | None] = {}  # those that were asked for; None for no key of ours
+        self._tried_at = self._fetched_at = float("-inf")
+        self._failure: KeysUnavailable | None = None  # of the last try
+
+    def key(self, kid: str) -> jwt.PyJWK | None:
+        """Return the key that the issuer calls ``kid``; None where it has none that we use.
+
+        Raises:
+            KeysUnavailable: it may have one; it did not say.
+        """
+        now = self._monotonic()
+        wanted = kid not in self._entries or now - self._fetched_at >= KEYS_FRESH_S
+        if wanted and now - self._tried_at >= REFRESH_AT_MOST_EVERY_S:
+            self._refresh(now)
+        if now - self._fetched_at >= KEYS_KEPT_S:
+            self._entries, self._keys = {}, {}
+        if kid in self._entries:
+            if kid not in self._keys:
+                self._keys[kid] = _signing_key(self._entries[kid])
+            return self._keys[kid]
+        if self._failure is not None:
+            raise KeysUnavailable(self._failure.reason)
+        return None
+
+    def _refresh(self, now: float) -> None:
+        self._tried_at = now
+        try:
+            self._entries, self._keys = parse_keys(self._fetch(self._uri)), {}
+        except KeysUnavailable as failure:
+            log.warning("keys unavailable: jwks_uri=%s reason=%s", self._uri, failure.reason)
+            self._failure = failure
+        else:
+            self._fetched_at, self._failure = now, None
+
+
+def parse_keys(document: bytes) -> dict[str, PublicNumbers]:
+    """Return the RSA signing keys of a JWKS by their ids, unread: a key costs when it is asked for.
+
+    What is anything else is passed over, and so is an id that stands for two keys.
 
     Raises:
         KeysUnavailable: it is no JWKS.
@@ -105,17 +159,22 @@ def parse_keys(document: bytes) -> dict[str, jwt.PyJWK]:
         entries = [entry for entry in listed if isinstance(entry, dict)]
     except (ValueError, KeyError, TypeError, RecursionError):
         raise KeysUnavailable("not a key set") from None
-    keys: dict[str, jwt.PyJWK] = {}
+    keys: dict[str, PublicNumbers] = {}
+    ambiguous = set()
     for entry in entries:
-        kid = entry.get("kid")
+        kid, numbers = entry.get("kid"), (entry.get("n"), entry.get("e"))
         usable = entry.get("kty") == "RSA" and entry.get("use", "sig") == "sig"
         if not isinstance(kid, str) or not usable or entry.get("alg", "RS256") != "RS256":
             continue
-        public = {name: entry.get(name) for name in ("kty", "n", "e")}
-        try:
-            key = jwt.PyJWK(public, algorithm="RS256")
-        except (jwt.PyJWTError, ValueError, TypeError):
-            continue
-        if key.key.key_size >= _MIN_KEY_BITS:
-            keys[kid] = key
-    return keys
+        if keys.setdefault(kid, numbers) != numbers:
+            ambiguous.add(kid)
+    return {kid: numbers for kid, numbers in keys.items() if kid not in ambiguous}
+
+
+def _signing_key(numbers: PublicNumbers) -> jwt.PyJWK | None:
+    n, e = numbers
+    try:
+        key = jwt.PyJWK({"kty": "RSA", "n": n, "e": e}, algorithm="RS256")
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return None
+    return key if key.key.key_size >= _MIN_KEY_BITS else None

@@ -8,11 +8,11 @@ class NotStrictJson(ValueError):
     """The text says nothing, or more than one thing."""
 
 
-def parse(body: bytes) -> object:
+def parse(body: bytes, *, what: str = "the body") -> object:
     """Return what ``body`` says.
 
     Raises:
-        NotStrictJson: with the reason, as a sentence about the body.
+        NotStrictJson: with the reason, as a sentence about ``what`` it is.
     """
     try:
         value = json.loads(
@@ -21,13 +21,13 @@ def parse(body: bytes) -> object:
         if b"\\u" in body:
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
     except RecursionError:
-        raise NotStrictJson("the body is nested too deeply") from None
+        raise NotStrictJson(f"{what} is nested too deeply") from None
     except UnicodeError:
-        raise NotStrictJson("the body is not UTF-8 text") from None
+        raise NotStrictJson(f"{what} is not UTF-8 text") from None
     except json.JSONDecodeError as error:
-        raise NotStrictJson(f"the body is not JSON: {error.msg} at character {error.pos}") from None
+        raise NotStrictJson(f"{what} is not JSON: {error.msg} at character {error.pos}") from None
     except ValueError as error:
-        raise NotStrictJson(f"the body is not JSON: {error}"[:200]) from None
+        raise NotStrictJson(f"{what} is not JSON: {error}"[:200]) from None
     return value
 
 

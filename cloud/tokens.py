@@ -1,4 +1,4 @@
-"""Bearer tokens: who signed them, for whom, until when.
+"""Bearer tokens: who signed them, for whom, until when, and whom they speak of.
 
 RS256 only, by an allow-list and never by the header's word. Keys come from the configured JWKS
 addresses alone, whatever a token brings along. Knows no route and no role's meaning; imports neither
@@ -6,26 +6,28 @@ boto3 nor pydantic, because the authorizer's cold start pays for it. It raises `
 that says nothing we believe, and ``cloud.jwks.KeysUnavailable`` where nothing is known of it.
 """
 
-import json
-import logging
+import re
 import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 import jwt
 
-from cloud.access import LEEWAY_S
-from cloud.jwks import KeysUnavailable, parse_keys
+from cloud import strict_json
+from cloud.access import LEEWAY_S, Kind
+from cloud.issuers import Issuer
+from cloud.jwks import KeySet
+from cloud.strict_json import NotStrictJson
 
-log = logging.getLogger(__name__)
-
-REFRESH_AT_MOST_EVERY_S = 60.0  # an unknown kid must not become a way to flood the issuer
-KEYS_FRESH_S = 600.0  # older ones are asked for again, and used while the issuer does not answer
-KEYS_KEPT_S = 3600.0  # a key that the issuer withdrew is believed no longer than this
-TOKEN_MAX_BYTES = 16 * 1024
-_KEYS_FROM_THE_TOKEN = ("jwk", "jku", "x5u", "x5c", "crit")
+TOKEN_MAX_BYTES = 10 * 1024  # API Gateway takes no more than this of headers
+_TEXT_MAX = 128  # characters of a subject, an application's or a token's id
+_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_KEYS_FROM_THE_TOKEN = ("jwk", "jku", "x5u", "x5c")
+_ANOTHER_FORM = ("crit", "b64", "zip", "enc", "cty")  # RFC 7515, 7516, 7797: what we do not read
+_TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})  # RFC 7519, 9068
+_OF_AN_ID_TOKEN = ("nonce", "at_hash", "c_hash")  # OpenID Connect Core, 2 and 3.3.2.11
 
 Fetch = Callable[[str], bytes]
 
@@ -38,35 +40,17 @@ class Untrusted(Exception):
         self.code = code
 
 
-class BadConfiguration(ValueError):
-    """ISSUERS is not what it must be; the text names the member."""
-
-
-@dataclass(frozen=True, slots=True)
-class Issuer:
-    """Whose tokens are accepted, for which audience, and which claim carries the roles."""
-
-    issuer: str
-    audience: str
-    jwks_uri: str
-    roles_claim: str = "roles"
-
-
 @dataclass(frozen=True, slots=True)
 class Claims:
     """What a verified token says. ``roles`` are the issuer's words, not ours yet."""
 
-    subject: str
+    issuer: str
+    subject: str  # unique at the issuer
+    kind: Kind
+    application: str  # the client, whoever it acts for; empty where the token does not say
+    token_id: str  # the same
     roles: tuple[str, ...]
-    expires_at: int
-
-
-@dataclass(slots=True)
-class _Keys:
-    by_id: Mapping[str, jwt.PyJWK] = field(default_factory=dict)
-    tried_at: float = float("-inf")
-    fetched_at: float = float("-inf")
-    failure: KeysUnavailable | None = None  # of the last try
+    expires_at: int  # Unix seconds
 
 
 class Verifier:
@@ -81,10 +65,10 @@ class Verifier:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._issuers = {issuer.issuer: issuer for issuer in issuers}
-        self._keys = {issuer.jwks_uri: _Keys() for issuer in issuers}
-        self._fetch = fetch
+        uris = {issuer.jwks_uri for issuer in issuers}
+        self._keys = {uri: KeySet(uri, fetch=fetch, monotonic=monotonic) for uri in uris}
+        self._signatures = jwt.PyJWS(algorithms=["RS256"])
         self._now = now
-        self._monotonic = monotonic
 
     def verify(self, token: str) -> Claims:
         """Return the claims of a token that is signed, current, and meant for us.
@@ -93,115 +77,112 @@ class Verifier:
             Untrusted: anything else, with the first reason found.
             KeysUnavailable: it may be one; the issuer's keys cannot be had now.
         """
-        if len(token) > TOKEN_MAX_BYTES:
-            raise Untrusted("too-large")
-        try:
-            header = jwt.get_unverified_header(token)
-            claimed = jwt.decode(token, options={"verify_signature": False})
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-            raise Untrusted("malformed") from None
-        if header.get("alg") != "RS256":
-            raise Untrusted("algorithm-not-allowed")
-        if any(name in header for name in _KEYS_FROM_THE_TOKEN):
-            raise Untrusted("key-in-token")
-        kid = header.get("kid")
-        if not isinstance(kid, str):
-            raise Untrusted("key-unknown")
-        claimed_issuer = claimed.get("iss")
-        issuer = self._issuers.get(claimed_issuer) if isinstance(claimed_issuer, str) else None
+        header, claims = _read(token)
+        kid = _kid(header)
+        claimed = claims.get("iss")
+        issuer = self._issuers.get(claimed) if isinstance(claimed, str) else None
         if issuer is None:
             raise Untrusted("issuer-unknown")
-        return self._claims(token, issuer, self._key(issuer.jwks_uri, kid))
-
-    def _claims(self, token: str, issuer: Issuer, key: jwt.PyJWK) -> Claims:
+        key = self._keys[issuer.jwks_uri].key(kid)
+        if key is None:
+            raise Untrusted("key-unknown")
         try:
-            claims = jwt.decode(
-                token,
-                key,
-                algorithms=["RS256"],
-                audience=issuer.audience,
-                issuer=issuer.issuer,
-                # The times are ours to judge: PyJWT reads the clock itself, and int() of an infinity raises.
-                options={"require": ["exp", "iss", "aud", "sub"], "verify_exp": False, "verify_nbf": False,
-                         "verify_iat": False},
-            )  # fmt: skip
-        except jwt.InvalidAudienceError:
-            raise Untrusted("audience-wrong") from None
-        except (jwt.MissingRequiredClaimError, jwt.exceptions.InvalidSubjectError):
-            raise Untrusted("claim-missing") from None
-        except jwt.InvalidSignatureError:
+            self._signatures.decode(token, key, algorithms=["RS256"])
+        except jwt.PyJWTError:
             raise Untrusted("signature-wrong") from None
-        except (jwt.PyJWTError, ValueError, TypeError, RecursionError):
-            raise Untrusted("malformed") from None
-        now = self._now()
-        expires_at = _instant(claims["exp"])
-        if expires_at <= now - LEEWAY_S:
-            raise Untrusted("expired")
-        if "nbf" in claims and _instant(claims["nbf"]) > now + LEEWAY_S:
-            raise Untrusted("not-yet-valid")
-        subject = claims["sub"]
-        if not isinstance(subject, str) or not subject or not subject.isprintable():
-            raise Untrusted("subject-unusable")
-        return Claims(subject[:128], _roles(claims.get(issuer.roles_claim)), int(expires_at))
+        return _believed(claims, issuer, self._now())
 
-    def _key(self, jwks_uri: str, kid: str) -> jwt.PyJWK:
-        keys = self._keys[jwks_uri]
-        now = self._monotonic()
-        wanted = kid not in keys.by_id or now - keys.fetched_at >= KEYS_FRESH_S
-        if wanted and now - keys.tried_at >= REFRESH_AT_MOST_EVERY_S:
-            keys.tried_at = now
-            try:
-                keys.by_id = parse_keys(self._fetch(jwks_uri))
-            except KeysUnavailable as failure:
-                log.warning("keys unavailable: jwks_uri=%s reason=%s", jwks_uri, failure.reason)
-                keys.failure = failure
-            else:
-                keys.fetched_at, keys.failure = now, None
-        if now - keys.fetched_at >= KEYS_KEPT_S:
-            keys.by_id = {}
-        key = keys.by_id.get(kid)
-        if key is not None:
-            return key
-        if keys.failure is not None:
-            raise KeysUnavailable(keys.failure.reason)
+
+def _read(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return header and claims, of which nothing is believed yet."""
+    if len(token) > TOKEN_MAX_BYTES:
+        raise Untrusted("too-large")
+    segments = _COMPACT.fullmatch(token)
+    if segments is None:
+        raise Untrusted("malformed")
+    signature = _decoded(segments[3])
+    if urlsafe_b64encode(signature).rstrip(b"=") != segments[3].encode():
+        raise Untrusted("malformed")  # unused bits that are set: a second spelling of the same signature
+    return _object(_decoded(segments[1])), _object(_decoded(segments[2]))
+
+
+def _decoded(segment: str) -> bytes:
+    try:
+        return urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
+    except ValueError:
+        raise Untrusted("malformed") from None
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    try:
+        value = strict_json.parse(text)
+    except NotStrictJson:
+        raise Untrusted("malformed") from None
+    if not isinstance(value, dict):
+        raise Untrusted("malformed")
+    return value
+
+
+def _kid(header: Mapping[str, Any]) -> str:
+    """Return which key signed, of a header that asks for nothing else."""
+    if header.get("alg") != "RS256":
+        raise Untrusted("algorithm-not-allowed")
+    if any(name in header for name in _KEYS_FROM_THE_TOKEN):
+        raise Untrusted("key-in-token")
+    if any(name in header for name in _ANOTHER_FORM):
+        raise Untrusted("form-unknown")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower() not in _TYPES:
+        raise Untrusted("not-an-access-token")
+    kid = header.get("kid")
+    if not isinstance(kid, str):
         raise Untrusted("key-unknown")
+    return kid
 
 
-def parse_issuers(text: str) -> tuple[Issuer, ...]:
-    """Return the issuers that a JSON list describes.
-
-    Raises:
-        BadConfiguration: naming the member; plain http is for loopback only.
-    """
-    try:
-        described = json.loads(text)
-    except ValueError:
-        raise BadConfiguration("ISSUERS is not JSON") from None
-    if not isinstance(described, list) or not described:
-        raise BadConfiguration("ISSUERS must be a list of at least one issuer")
-    issuers = []
-    for i, one in enumerate(described):
-        if not isinstance(one, dict) or not all(isinstance(value, str) and value for value in one.values()):
-            raise BadConfiguration(f"ISSUERS[{i}] must be an object of texts")
-        try:
-            issuer = Issuer(**one)
-        except TypeError as error:
-            raise BadConfiguration(f"ISSUERS[{i}]: {error}") from None
-        if not _may_be_asked(issuer.jwks_uri):
-            raise BadConfiguration(f"ISSUERS[{i}].jwks_uri must be https (http on loopback only)")
-        issuers.append(issuer)
-    return tuple(issuers)
-
-
-def _may_be_asked(uri: str) -> bool:
-    try:
-        parts = urlsplit(uri)
-        host = parts.hostname or ""
-    except ValueError:
-        return False
-    return bool(host) and (
-        parts.scheme == "https" or (parts.scheme == "http" and host in ("127.0.0.1", "::1", "localhost"))
+def _believed(claims: Mapping[str, Any], issuer: Issuer, now: float) -> Claims:
+    """Return what a token with a good signature says, if it is for us and of now."""
+    _require_audience(claims.get("aud"), issuer)
+    expires_at = _require_times(claims, now)
+    if any(name in claims for name in _OF_AN_ID_TOKEN):
+        raise Untrusted("not-an-access-token")
+    subject = _text(claims, (issuer.subject_claim,), "subject-unusable")
+    if not subject:
+        raise Untrusted("claim-missing")
+    application = _text(claims, issuer.application_claims, "application-unusable")
+    kind = _kind(claims, application)
+    if kind == "user" and issuer.user_scope is not None and issuer.user_scope not in _scopes(claims):
+        raise Untrusted("scope-missing")
+    return Claims(
+        issuer=issuer.issuer,
+        subject=subject,
+        kind=kind,
+        application=application,
+        token_id=_text(claims, issuer.token_id_claims, "token-id-unusable"),
+        roles=_words(claims.get(issuer.roles_claim)),
+        expires_at=int(expires_at),
     )
+
+
+def _require_audience(claim: object, issuer: Issuer) -> None:
+    if claim is None:
+        raise Untrusted("claim-missing")
+    audiences = claim if isinstance(claim, list) else [claim]
+    if not all(isinstance(one, str) for one in audiences) or set(issuer.audiences).isdisjoint(audiences):
+        raise Untrusted("audience-wrong")
+
+
+def _require_times(claims: Mapping[str, Any], now: float) -> float:
+    """Return when the token ends."""
+    if "exp" not in claims:
+        raise Untrusted("claim-missing")
+    expires_at = _instant(claims["exp"])
+    if expires_at <= now - LEEWAY_S:
+        raise Untrusted("expired")
+    for name in ("nbf", "iat"):
+        if name in claims and _instant(claims[name]) > now + LEEWAY_S:
+            raise Untrusted("not-yet-valid")
+    return expires_at
 
 
 def _instant(value: Any) -> float:
@@ -211,9 +192,39 @@ def _instant(value: Any) -> float:
     return float(value)
 
 
-def _roles(claim: object) -> tuple[str, ...]:
+def _text(claims: Mapping[str, Any], names: tuple[str, ...], unusable: str) -> str:
+    """Return the first of the claims ``names`` that is there, empty for none; it goes into logs as it is."""
+    value = next((claims[name] for name in names if name in claims), None)
+    if value is None:
+        return ""
+    usable = isinstance(value, str) and 0 < len(value) <= _TEXT_MAX and value.isprintable()
+    if not usable or '"' in value or "\\" in value:
+        raise Untrusted(unusable)
+    return str(value)
+
+
+def _kind(claims: Mapping[str, Any], application: str) -> Kind:
+    """Return whom the token speaks of: a user (delegated), or an application itself (client credentials).
+
+    Entra ID says so in ``idtyp`` where that optional claim is asked for. Else a delegated token has
+    ``scp``, and an application's own has itself as its subject (RFC 9068, 2.2; in Entra ID, its object).
+    """
+    said = claims.get("idtyp")
+    if said == "app":
+        return "application"
+    if said == "user" or "scp" in claims:
+        return "user"
+    subject = claims.get("sub")
+    return "application" if subject and subject in (application, claims.get("oid")) else "user"
+
+
+def _scopes(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    return (*_words(claims.get("scp")), *_words(claims.get("scope")))
+
+
+def _words(claim: object) -> tuple[str, ...]:
     if isinstance(claim, str):
         return tuple(claim.split())
     if isinstance(claim, list):
-        return tuple(role for role in claim if isinstance(role, str))
+        return tuple(word for word in claim if isinstance(word, str))
     return ()

@@ -4,28 +4,31 @@ Scope and the token's end are judged again by the operation. Imports no boto3 an
 before everything else, often cold.
 """
 
-import json
 import logging
 import os
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from cloud.access import ROUTES, canonical_roles, scope
+from cloud.issuers import parse_issuers, parse_role_names
 from cloud.jwks import fetch
-from cloud.tokens import Untrusted, Verifier, parse_issuers
+from cloud.tokens import Untrusted, Verifier
 
 log = logging.getLogger(__name__)
 
 _REFUSED: Mapping[str, Any] = {"isAuthorized": False}
 #: API Gateway bounds what an authorizer may answer; nobody needs this many scopes.
 _ROLES_MAX_BYTES = 4096
+_BEARER = re.compile(r"(?i:bearer) +([^ ]+)")  # RFC 6750, 2.1; nothing before, between or after
 
 
 def authorize(event: Mapping[str, Any], verifier: Verifier, names: Mapping[str, str]) -> dict[str, Any]:
-    """Return the simple response; its context says subject, canonical roles and exp, all as strings.
+    """Return the simple response; its context says who calls, in strings, for handlers and the audit.
 
-    ``names`` maps our role names to the issuers'. A refusal says nothing to the caller; the log
-    has its code.
+    Always ``issuer``, ``subject``, ``kind``, ``roles`` (canonical, parted by spaces) and ``exp``; where
+    the token says so, ``application`` and ``token_id``. ``names`` maps our role names to the issuers'.
+    A refusal says nothing to the caller; the log has its code.
 
     Raises:
         KeysUnavailable: nobody can say. The gateway answers 500 and keeps nothing; a refusal it would
@@ -47,18 +50,29 @@ def authorize(event: Mapping[str, Any], verifier: Verifier, names: Mapping[str, 
     said = " ".join(roles)
     if len(said) > _ROLES_MAX_BYTES:
         return _refuse("too-many-roles")
+    context = {
+        "issuer": claims.issuer,
+        "subject": claims.subject,
+        "kind": claims.kind,
+        "roles": said,
+        "exp": str(claims.expires_at),
+    }
+    known = {"application": claims.application, "token_id": claims.token_id}
     return {
         "isAuthorized": True,
-        "context": {"subject": claims.subject, "roles": said, "exp": str(claims.expires_at)},
+        "context": context | {name: value for name, value in known.items() if value},
     }
 
 
 def _bearer(headers: object) -> str | None:
+    """Return the token of the one Authorization header that there may be."""
     if not isinstance(headers, Mapping):
         return None
-    presented = next((value for name, value in headers.items() if name.lower() == "authorization"), None)
-    scheme, _, token = presented.strip().partition(" ") if isinstance(presented, str) else ("", "", "")
-    return token.strip() or None if scheme.lower() == "bearer" else None
+    presented = [value for name, value in headers.items() if name.lower() == "authorization"]
+    if len(presented) != 1 or not isinstance(presented[0], str):
+        return None
+    bearer = _BEARER.fullmatch(presented[0])
+    return bearer[1] if bearer else None
 
 
 def _refuse(code: str) -> dict[str, Any]:
@@ -68,8 +82,7 @@ def _refuse(code: str) -> dict[str, Any]:
 
 def _wiring() -> tuple[Verifier, Mapping[str, str]]:
     verifier = Verifier(parse_issuers(os.environ["ISSUERS"]), fetch=fetch)
-    names = json.loads(os.environ.get("ROLES") or "{}")
-    return verifier, names
+    return verifier, parse_role_names(os.environ.get("ROLES") or "{}")
 
 
 _wired: list[tuple[Verifier, Mapping[str, str]]] = []

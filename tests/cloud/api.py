@@ -39,6 +39,7 @@ def an_event(
     headers: Mapping[str, str] | None = None,
     roles: str = "Fleet.Admin",
     subject: str = "ada",
+    issuer: str = "https://id.test",
     exp: int = 4_000_000_000,
 ) -> dict[str, Any]:
     """An HTTP API event (payload 2.0) as the gateway sends it behind a simple-response authorizer."""
@@ -50,7 +51,17 @@ def an_event(
         "pathParameters": dict(path or {}),
         "requestContext": {
             "requestId": "request-1",
-            "authorizer": {"lambda": {"subject": subject, "roles": roles, "exp": str(exp)}},
+            "authorizer": {
+                "lambda": {
+                    "issuer": issuer,
+                    "subject": subject,
+                    "kind": "user",
+                    "roles": roles,
+                    "exp": str(exp),
+                    "application": "console",
+                    "token_id": "token-1",
+                }
+            },
         },
         "body": text if text is not None else (None if body is None else json.dumps(body)),
         "isBase64Encoded": False,

@@ -178,7 +178,8 @@ def test_an_idempotency_key_is_the_callers_own_and_bound_to_what_was_asked() -> 
     ask(keep, an_event(ROUTE, text="a", headers={"Idempotency-Key": "k1"}))
     ask(keep, an_event(ROUTE, text="b", headers={"idempotency-key": "k1"}))
     ask(keep, an_event(ROUTE, text="a", headers={"Idempotency-Key": "k1"}, subject="bob"))
-    first, other_body, other_caller = seen
+    ask(keep, an_event(ROUTE, text="a", headers={"Idempotency-Key": "k1"}, issuer="https://second.test"))
+    first, other_body, other_caller, other_ada = seen
 
     assert first is not None
     assert other_body is not None
@@ -186,6 +187,8 @@ def test_an_idempotency_key_is_the_callers_own_and_bound_to_what_was_asked() -> 
     assert first.key == other_body.key
     assert first.fingerprint != other_body.fingerprint
     assert first.key != other_caller.key
+    assert other_ada is not None
+    assert first.key != other_ada.key  # a subject is somebody at its issuer only
 
 
 @pytest.mark.parametrize("key", ["", "a b", "é", "k" * 256])

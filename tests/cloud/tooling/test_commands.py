@@ -85,3 +85,23 @@ def test_a_parameter_without_a_value_is_wrong_usage(capsys: pytest.CaptureFixtur
 
     assert left.value.code == 2
     assert '"Issuers" is not NAME=VALUE' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("parameter", "refusal"),
+    [
+        (
+            'Issuers=[{"issuer": "https://id.test", "audience": "fleetgrass"}]',
+            "cloud: Issuers[0].jwks_uri: missing",
+        ),
+        ('RoleNames={"Fleet.Boss": "x"}', "cloud: RoleNames.Fleet.Boss: there is no such role"),
+    ],
+)
+def test_a_parameter_that_only_the_authorizer_would_read_is_refused_before_anything_is_built(
+    parameter: str, refusal: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["deploy", "--parameter", parameter, "--build-folder", str(tmp_path / "build")]) == 1
+
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(refusal)
+    assert not (tmp_path / "build").exists()
