@@ -74,7 +74,7 @@ def _steps(view: View, tied: Ties) -> list[Step]:
         if current is not None and current.spec == spec:
             return _see_through(view, tied)
         return _clear_place(view, "the previous one is wanted again") or _bring_back(view)
-    if _kills_first(view) and not tied.gathering and not tied.waits(view):
+    if _kills_first(view) and not tied.gathering and not tied.waits(view) and not tied.hangs(view):
         way = _make_way(view)
         if way:
             return way
@@ -153,10 +153,11 @@ def _see_through(view: View, tied: Ties) -> list[Step]:
         return [Remove(name, current.id, "the engine could not remove it before")]
     if current.container.state not in ("created", "exited"):
         return []
-    if tied.waits(view):
+    was_stopped_for_it = previous is not None and not previous.alive  # so all that it needs was good then
+    if tied.waits_to_run(view) if was_stopped_for_it else tied.waits(view):
         return []
     if previous is not None and previous.alive and not view.hands_over:
-        return [] if tied.gathering else [_stop(name, previous, "to be replaced")]
+        return [] if tied.gathering or tied.hangs(view) else [_stop(name, previous, "to be replaced")]
     if current.container.state == "exited" and not is_due(current, view.sighting):
         return []
     return _start(view, current, current.container.state)

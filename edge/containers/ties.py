@@ -55,6 +55,17 @@ class Ties:
         """Whether something that the wanted one depends on is not ready for it."""
         return self._unready(view, as_wanted=True) is not None
 
+    def hangs(self, view: View) -> bool:
+        """Whether something that it needs healthy has yet to prove itself: end nothing that serves for it.
+
+        If the agent died then, that one's trial would begin anew, and this one be down meanwhile. Those
+        that are proven by one write have nothing to wait for.
+        """
+        if self.atomic or view.wanted is None:
+            return False
+        needed = (each.application for each in view.wanted.depends_on if each.condition == "healthy")
+        return any(self.views[name].on_trial for name in needed if name in self.views)
+
     def waits_to_run(self, view: View) -> bool:
         """Whether something that it depends on does not run; in whichever version."""
         return self._unready(view, as_wanted=False) is not None
@@ -95,7 +106,7 @@ class Ties:
             return False
         if dependency.condition == "started":
             return current.alive or current.is_done
-        if view.on_trial:
+        if as_wanted and view.on_trial:
             return _is_good(view)
         return current.is_done or condition(current, view.sighting, on_trial=False) is Condition.HEALTHY
 

@@ -1,6 +1,7 @@
 """The stretches of a device's life in which its agent is killed at every moment."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from contract.desired import Application
 from contract.reports import ApplicationState
@@ -57,12 +58,12 @@ BAD_HAND_OVER = BAD.model_copy(update={"update_strategy": "hand-over"})
 BROKEN = (BAD, ENDING, BAD_HAND_OVER)
 
 
-def a_chain(tag: str) -> tuple[Application, ...]:
+def a_chain(tag: str, **fields: Any) -> tuple[Application, ...]:
     """Return three applications that need each other in a row; the last in the document starts first."""
     return (
-        an_application("web", image_name=tag, depends_on=[{"application": "api"}]),
-        an_application("api", image_name=tag, depends_on=[{"application": "db"}]),
-        an_application("db", image_name=tag),
+        an_application("web", image_name=tag, depends_on=[{"application": "api"}], **fields),
+        an_application("api", image_name=tag, depends_on=[{"application": "db"}], **fields),
+        an_application("db", image_name=tag, **fields),
     )
 
 
@@ -81,6 +82,12 @@ SCENARIOS: dict[str, Scenario] = {
     "first deployment of three dependent applications": Scenario((), a_chain("hello:v1"), (RUNNING,) * 3),
     "update of three dependent applications": Scenario(
         a_chain("hello:v1"), a_chain("hello:v2"), (RUNNING,) * 3
+    ),
+    "atomic update of three dependent applications": Scenario(
+        a_chain("hello:v1"), a_chain("hello:v2"), (RUNNING,) * 3, atomic=True
+    ),
+    "kill-then-download of three dependent applications": Scenario(
+        a_chain("hello:v1"), a_chain("hello:v2", update_strategy="kill-then-download"), (RUNNING,) * 3
     ),
     "atomic update": Scenario((WEB, OTHER), (NEWER, OTHER_NEWER), (RUNNING, RUNNING), atomic=True),
     "atomic update with one bad application": Scenario(

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 from contract.applications import Application
 from contract.desired import DesiredDocument
 from contract.reports import ApplicationState
+from edge.containers.health import Sighting
 from edge.containers.planner import plan
-from edge.containers.steps import SetAside, Stop
+from edge.containers.steps import SetAside, Stop, describe
 from edge.containers.view import Image, View
 from edge.engine.errors import RegistryUnreachable
+from edge.engine.port import State
 from tests.edge.containers.builders import (
     Device,
     Later,
@@ -25,7 +27,7 @@ from tests.edge.containers.builders import (
     image,
     previous,
 )
-from tests.edge.containers.test_planner import views
+from tests.edge.containers.test_planner import LONG, a_view, made_from, views
 from tests.edge.fake_engine import FakeEngine, FakeImage
 
 RUNNING, ROLLED_BACK, FAILED = (
@@ -244,6 +246,36 @@ def test_an_update_replaces_in_the_order_of_dependency(device: Device, engine: F
     made = [each.name for each in engine.all.values()]  # in the order of their creation
     assert made == [current("db"), current("api"), current("web")]
     assert states(device) == [RUNNING] * 3
+
+
+def a_dependent_pair(db: Sighting, previous: State) -> list[View]:
+    """Return the views of "web", created to follow what serves, and of the "db" on trial that it needs."""
+    web, older = needing("web", "db"), needing("web", "db", image_name="hello:v0")
+    dependency = an_application("db")
+    return [
+        a_view(
+            web,
+            current=made_from(web, "created"),
+            previous=made_from(older, previous, suffix="old"),
+            trial=web.digest(),
+        ),
+        replace(
+            a_view(dependency, current=made_from(dependency), trial=dependency.digest(), sighting=db),
+            application="db",
+        ),
+    ]
+
+
+def test_nothing_that_serves_is_stopped_for_what_depends_on_one_whose_trial_could_begin_anew() -> None:
+    steps = plan(a_dependent_pair(LONG, "running"))
+
+    assert [describe(step).split()[:2] for step in steps] == [["confirm", "db"]]
+
+
+def test_who_was_stopped_to_be_replaced_starts_as_soon_as_what_it_needs_runs() -> None:
+    steps = plan(a_dependent_pair(Sighting(), "exited"), atomic=True)
+
+    assert [describe(step).split()[:2] for step in steps] == [["start", "web"]]
 
 
 def test_when_one_fails_who_depends_on_it_keeps_what_it_has_and_the_others_go_on(
