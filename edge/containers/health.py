@@ -1,6 +1,6 @@
 """How a container does, and whether one on trial has proven itself; pure decisions on what was seen."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from contract.applications import HttpHealthCheck, TcpHealthCheck
@@ -34,9 +34,10 @@ class Condition(Enum):
 class Sighting:
     """What was seen of a container over time; durations by the monotonic clock."""
 
-    window_s: float = 0.0  # since it was first seen started
+    window_s: float = 0.0  # from when it was first seen started until the latest look
     steady_s: float = 0.0  # from its latest start until its course was read
     course: Course = field(default_factory=Course)  # asked for while it is on trial
+    ending: Course | None = None  # the latest that told how it ended; since then it was started again
     answered: bool = False  # it has passed the agent's own check at least once since its start
     refusals: int = 0  # checks failed in a row
     last_lines: tuple[str, ...] = ()  # of its output, when it ended
@@ -131,8 +132,21 @@ def judge(observed: Observed, sighting: Sighting) -> Judgement:
         return Missed(*_ending(course))
     if sighting.window_s < observed.supervision.healthy_window_s:
         return Undecided()
-    code, reason = _ending(course) if course.exit_code is not None else _silence(observed, sighting)
+    code, reason = _why_missed(observed, sighting)
     return Missed(code, f"not healthy within {observed.supervision.healthy_window_s:g} s: {reason}")
+
+
+def _why_missed(observed: Observed, sighting: Sighting) -> tuple[str, str]:
+    """Return code and reason; one that keeps ending may be caught between two endings."""
+    course, ending = sighting.course, sighting.ending
+    if course.exit_code is not None:
+        return _ending(course)
+    if course.restarts >= CRASHES or observed.container.health == "none":
+        if ending is not None:
+            return _ending(replace(ending, restarts=course.restarts))
+        if course.restarts >= CRASHES:
+            return CRASH_LOOP, f"it keeps ending, restarted {course.restarts} times"
+    return _silence(observed, sighting)
 
 
 def _ending(course: Course) -> tuple[str, str]:

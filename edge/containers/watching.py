@@ -34,9 +34,11 @@ class _Watch:
     state: State = "created"  # as the latest look showed it
     ended_by_us: bool = False
     window_from: float | None = None
+    looked_at: float = 0.0
     steady_from: float = 0.0
     read_at: float = 0.0  # the course
     course: Course = field(default_factory=Course)
+    ending: Course | None = None  # the latest one that told an exit code
     last_lines: tuple[str, ...] = ()
     crashes: int = 0
     crashed_at: float = 0.0
@@ -86,9 +88,10 @@ class Watching:
             return Sighting()
         now = self._clock.monotonic()
         return Sighting(
-            window_s=now - watch.window_from,
+            window_s=watch.looked_at - watch.window_from,
             steady_s=max(0.0, watch.read_at - watch.steady_from),
             course=watch.course,
+            ending=watch.ending,
             last_lines=watch.last_lines,
             crashes=watch.crashes,
             since_crash_s=now - watch.crashed_at,
@@ -129,6 +132,7 @@ class Watching:
         now = self._clock.monotonic()
         if watch.window_from is None:
             watch.window_from = watch.steady_from = now
+        watch.looked_at = now
         if watch.ended_by_us or not _matters(observed, watch, regard, before, now):
             return
         try:
@@ -137,9 +141,11 @@ class Watching:
         except ContainerGone:
             return
         is_first = watch.read_at == 0.0 and course.restarts == 0  # its only start: it ran since it was seen
-        if course.started_at != watch.course.started_at and not is_first:
+        has_ended = course.exit_code is not None  # which the list may not know yet
+        if has_ended or (course.started_at != watch.course.started_at and not is_first):
             watch.steady_from = now
         watch.course, watch.read_at = course, now
+        watch.ending = course if has_ended else watch.ending
 
     def _note_ending(self, observed: Observed, watch: _Watch, course: Course, now: float) -> None:
         """Read what it said last, once per ending, and count how often it ended lately."""

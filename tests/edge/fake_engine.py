@@ -57,6 +57,7 @@ class FakeContainer:
     spec: ContainerSpec
     name: str
     state: State = "created"
+    lagging: bool = False  # the list still shows it running
     health: Health = "none"
     ports: tuple[PortBinding, ...] = ()
     course: Course = field(default_factory=Course)
@@ -85,6 +86,7 @@ class FakeEngine:
         self.logins: list[Credentials | None] = []
         self.calls: list[str] = []
         self.available = True
+        self.lags = False  # the list does not show that a process ended, until the container is stopped
         self.taken_ports: set[int] = set()  # by processes that are no containers
         self._ids = itertools.count(1)
         self._ports = itertools.count(49153)
@@ -221,6 +223,7 @@ class FakeEngine:
                 self.on_stop(container.name, grace_s)
             if container.name in self.stop_errors:
                 raise self.stop_errors[container.name]
+            container.lagging = False
             if container.state in ("running", "restarting", "paused"):
                 container.stopped_by_hand = True
                 container.state, container.health, container.ports = "exited", "none", ()
@@ -255,6 +258,7 @@ class FakeEngine:
     def end(self, container: FakeContainer, exit_code: int, *, wrong_architecture: bool = False) -> None:
         """End a container's process: it stays ended, or is being restarted, as its policy says."""
         self.happened.append("die")
+        container.lagging = self.lags
         policy = container.spec.restart
         restarted = policy == "unless-stopped" or (policy == "on-failure" and exit_code != 0)
         container.state, container.health, container.ports = (
@@ -300,15 +304,16 @@ class FakeEngine:
         return replace(port, host_port=port.host_port or next(self._ports))
 
     def _shown(self, container: FakeContainer) -> Container:
+        state: State = "running" if container.lagging else container.state
         return Container(
             id=container.id,
             name=container.name,
-            state=container.state,
+            state=state,
             labels=container.spec.labels,
-            health=container.health if container.state == "running" else "none",
-            address="172.17.0.2" if container.state == "running" else None,
+            health=container.health if state == "running" else "none",
+            address="172.17.0.2" if state == "running" else None,
             ports=container.ports,
-            exit_code=container.course.exit_code if container.state == "exited" else None,
+            exit_code=container.course.exit_code if state == "exited" else None,
         )
 
     @contextmanager

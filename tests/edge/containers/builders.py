@@ -132,10 +132,11 @@ class Device:
         *,
         credentials: RegistryCredentials | None = None,
         workers: Callable[[str, int], Workers] = Inline,
+        clock: FakeClock | None = None,
         **options: Any,
     ) -> None:
         self.engine, self.folder, self.workers, self.options = engine, folder, workers, options
-        self.clock = FakeClock()
+        self.clock = clock or FakeClock()
         self.credentials = credentials or FakeCredentials()
         self.document: DesiredDocument | None = None
         self.reconciler = self._new()

@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState, ApplicationStatus
-from tests.edge.containers.builders import Device, a_document, an_application, an_engine, current, image
+from tests.edge.containers.builders import (
+    Device,
+    FakeClock,
+    a_document,
+    an_application,
+    an_engine,
+    current,
+    image,
+)
 from tests.edge.fake_engine import FakeEngine, FakeImage
 
 SECRET = "s3cr3t-of-the-database"
@@ -66,9 +74,51 @@ def test_one_on_trial_that_is_started_again_between_the_looks_has_not_proven_its
             engine.end(container, 3)
             engine.run_again(container)
 
-    assert result.statuses[0].state is ApplicationState.FAILED
+    assert (result.statuses[0].state, result.statuses[0].code) == (ApplicationState.FAILED, "crash-loop")
     assert result.statuses[0].message is not None
     assert "restarted" in result.statuses[0].message
+
+
+class SlowMachine(FakeClock):
+    """Time passes between any two looks at the clock, also within one pass."""
+
+    def monotonic(self) -> float:
+        self.passed_s += 0.3
+        return super().monotonic()
+
+
+def test_the_verdict_rests_on_what_the_engine_says_at_the_end_of_the_window(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    device = Device(engine, tmp_path, clock=SlowMachine())
+    device.desire(a_document(an_application(healthy_window_s=10)))
+    while not (result := device.reconciler.converge()).settled:
+        container = engine.named(current())
+        if container.state == "running":
+            engine.end(container, 3)
+            restarts = container.course.restarts
+            engine.run_again(container)
+
+    assert result.statuses[0].code == "crash-loop"
+    assert result.statuses[0].message is not None
+    assert f"restarted {restarts} times" in result.statuses[0].message
+
+
+def test_one_that_is_caught_running_between_two_endings_is_named_by_how_it_ended(
+    device: Device, engine: FakeEngine
+) -> None:
+    device.desire(a_document(an_application(image_name="crashing:v1", healthy_window_s=10)))
+    while not (result := device.reconciler.converge()).settled:
+        device.clock.passed_s += 1.0
+        container = engine.named(current())
+        if container.state == "restarting":
+            engine.run_again(container)
+        elif container.state == "running" and device.clock.passed_s < 9.0:
+            engine.end(container, 3)
+
+    assert result.statuses[0].code == "crash-loop"
+    assert result.statuses[0].message is not None
+    assert "the last time with 3" in result.statuses[0].message
 
 
 def test_one_on_trial_that_ends_while_we_look_is_named_with_what_it_said(

@@ -233,6 +233,21 @@ def test_an_image_for_another_machine_is_named_so_without_waiting_for_the_window
     assert device.clock.passed_s - before < 60
 
 
+@pytest.mark.parametrize("restart", ["no", "unless-stopped"])
+def test_one_that_has_ended_is_not_taken_for_good_because_the_list_still_has_it_running(
+    device: Device, engine: FakeEngine, restart: str
+) -> None:
+    device.deploy(an_application())
+    engine.lags = True
+
+    result = device.deploy(an_application(image_name="foreign_machine:v1", restart=restart), revision=2)
+
+    assert (result.statuses[0].state, result.statuses[0].code) == (
+        ApplicationState.ROLLED_BACK,
+        "wrong-architecture",
+    )
+
+
 def test_a_job_that_ends_well_is_done_and_not_started_again(device: Device, engine: FakeEngine) -> None:
     result = device.deploy(an_application(image_name="job:v1", restart="no"))
     device.start_again()
