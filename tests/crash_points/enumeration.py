@@ -38,7 +38,7 @@ class Finding:
 def reference(scenario: Scenario, folder: Path) -> Reference:
     """Return how the scenario goes undisturbed."""
     world = World(folder, scenario.before, scenario.kept)
-    world.want(scenario.after, atomic=scenario.atomic)
+    world.want(scenario.document, rotated=scenario.rotated)
     ending = world.ending()
     acts = tuple(world.fate.acts)
     return Reference(acts, ending, dict(world.outages.count), dict(world.outages.seconds))
@@ -70,7 +70,7 @@ def _finding(
     acts: tuple[str, ...],
 ) -> Finding:
     world = World(folder, scenario.before, scenario.kept)
-    world.want(scenario.after, atomic=scenario.atomic)
+    world.want(scenario.document, rotated=scenario.rotated)
     # A second agent may have too little left to do to be killed so late.
     deaths = [killed(world, moment) for moment in moments]
     trouble = [] if deaths[0] else ["it was not killed there: the scenario goes another way each time"]

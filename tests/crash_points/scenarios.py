@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from contract.desired import Application
+from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
-from tests.edge.containers.builders import an_application
+from tests.edge.containers.builders import a_document, an_application
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,14 @@ class Scenario:
     after: tuple[Application, ...]
     states: tuple[ApplicationState, ...]
     atomic: bool = False
+    delete_volumes: bool = False
+    rotated: str | None = None  # the application whose secrets are taken anew
+
+    @property
+    def document(self) -> DesiredDocument:
+        """What is wanted next."""
+        told = {"atomic": self.atomic, "delete_volumes": self.delete_volumes}
+        return a_document(*self.after, revision=2).model_copy(update=told)
 
     @property
     def kept(self) -> frozenset[str]:
@@ -26,7 +34,7 @@ class Scenario:
     def untouched(self) -> frozenset[str]:
         """The applications that do not change: their containers must not be touched."""
         same = {each.name for each in self.after if each in self.before}
-        return frozenset(same)
+        return frozenset(same - {self.rotated})
 
     @property
     def pulls_down(self) -> bool:
@@ -52,10 +60,21 @@ OTHER = an_application("other")
 OTHER_NEWER = an_application("other", image_name="hello:v2")
 OTHER_NEWEST = an_application("other", image_name="hello:v3")
 
+SECRETS = [
+    {"name": "PASSWORD", "source": "secretsmanager:fleetgrass/db"},
+    {"name": "tls.key", "source": "ssm:/fleetgrass/tls", "as": "file"},
+]
+TRUSTED = an_application(secrets=SECRETS)
+TRUSTED_NEWER = an_application(image_name="hello:v2", secrets=SECRETS)
+TRUSTED_BAD = an_application(image_name="broken:v1", secrets=SECRETS, healthy_window_s=3)
+KEEPING = an_application(volumes=[{"name": name, "path": f"/{name}"} for name in ("data", "cache")])
+KEEPING_LESS = an_application(volumes=[{"name": "data", "path": "/data"}])
+OTHER_KEEPING = an_application("other", volumes=[{"name": "data", "path": "/data"}])
+
 KILLED_FIRST = NEWER.model_copy(update={"update_strategy": "kill-then-download"})
 HANDED_OVER = an_application(image_name="hello:v2", update_strategy="hand-over")
 BAD_HAND_OVER = BAD.model_copy(update={"update_strategy": "hand-over"})
-BROKEN = (BAD, ENDING, BAD_HAND_OVER)
+BROKEN = (BAD, ENDING, BAD_HAND_OVER, TRUSTED_BAD)
 
 
 def a_chain(tag: str, **fields: Any) -> tuple[Application, ...]:
@@ -100,6 +119,13 @@ SCENARIOS: dict[str, Scenario] = {
     "update of one that had failed": Scenario((BAD, OTHER), (WEB, OTHER), (RUNNING, RUNNING)),
     "update of two, for which an old image must go": Scenario(
         (WEB, OTHER), (NEWER, OTHER_NEWEST), (RUNNING, RUNNING)
+    ),
+    "first deployment with secrets": Scenario((OTHER,), (TRUSTED, OTHER), (RUNNING, RUNNING)),
+    "update of one with secrets": Scenario((TRUSTED, OTHER), (TRUSTED_NEWER, OTHER), (RUNNING, RUNNING)),
+    "rollback of one with secrets": Scenario((TRUSTED, OTHER), (TRUSTED_BAD, OTHER), (ROLLED_BACK, RUNNING)),
+    "rotation of secrets": Scenario((TRUSTED, OTHER), (TRUSTED, OTHER), (RUNNING, RUNNING), rotated="web"),
+    "update that deletes volumes": Scenario(
+        (KEEPING, OTHER_KEEPING), (KEEPING_LESS,), (RUNNING,), delete_volumes=True
     ),
     "removal": Scenario((WEB, OTHER), (OTHER,), (RUNNING,)),
     "removal of all": Scenario((WEB, OTHER), (), ()),

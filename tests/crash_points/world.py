@@ -1,14 +1,19 @@
 """A device on the fake engine, with a neighbour that is not ours and somebody who looks at the clock."""
 
+import secrets
+import shutil
+import weakref
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from contract.desired import Application
+from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
 from edge.containers.collecting import DiskSpace, Floor
+from edge.containers.outcome import Pass
 from edge.engine.port import LABEL_APPLICATION
 from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
-from tests.edge.containers.builders import Device, a_document, an_application, an_engine
+from tests.edge.containers.builders import Device, an_application, an_engine
 from tests.edge.fake_engine import FakeContainer, FakeEngine, FakeImage
 
 #: It was deployed once and is not any more: its image is all the garbage there is.
@@ -40,11 +45,26 @@ class Outages:
             self.pulls_meanwhile.extend(sorted(self.began_s))
 
 
+@dataclass
+class Values:
+    """Where secrets come from: each is its generation's; asking is an act."""
+
+    fate: Fate
+    generation: int = 1
+
+    def get(self, sources: Collection[str]) -> Mapping[str, bytes]:
+        with self.fate.act("fetch secrets"):
+            return {source: f"{source} {self.generation}".encode() for source in sources}
+
+
 @dataclass(frozen=True, slots=True)
 class Ending:
     """Everything that matters of how it ended."""
 
     containers: tuple[tuple[str, str, str], ...]  # ours and others': name, image, state
+    environments: tuple[object, ...]  # of the same, in order of their names
+    volumes: tuple[str, ...]
+    files: tuple[tuple[str, bytes], ...]  # all that the folder in memory holds
     states: tuple[ApplicationState, ...]  # as reported, in the document's order
     told: tuple[object, ...]
     critical: bool
@@ -59,9 +79,15 @@ class World:
         )
         self.neighbours = [self.engine.add_foreign(name) for name in NEIGHBOURS]
         self.fate, self.outages = Fate(), Outages()
+        self.values = Values(self.fate)
+        self._memory = Path("/dev/shm") / f"crash-points-{secrets.token_hex(8)}"
+        weakref.finalize(self, shutil.rmtree, self._memory, ignore_errors=True)
+        self._rotated: str | None = None
         self.device = Device(
             mortal(self.engine, self.fate),
             folder,
+            secrets=self.values,
+            secrets_folder=self._memory,
             write=MortalDisk(self.fate),
             disk=self._disk,
             floor=Floor(IMAGE_BYTES, share=0),
@@ -73,17 +99,24 @@ class World:
         self._kept = kept
         self.fate.watch = self._look
 
-    def want(self, after: tuple[Application, ...], *, atomic: bool = False) -> None:
-        """Deploy, without taking the first step yet."""
-        self.device.desire(a_document(*after, revision=2).model_copy(update={"atomic": atomic}))
+    def want(self, document: DesiredDocument, *, rotated: str | None = None) -> None:
+        """Deploy, without taking the first step yet; and have the secrets of ``rotated`` taken anew."""
+        self.device.desire(document)
+        if rotated is not None:
+            self._rotated, self.values.generation = rotated, 2
 
     def live(self) -> bool:
         """Let time pass until all is settled; return whether the agent lived to see it."""
         try:
-            self.device.settle()
+            self._settle()
         except Killed:
             return False
         return True
+
+    def _settle(self) -> Pass:
+        if self._rotated is not None:  # the command, which is delivered until it was answered
+            assert self.device.reconciler.rotate_secrets(self._rotated, "cmd-1") is None
+        return self.device.settle()
 
     def start_again(self) -> None:
         """Replace the process, as a service manager does."""
@@ -91,10 +124,16 @@ class World:
 
     def ending(self) -> Ending:
         """Return where it all came to."""
-        result = self.device.settle()
+        result = self._settle()
+        there = sorted(self.engine.all.values(), key=lambda each: each.name)
         return Ending(
-            containers=tuple(
-                sorted((each.name, each.spec.image, each.state) for each in self.engine.all.values())
+            containers=tuple((each.name, each.spec.image, each.state) for each in there),
+            environments=tuple(dict(each.spec.env) for each in there),
+            volumes=tuple(sorted(self.engine.named_volumes)),
+            files=tuple(
+                (str(path.relative_to(self._memory)), path.read_bytes())
+                for path in sorted(self._memory.rglob("*"))
+                if path.is_file()
             ),
             states=tuple(each.state for each in result.statuses),
             told=tuple(
