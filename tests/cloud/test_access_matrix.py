@@ -1,0 +1,107 @@
+"""Every route × role × scope, through the authorizer and the real handler, from the one table ``ROUTES``.
+
+A route that is added is in the matrix by that alone. It fails until the world has what its path names,
+until a body that is needed is given, and until the handler does what the table says of its reach.
+"""
+
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cloud.access import ROUTES, Reach, Role
+from tests.cloud.api import body_of
+from tests.cloud.tokens import bearer, decide, token
+from tests.cloud.world import GROUPS, World, a_world, handler
+
+HERE, THERE = GROUPS
+HELD = [
+    "",
+    "Fleet.Unknown",
+    *(f"{role.canonical}{of}" for role in Role for of in ("", f":{HERE}", f":{THERE}")),
+]
+DOCUMENT = Path(__file__).parents[2] / "docs" / "access.md"
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[World]:
+    with a_world() as world:
+        yield world
+
+
+def reaches(route: str, held: str) -> bool:
+    """Whether the role is enough, wherever it holds."""
+    return any(held.partition(":")[0] == role.canonical for role in Role if role >= ROUTES[route].role)
+
+
+def complaint(route: str, held: str, answer: dict[str, Any]) -> str | None:
+    """What is wrong with the answer to a caller who holds ``held`` and asks for what is in HERE."""
+    status = answer["statusCode"]
+    group = held.partition(":")[2]
+    reach = ROUTES[route].reach
+    refused = {
+        Reach.DEVICE: group == THERE,
+        Reach.GROUP: group == THERE,
+        Reach.LISTED: False,
+        Reach.SHARED: False,
+        Reach.FLEET: bool(group),
+    }[reach]
+    code = "group-not-allowed" if reaches(route, held) else "role-missing"
+    if refused or not reaches(route, held):
+        right = status == 403 and body_of(answer)["code"] == code
+        return None if right else f"{status} is not 403 {code}"
+    if status in (400, 401, 403) or status >= 500 or (route.startswith("GET ") and status != 200):
+        return f"{status} is no answer to who may: {answer.get('body')}"
+    if reach is Reach.LISTED:
+        shown = {of for of in GROUPS if of in answer["body"]}
+        wanted = {group} if group else set(GROUPS)
+        return None if shown == wanted else f"shows {sorted(shown)}, not {sorted(wanted)}"
+    return None
+
+
+@pytest.mark.parametrize(("route", "held"), list(itertools.product(ROUTES, HELD)))
+def test_a_handler_answers_who_may_and_refuses_everybody_else(world: World, route: str, held: str) -> None:
+    assert complaint(route, held, world.ask(route, HERE, held)) is None
+
+
+@pytest.mark.parametrize(("route", "held"), list(itertools.product(ROUTES, HELD)))
+def test_the_authorizer_stops_whose_role_reaches_the_route_nowhere(route: str, held: str) -> None:
+    assert decide(bearer(token(roles=[held])), route)["isAuthorized"] is reaches(route, held)
+
+
+@pytest.mark.parametrize("route", list(ROUTES))
+def test_a_call_that_passed_no_authorizer_is_401(world: World, route: str) -> None:
+    event = {"requestContext": {"requestId": "request-1"}, "headers": {}, "pathParameters": {}}
+    assert handler(route)(event, None)["statusCode"] == 401
+
+
+@pytest.mark.parametrize(
+    ("route", "held", "answer"),
+    [
+        ("GET /devices/{device}", f"Fleet.Reader:{THERE}", {"statusCode": 200, "body": "{}"}),
+        ("GET /devices/{device}", f"Fleet.Reader:{THERE}", {"statusCode": 404, "body": '{"code": "x"}'}),
+        ("GET /devices/{device}", f"Fleet.Reader:{HERE}", {"statusCode": 403, "body": '{"code": "x"}'}),
+        ("GET /devices/{device}", "Fleet.Reader", {"statusCode": 404, "body": '{"code": "x"}'}),
+        ("GET /devices/{device}", "", {"statusCode": 403, "body": '{"code": "group-not-allowed"}'}),
+        ("GET /devices", f"Fleet.Reader:{HERE}", {"statusCode": 200, "body": '["line-3", "line-4"]'}),
+        ("GET /devices", f"Fleet.Reader:{HERE}", {"statusCode": 200, "body": "[]"}),
+        ("GET /devices", "Fleet.Reader", {"statusCode": 200, "body": '["line-3"]'}),
+        ("POST /deployments", "Fleet.Operator", {"statusCode": 201, "body": "{}"}),
+        ("POST /deployments", f"Fleet.Admin:{THERE}", {"statusCode": 422, "body": '{"code": "x"}'}),
+        ("POST /deployments", "Fleet.Admin", {"statusCode": 500, "body": '{"code": "x"}'}),
+    ],
+)
+def test_the_matrix_tells_a_handler_that_forgot(route: str, held: str, answer: dict[str, Any]) -> None:
+    assert complaint(route, held, answer)
+
+
+def test_the_documentation_is_the_table() -> None:
+    lines = [
+        "| route | role | a role scoped to a group reaches |",
+        "|---|---|---|",
+        *(f"| `{key}` | {route.role.canonical} | {route.reach.value} |" for key, route in ROUTES.items()),
+    ]
+    table = "\n".join(lines)
+    assert table in DOCUMENT.read_text("utf-8"), f"docs/access.md should have:\n{table}"
