@@ -50,6 +50,18 @@ ROUTES: Mapping[str, Route] = {
     "GET /devices/{device}": Route("get-device", Role.READER, Reach.DEVICE),
     "GET /devices/{device}/why": Route("explain-device", Role.READER, Reach.DEVICE),
     "POST /devices/{device}/reboot": Route("reboot-device", Role.OPERATOR, Reach.DEVICE),
+    "POST /devices/{device}/report": Route("request-report", Role.OPERATOR, Reach.DEVICE),
+    "POST /devices/{device}/applications/{app}/restart": Route(
+        "restart-application", Role.OPERATOR, Reach.DEVICE
+    ),
+    "POST /devices/{device}/applications/{app}/retry": Route(
+        "retry-application", Role.OPERATOR, Reach.DEVICE
+    ),
+    "POST /devices/{device}/applications/{app}/logs": Route("collect-logs", Role.OPERATOR, Reach.DEVICE),
+    "POST /devices/{device}/applications/{app}/rotate-secrets": Route(
+        "rotate-secrets", Role.OPERATOR, Reach.DEVICE
+    ),
+    "GET /devices/{device}/commands": Route("list-commands", Role.READER, Reach.DEVICE),
     "GET /devices/{device}/commands/{command}": Route("get-command", Role.READER, Reach.DEVICE),
     "POST /deployments": Route("create-deployment", Role.DEPLOYER, Reach.GROUP),
     "GET /deployments/{deployment}": Route("get-deployment", Role.READER, Reach.GROUP),

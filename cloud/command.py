@@ -10,6 +10,7 @@ from cloud.ledger import Inferred
 from cloud.milliseconds import from_ms, to_ms
 from contract import commands as contract
 from contract.commands import AnyCommand, CommandState
+from contract.defaults import LOG_BUNDLE_BYTES
 from contract.topics import Command as Kind
 
 _COMMON = frozenset(contract.Command.model_fields)
@@ -21,6 +22,7 @@ class Command:
 
     ``parameters`` is what the command's message holds beside what all commands share (JSON types; an
     upload without its URL, which is a secret); ``part_of`` is the group reboot that it belongs to.
+    ``due_at`` is when the sweep looks at it, None once nothing can come of that.
     """
 
     device: str
@@ -39,6 +41,7 @@ class Command:
     inferred: Inferred | None = None
     result: Mapping[str, Any] = field(default_factory=dict)
     transitions: Sequence[Mapping[str, Any]] = ()
+    due_at: datetime | None = None
 
     @classmethod
     def made_of(
@@ -48,20 +51,25 @@ class Command:
         *,
         part_of: str | None = None,
         when_online: bool = False,
+        bundle: bool = False,
         warnings: tuple[str, ...] = (),
     ) -> Self:
-        """Return the PENDING entry of ``message``; its times are whole milliseconds, as rows keep them."""
+        """Return the PENDING entry of ``message``; its times are whole milliseconds, as rows keep them.
+
+        With ``bundle`` it asks for an upload, whose URL ``message`` is given each time it is sent.
+        """
         parameters = {name: value for name, value in message.to_dict().items() if name not in _COMMON}
         parameters.pop("command", None)
-        if "upload" in parameters:
-            parameters["upload"] = {k: v for k, v in parameters["upload"].items() if k != "url"}
-        issued_at = from_ms(to_ms(message.issued_at))
+        if bundle:
+            parameters["upload"] = {"max_bytes": LOG_BUNDLE_BYTES}
+        issued_at, expires_at = (from_ms(to_ms(at)) for at in (message.issued_at, message.expires_at))
+        first_due = ledger.due_at(CommandState.PENDING, expires_at=expires_at, changed_at=issued_at)
         return cls(
             device=device,
             id=message.id,
             kind=contract.name_of(message),
             issued_at=issued_at,
-            expires_at=from_ms(to_ms(message.expires_at)),
+            expires_at=expires_at,
             requested_by=message.requested_by,
             reason=message.reason,
             parameters=parameters,
@@ -70,7 +78,14 @@ class Command:
             part_of=part_of,
             when_online=when_online,
             warnings=warnings,
+            transitions=({"state": CommandState.PENDING.value, "at": issued_at, "by": message.requested_by},),
+            due_at=issued_at + ledger.SENT_AGAIN_AFTER if when_online else first_due,
         )
+
+    @property
+    def uploads(self) -> bool:
+        """Whether its message holds a URL."""
+        return "upload" in self.parameters
 
     def message(self, *, upload_url: str | None = None) -> AnyCommand:
         """Return the message that this entry was made of; one with an upload needs a URL for it.
@@ -79,7 +94,7 @@ class Command:
             pydantic.ValidationError: it has an upload, and there is no URL.
         """
         parameters = dict(self.parameters)
-        if "upload" in parameters:
+        if self.uploads:
             parameters["upload"] = {"url": upload_url, **parameters["upload"]}
         if self.kind != "reboot":
             parameters["command"] = self.kind

@@ -15,12 +15,15 @@ from cloud.idempotency import Idempotency
 from cloud.ledger import Inferred
 from cloud.tables.commands import Commands
 from contract import commands as contract
-from contract.commands import CommandState
+from contract.commands import UPLOAD_URL_MAX, CommandState
+from contract.defaults import COMMAND_MAX_BYTES, INFER_EXPIRED_AFTER_S
 from contract.topics import command_request
 
 log = logging.getLogger(__name__)
 
 NOT_SENT = "not-sent"
+_UPLOAD_TAKES_S = INFER_EXPIRED_AFTER_S  # a device that starts at the last moment still has this long
+_LONGEST_URL = "https://".ljust(UPLOAD_URL_MAX, "x")
 
 
 class NotSent(Exception):
@@ -31,6 +34,18 @@ class NotSent(Exception):
     def __init__(self, command: Command) -> None:
         super().__init__(f"{command.id} was not sent")
         self.command = command
+
+
+class TooLarge(Exception):
+    """The command would be larger than every nucleus delivers; it is in no ledger and was not sent."""
+
+    code = "command-too-large"
+
+
+class SignsUploads(Protocol):
+    """The port to where devices put bundles; ``cloud.aws.s3.Bundles`` in AWS."""
+
+    def put_url(self, device: str, command: str, *, expires_in_s: float) -> str: ...
 
 
 class SendsCommands(Protocol):
@@ -45,6 +60,7 @@ class Dispatcher:
 
     commands: Commands
     publisher: SendsCommands
+    uploads: SignsUploads | None = None  # needed for commands that ask for a bundle
 
     def issue(
         self,
@@ -53,6 +69,7 @@ class Dispatcher:
         *,
         part_of: str | None = None,
         when_online: bool = False,
+        bundle: bool = False,
         warnings: tuple[str, ...] = (),
         idempotency: Idempotency | None = None,
     ) -> Command:
@@ -61,12 +78,15 @@ class Dispatcher:
         Raises:
             KeyReused: the key was used with a different request.
             NotSent: the ledger has the command, the broker does not.
+            TooLarge: no nucleus would deliver it.
         """
+        _fits(Command.made_of(device, message, bundle=bundle))
         command = self.commands.create(
             device,
             message,
             part_of=part_of,
             when_online=when_online,
+            bundle=bundle,
             warnings=warnings,
             idempotency=idempotency,
         )
@@ -77,7 +97,8 @@ class Dispatcher:
         """Publish a command that nothing was heard of; one that was heard of, or is over, is left alone.
 
         Sending again is harmless, a device knows a command by its id. A newer reboot takes the place
-        of older ones that have not started.
+        of older ones that have not started. What waits for its device is sent again by itself, so for
+        such a command there is no NotSent.
 
         Raises:
             NotSent: the broker did not take it, now or when there still was time.
@@ -90,19 +111,39 @@ class Dispatcher:
                 self.commands.supersede_before(command)
             self._publish(command, now)
             if not_sent:
-                self.commands.withdraw(command, code=NOT_SENT)
-            log.info("command sent: command=%s device=%s kind=%s", command.id, command.device, command.kind)
+                self.commands.withdraw(command, now, code=NOT_SENT)
         elif not_sent:
             raise NotSent(command)
 
     def _publish(self, command: Command, now: datetime) -> None:
+        payload = command.message(upload_url=self._upload_url(command, now)).to_json()
         try:
-            self.publisher.publish(command_request(command.device, command.kind), command.message().to_json())
+            self.publisher.publish(command_request(command.device, command.kind), payload)
         except CloudError as error:
-            # The device may have it all the same (a time-out), so this is a conclusion it can overrule.
-            self.commands.conclude(command, Inferred(CommandState.FAILED, NOT_SENT, now))
             log.warning(
                 "command not sent: command=%s device=%s code=%s",
                 command.id, command.device, error.code, exc_info=True,
             )  # fmt: skip
+            if command.when_online:
+                return
+            # The device may have it all the same (a time-out), so this is a conclusion it can overrule.
+            self.commands.conclude(command, Inferred(CommandState.FAILED, NOT_SENT, now))
             raise NotSent(command) from error
+        log.info("command sent: command=%s device=%s kind=%s", command.id, command.device, command.kind)
+
+    def _upload_url(self, command: Command, now: datetime) -> str | None:
+        """Return a new URL: one that was given away is a secret that nobody keeps."""
+        if not command.uploads:
+            return None
+        assert self.uploads is not None  # noqa: S101 - whoever wires a route with uploads gives it one
+        last_start = command.expires_at - now
+        return self.uploads.put_url(
+            command.device, command.id, expires_in_s=last_start.total_seconds() + _UPLOAD_TAKES_S
+        )
+
+
+def _fits(command: Command) -> None:
+    """Refuse what may come to be too large; an upload's URL counts as long as it may ever be."""
+    size = len(command.message(upload_url=_LONGEST_URL if command.uploads else None).to_json())
+    if size >= COMMAND_MAX_BYTES:
+        raise TooLarge(f"the command has {size} bytes; fewer than {COMMAND_MAX_BYTES} reach every device")

@@ -25,7 +25,7 @@ from cloud.access import LEEWAY_S, ROUTES, Caller, Kind, Role, Scope, scope
 from cloud.aws.errors import Unavailable
 from cloud.idempotency import Idempotency, KeyReused
 from cloud.strict_json import NotStrictJson
-from contract.names import Identifier, ThingName
+from contract.names import ApplicationName, Identifier, ThingName
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +33,7 @@ BODY_MAX_BYTES = 320 * 1024  # a desired document of 256 KiB, and room for white
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
 _PATH_PARAMETERS: Mapping[str, TypeAdapter[str]] = {
     "device": TypeAdapter(ThingName),
+    "app": TypeAdapter(ApplicationName),
     "command": TypeAdapter(Identifier),
     "deployment": TypeAdapter(Identifier),
 }
@@ -100,6 +101,11 @@ class Request:
                 role=self.role.canonical,
                 groups=sorted(groups),
             )
+
+    def holds(self, role: Role, groups: Collection[str]) -> bool:
+        """Whether the caller holds ``role``, maybe more than this route asks for, over ``groups``."""
+        held = scope(self.caller.roles, role)
+        return held is not None and held.covers(groups)
 
     def parse(self, model: type[Model]) -> Model:
         """Return the body as ``model``: JSON types are taken as they are, unknown fields refused.

@@ -18,6 +18,9 @@ _RANK: Mapping[CommandState, int] = {
 }
 _FINAL = 3
 
+#: A command that waits for its device to come back is sent again this long after it was sent last.
+SENT_AGAIN_AFTER = timedelta(seconds=60)
+
 
 @dataclass(frozen=True, slots=True)
 class Inferred:

@@ -14,6 +14,7 @@ from contract.defaults import LOG_BUNDLE_BYTES, LOG_LINES_MAX
 from contract.names import ApplicationName, Code, Identifier
 from contract.wire import Lenient, Strict, Utc
 
+UPLOAD_URL_MAX = 3_000  # characters; the rest of a command fits beside it
 LogLine = Annotated[str, StringConstraints(max_length=512)]
 
 
@@ -93,7 +94,7 @@ class Upload(Strict):
     """Where a device puts a bundle of logs: with one HTTP PUT, no header of its own, no credentials."""
 
     url: Annotated[
-        str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=3_000)
+        str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=UPLOAD_URL_MAX)
     ]  # presigned: a secret
     max_bytes: Annotated[int, Field(ge=1)] = LOG_BUNDLE_BYTES
 

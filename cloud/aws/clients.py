@@ -73,6 +73,18 @@ def iot_data() -> Any:
     return boto3.client("iot-data", endpoint_url=f"https://{host}", config=_CONFIG)
 
 
+@cache
+def s3_signer() -> Any:
+    """Return the S3 client that signs URLs for others, who are not redirected and know no region.
+
+    So the URL names the bucket's own regional host (virtual-hosted style); an endpoint that is given
+    (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_S3) serves all buckets at one host (path style).
+    """
+    given = "AWS_ENDPOINT_URL" in os.environ or "AWS_ENDPOINT_URL_S3" in os.environ
+    style = Config(signature_version="s3v4", s3={"addressing_style": "path" if given else "virtual"})
+    return boto3.client("s3", config=_CONFIG.merge(style))
+
+
 @contextmanager
 def translated() -> Iterator[None]:
     """Turn what botocore raises inside into ``cloud.aws.errors``; the original stays as the cause."""

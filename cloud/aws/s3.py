@@ -1,5 +1,6 @@
-"""Desired documents in S3: content-addressed, written once, never changed."""
+"""What the cloud keeps in S3: desired documents, written once and never changed; bundles for a week."""
 
+from datetime import timedelta
 from typing import Any
 
 from cloud.aws.clients import translated
@@ -19,3 +20,37 @@ class Documents:
         with translated():
             self._s3.put_object(Bucket=self._bucket, Key=key, Body=document, ContentType="application/json")
         return f"s3://{self._bucket}/{key}"
+
+
+class Bundles:
+    """The bucket's ``bundles/`` folder: logs that devices put there, and operators fetch.
+
+    Both go by a presigned URL, which is a secret while it lasts: keep it nowhere, log it never. It
+    lasts no longer than the credentials it was signed with. ``s3`` is ``cloud.aws.clients.s3_signer``.
+    """
+
+    KEPT = timedelta(days=7)  # the bucket's lifecycle says the same
+
+    def __init__(self, s3: Any, bucket: str) -> None:
+        self._s3 = s3
+        self._bucket = bucket
+
+    def put_url(self, device: str, command: str, *, expires_in_s: float) -> str:
+        """Return where one PUT without further headers stores the bundle of ``command``. Calls nobody."""
+        return self._sign("put_object", device, command, min(expires_in_s, _SIGV4_MAX_S))
+
+    def get_url(self, device: str, command: str, *, expires_in_s: float) -> str:
+        """Return where the bundle of ``command`` can be fetched. Calls nobody."""
+        return self._sign("get_object", device, command, expires_in_s)
+
+    def _sign(self, operation: str, device: str, command: str, expires_in_s: float) -> str:
+        with translated():
+            url: str = self._s3.generate_presigned_url(
+                operation,
+                Params={"Bucket": self._bucket, "Key": f"bundles/{device}/{command}.tar.gz"},
+                ExpiresIn=round(expires_in_s),
+            )
+        return url
+
+
+_SIGV4_MAX_S = 7 * 24 * 3600  # S3 user guide, "Sharing objects with presigned URLs"

@@ -12,20 +12,15 @@ from cloud.aws.greengrass import Greengrass
 from cloud.clock import Clock, utc_now
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.device import Device
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.http import Request, Response, lambda_handler
 from cloud.presence import state
+from cloud.reached_device import FindsDevices, reached_device
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.why import AS_DESIRED, Cause, Facts, Job, explain
 from contract.defaults import OFFLINE_DEBOUNCE_S
 
 log = logging.getLogger(__name__)
-
-
-class FindsDevices(Protocol):
-    """The part of the devices table that this needs."""
-
-    def get(self, device: str) -> Device | None: ...
 
 
 class FindsDeployments(Protocol):
@@ -56,11 +51,7 @@ def explain_device(
     Raises:
         Problem: 404 ``device-not-found``.
     """
-    name = request.path["device"]
-    device = devices.get(name)
-    if device is None:
-        raise Problem(404, "device-not-found", f"there is no device {name}")
-    request.require_group(device.groups)
+    device = reached_device(request, devices)
     now = clock()
     facts = Facts(
         device, state(device, now, offline_debounce_s=offline_debounce_s), _wish(device, deployments)

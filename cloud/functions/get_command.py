@@ -2,23 +2,21 @@
 
 import os
 from collections.abc import Collection
+from datetime import datetime
 from typing import Protocol
 
-from cloud.aws.clients import client
+from cloud.access import Role
+from cloud.aws.clients import client, s3_signer
+from cloud.aws.s3 import Bundles
 from cloud.clock import Clock, utc_now
 from cloud.command import Command
-from cloud.device import Device
+from cloud.command_views import detail
 from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.reached_device import FindsDevices
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 
-_RESULT_FIELDS = ("message", "boot_id_before", "boot_id", "down_s", "clock")
-
-
-class FindsDevices(Protocol):
-    """The part of the devices table that tells a device's groups."""
-
-    def get(self, device: str) -> Device | None: ...
+_URL_S = 300.0  # long enough to begin a download
 
 
 class FindsCommands(Protocol):
@@ -27,10 +25,23 @@ class FindsCommands(Protocol):
     def get(self, device: str, command_id: str) -> Command | None: ...
 
 
+class SignsDownloads(Protocol):
+    """The port to where bundles are; ``cloud.aws.s3.Bundles`` in AWS."""
+
+    def get_url(self, device: str, command: str, *, expires_in_s: float) -> str: ...
+
+
 def get_command(
-    request: Request, *, devices: FindsDevices, commands: FindsCommands, clock: Clock
+    request: Request,
+    *,
+    devices: FindsDevices,
+    commands: FindsCommands,
+    bundles: SignsDownloads,
+    clock: Clock,
 ) -> Response:
     """Answer with the command; ``inferred`` says whether the state is ours or the device's own word.
+
+    A bundle of logs comes with a URL of five minutes for an operator, and without one for a reader.
 
     Raises:
         Problem: 404 ``command-not-found``.
@@ -42,27 +53,20 @@ def get_command(
     command = commands.get(name, command_id)
     if command is None:
         raise Problem(404, "command-not-found", f"{name} has no command {command_id}")
-    inferred = command.conclusion(clock())
-    body: dict[str, object] = {
-        "id": command.id,
-        "device": command.device,
-        "kind": command.kind,
-        "state": (inferred.state if inferred else command.state).value,
-        "inferred": inferred is not None,
-        "changed_at": inferred.at if inferred else command.changed_at,
-        "issued_at": command.issued_at,
-        "expires_at": command.expires_at,
-        "requested_by": command.requested_by,
-        "reason": command.reason,
-        **command.parameters,
-        "warnings": list(command.warnings),
-        "transitions": list(command.transitions),
-    }
-    code = inferred.code if inferred else command.result.get("code")
-    if code is not None:
-        body["code"] = code
-    body |= {name: command.result[name] for name in _RESULT_FIELDS if name in command.result}
+    now = clock()
+    body = detail(command, now)
+    if "bundle" in command.result:
+        body["bundle"] = command.result["bundle"] | _url(request, command, groups, bundles, now)
     return Response(200, body)
+
+
+def _url(
+    request: Request, command: Command, groups: Collection[str], bundles: SignsDownloads, now: datetime
+) -> dict[str, str]:
+    """Return where the bundle can be fetched, while it is kept, for those who may ask for one."""
+    if now >= command.changed_at + Bundles.KEPT or not request.holds(Role.OPERATOR, groups):
+        return {}
+    return {"url": bundles.get_url(command.device, command.id, expires_in_s=_URL_S)}
 
 
 def _operation(request: Request) -> Response:
@@ -71,6 +75,7 @@ def _operation(request: Request) -> Response:
         request,
         devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
         commands=Commands(dynamodb, os.environ["COMMANDS_TABLE"]),
+        bundles=Bundles(s3_signer(), os.environ["BUCKET"]),
         clock=utc_now,
     )
 

@@ -1,21 +1,14 @@
 """``GET /devices/{device}``: is it there, is it well, and what runs on it. One DynamoDB call."""
 
 import os
-from typing import Protocol
 
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
-from cloud.device import Device
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.http import Request, Response, lambda_handler
+from cloud.reached_device import FindsDevices, reached_device
 from cloud.tables.devices import Devices
 from cloud.views import detail
 from contract.defaults import OFFLINE_DEBOUNCE_S
-
-
-class FindsDevices(Protocol):
-    """The part of the devices table that this operation needs."""
-
-    def get(self, device: str) -> Device | None: ...
 
 
 def get_device(
@@ -30,11 +23,7 @@ def get_device(
     Raises:
         Problem: 404 ``device-not-found``.
     """
-    name = request.path["device"]
-    device = devices.get(name)
-    if device is None:
-        raise Problem(404, "device-not-found", f"there is no device {name}")
-    request.require_group(device.groups)
+    device = reached_device(request, devices)
     return Response(200, detail(device, clock(), offline_debounce_s=offline_debounce_s))
 
 

@@ -6,50 +6,70 @@ trying again cannot mend is therefore never raised.
 
 import logging
 import os
+from collections.abc import Callable
 
-from cloud.aws.clients import client
+from cloud.aws.clients import client, iot_data
+from cloud.aws.iot_data import Publisher
+from cloud.clock import utc_now
+from cloud.dispatch import Dispatcher
 from cloud.ingest import Malformed, Received, not_enrolled, refuse
 from cloud.presence import presence_of
+from cloud.redelivery import Redelivery
+from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices, Effect
 
 log = logging.getLogger(__name__)
 FUNCTION = "record-connection"
 
 
-def record(event: object, devices: Devices) -> str:
-    """Apply one event and return what it did: an ``Effect``, ``ignored`` or ``malformed``."""
+def record(event: object, devices: Devices, is_back: Callable[[str], object]) -> str:
+    """Apply one event and return what it did: an ``Effect``, ``ignored`` or ``malformed``.
+
+    ``is_back`` is told of a device that connected, and again when it says hello: only then it listens.
+    """
     try:
         received = Received.of(event)
         if received.topic.startswith("$aws/events/presence/"):
-            return _presence(received, devices)
-        return _said(received, devices)
+            return _presence(received, devices, is_back)
+        return _said(received, devices, is_back)
     except Malformed as malformed:
         refuse(malformed, FUNCTION)
         return "malformed"
 
 
-def _presence(received: Received, devices: Devices) -> str:
+def _presence(received: Received, devices: Devices, is_back: Callable[[str], object]) -> str:
     if received.topic.split("/")[3] not in ("connected", "disconnected"):
         return "ignored"  # AWS tells of refused connections (connect_failed) in the same place
     presence = presence_of(received.presence(), received.received_at)
     if presence is None or not devices.record_presence(presence):
         return "ignored"
     log.info("presence: device=%s connected=%s", presence.device, presence.connected)
+    if presence.connected:
+        is_back(presence.device)
     return Effect.CHANGED
 
 
-def _said(received: Received, devices: Devices) -> str:
+def _said(received: Received, devices: Devices, is_back: Callable[[str], object]) -> str:
     news = received.connection()
     applied = devices.apply(news)
     if applied.effect is Effect.NOT_ENROLLED:
         not_enrolled(news.device, received.topic, FUNCTION)
-    else:
-        log.info("connection event: device=%s effect=%s", news.device, applied.effect)
+        return applied.effect
+    log.info("connection event: device=%s effect=%s", news.device, applied.effect)
+    if news.goodbye is None:  # an old hello too: the call that took it may have failed after that
+        is_back(news.device)
     return applied.effect
 
 
 def handler(event: object, context: object) -> dict[str, str]:  # noqa: ARG001
     """Lambda's entry."""
     logging.getLogger().setLevel(logging.INFO)
-    devices = Devices(client("dynamodb"), os.environ["DEVICES_TABLE"])
-    return {"effect": record(event, devices)}
+    dynamodb = client("dynamodb")
+    commands = Commands(dynamodb, os.environ["COMMANDS_TABLE"])
+    redelivery = Redelivery(Dispatcher(commands, Publisher(iot_data)))
+    effect = record(
+        event,
+        Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        lambda device: redelivery.device_is_back(device, utc_now()),
+    )
+    return {"effect": effect}

@@ -5,11 +5,15 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from cloud.aws.clients import client
+from cloud.aws.clients import client, iot_data
+from cloud.aws.iot_data import Publisher
 from cloud.clock import utc_now
+from cloud.dispatch import Dispatcher
 from cloud.functions.create_deployment import submission
 from cloud.metrics import count
+from cloud.redelivery import Redelivery
 from cloud.tables.commands import Commands
+from cloud.tables.devices import Devices
 
 log = logging.getLogger(__name__)
 FUNCTION = "sweep"
@@ -32,12 +36,17 @@ def sweep(duties: Mapping[str, Callable[[], int]]) -> dict[str, int | None]:
 def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG001
     """Lambda's entry."""
     logging.getLogger().setLevel(logging.INFO)
-    commands = Commands(client("dynamodb"), os.environ["COMMANDS_TABLE"])
+    dynamodb = client("dynamodb")
+    commands = Commands(dynamodb, os.environ["COMMANDS_TABLE"])
+    devices = Devices(dynamodb, os.environ["DEVICES_TABLE"])
+    redelivery = Redelivery(Dispatcher(commands, Publisher(iot_data)))
     deployments = submission(context.invoked_function_arn)
     now = utc_now()
     return sweep(
         {
-            "commands": lambda: commands.infer_due(now),
+            "commands": lambda: commands.infer_due(
+                now, waits=lambda command: redelivery.look(command, devices, now)
+            ),
             "deployments": lambda: deployments.finish_stale(now),
         }
     )

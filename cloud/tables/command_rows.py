@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from cloud import ledger
 from cloud.aws.attributes import from_item
 from cloud.command import Command
 from cloud.idempotency import KEPT_S, Idempotency
@@ -15,12 +14,13 @@ from contract.commands import CommandState
 
 KEPT_AFTER_EXPIRY = timedelta(days=30)
 DUE_SHARDS = 4
+_TIMES = ("at", "device_time")
 
 
 def to_row(command: Command) -> dict[str, object]:
     """Return the row of a command that was just made."""
-    due = ledger.due_at(command.state, expires_at=command.expires_at, changed_at=command.changed_at)
-    assert due is not None  # noqa: S101 - the ledger's promise for a state that is not final
+    assert command.due_at is not None  # noqa: S101 - of what was just made
+    waiting = {"waiting": command.device} if command.when_online else {}
     return {
         "device": command.device,
         "id": command.id,
@@ -36,9 +36,10 @@ def to_row(command: Command) -> dict[str, object]:
         "state": command.state.value,
         "changed_at": to_ms(command.changed_at),
         "result": {},
-        "transitions": [transition(command.state, command.changed_at)],
+        "transitions": [transition(command.state, command.changed_at, by=command.requested_by)],
         "due_shard": shard(command.id),
-        "due_at": to_ms(due),
+        "due_at": to_ms(command.due_at),
+        **waiting,
         "delete_at": int((command.expires_at + KEPT_AFTER_EXPIRY).timestamp()),
     }
 
@@ -77,16 +78,25 @@ def to_command(item: Mapping[str, Any]) -> Command:
         and Inferred(CommandState(inferred["state"]), inferred["code"], from_ms(inferred["at"])),
         result=row["result"],
         transitions=tuple(
-            {name: from_ms(value) if name != "state" else value for name, value in step.items()}
+            {name: from_ms(value) if name in _TIMES else value for name, value in step.items()}
             for step in row["transitions"]
         ),
+        due_at=from_ms(row["due_at"]) if "due_at" in row else None,
     )
 
 
-def transition(state: CommandState, received_at: datetime, at: datetime | None = None) -> dict[str, object]:
-    """Return one line of a command's history; ``at`` is what the device's clock said."""
-    own = {} if at is None else {"device_time": to_ms(at)}
-    return {"state": state.value, "at": to_ms(received_at), **own}
+def transition(
+    state: CommandState,
+    at: datetime,
+    *,
+    by: str,
+    code: str | None = None,
+    device_time: datetime | None = None,
+) -> dict[str, object]:
+    """Return one line of a command's history; ``by`` is who asked for it, ``device`` or ``cloud``."""
+    optional = {"code": code, "device_time": None if device_time is None else to_ms(device_time)}
+    said = {name: value for name, value in optional.items() if value is not None}
+    return {"state": state.value, "at": to_ms(at), "by": by, **said}
 
 
 def shard(command_id: str) -> str:

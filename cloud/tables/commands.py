@@ -1,11 +1,13 @@
 """The ``commands`` table: one row per command, under its device; rows vanish a month after they expired.
 
-Keys: ``device`` (the thing), ``id`` (sortable by time). Sparse index ``by-due``: ``due_shard``,
-``due_at``. A row under ``key#{sha256}`` remembers which command an Idempotency-Key made.
+Keys: ``device`` (the thing), ``id`` (sortable by time). Sparse indexes: ``by-due`` (``due_shard``,
+``due_at``), and ``by-waiting`` (``waiting`` = the device, ``id``) of what is to reach a device when it
+comes back and was not heard of yet.
+A row under ``key#{sha256}`` remembers which command an Idempotency-Key made.
 Every write that can race is conditional; one that is refused is an answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,8 +25,9 @@ from contract.commands import CommandResult, CommandState
 from contract.defaults import COMMAND_EXPIRY_MAX_S, INFER_EXPIRED_AFTER_S
 from contract.names import identifier
 
-BY_DUE = "by-due"
+BY_DUE, BY_WAITING = "by-due", "by-waiting"
 _SWEEP_PAGE = 100
+_WAITING_MAX = 20
 
 
 class Commands:
@@ -41,6 +44,7 @@ class Commands:
         *,
         part_of: str | None = None,
         when_online: bool = False,
+        bundle: bool = False,
         warnings: tuple[str, ...] = (),
         idempotency: Idempotency | None = None,
     ) -> Command:
@@ -49,7 +53,9 @@ class Commands:
         Raises:
             KeyReused: the key was used with a different request.
         """
-        entry = Command.made_of(device, message, part_of=part_of, when_online=when_online, warnings=warnings)
+        entry = Command.made_of(
+            device, message, part_of=part_of, when_online=when_online, bundle=bundle, warnings=warnings
+        )
         rows = [to_row(entry)]
         if idempotency is not None:
             rows.append(key_row(idempotency, entry))
@@ -105,7 +111,9 @@ class Commands:
             ":state": result.state.value,
             ":changed_at": to_ms(received_at),
             ":result": result.to_dict(),
-            ":transition": [transition(result.state, received_at, at=result.at)],
+            ":transition": [
+                transition(result.state, received_at, by="device", code=result.code, device_time=result.at)
+            ],
             **{f":earlier{i}": state.value for i, state in enumerate(earlier)},
         }
         change = (
@@ -120,7 +128,7 @@ class Commands:
             assert due is not None  # noqa: S101 - the ledger's promise for a state that is not final
             values |= {":shard": shard(result.id), ":due_at": to_ms(due)}
             change += ", due_shard = :shard, due_at = :due_at"
-        change += " REMOVE inferred" + (", due_shard, due_at" if result.state.final else "")
+        change += " REMOVE inferred, waiting" + (", due_shard, due_at" if result.state.final else "")
         allowed = ", ".join(f":earlier{i}" for i in range(len(earlier)))
         return self._update(
             device,
@@ -136,24 +144,27 @@ class Commands:
         stored = self._update(
             command.device,
             command.id,
-            "SET inferred = :inferred REMOVE due_shard, due_at",
+            "SET inferred = :inferred, transitions = list_append(transitions, :transition)"
+            " REMOVE due_shard, due_at, waiting",
             condition="#state = :state AND attribute_not_exists(inferred)",
             names={"#state": "state"},
             values={
                 ":inferred": {"state": inferred.state.value, "code": inferred.code, "at": to_ms(inferred.at)},
+                ":transition": [transition(inferred.state, inferred.at, by="cloud", code=inferred.code)],
                 ":state": command.state.value,
             },
         )
         return stored is not None
 
-    def withdraw(self, command: Command, *, code: str) -> bool:
+    def withdraw(self, command: Command, now: datetime, *, code: str) -> bool:
         """Take back what the cloud concluded by ``code``; False when that no longer stands."""
         due = ledger.due_at(command.state, expires_at=command.expires_at, changed_at=command.changed_at)
         assert due is not None  # noqa: S101 - a conclusion is drawn of what is not final
         stored = self._update(
             command.device,
             command.id,
-            "SET due_shard = :shard, due_at = :due_at REMOVE inferred",
+            "SET due_shard = :shard, due_at = :due_at, transitions = list_append(transitions, :transition)"
+            " REMOVE inferred",
             condition="#state = :state AND inferred.#code = :code",
             names={"#state": "state", "#code": "code"},
             values={
@@ -161,9 +172,55 @@ class Commands:
                 ":code": code,
                 ":shard": shard(command.id),
                 ":due_at": to_ms(due),
+                ":transition": [transition(command.state, now, by="cloud")],
             },
         )
         return stored is not None
+
+    def waiting(self, device: str) -> list[Command]:
+        """Return what is to reach ``device`` when it comes back and was not heard of yet; oldest first.
+
+        One query of an index that is empty for most devices. A newer reboot takes the place of an older
+        one, so that there is hardly ever more than one.
+        """
+        with translated():
+            page = self._table.query(
+                TableName=self._name,
+                IndexName=BY_WAITING,
+                KeyConditionExpression="waiting = :device",
+                ExpressionAttributeValues=to_item({":device": device}),
+                Limit=_WAITING_MAX,
+            )
+        return [to_command(item) for item in page["Items"]]
+
+    def look_again(self, command: Command, at: datetime, *, unmoved: bool = False) -> bool:
+        """Let the sweep look at a waiting command again at ``at``; False where it waits no more.
+
+        With ``unmoved``, False too where somebody else moved that time since ``command`` was read.
+        """
+        assert command.due_at is not None  # noqa: S101 - what waits is due at some time
+        stored = self._update(
+            command.device,
+            command.id,
+            "SET due_at = :at",
+            condition="attribute_exists(waiting)" + (" AND due_at = :seen" if unmoved else ""),
+            names={},
+            values={":at": to_ms(at), **({":seen": to_ms(command.due_at)} if unmoved else {})},
+        )
+        return stored is not None
+
+    def page(self, device: str, *, before: str | None, limit: int) -> tuple[list[Command], bool]:
+        """Return ``limit`` commands at most, the newest first, older than ``before``; and if more follow."""
+        older = {} if before is None else {":before": before}
+        with translated():
+            page = self._table.query(
+                TableName=self._name,
+                KeyConditionExpression="device = :device" + (" AND id < :before" if older else ""),
+                ExpressionAttributeValues=to_item({":device": device, **older}),
+                ScanIndexForward=False,
+                Limit=limit,
+            )
+        return [to_command(item) for item in page["Items"]], "LastEvaluatedKey" in page
 
     def supersede_before(self, newer: Command) -> int:
         """Conclude SUPERSEDED for the device's older reboots that have not started; return how many.
@@ -201,9 +258,12 @@ class Commands:
                 return superseded
             start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
 
-    def infer_due(self, now: datetime, *, at_most: int = 1000) -> int:
+    def infer_due(
+        self, now: datetime, *, waits: Callable[[Command], object] | None = None, at_most: int = 1000
+    ) -> int:
         """Store what silence says of the commands that are due by ``now``; return how many were concluded.
 
+        One of which it says nothing yet waits for its device, and is given to ``waits``.
         Looks at ``at_most`` of each shard, the longest due first: a sweep has a minute, and another follows.
         """
         concluded = 0
@@ -221,7 +281,10 @@ class Commands:
                     )
                 for command in (to_command(item) for item in page["Items"]):
                     inferred = command.conclusion(now)
-                    concluded += inferred is not None and self.conclude(command, inferred)
+                    if inferred is not None:
+                        concluded += self.conclude(command, inferred)
+                    elif waits is not None:
+                        waits(command)
                 if "LastEvaluatedKey" not in page:
                     break
                 start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
@@ -253,9 +316,9 @@ class Commands:
                     Key=to_item({"device": device, "id": command_id}),
                     UpdateExpression=change,
                     ConditionExpression=condition,
-                    ExpressionAttributeNames=names,
                     ExpressionAttributeValues=to_item(values),
                     ReturnValues="ALL_NEW",
+                    **({"ExpressionAttributeNames": names} if names else {}),
                 )
         except Conflict:
             return None

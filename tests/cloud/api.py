@@ -11,6 +11,7 @@ import pytest
 from moto import mock_aws
 
 from cloud.device import Device
+from tests.cloud.template import template
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 REGION, ACCOUNT = "eu-west-1", "123456789012"
@@ -133,37 +134,15 @@ def empty(dynamodb: Any, table: str) -> None:
 
 def _make_tables() -> Any:
     dynamodb: Any = boto3.client("dynamodb", region_name=REGION)
-    for name in _KEYS:
+    for name in _LOGICAL:
         _make_table(dynamodb, name)
     return dynamodb
 
 
-_KEYS = {COMMANDS: ("device", "id"), DEPLOYMENTS: ("pk", "sk")}
+_LOGICAL = {COMMANDS: "CommandsTable", DEPLOYMENTS: "DeploymentsTable"}
 
 
 def _make_table(dynamodb: Any, name: str) -> None:
-    partition, sort = _KEYS[name]
-    dynamodb.create_table(
-        TableName=name,
-        BillingMode="PAY_PER_REQUEST",
-        KeySchema=[
-            {"AttributeName": partition, "KeyType": "HASH"},
-            {"AttributeName": sort, "KeyType": "RANGE"},
-        ],
-        AttributeDefinitions=[
-            {"AttributeName": partition, "AttributeType": "S"},
-            {"AttributeName": sort, "AttributeType": "S"},
-            {"AttributeName": "due_shard", "AttributeType": "S"},
-            {"AttributeName": "due_at", "AttributeType": "N"},
-        ],
-        GlobalSecondaryIndexes=[
-            {
-                "IndexName": "by-due",
-                "KeySchema": [
-                    {"AttributeName": "due_shard", "KeyType": "HASH"},
-                    {"AttributeName": "due_at", "KeyType": "RANGE"},
-                ],
-                "Projection": {"ProjectionType": "ALL"},
-            }
-        ],
-    )
+    described = template()["Resources"][_LOGICAL[name]]["Properties"]
+    wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+    dynamodb.create_table(TableName=name, **{key: described[key] for key in wanted})

@@ -4,8 +4,15 @@ How long an example takes says how busy the machine is, and nothing of our code.
 """
 
 import os
+from collections.abc import Iterator
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
+
+from cloud.tables.commands import Commands
+from tests.cloud.api import COMMANDS, empty, tables_in_memory
+from tests.cloud.commanding import Api
 
 for _name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[_name]
@@ -14,3 +21,17 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 settings.register_profile("busy-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy-machine")
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[Any]:
+    """DynamoDB in memory, with the tables of commands and deployments."""
+    with tables_in_memory() as dynamodb:
+        yield dynamodb
+
+
+@pytest.fixture
+def api(table: Any) -> Api:
+    """Every operation on commands, on an empty ledger."""
+    empty(table, COMMANDS)
+    return Api(table, Commands(table, COMMANDS))

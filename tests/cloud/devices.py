@@ -6,13 +6,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
-import yaml
 from moto import mock_aws
 
 from cloud.hearing import News
@@ -21,9 +19,9 @@ from cloud.tables.devices import Devices
 from contract.events import ConnectionEvent
 from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, HostHealth
 from tests.cloud.api import DEVICES, NOW, REGION
+from tests.cloud.template import template
 
 EVENTS = Path(__file__).parent / "events"
-TEMPLATE = Path(__file__).parents[2] / "cloud" / "template.yaml"
 
 
 def at(seconds: float) -> datetime:
@@ -113,27 +111,3 @@ def devices_table(dynamodb: Any) -> tuple[Devices, Calls]:
     calls = Calls()
     dynamodb.meta.events.register("before-call.dynamodb.*", lambda model, **_: calls.append(model.name))
     return Devices(dynamodb, table), calls
-
-
-class _Loader(yaml.SafeLoader):
-    """CloudFormation's short forms as plain values: ``!Ref x`` is {"Ref": x}."""
-
-
-def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    name = suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}"
-    if isinstance(node, yaml.ScalarNode):
-        return {name: loader.construct_scalar(node)}
-    if isinstance(node, yaml.SequenceNode):
-        return {name: loader.construct_sequence(node, deep=True)}
-    assert isinstance(node, yaml.MappingNode)
-    return {name: loader.construct_mapping(node, deep=True)}
-
-
-_Loader.add_multi_constructor("!", _intrinsic)
-
-
-@cache
-def template() -> dict[str, Any]:
-    """The infrastructure template."""
-    value: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 (a SafeLoader)
-    return value

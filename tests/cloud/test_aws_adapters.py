@@ -135,10 +135,10 @@ def test_a_message_goes_out_at_least_once_and_is_never_retained(aws: None) -> No
     with Stubber(iot_data) as stub:
         sent = {"topic": "cmd/x", "qos": 1, "retain": False, "payload": b"{}"}
         stub.add_response("publish", {}, sent)
-        Publisher(iot_data).publish("cmd/x", b"{}")
+        Publisher(lambda: iot_data).publish("cmd/x", b"{}")
         stub.add_client_error("publish", "ThrottlingException", http_status_code=429)
         with pytest.raises(Unavailable):
-            Publisher(iot_data).publish("cmd/x", b"{}")
+            Publisher(lambda: iot_data).publish("cmd/x", b"{}")
 
 
 def a_stubbed(service: str) -> Any:

@@ -1,10 +1,7 @@
 """Reboot, its ledger and how it is read, on DynamoDB in memory."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,83 +11,14 @@ from cloud import ledger
 from cloud.access import ROUTES
 from cloud.aws.errors import Unavailable
 from cloud.command import Command
-from cloud.functions.get_command import get_command
-from cloud.functions.reboot_device import reboot
-from cloud.http import lambda_handler
 from cloud.idempotency import Idempotency
 from cloud.tables.commands import Commands
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.names import identifier
-from tests.cloud.api import (
-    COMMANDS,
-    NOW,
-    Clock,
-    FakeBroker,
-    FakeDevices,
-    a_device,
-    an_event,
-    body_of,
-    empty,
-    tables_in_memory,
-)
+from tests.cloud.api import COMMANDS, NOW, FakeDevices, a_device, body_of
+from tests.cloud.commanding import REBOOT, Api
 
-REBOOT = "POST /devices/{device}/reboot"
-GET = "GET /devices/{device}/commands/{command}"
 State = CommandState
-
-
-@dataclass
-class Api:
-    """The two operations on one ledger, with a clock and a broker to play with."""
-
-    table: Any
-    commands: Commands
-    clock: Clock = field(default_factory=Clock)
-    broker: FakeBroker = field(default_factory=FakeBroker)
-    devices: FakeDevices = field(default_factory=lambda: FakeDevices([a_device()]))
-
-    def reboot(self, device: str = "robot-7", body: object = None, **more: Any) -> dict[str, Any]:
-        entry = lambda_handler(
-            lambda request: reboot(
-                request,
-                devices=self.devices,
-                commands=self.commands,
-                publisher=self.broker,
-                clock=self.clock,
-            ),
-            route=REBOOT,
-        )
-        body = {"reason": "stuck"} if body is None else body
-        return entry(an_event(REBOOT, path={"device": device}, body=body, **more), None)
-
-    def get(self, command: str, device: str = "robot-7", **more: Any) -> dict[str, Any]:
-        entry = lambda_handler(
-            lambda request: get_command(
-                request, devices=self.devices, commands=self.commands, clock=self.clock
-            ),
-            route=GET,
-        )
-        return entry(an_event(GET, path={"device": device, "command": command}, **more), None)
-
-    def says(self, command: str, state: CommandState, **more: Any) -> Command | None:
-        result = CommandResult(id=command, state=state, at=self.clock.now, **more)
-        return self.commands.apply_result("robot-7", result, self.clock.now)
-
-    def rows(self) -> list[dict[str, Any]]:
-        items: list[dict[str, Any]] = self.table.scan(TableName=COMMANDS)["Items"]
-        return items
-
-
-@pytest.fixture(scope="module")
-def table() -> Iterator[Any]:
-    with tables_in_memory() as dynamodb:
-        yield dynamodb
-
-
-@pytest.fixture
-def api(table: Any) -> Api:
-    empty(table, COMMANDS)
-    return Api(table, Commands(table, COMMANDS))
 
 
 def test_a_reboot_is_in_the_ledger_before_it_is_on_its_way(api: Api) -> None:

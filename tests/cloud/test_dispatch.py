@@ -1,6 +1,5 @@
 """Any command through the ledger to its device, on DynamoDB in memory."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +21,7 @@ from contract.commands import (
     parse_command,
 )
 from contract.names import identifier
-from tests.cloud.api import COMMANDS, NOW, Clock, FakeBroker, empty, tables_in_memory
+from tests.cloud.api import COMMANDS, NOW, Clock, FakeBroker, empty
 
 State = CommandState
 PART_OF = identifier("grb", unix_ms=1, random80=1)
@@ -40,12 +39,6 @@ def common(number: int = 1, after_s: float = 0) -> dict[str, Any]:
 
 def a_reboot(number: int = 1, after_s: float = 0, **more: Any) -> RebootCommand:
     return RebootCommand(**common(number, after_s), **more)
-
-
-@pytest.fixture(scope="module")
-def table() -> Iterator[Any]:
-    with tables_in_memory() as dynamodb:
-        yield dynamodb
 
 
 @pytest.fixture

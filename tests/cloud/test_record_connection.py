@@ -7,12 +7,16 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import Unavailable
-from cloud.functions.record_connection import record
+from cloud.functions import record_connection
 from cloud.tables.devices import Devices
 from tests.cloud.api import NOW
 from tests.cloud.devices import a_connection_event, a_rule_event, devices_table, dynamodb_in_memory, recorded
 
 CONNECTION = "dt/fleetgrass/robot-7/connection"
+
+
+def record(event: object, devices: Devices, back: list[str] | None = None) -> str:
+    return record_connection.record(event, devices, (back if back is not None else []).append)
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +55,22 @@ def test_a_device_comes_and_goes(devices: Devices) -> None:
     assert device is not None
     assert (device.connected, device.goodbye) == (False, "reboot")
     assert device.disconnect_reason == "mqtt-keep-alive-timeout"
+
+
+def test_a_device_is_back_when_it_connects_and_whenever_it_says_hello(devices: Devices) -> None:
+    back: list[str] = []
+    heard = [
+        record(presence("connected"), devices, back),
+        record(said("hello", 1), devices, back),
+        record(said("hello", 1), devices, back),  # Lambda tries again what failed after it was applied
+    ]
+    assert (back, heard[-1]) == (["robot-7"] * 3, "old")
+
+    record(presence("connected"), devices, back)  # told twice, and no news
+    record(said("goodbye", 2, reason="reboot"), devices, back)
+    record(presence("disconnected"), devices, back)
+    record(a_rule_event("dt/fleetgrass/ghost/connection", a_connection_event(1).to_json()), devices, back)
+    assert back == ["robot-7"] * 3
 
 
 def test_the_classic_false_offline_does_not_happen(devices: Devices) -> None:

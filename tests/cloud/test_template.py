@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,11 @@ import pytest
 from pydantic import ValidationError
 
 from cloud.access import ROUTES
+from cloud.aws.s3 import Bundles
 from cloud.tooling import template as rendering
 from contract import topics
 from contract.names import COMPONENT
-from tests.cloud.devices import template
+from tests.cloud.template import template
 
 FUNCTIONS = Path(__file__).parents[2] / "cloud" / "functions"
 BEHIND_RULES_AND_TIMERS = {"authorize", "record-connection", "record-report", "sweep"}
@@ -55,6 +57,11 @@ def functions() -> dict[str, dict[str, Any]]:
 def statements(role: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for policy in role["Policies"]:
         yield from policy["PolicyDocument"]["Statement"]
+
+
+def role_of(name: str) -> dict[str, Any]:
+    role: dict[str, Any] = resources("AWS::IAM::Role")[name.title().replace("-", "") + "Role"]
+    return role
 
 
 def as_list(value: object) -> list[Any]:
@@ -160,6 +167,9 @@ def _names_read_by(path: Path) -> set[str]:
     """The environment a function reads, its own and what it imports from other functions."""
     source = path.read_text()
     read = set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', source))
+    if "from cloud.command_routes import" in source:
+        shared = (FUNCTIONS.parent / "command_routes.py").read_text()
+        read |= set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', shared))
     for module in re.findall(r"from cloud\.functions\.(\w+) import submission", source):
         imported = (FUNCTIONS / f"{module}.py").read_text()
         body = imported[imported.index("def submission") :].split("\n\n\n")[0]
@@ -243,12 +253,48 @@ def test_every_table_is_on_demand_encrypted_and_can_be_restored() -> None:
     assert tables["CommandsTable"]["TimeToLiveSpecification"]["Enabled"]
 
 
-def test_documents_are_private_encrypted_and_never_expire() -> None:
+def test_objects_are_private_and_encrypted_and_only_bundles_of_logs_expire() -> None:
     bucket = resources("AWS::S3::Bucket")["Bucket"]
 
     assert all(bucket["PublicAccessBlockConfiguration"].values())
     assert "BucketEncryption" in bucket
-    assert "Expiration" not in text(bucket)
+    expiring = [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if "Expiration" in text(rule)]
+    assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in expiring] == [
+        ("bundles/", Bundles.KEPT / timedelta(days=1))
+    ]
+
+
+def test_a_function_publishes_the_one_command_that_its_route_is_for() -> None:
+    published = {
+        name: resource["Fn::Sub"].partition(":topic/")[2]
+        for name in functions()
+        for statement in statements(role_of(name))
+        if statement["Action"] == "iot:Publish"
+        for resource in as_list(statement["Resource"])
+    }
+
+    orders: dict[str, topics.Command] = {
+        "reboot-device": "reboot",
+        "request-report": "report-now",
+        "restart-application": "restart-application",
+        "retry-application": "retry-application",
+        "collect-logs": "collect-logs",
+        "rotate-secrets": "rotate-secrets",
+        "record-connection": "reboot",  # only a reboot waits for its device
+        "sweep": "reboot",
+    }
+    assert published == {name: topics.command_request("*", kind) for name, kind in orders.items()}
+
+
+def test_bundles_are_put_by_collect_logs_and_read_by_get_command_alone() -> None:
+    bundles = {"Fn::Sub": "${Bucket.Arn}/bundles/*"}
+    may = [
+        (name, statement["Action"])
+        for name, role in resources("AWS::IAM::Role").items()
+        for statement in statements(role)
+        if bundles in as_list(statement["Resource"])
+    ]
+    assert may == [("CollectLogsRole", "s3:PutObject"), ("GetCommandRole", "s3:GetObject")]
 
 
 def test_the_template_is_small_enough_for_cloudformation() -> None:
