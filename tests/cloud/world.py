@@ -24,12 +24,14 @@ from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from contract.commands import RebootCommand
 from tests.cloud.api import ACCOUNT, REGION, an_event
-from tests.cloud.devices import a_report, news, template
+from tests.cloud.commanding import ORDERS
+from tests.cloud.devices import a_report, a_status, news
+from tests.cloud.template import template
 
 GROUPS = ("line-3", "line-4")
 #: What is sent to routes that take a body, for ``group``; everything else is sent none.
 BODIES: Mapping[str, Callable[[str], object]] = {
-    "POST /devices/{device}/reboot": lambda group: {"reason": "matrix"},
+    **{route.key: lambda group: {"reason": "matrix"} for route in ORDERS},
     "POST /deployments": lambda group: {"target": {"group": group}, "applications": []},
 }
 
@@ -75,7 +77,11 @@ class World:
         devices = Devices(self._dynamodb, "DevicesTable")
         devices.create(device, group, now=self.now)
         devices.apply(
-            news(a_report(1), (self.now - datetime(2026, 11, 22, 12, tzinfo=UTC)).total_seconds(), device)
+            news(
+                a_report(1, a_status("web")),
+                (self.now - datetime(2026, 11, 22, 12, tzinfo=UTC)).total_seconds(),
+                device,
+            )
         )
         return {
             "device": device,
@@ -95,8 +101,8 @@ class World:
     def _deployment(self, group: str) -> str:
         deployment = Deployment(
             id=new_id("dep", self.now), target=f"thinggroup/{group}", revision=1,
-            document_uri=f"s3://bucket/desired/{'0' * 64}.json", applications=(), diff={}, warnings=(), requested_by="ada", reason=None,
-            created_at=self.now, changed_at=self.now,
+            document_uri=f"s3://bucket/desired/{'0' * 64}.json", applications=(), diff={}, warnings=(),
+            requested_by="ada", reason=None, created_at=self.now, changed_at=self.now,
         )  # fmt: skip
         Deployments(self._dynamodb, "DeploymentsTable").create(
             deployment, due_at=self.now + timedelta(minutes=1)
@@ -128,6 +134,7 @@ def handler(route: str) -> Callable[[dict[str, Any], object], dict[str, Any]]:
 def _forget_clients() -> None:
     clients.client.cache_clear()
     clients.iot_data.cache_clear()
+    clients.s3_signer.cache_clear()
 
 
 def _make_resources(dynamodb: Any) -> None:
