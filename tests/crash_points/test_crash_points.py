@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash_points import reboots
 from tests.crash_points.enumeration import once, reference, twice
 from tests.crash_points.scenarios import SCENARIOS
 
@@ -31,3 +32,24 @@ def test_the_scenario_with_too_little_room_is_one_in_which_an_image_goes(tmp_pat
 
     assert acts.count("remove_image") == 1
     assert "write images.json" in acts
+
+
+@pytest.mark.parametrize("scenario", reboots.SCENARIOS)
+def test_killed_at_any_moment_of_a_reboot_it_happens_once_is_answered_and_all_runs_again(
+    scenario: str, tmp_path: Path
+) -> None:
+    found = list(reboots.once(reboots.SCENARIOS[scenario], tmp_path))
+
+    assert found
+    assert [str(each) for each in found if each.trouble] == []
+
+
+def test_a_whole_reboot_goes_from_the_disk_over_the_stops_to_the_proof(tmp_path: Path) -> None:
+    acts = reboots.acts(reboots.SCENARIOS["reboot"], tmp_path)
+
+    told = "publish cmd/fleetgrass/robot-7/reboot/res"
+    assert acts[:2] == ["write commands.json", told]
+    assert acts.count("stop") == 3
+    assert acts.index("reboot") > acts.index("stop")
+    assert told in acts[acts.index("reboot") :]
+    assert acts.count("start") == 3

@@ -1,0 +1,298 @@
+"""A reboot by command, from its delivery to its outcome: the agent killed after every one of its effects.
+
+Effects are the writes of its state, what it publishes, what it asks of the engine, and the call that
+reboots. After each death the next agent finds the same boot, or a new one; it may die too.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+from contract.commands import CommandResult, CommandState, RebootCommand
+from contract.desired import Application, DesiredDocument, document_key
+from edge.agent import Agent
+from edge.containers.creation import lock_folder
+from edge.containers.gate import LOCK_FILE
+from edge.containers.reconciler import Reconciler
+from tests.crash_points.enumeration import Finding
+from tests.crash_points.fate import Moment, MortalDisk, mortal
+from tests.edge import fakes
+from tests.edge.containers.builders import FakeCredentials, Inline, an_application
+from tests.edge.fake_engine import FakeEngine, FakeImage
+
+Boot = Literal["same", "new"]
+BOOTS: tuple[Boot, ...] = ("same", "new")
+
+GRACE_S, DELAY_S = 6.0, 8.0
+_RANK = {CommandState.DELIVERED: 1, CommandState.IN_PROGRESS: 2}
+_FINAL = 3
+APPLICATIONS = (
+    an_application("web", depends_on=[{"application": "db"}]),
+    an_application("db", update_lock=True),
+    an_application("other"),
+)
+
+
+class Effects(fakes.Fate):
+    """The fate of everything around one device's agents, its engine and disk included."""
+
+    @contextmanager
+    def act(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        finally:  # one that was answered with an error has happened too
+            self.happened(what)
+
+    def kill(self, after: int) -> None:
+        """Let the agent die right after its ``after``-th effect from now on."""
+        self.effects.clear()
+        self.kill_after = after
+
+    def spare(self) -> None:
+        self.kill_after = None
+
+
+class Machine(fakes.FakeMachine):
+    """Knows for which command it was asked to reboot, by what the disk says at that moment."""
+
+    def __init__(self, fate: fakes.Fate, state: fakes.FakeState) -> None:
+        super().__init__(fate)
+        self._state = state
+        self.asked_for: Counter[str] = Counter()
+        self.asked_in: set[int] = set()  # boots
+
+    def reboot(self) -> None:
+        entries = json.loads(self._state.files["commands.json"])["entries"]
+        self.asked_for.update(k for k, e in entries.items() if e["result"]["state"] == "IN_PROGRESS")
+        self.asked_in.add(self.boot)
+        super().reboot()
+
+
+class State(fakes.FakeState):
+    """Remembers every ledger that was ever on disk."""
+
+    def __init__(self, fate: fakes.Fate) -> None:
+        super().__init__(fate)
+        self.ledgers: list[dict[str, CommandResult]] = []
+
+    def write(self, name: str, content: bytes) -> None:
+        if name == "commands.json":
+            entries = json.loads(content).get("entries", {})
+            self.ledgers.append({k: CommandResult.model_validate(e["result"]) for k, e in entries.items()})
+        super().write(name, content)
+
+
+class World(fakes.World):
+    """A device whose agent has settled on three applications, in a cloud that knows the time."""
+
+    def __init__(self, folder: Path, *, obeys: bool) -> None:
+        super().__init__(heartbeat_s=86_400, reboot_grace_s=GRACE_S)
+        self.folder, self.obeys = folder, obeys
+        self.effects = Effects()
+        self.fate = self.link.fate = self.effects
+        self.state = self.disk = State(self.fate)
+        self.machine = self.asked = Machine(self.fate, self.state)
+        self.engine = FakeEngine()
+        self.engine.registry = {each.image: FakeImage() for each in APPLICATIONS}
+        self._want(*APPLICATIONS)
+        self.start()
+        self.turns(10.0)
+        self.effects.effects.clear()
+
+    def start(self) -> Agent:
+        self.containers = Reconciler(  # type: ignore[assignment]
+            engine=mortal(self.engine, self.effects),  # type: ignore[arg-type]
+            credentials=FakeCredentials(),
+            clock=self.clock,
+            folder=self.folder,
+            thing=fakes.THING,
+            publish_address="127.0.0.1",
+            registry_mirrors={},
+            workers=Inline,
+            jitter=lambda: 0.0,
+            write=MortalDisk(self.effects),  # type: ignore[arg-type]
+        )
+        return super().start()
+
+    def power_cycle(self, off_s: float = 8.0) -> None:
+        self.engine.power_cycle()
+        super().power_cycle(off_s)
+
+    def live(self, seconds: float) -> None:
+        """Let time pass; the machine goes down when the agent of this boot has asked for it."""
+        self.turns(seconds)
+        if self.obeys and self.machine.boot in self.asked.asked_in:
+            self.power_cycle()
+            self.turns(5.0)
+
+    def lock(self) -> Path:
+        """Let "db" take its update lock; return the file."""
+        file = lock_folder(self.folder.absolute(), "db") / LOCK_FILE
+        file.touch()
+        return file
+
+    def _want(self, *applications: Application) -> None:
+        document = DesiredDocument(
+            target="thinggroup/line-3",
+            revision=1,
+            deployment_id=f"dep-{1:026d}",
+            applications=list(applications),
+        ).canonical()
+        uri = f"s3://bucket/{document_key(document)}"
+        self.documents[uri] = document
+        self.link.values["desired"] = {"document_uri": uri}
+
+
+@dataclass(frozen=True, slots=True)
+class Reboots:
+    """What happens to a device: ``play`` is the stretch of its life in which its agent dies."""
+
+    commands: Callable[[World], tuple[RebootCommand, ...]]
+    play: Callable[[World, tuple[RebootCommand, ...]], None]
+    obeys: bool = True  # the machine goes down when it is asked
+
+
+def _plain(world: World, commands: tuple[RebootCommand, ...]) -> None:
+    for command in commands:
+        world.send(command)
+    world.live(1.0)
+
+
+def _repeated(world: World, commands: tuple[RebootCommand, ...]) -> None:
+    for command in (*commands, *commands):
+        world.send(command)
+    _plain(world, commands)
+    _plain(world, commands)
+
+
+def _delayed(world: World, commands: tuple[RebootCommand, ...]) -> None:
+    _plain(world, commands)
+    world.live(DELAY_S)
+
+
+def _locked(world: World, commands: tuple[RebootCommand, ...]) -> None:
+    lock = world.lock()
+    try:
+        world.turns(6.0)
+        _plain(world, commands)
+    finally:
+        lock.unlink()  # whatever becomes of the agent
+    world.live(6.0)
+
+
+def _unheard(world: World, commands: tuple[RebootCommand, ...]) -> None:
+    world.link.broker_up = False
+    _plain(world, commands)
+
+
+def _refused(world: World, commands: tuple[RebootCommand, ...]) -> None:
+    _plain(world, commands)
+    world.live(GRACE_S + 2.0)
+
+
+def _one(world: World) -> tuple[RebootCommand, ...]:
+    return (world.a_command(),)
+
+
+def _older_waits(world: World) -> tuple[RebootCommand, ...]:
+    return world.a_command(delay_s=DELAY_S), world.a_command()
+
+
+def _older_is_late(world: World) -> tuple[RebootCommand, ...]:
+    older = world.a_command()
+    return world.a_command(delay_s=DELAY_S), older
+
+
+SCENARIOS: dict[str, Reboots] = {
+    "reboot": Reboots(_one, _plain),
+    "reboot, delivered again and again": Reboots(_one, _repeated),
+    "reboot, put off": Reboots(lambda world: (world.a_command(delay_s=DELAY_S),), _delayed),
+    "reboot, held up by an update lock": Reboots(_one, _locked),
+    "reboot, replaced by a newer one": Reboots(_older_waits, _delayed),
+    "reboot, older than one that waits": Reboots(_older_is_late, _delayed),
+    "reboot while the broker is away": Reboots(_one, _unheard),
+    "reboot that the machine does not do": Reboots(_one, _refused, obeys=False),
+}
+
+
+def once(scenario: Reboots, folder: Path) -> Iterator[Finding]:
+    """Yield what comes of every death, with either boot id after it."""
+    for at in range(1, len(acts(scenario, folder / "reference")) + 1):
+        for boot in BOOTS:
+            yield _finding(scenario, folder / f"{at}-{boot}", (at,), (boot,))
+
+
+def twice(scenario: Reboots, folder: Path, gaps: Iterable[int]) -> Iterator[Finding]:
+    """Yield what comes of every death when the next agent dies too, after its ``gap``-th effect."""
+    length = len(acts(scenario, folder / "reference"))
+    for gap, at, boots in product(gaps, range(1, length + 1), product(BOOTS, BOOTS)):
+        yield _finding(scenario, folder / f"{gap}-{at}-{'-'.join(boots)}", (at, gap), boots)
+
+
+def acts(scenario: Reboots, folder: Path) -> list[str]:
+    """Return the effects of an undisturbed course."""
+    world = World(folder, obeys=scenario.obeys)
+    scenario.play(world, scenario.commands(world))
+    return list(world.effects.effects)
+
+
+def _finding(scenario: Reboots, folder: Path, deaths: tuple[int, ...], boots: tuple[Boot, ...]) -> Finding:
+    world = World(folder, obeys=scenario.obeys)
+    commands = scenario.commands(world)
+    died: list[str] = []
+
+    begin: Callable[[], object] = partial(scenario.play, world, commands)
+    for after, boot in zip(deaths, boots, strict=True):
+        world.effects.kill(after)
+        killed = fakes.until_killed(begin)
+        died.append(world.effects.effects[-1] if killed else "nothing")
+        world.effects.spare()
+        begin = world.power_cycle if boot == "new" else world.start
+    begin()
+    world.link.broker_up = True
+    world.live(GRACE_S + DELAY_S)
+    for command in commands:
+        world.send(command)  # the broker redelivers what was not acknowledged
+    for _ in range(2):  # what had not been begun is begun now
+        world.live(GRACE_S + DELAY_S)
+    trouble = list(_trouble(world, commands))
+    if died[0] == "nothing":
+        trouble.append("it was not killed there: the scenario goes another way each time")
+    return Finding(tuple(Moment(after, "after") for after in deaths), tuple(died), tuple(trouble))
+
+
+def _trouble(world: World, commands: tuple[RebootCommand, ...]) -> Iterator[str]:
+    for command_id, times in world.asked.asked_for.items():
+        if times > 1:
+            yield f"the machine was asked {times} times for {command_id}"
+    for command in commands:
+        told = world.results(command)
+        if not told or not told[-1].state.final:
+            yield f"never answered: {[result.state for result in told]}"
+        yield from _backward("told", told)
+        for result in told:
+            if result.state is CommandState.SUCCEEDED and result.boot_id in (None, result.boot_id_before):
+                yield "SUCCEEDED without another boot id"
+        yield from _backward(
+            "on disk", [each[command.id] for each in world.disk.ledgers if command.id in each]
+        )
+    for before, after in zip(world.disk.ledgers, world.disk.ledgers[1:], strict=False):
+        if not before.keys() <= after.keys():
+            yield f"the ledger forgot {before.keys() - after.keys()}"
+    down = [each.name for each in world.engine.all.values() if each.state != "running"]
+    if down or len(world.engine.all) != len(APPLICATIONS):
+        yield f"{len(world.engine.all)} containers, and these do not run: {down}"
+
+
+def _backward(where: str, results: list[CommandResult]) -> Iterator[str]:
+    states = [result.state for result in results]
+    ranks = [_RANK.get(state, _FINAL) for state in states]
+    finals = {state for state in states if state.final}
+    if ranks != sorted(ranks) or len(finals) > 1:
+        yield f"{where}, it went backward: {states}"
