@@ -11,20 +11,34 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from contract.commands import CollectLogsCommand
 from edge.agent import Agent
+from edge.agent_log import keep_log
 from edge.aws.logins import RegistryLogins
 from edge.aws.process import AwsProcess, AwsUnavailable
 from edge.aws.secrets import AwsSecrets
+from edge.bundles.collecting import BundleFailed, LogBundles
 from edge.clock import SystemClock
 from edge.containers.collecting import Floor
 from edge.containers.meter import Meter
 from edge.containers.pulled_images import PulledImages
 from edge.containers.reconciler import PULLED_FILE, Reconciler
+from edge.containers.workers import Threads
 from edge.engine.docker import DockerEngine
 from edge.engine.errors import EngineError
 from edge.engine.listening import Listening
 from edge.engine.port import Engine
-from edge.events import ConfigurationProposed, EngineChanged, Event, Fetched, Inbox, Judged, Progressed, Stop
+from edge.events import (
+    Collected,
+    ConfigurationProposed,
+    EngineChanged,
+    Event,
+    Fetched,
+    Inbox,
+    Judged,
+    Progressed,
+    Stop,
+)
 from edge.host import LinuxHealth, disk_space
 from edge.link import LinkDown, LinkError
 from edge.link.greengrass import GreengrassLink
@@ -37,15 +51,16 @@ from edge.settings import ConfigurationInvalid, Environment, Settings, parse_env
 from edge.state import StateFolder
 from edge.version import AGENT_VERSION
 
+LOG_FORM = "%(asctime)s %(levelname)s %(name)s %(message)s"
+
 log = logging.getLogger("edge")
 
 
 def main() -> int:
     """Return the exit status: 0 after SIGTERM, 1 when the nucleus must start it anew, 2 for bad settings."""
     # Only our own words below WARNING: the SDKs' would hold payloads and tokens.
-    logging.basicConfig(
-        level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stdout
-    )
+    logging.basicConfig(level=logging.WARNING, format=LOG_FORM, stream=sys.stdout)
+    keep_log(Path.cwd(), LOG_FORM)
     log.setLevel(logging.INFO)
     inbox = Inbox()
     try:
@@ -90,6 +105,14 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
         disk=lambda: disk_space(engine_disk()),
         pulled=lambda: PulledImages(folder / PULLED_FILE).all(),
     )
+    bundles = LogBundles(
+        engine=engine,
+        thing=environment.thing,
+        folder=folder,
+        secrets_folder=settings.secrets_folder,
+        disk=disk_space,
+    )
+    bundlers = Threads("bundle", 1)
     agent = Agent(
         Ports(
             link=link,
@@ -117,6 +140,7 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
             clock=clock,
             fetch=lambda uri: _fetch_in_background(aws, uri, inbox.put),
             examine=lambda proposal: _examine_in_background(examiner, proposal, inbox.put),
+            collect=lambda command: _collect_in_background(bundlers, bundles, command, inbox.put),
             random=random.random,
             token=lambda: secrets.token_hex(16),
         ),
@@ -177,6 +201,26 @@ def _examine_in_background(
     except RuntimeError as error:  # a machine out of threads or memory: what it can hold, applying tells
         log.warning("configuration cannot be looked into: error=%s", error)
         deliver(Judged(proposal.deployment_id, None))
+
+
+def _collect_in_background(
+    bundlers: Threads, bundles: LogBundles, command: CollectLogsCommand, deliver: Callable[[Event], None]
+) -> None:
+    def collect() -> None:
+        try:
+            deliver(Collected(command.id, bundles.bundle(command)))
+        except BundleFailed as error:
+            deliver(Collected(command.id, None, error.code, str(error)))
+        except Exception as error:  # noqa: BLE001 - whoever asked is told; its text might have the URL
+            log.error(
+                "collecting logs failed inside the agent: id=%s error=%s", command.id, type(error).__name__
+            )
+            deliver(Collected(command.id, None, "internal-error", type(error).__name__))
+
+    try:
+        bundlers.submit(collect)
+    except RuntimeError as error:  # a machine out of threads or memory
+        deliver(Collected(command.id, None, "no-thread", str(error)))
 
 
 def _document(aws: AwsProcess, uri: str) -> bytes | None:

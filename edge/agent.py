@@ -23,6 +23,7 @@ from edge.consulted import Consulted
 from edge.containers.outcome import ENGINE_UNAVAILABLE, Pass
 from edge.desired import Desired
 from edge.events import (
+    Collected,
     ConfigurationChanged,
     ConfigurationProposed,
     EngineChanged,
@@ -100,7 +101,10 @@ class Agent:
             grace_s=settings.reboot_grace_s,
         )
         self._errands = Errands(
-            applications=ports.containers, report=self._reporter.hurry, ended=self._commands.ended
+            applications=ports.containers,
+            collect=ports.collect,
+            report=self._reporter.hurry,
+            ended=self._commands.ended,
         )
         self._desired = Desired(state=ports.state, clock=ports.clock, fetch=ports.fetch, spread=self._spread)
         self._desired.refer(settings.document_uri)
@@ -206,6 +210,8 @@ class Agent:
                 self._consulted.proposed(event)
             case Judged():
                 self._consulted.judged(event)
+            case Collected():
+                self._errands.collected(event)
             case Unreadable(topic=topic):
                 self._count_malformed(topic, 0)
             case LinkLost(reason=reason):

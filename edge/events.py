@@ -4,6 +4,8 @@ import queue
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from contract.commands import Bundle
+
 WAITING_MESSAGES = 1_000  # more than this many unread messages is a flood; the rest is counted and dropped
 
 
@@ -68,6 +70,16 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
+class Collected:
+    """A bundle of logs was uploaded, or was not: then with the error's code and text."""
+
+    command_id: str
+    bundle: Bundle | None
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Progressed:
     """Work in the background ended: look again."""
 
@@ -91,6 +103,7 @@ Event = (
     | UpdateAnnounced
     | ConfigurationProposed
     | Judged
+    | Collected
     | Progressed
     | EngineChanged
     | Stop

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
+from contract.commands import CollectLogsCommand
 from contract.desired import DesiredDocument
 from edge.clock import Clock
 from edge.commands.errands import Applications
@@ -50,5 +51,6 @@ class Ports:
     clock: Clock
     fetch: Callable[[str], None]  # begins to fetch a document; ``Fetched`` follows in the inbox
     examine: Callable[[ConfigurationProposed], None]  # begins to look into it; ``Judged`` follows
+    collect: Callable[[CollectLogsCommand], None]  # begins a bundle of logs; ``Collected`` follows
     random: Callable[[], float]  # in [0, 1)
     token: Callable[[], str]  # unguessable, 8 to 64 characters

@@ -15,7 +15,7 @@ from typing import Literal, assert_never
 from pydantic import ValidationError
 
 from contract import topics
-from contract.commands import AnyCommand, CommandResult, CommandState, RebootCommand, name_of
+from contract.commands import AnyCommand, Bundle, CommandResult, CommandState, RebootCommand, name_of
 from contract.defaults import HELD_COMMANDS_S
 from edge.clock import Clock
 from edge.commands.decide import Hold, Refuse, Repeat, Situation, Start, Wait, decide
@@ -134,6 +134,7 @@ class Commands:
             code=outcome.code,
             message=outcome.message and clip(outcome.message, MESSAGE_BYTES),
             log_lines=outcome.log_lines,
+            bundle=outcome.bundle,
         )
 
     def sent(self, result: CommandResult) -> None:
@@ -217,6 +218,7 @@ class Commands:
         boot_id: str | None = None,
         down_s: float | None = None,
         log_lines: Sequence[str] | None = None,
+        bundle: Bundle | None = None,
     ) -> None:
         """Record and send the outcome of a command that was started."""
         entry = self._ledger.entries[command_id]
@@ -230,6 +232,7 @@ class Commands:
             boot_id=boot_id,
             down_s=down_s,
             log_lines=log_lines,
+            bundle=bundle,
         )
         # Without a disk the next start finds the same out again.
         self._keep_if_possible(self._ledger.finished(result))
@@ -249,7 +252,7 @@ class Commands:
         command_id: str,
         state: CommandState,
         clock: Literal["server", "device"],
-        **rest: str | float | Sequence[str] | None,
+        **rest: str | float | Sequence[str] | Bundle | None,
     ) -> CommandResult:
         return CommandResult.model_validate(
             {"id": command_id, "state": state, "clock": clock, "at": self._clock.now(), **rest}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol, assert_never
 
 from contract.commands import (
+    Bundle,
     CollectLogsCommand,
     CommandState,
     ReportNowCommand,
@@ -15,6 +16,7 @@ from contract.commands import (
 )
 from contract.defaults import LOG_BYTES
 from edge.containers.requests import Ended, Heard, Refusal
+from edge.events import Collected
 
 Errand = (
     RestartApplicationCommand
@@ -33,6 +35,7 @@ class Outcome:
     code: str | None = None
     message: str | None = None
     log_lines: Sequence[str] | None = None
+    bundle: Bundle | None = None
 
 
 DONE = Outcome(CommandState.SUCCEEDED)
@@ -61,16 +64,21 @@ class Applications(Protocol):
 
 
 class Errands:
-    """Runs errands. ``ended`` gets the command's id and the outcome, at once or later."""
+    """Runs errands. ``ended`` gets the command's id and the outcome, at once or later.
+
+    Not of a bundle of logs: ``collect`` begins one, and whoever hears of its end calls ``collected``.
+    """
 
     def __init__(
         self,
         *,
         applications: Applications,
+        collect: Callable[[CollectLogsCommand], None],
         report: Callable[[], None],
         ended: Callable[[str, Outcome], None],
     ) -> None:
         self._applications = applications
+        self._collect = collect
         self._report = report
         self._ended = ended
 
@@ -98,13 +106,19 @@ class Errands:
                 if refusal is not None:
                     self._ended(errand.id, _outcome(refusal, CommandState.REJECTED))
             case CollectLogsCommand():
-                refusal = Refusal("not-supported", "this agent uploads no bundles yet")
-                self._ended(errand.id, _outcome(refusal, CommandState.REJECTED))
+                self._collect(errand)
             case RotateSecretsCommand(application=application):
                 refusal = self._applications.rotate_secrets(application, errand.id)
                 self._ended(errand.id, _outcome(refusal, CommandState.REJECTED))
             case _:
                 assert_never(errand)
+
+    def collected(self, found: Collected) -> None:
+        """Take the end of a bundle of logs."""
+        if found.bundle is None:
+            self._ended(found.command_id, Outcome(CommandState.FAILED, found.code, found.message))
+        else:
+            self._ended(found.command_id, Outcome(CommandState.SUCCEEDED, bundle=found.bundle))
 
 
 def _outcome(refusal: Refusal | None, state: Literal[CommandState.FAILED, CommandState.REJECTED]) -> Outcome:

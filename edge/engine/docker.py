@@ -11,7 +11,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -32,9 +32,11 @@ from edge.engine.errors import (
     NameTaken,
     PullStalled,
 )
+from edge.engine.output import lines
 from edge.engine.port import (
     CHANGES,
     LABEL_THING,
+    OUTPUT_LINE_LENGTH,
     Container,
     ContainerSpec,
     Course,
@@ -46,7 +48,7 @@ from edge.engine.port import (
     unheard,
 )
 from edge.engine.progress import PullProgress
-from edge.engine.redaction import redacted
+from edge.engine.redaction import redact, redacted
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"  # the SDK's own default
 ANSWER_TIMEOUT_S = 60  # an engine that says nothing for this long is taken for dead
@@ -98,6 +100,7 @@ class DockerEngine:
                 version=str(raw["ServerVersion"]),
                 architecture=_ARCHITECTURES.get(machine, machine),
                 data_root=str(raw["DockerRootDir"]),
+                storage_driver=str(raw.get("Driver", "")),
             )
             with self._lock:
                 self._information = known
@@ -144,8 +147,17 @@ class DockerEngine:
         with self._talking() as client:
             environment = client.inspect_container(container_id)["Config"]["Env"] or []
             said = client.logs(container_id, tail=count)
-        lines = said.decode("utf-8", "replace").splitlines()[-count:]
-        return redacted(lines, [each.partition("=")[2] for each in environment])
+        end = said.decode("utf-8", "replace").splitlines()[-count:]
+        return redacted(end, [each.partition("=")[2] for each in environment])
+
+    @contextlib.contextmanager
+    def output(self, container_id: str, secrets: Collection[str]) -> Iterator[Iterator[str]]:
+        asked = {"stdout": "1", "stderr": "1", "timestamps": "1"}
+        with self._talking() as client:
+            environment = client.inspect_container(container_id)["Config"]["Env"] or []
+            with self._response("GET", f"/containers/{container_id}/logs", asked) as response:
+                hidden = [*(each.partition("=")[2] for each in environment), *secrets]
+                yield redact(lines(response.iter_content(1 << 16)), hidden, OUTPUT_LINE_LENGTH)
 
     def usage(self, container_id: str) -> Usage | None:
         with self._talking() as client:
@@ -246,7 +258,19 @@ class DockerEngine:
         params: Mapping[str, str],
         headers: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Iterator[dict[str, Any]]]:
-        """Yield what the engine says, line by line, and hang up at the end.
+        """Yield what the engine says, line by line, and hang up at the end."""
+        with self._response(method, path, params, headers) as response:
+            yield (json.loads(line) for line in response.iter_lines() if line)
+
+    @contextlib.contextmanager
+    def _response(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str],
+        headers: Mapping[str, str] = MappingProxyType({}),
+    ) -> Iterator[requests.Response]:
+        """Yield an answer that is still coming, and hang up at the end.
 
         Not by the SDK's own calls: they wait for ever on a stream that has gone silent, and leave its
         connection open where the caller breaks off.
@@ -264,7 +288,7 @@ class DockerEngine:
                 response.raise_for_status()
             except requests.HTTPError as error:
                 sdk.create_api_error_from_http_exception(error)
-            yield (json.loads(line) for line in response.iter_lines() if line)
+            yield response
 
     @contextlib.contextmanager
     def _talking(self, *, pulling: bool = False) -> Iterator[Any]:

@@ -1,6 +1,6 @@
 """What the agent asks of a container engine, in its own words; knows no SDK and decides nothing."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
@@ -33,6 +33,7 @@ class EngineInformation:
     version: str
     architecture: str  # amd64, arm64, arm: as images name it
     data_root: str  # the folder whose disk fills up
+    storage_driver: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +154,9 @@ class Usage:
 #: What the engine says of containers without being asked: all that a list might show differently.
 CHANGES = ("start", "die", "health_status", "pause", "unpause", "destroy")
 
+#: Of a line of output that is read in whole; the rest of it is left out.
+OUTPUT_LINE_LENGTH = 4096
+
 #: Hears how far a pull has come, 0 to 100.
 Told = Callable[[int], None]
 
@@ -189,6 +193,13 @@ class Engine(Protocol):
 
     def last_lines(self, container_id: str, count: int) -> tuple[str, ...]:
         """Return the end of its output, without the values of its environment. Raises ContainerGone."""
+
+    def output(self, container_id: str, secrets: Collection[str]) -> AbstractContextManager[Iterator[str]]:
+        """Read all that is kept of its output, oldest line first, each with the engine's time before it.
+
+        Without the values of its environment, and without ``secrets``. Raises ContainerGone; entered
+        and while reading.
+        """
 
     def usage(self, container_id: str) -> Usage | None:
         """Return what the container takes; None when it does not run, or nobody can tell.

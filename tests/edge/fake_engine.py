@@ -6,7 +6,7 @@ containers, registries that fail) is what makes it worth having.
 
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -24,6 +24,7 @@ from edge.engine.errors import (
 )
 from edge.engine.port import (
     LABEL_THING,
+    OUTPUT_LINE_LENGTH,
     Container,
     ContainerSpec,
     Course,
@@ -37,7 +38,7 @@ from edge.engine.port import (
     Volume,
     unheard,
 )
-from edge.engine.redaction import redacted
+from edge.engine.redaction import redact, redacted
 
 
 @dataclass
@@ -140,6 +141,14 @@ class FakeEngine:
         with self._call("logs"):
             container = self._get(container_id)
             return redacted(container.output[-count:], container.spec.env.values())
+
+    @contextmanager
+    def output(self, container_id: str, secrets: Collection[str]) -> Iterator[Iterator[str]]:
+        with self._call("logs"):
+            container = self._get(container_id)
+            hidden = [*container.spec.env.values(), *secrets]
+            lines = (f"2026-11-22T12:00:00.000000000Z {line}" for line in container.output)
+            yield redact(lines, hidden, OUTPUT_LINE_LENGTH)
 
     def has_image(self, reference: str) -> bool:
         with self._call("image"):

@@ -10,7 +10,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar, get_args
 
 from contract import topics
-from contract.commands import Command, CommandResult, CommandState, RebootCommand, TimeAnswer, name_of
+from contract.commands import (
+    CollectLogsCommand,
+    Command,
+    CommandResult,
+    CommandState,
+    RebootCommand,
+    TimeAnswer,
+    name_of,
+)
 from contract.desired import Application, DesiredDocument
 from contract.events import ConnectionEvent
 from contract.names import identifier
@@ -275,6 +283,7 @@ class World:
         self.documents: dict[str, bytes] = {}
         self.fetches: list[str] = []
         self.examined: list[ConfigurationProposed] = []
+        self.collections: list[CollectLogsCommand] = []
         self.answers_time = True
         self.server_ahead = timedelta()
         self._tokens = (f"token-{n:04d}" for n in itertools.count())
@@ -302,6 +311,7 @@ class World:
                 clock=self.clock,
                 fetch=self._fetch,
                 examine=self.examined.append,
+                collect=self.collections.append,
                 random=lambda: 0.5,
                 token=lambda: next(self._tokens),
             ),
@@ -392,7 +402,7 @@ class World:
     def send(self, command: Command) -> None:
         self.deliver(Received(topics.command_request(THING, name_of(command)), command.to_json()))
 
-    def an_errand(self, kind: type[Asked], **fields: str) -> Asked:
+    def an_errand(self, kind: type[Asked], **fields: Any) -> Asked:
         """Return a command of another kind than a reboot, its ``command`` filled in."""
         name = get_args(kind.model_fields["command"].annotation)[0]
         common = self.a_command().model_dump(include=set(Command.model_fields))

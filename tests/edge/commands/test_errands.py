@@ -6,6 +6,7 @@ import pytest
 
 from contract import topics
 from contract.commands import (
+    Bundle,
     CollectLogsCommand,
     CommandState,
     ReportNowCommand,
@@ -15,9 +16,10 @@ from contract.commands import (
 )
 from contract.defaults import REPORT_MAX_BYTES
 from edge.containers.requests import Refusal
-from edge.events import Received
+from edge.events import Collected, Received
 from tests.edge.fakes import THING, World, until_killed
 
+SECRET_URL = "https://bucket.s3.amazonaws.com/bundle?X-Amz-Signature=5ec4e7"
 IN_PROGRESS, SUCCEEDED, FAILED = CommandState.IN_PROGRESS, CommandState.SUCCEEDED, CommandState.FAILED
 
 
@@ -287,3 +289,54 @@ def test_a_ledger_from_before_there_were_errands_is_read() -> None:
     world.power_cycle()
 
     assert world.states(old)[-1] is SUCCEEDED
+
+
+def a_collection(world: World) -> CollectLogsCommand:
+    return world.an_errand(CollectLogsCommand, upload={"url": SECRET_URL, "max_bytes": 10_000})
+
+
+def test_a_bundle_is_begun_once_and_its_end_is_the_outcome() -> None:
+    world = World()
+    world.start()
+    command = a_collection(world)
+
+    world.send(command)
+    world.send(command)
+    assert world.collections == [command]
+    assert world.states(command)[-1] is IN_PROGRESS
+    bundle = Bundle(bytes=17, sha256="a" * 64, truncated=True)
+    world.deliver(Collected(command.id, bundle))
+
+    assert (world.results(command)[-1].state, world.results(command)[-1].bundle) == (SUCCEEDED, bundle)
+
+
+def test_a_bundle_that_is_not_there_is_a_failure_with_its_reason() -> None:
+    world = World()
+    world.start()
+    command = a_collection(world)
+    world.send(command)
+
+    world.deliver(Collected(command.id, None, "upload-failed", "HTTP 403"))
+
+    last = world.results(command)[-1]
+    assert (last.state, last.code, last.message) == (FAILED, "upload-failed", "HTTP 403")
+
+
+def test_where_a_bundle_goes_is_on_disk_only_while_the_command_waits_and_in_no_log_or_result(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG")
+    world = World()
+    world.answers_time = False
+    world.start()
+    command = a_collection(world)
+    world.send(command)
+    assert SECRET_URL in world.state.files["commands.json"].decode()
+
+    world.turns(61.0)
+    assert world.collections == [command]
+    world.start()
+
+    assert world.results(command)[-1].code == "interrupted"
+    said = b"".join(payload for _, payload in world.link.published).decode() + caplog.text
+    assert SECRET_URL not in said + "".join(each.decode() for each in world.state.files.values())
