@@ -11,7 +11,7 @@ from docker.errors import DockerException
 log = logging.getLogger(__name__)
 
 _LABEL = "io.fleetgrass.thing"
-_RESTARTED_AT_BOOT = frozenset({"always", "unless-stopped"})
+_RUNS = frozenset({"running", "paused", "restarting"})
 
 
 class Containers:
@@ -25,11 +25,17 @@ class Containers:
         """Kill what runs; return the ids that an engine would start again at boot."""
         restarted: list[str] = []
         with _forgiving("reach", self._docker_host), self._connect() as engine:
-            for container in engine.containers.list(filters=self._filter):
-                if container.attrs["HostConfig"]["RestartPolicy"].get("Name") in _RESTARTED_AT_BOOT:
+            for container in engine.containers.list(all=True, filters=self._filter):
+                runs = container.status in _RUNS
+                policy = container.attrs["HostConfig"]["RestartPolicy"].get("Name")
+                # One that somebody stopped is started at boot with "always" only.
+                if (policy == "unless-stopped" and runs) or (
+                    policy == "always" and container.status != "created"
+                ):
                     restarted.append(str(container.id))
-                with _forgiving("kill", str(container.id)):
-                    container.kill()
+                if runs:
+                    with _forgiving("kill", str(container.id)):
+                        container.kill()
         return restarted
 
     def restore(self, ids: Sequence[str]) -> None:

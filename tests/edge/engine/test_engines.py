@@ -327,3 +327,8 @@ def test_a_volume_is_listed_by_its_label_and_deleted_when_nobody_has_it(world: W
     world.engine.remove_volume(name)
     world.engine.remove_volume(name)
     assert world.engine.volumes(world.thing) == []
+
+
+def test_the_output_of_a_container_that_is_gone_is_said_to_be_gone(world: World) -> None:
+    with pytest.raises(ContainerGone), world.engine.output(NOBODY, []):
+        pass

@@ -1,5 +1,7 @@
 """Nothing that a container was told in confidence is in what is repeated of its output."""
 
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,6 +44,10 @@ def test_a_real_container_is_quoted_without_the_values_of_its_environment(
             lines = engine.last_lines(made, 20)
         assert sorted(lines) == ["err [redacted]", "out [redacted]"]
         assert engine.last_lines(made, 1) in (("err [redacted]",), ("out [redacted]",))
+        with engine.output(made, ["out"]) as everything:
+            found = sorted(line.split(" ", 1) for line in everything)
+        assert all(datetime.fromisoformat(time) < datetime.now(UTC) for time, _ in found)
+        assert sorted(said for _, said in found) == ["err [redacted]", "out [redacted]"]
     finally:
         world.clear()
         engine.close()

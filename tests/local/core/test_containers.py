@@ -5,6 +5,7 @@ import os
 import secrets
 import tarfile
 from collections.abc import Iterator
+from typing import Any
 
 import docker
 import pytest
@@ -45,35 +46,39 @@ def thing(engine: docker.DockerClient) -> Iterator[str]:
 
 
 def a_container(
-    engine: docker.DockerClient, image: str, thing: str, owner: str, *, restarts: bool
+    engine: docker.DockerClient, image: str, thing: str, owner: str, *, restart: str
 ) -> Container:
+    policy: Any = {"Name": restart, "MaximumRetryCount": 0}  # the stubs know no "no" nor "unless-stopped"
     return engine.containers.run(
         image,
         ["/bin/busybox", "sleep", "600"],
         detach=True,
         init=True,
         labels={LABEL: owner, "io.fleetgrass.core-test": thing},
-        restart_policy={"Name": "always", "MaximumRetryCount": 0} if restarts else None,
+        restart_policy=policy,
     )
 
 
 def test_power_takes_this_things_containers_and_brings_back_what_an_engine_would(
     engine: docker.DockerClient, image: str, thing: str
 ) -> None:
-    kept = a_container(engine, image, thing, thing, restarts=True)
-    lost = a_container(engine, image, thing, thing, restarts=False)
-    stopped = a_container(engine, image, thing, thing, restarts=True)
-    stopped.stop(timeout=1)
-    foreign = a_container(engine, image, thing, "another-thing", restarts=True)
+    kept = a_container(engine, image, thing, thing, restart="unless-stopped")
+    lost = a_container(engine, image, thing, thing, restart="no")
+    stopped = a_container(engine, image, thing, thing, restart="unless-stopped")
+    woken = a_container(engine, image, thing, thing, restart="always")
+    for container in (stopped, woken):
+        container.stop(timeout=1)  # as the agent does before a reboot
+    foreign = a_container(engine, image, thing, "another-thing", restart="always")
     containers = Containers(DOCKER_HOST, thing)
 
     def states() -> list[str]:
-        for container in (kept, lost, stopped, foreign):
+        found = (kept, lost, stopped, woken, foreign)
+        for container in found:
             container.reload()
-        return [container.status for container in (kept, lost, stopped, foreign)]
+        return [container.status for container in found]
 
     ids = containers.cut()
-    assert states() == ["exited", "exited", "exited", "running"]
+    assert states() == ["exited"] * 4 + ["running"]
 
     containers.restore(ids)
-    assert states() == ["running", "exited", "exited", "running"]
+    assert states() == ["running", "exited", "exited", "running", "running"]
