@@ -1,4 +1,4 @@
-"""``python -m bench``: measure the device's side beside its floors and peers, and print the table.
+"""``python -m bench``: measure both sides beside their floors and peers, and print the table.
 
 The whole takes some minutes; ``--only`` names rows by their beginning. ``--write`` keeps the figures
 in ``bench/results.json``.
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import crashes, lives, processes, pulls
+from bench import authorizing, crashes, lives, processes, pulls
 from bench.lab import Lab, lab
 from bench.rows import Row, merged, table
 from bench.sides import BenchFailed
@@ -20,8 +20,13 @@ _COUNT = 20
 _PASSES = 10_000
 
 Measure = Callable[[Lab, int], Sequence[Row]]
-#: The rows that are measured together, and how, in how many rounds.
-_ROWS: Mapping[tuple[str, ...], Measure] = {
+#: The rows that are measured together, and how, in how many rounds: in the cloud, where nothing is needed,
+_IN_THE_CLOUD: Mapping[tuple[str, ...], Callable[[int], Sequence[Row]]] = {
+    ("import-authorize",): lambda rounds: [authorizing.importing(rounds)],
+    ("warm-authorize",): lambda rounds: [authorizing.deciding(rounds)],
+}
+#: and on a device, where an engine is.
+_ON_A_DEVICE: Mapping[tuple[str, ...], Measure] = {
     ("up-20", "noop-20", "change-1-of-20", "down-20"): lambda lab, rounds: lives.compare(lab, _COUNT, rounds),
     ("down-20-deaf",): lambda lab, rounds: [lives.remove_deaf(lab, _COUNT, rounds)],
     ("pull-100mb",): lambda lab, rounds: [pulls.pull(lab, rounds)],
@@ -39,23 +44,39 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--write", action="store_true", help=f"keep the figures in bench/{RESULTS.name}")
     wanted = parser.parse_args(arguments)
     rows: list[Row] = []
+
+    def keep(found: Sequence[Row]) -> None:
+        rows.extend(found)
+        if wanted.write:
+            _keep(found)
+
+    def chosen(ids: Sequence[str]) -> bool:
+        return any(each.startswith(tuple(wanted.only)) for each in ids)
+
     try:
-        engine = obtain(lambda line: print(line, file=sys.stderr))
-        try:
-            with lab(engine.docker_host, busybox()) as ready:
-                for ids, measure in _ROWS.items():
-                    if any(each.startswith(tuple(wanted.only)) for each in ids):
-                        found = measure(ready, wanted.rounds)
-                        rows += found
-                        if wanted.write:
-                            _keep(found)
-        finally:
-            engine.stop()
+        for ids, compute in _IN_THE_CLOUD.items():
+            if chosen(ids):
+                keep(compute(wanted.rounds))
+        if any(chosen(ids) for ids in _ON_A_DEVICE):
+            _measure_on_a_device(chosen, wanted.rounds, keep)
     except (BenchFailed, EngineUnavailable) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     print(table(rows))
     return 0 if all(row.ok for row in rows) else 1
+
+
+def _measure_on_a_device(
+    chosen: Callable[[Sequence[str]], bool], rounds: int, keep: Callable[[Sequence[Row]], None]
+) -> None:
+    engine = obtain(lambda line: print(line, file=sys.stderr))
+    try:
+        with lab(engine.docker_host, busybox()) as ready:
+            for ids, measure in _ON_A_DEVICE.items():
+                if chosen(ids):
+                    keep(measure(ready, rounds))
+    finally:
+        engine.stop()
 
 
 def _keep(rows: Sequence[Row]) -> None:
