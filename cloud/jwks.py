@@ -6,14 +6,16 @@ Imports neither boto3 nor pydantic, because the authorizer's cold start pays for
 import json
 import logging
 import queue
+import re
 import socket
 import threading
+from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
-import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,8 @@ KEYS_FRESH_S = 600.0  # older ones are asked for again, and used while the issue
 KEYS_KEPT_S = 3600.0  # a key that the issuer withdrew is believed no longer than this
 JWKS_MAX_BYTES = 256 * 1024
 _MIN_KEY_BITS = 2048
+
+_BASE64URL = re.compile(r"([A-Za-z0-9_-]+)=*")  # some issuers pad, whatever RFC 7518 says
 
 PublicNumbers = tuple[object, object]  # n and e as the issuer wrote them
 
@@ -111,11 +115,11 @@ class KeySet:
         self._fetch = fetch
         self._monotonic = monotonic
         self._entries: Mapping[str, PublicNumbers] = {}
-        self._keys: dict[str, jwt.PyJWK | None] = {}  # those that were asked for; None for no key of ours
+        self._keys: dict[str, RSAPublicKey | None] = {}  # those that were asked for; None for no key of ours
         self._tried_at = self._fetched_at = float("-inf")
         self._failure: KeysUnavailable | None = None  # of the last try
 
-    def key(self, kid: str) -> jwt.PyJWK | None:
+    def key(self, kid: str) -> RSAPublicKey | None:
         """Return the key that the issuer calls ``kid``; None where it has none that we use.
 
         Raises:
@@ -171,10 +175,18 @@ def parse_keys(document: bytes) -> dict[str, PublicNumbers]:
     return {kid: numbers for kid, numbers in keys.items() if kid not in ambiguous}
 
 
-def _signing_key(numbers: PublicNumbers) -> jwt.PyJWK | None:
-    n, e = numbers
+def _signing_key(numbers: PublicNumbers) -> RSAPublicKey | None:
+    n, e = (_unsigned(number) for number in numbers)
     try:
-        key = jwt.PyJWK({"kty": "RSA", "n": n, "e": e}, algorithm="RS256")
-    except (jwt.PyJWTError, ValueError, TypeError):
+        key = RSAPublicNumbers(e, n).public_key()
+    except ValueError:
         return None
-    return key if key.key.key_size >= _MIN_KEY_BITS else None
+    return key if key.key_size >= _MIN_KEY_BITS else None
+
+
+def _unsigned(number: object) -> int:
+    """Return a Base64urlUInt (RFC 7518, 2); 0, which is part of no key, for anything else."""
+    digits = _BASE64URL.fullmatch(number) if isinstance(number, str) else None
+    if digits is None or len(digits[1]) % 4 == 1:
+        return 0
+    return int.from_bytes(urlsafe_b64decode(digits[1] + "=" * (-len(digits[1]) % 4)))

@@ -13,6 +13,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.hashes import SHA256
+
 from cloud import strict_json
 from cloud.access import LEEWAY_S, Kind
 from cloud.issuers import Issuer
@@ -82,9 +86,10 @@ class Verifier:
         key = self._keys[issuer.jwks_uri].key(kid)
         if key is None:
             raise Untrusted("key-unknown")
-        # The key's own algorithm, RS256 whatever the header says, over the text that was read above.
-        if not key.Algorithm.verify(read.signed, key.key, read.signature):
-            raise Untrusted("signature-wrong")
+        try:  # RS256 (RFC 7518, 3.3), whatever the header says, over the text that was read above
+            key.verify(read.signature, read.signed, PKCS1v15(), SHA256())
+        except InvalidSignature:
+            raise Untrusted("signature-wrong") from None
         return _believed(read.claims, issuer, self._now())
 
 

@@ -113,3 +113,36 @@ def test_no_character_of_a_token_can_be_another(place: int, character: str) -> N
 def test_no_signature_but_the_keys_own_is_taken(signature: bytes) -> None:
     with pytest.raises(Untrusted):
         a_verifier().verify(f"{H}.{P}.{b64(signature)}")
+
+
+_CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "alg": st.sampled_from(["RS256", "RS384", "none", "HS256", "PS256"]),
+        "aud": st.sampled_from(["fleetgrass", "other", ["fleetgrass", "other"], ["other"], []]),
+        "iss": st.sampled_from(["https://id.test", "https://evil.test"]),
+        "sub": st.sampled_from(["ada", "bob"]),
+        "key": st.sampled_from([KEY, OTHER]),
+    },
+)
+
+
+@given(_CHANGES, st.integers(-3, 3))
+def test_what_pyjwt_refuses_is_refused_and_what_it_takes_is_taken(changes: dict[str, Any], cut: int) -> None:
+    """Another hand's verifier as the oracle, on tokens that are right, nearly right, and cut short."""
+    header = {**HEADER, "alg": changes.pop("alg", "RS256")}
+    key = changes.pop("key", KEY)
+    made = handmade(header, CLAIMS | changes, rs256(key))
+    made = made[: len(made) - abs(cut)]
+    checks: Any = {"verify_exp": False, "verify_nbf": False, "verify_iat": False}
+    try:
+        jwt.decode(made, KEY.public_key(), ["RS256"], checks, audience="fleetgrass", issuer="https://id.test")
+        right = True
+    except jwt.PyJWTError:
+        right = False
+    try:
+        a_verifier().verify(made)
+        taken = True
+    except Untrusted:
+        taken = False
+    assert taken == right
