@@ -19,7 +19,7 @@ class OutcomeState(StrEnum):
 
     PENDING = "PENDING"  # the device has not said that it has the document
     IN_PROGRESS = "IN_PROGRESS"
-    RUNNING = "RUNNING"  # every application runs, healthy, at this revision
+    RUNNING = "RUNNING"  # every application runs, healthy, at this revision, or ended well for good
     ROLLED_BACK = "ROLLED_BACK"  # an application failed, and its previous one runs again
     FAILED = "FAILED"
 
@@ -66,10 +66,13 @@ def outcome_of(desired: Mapping[str, Any], applications: Mapping[str, Mapping[st
         return None  # what is amiss is another document's arrival; nothing new is known of this one
     if desired.get("state") == "FAILED":  # and no application says why
         return Outcome(deployment_id, OutcomeState.FAILED, None, desired.get("code"), desired.get("message"))
+    converged = desired.get("state") == "CONVERGED"
+    # A device that says CONVERGED says of what it stopped that it ended well, and is not to run again.
+    well = {ApplicationState.RUNNING, ApplicationState.STOPPED} if converged else {ApplicationState.RUNNING}
     for name, status in sorted(applications.items()):
-        if status.get("state") != ApplicationState.RUNNING:
+        if status.get("state") not in well:
             return _reasoned(deployment_id, OutcomeState.IN_PROGRESS, name, status)
-    if desired.get("state") != "CONVERGED":
+    if not converged:
         return Outcome(
             deployment_id, OutcomeState.IN_PROGRESS, None, desired.get("code"), desired.get("message")
         )

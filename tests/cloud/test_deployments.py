@@ -361,6 +361,8 @@ def status(state: str, **more: Any) -> dict[str, Any]:
         (converged(), {"a": status("RUNNING"), "b": {}}, ("IN_PROGRESS", "b", None)),
         (converged(state="CONVERGING"), {"a": status("RUNNING")}, ("IN_PROGRESS", None, None)),
         (converged(), {"a": status("UNHEALTHY", code="x")}, ("IN_PROGRESS", "a", "x")),
+        (converged(), {"a": status("STOPPED"), "b": status("RUNNING")}, ("RUNNING", None, None)),
+        (converged(state="CONVERGING"), {"a": status("STOPPED")}, ("IN_PROGRESS", "a", None)),
         (
             converged(state="CONVERGING"),
             {"a": status("PULLING", code="no-route")},
