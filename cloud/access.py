@@ -49,6 +49,7 @@ ROUTES: Mapping[str, Route] = {
     "GET /devices": Route("list-devices", Role.READER, Reach.LISTED),
     "GET /devices/{device}": Route("get-device", Role.READER, Reach.DEVICE),
     "GET /devices/{device}/why": Route("explain-device", Role.READER, Reach.DEVICE),
+    "GET /devices/{device}/history": Route("get-device-history", Role.READER, Reach.DEVICE),
     "POST /devices/{device}/reboot": Route("reboot-device", Role.OPERATOR, Reach.DEVICE),
     "POST /devices/{device}/report": Route("request-report", Role.OPERATOR, Reach.DEVICE),
     "POST /devices/{device}/applications/{app}/restart": Route(

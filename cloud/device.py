@@ -7,15 +7,24 @@ says of its own clock is kept only as ``clock_skew_s``.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class Connection(NamedTuple):
+    """A connection that ended; ``began`` is None where no event told of its beginning."""
+
+    began: datetime | None
+    ended: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
     """One enrolled device: its connection, and the newest of what it said of itself.
 
-    ``connected`` is None until the first presence event. ``goodbye`` is set while a goodbye is the
-    newest thing heard. ``applications`` maps a name to its status as reported (``contract.reports``,
+    ``connected`` is None until the first presence event; ``presence_*`` are of the newest one that
+    counted. ``connections`` are the last ones that ended, the newest first, at most
+    ``cloud.reducer.CONNECTIONS_KEPT``. ``goodbye`` is set while a goodbye is the newest thing heard.
+    ``applications`` maps a name to its status as reported (``contract.reports``,
     JSON types); ``application_sequences`` says by which report each of them is known.
     """
 
@@ -23,13 +32,18 @@ class Device:
     group: str | None
     enrolled_at: datetime
     connected: bool | None = None
-    connected_since: datetime | None = None
-    offline_since: datetime | None = None
-    disconnect_reason: str | None = None
+    connected_since: datetime | None = None  # None while disconnected
+    offline_since: datetime | None = None  # None while connected
+    disconnect_reason: str | None = None  # of the last connection that ended
+    presence_session: str | None = None  # None while it is a message that says that it is connected
+    presence_version: int | None = None
+    presence_event_at: datetime | None = None  # by the event's own clock
+    connections: tuple[Connection, ...] = ()
     epoch: str | None = None
     sequence: int = -1
     last_report_at: datetime | None = None  # the newest hello, report or goodbye
     stale_at: datetime | None = None
+    reporting_since: datetime | None = None  # since when it has been heard again and again in time
     interval_s: float | None = None
     agent_version: str | None = None
     boot_id: str | None = None
@@ -43,6 +57,8 @@ class Device:
     names_sequence: int = -1
     applications: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     application_sequences: Mapping[str, int] = field(default_factory=dict)
+    state_changes: int = 0  # how often an application was heard to have changed its state
+    history_at: datetime | None = None  # the newest span that has a point in the history
     writes: int = 0  # how many messages made this row; orders what is derived from it
 
     @property

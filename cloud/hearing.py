@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cloud.device import Device
+from cloud.history import span_of
 from contract.defaults import STALE_AFTER_INTERVALS
 from contract.events import ConnectionEvent
 from contract.reports import DeviceReport
@@ -73,6 +74,7 @@ def hear(device: Device, news: News) -> Device:
             boot_id=message.boot_id,
             goodbye=news.goodbye,
             clock_skew_s=news.clock_skew_s,
+            reporting_since=device.reporting_since if _in_time(device, news) else news.received_at,
         )
     elif (
         message.sequence == device.sequence
@@ -82,16 +84,22 @@ def hear(device: Device, news: News) -> Device:
         device = replace(
             device, last_report_at=news.received_at, stale_at=news.stale_at, clock_skew_s=news.clock_skew_s
         )
-    return _hear_report(device, message) if isinstance(message, DeviceReport) else device
+    return _hear_report(device, message, news.received_at) if isinstance(message, DeviceReport) else device
 
 
-def _hear_report(device: Device, report: DeviceReport) -> Device:
+def _in_time(device: Device, news: News) -> bool:
+    """Whether the device was well until now: neither overdue nor gone after a goodbye."""
+    return device.goodbye is None and device.stale_at is not None and news.received_at <= device.stale_at
+
+
+def _hear_report(device: Device, report: DeviceReport, received_at: datetime) -> Device:
     applications, sequences = dict(device.applications), dict(device.application_sequences)
     head = report.part == 0 and report.sequence > device.names_sequence
     if head:
-        names = names_of(report)
+        names, span = names_of(report), span_of(received_at)
         device = replace(
             device,
+            history_at=span if device.history_at is None else max(device.history_at, span),
             names_sequence=report.sequence,
             application_names=names,
             host={} if report.host is None else report.host.to_dict(),
@@ -102,13 +110,21 @@ def _hear_report(device: Device, report: DeviceReport) -> Device:
         older = {name for name, sequence in sequences.items() if sequence <= report.sequence}
         for name in older.difference(older if names is None else names):
             del applications[name], sequences[name]
-    heard = False
+    heard, changes = False, 0
     for status in report.applications:
         named = device.application_names is None or status.name in device.application_names
         newer = report.sequence > sequences.get(status.name, -2)
         if newer and (named or report.sequence > device.names_sequence):
-            applications[status.name], sequences[status.name] = status.to_dict(), report.sequence
+            told = status.to_dict()
+            before = applications.get(status.name, told)
+            changes += before["state"] != told["state"]
+            applications[status.name], sequences[status.name] = told, report.sequence
             heard = True
     if head or heard:
-        device = replace(device, applications=applications, application_sequences=sequences)
+        device = replace(
+            device,
+            applications=applications,
+            application_sequences=sequences,
+            state_changes=device.state_changes + changes,
+        )
     return device

@@ -19,7 +19,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from cloud.aws.attributes import storable
 from cloud.hearing import News
 from cloud.metrics import count
-from cloud.milliseconds import from_ms
+from cloud.milliseconds import LATEST_MS, from_ms
 from cloud.presence import PresenceEvent
 from contract.commands import CommandResult
 from contract.events import ConnectionEvent
@@ -29,7 +29,6 @@ from contract.topics import thing_of
 
 log = logging.getLogger(__name__)
 
-_LATEST_MS = 253_370_764_800_000  # the year 9999; later ones are no dates
 _THING = TypeAdapter(ThingName)
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -65,7 +64,7 @@ class Received:
             raise Malformed("", 0, "not a rule's event")
         topic, encoded, at = event.get("topic"), event.get("payload"), event.get("received_at")
         topic = topic if isinstance(topic, str) else ""
-        if not isinstance(encoded, str) or not isinstance(at, int) or not 0 <= at < _LATEST_MS:
+        if not isinstance(encoded, str) or not isinstance(at, int) or not 0 <= at < LATEST_MS:
             raise Malformed(topic, len(encoded) if isinstance(encoded, str) else 0, "not a rule's event")
         try:
             payload = base64.b64decode(encoded, validate=True)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+LATEST_MS = 253_370_764_800_000  # the year 9999; later ones are no dates
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

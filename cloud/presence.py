@@ -1,22 +1,15 @@
-"""Whether a device is there: which presence event counts, and what state follows from a row.
-
-Pure. Presence events come out of order, more than once and with clocks two minutes apart, so their
-version decides and never their time alone; the table's adapter writes ``Presence`` under exactly the
-conditions that ``supersedes`` states.
-"""
+"""Whether a device is there: what a presence event says, and what state follows from a row. Pure."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from cloud.device import Device
-from contract.defaults import OFFLINE_DEBOUNCE_S
+from cloud.milliseconds import LATEST_MS, from_ms
+from contract.defaults import FLAP_WINDOW_S, OFFLINE_DEBOUNCE_S
 from contract.names import ThingName
-
-#: versionNumber restarts at 0 after about an hour offline; an event this much later counts anyway.
-VERSION_FORGOTTEN_AFTER = timedelta(minutes=30)
 
 State = Literal["online", "stale", "offline", "unknown"]
 _THING = TypeAdapter(ThingName)
@@ -28,7 +21,9 @@ class PresenceEvent(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     client_id: Annotated[str, Field(alias="clientId", min_length=1, max_length=256)]
-    timestamp: Annotated[int, Field(ge=0)]  # milliseconds, of a clock two minutes off either way
+    timestamp: Annotated[
+        int, Field(ge=0, le=LATEST_MS)
+    ]  # milliseconds, of a clock two minutes off either way
     event_type: Annotated[Literal["connected", "disconnected"], Field(alias="eventType")]
     session: Annotated[str, Field(alias="sessionIdentifier", min_length=1, max_length=128)]
     version: Annotated[int, Field(alias="versionNumber", ge=0)]
@@ -76,28 +71,9 @@ def presence_of(event: PresenceEvent, received_at: datetime) -> Presence | None:
         connected=connected,
         session=event.session,
         version=event.version,
-        event_at=datetime.fromtimestamp(event.timestamp / 1000, UTC),
+        event_at=from_ms(event.timestamp),
         received_at=received_at,
         reason=reason,
-    )
-
-
-def supersedes(new: Presence, stored: Presence | None) -> bool:
-    """Return whether ``new`` replaces ``stored``.
-
-    It does when nothing is stored; when its version is higher; when it ends the very session that is
-    stored as connected; or when it is so much later that the version may have started again.
-    """
-    return (
-        stored is None
-        or new.version > stored.version
-        or (
-            new.version == stored.version
-            and new.session == stored.session
-            and stored.connected
-            and not new.connected
-        )
-        or new.event_at > stored.event_at + VERSION_FORGOTTEN_AFTER
     )
 
 
@@ -110,17 +86,42 @@ def state(device: Device, now: datetime, *, offline_debounce_s: float = OFFLINE_
     """
     if device.connected is None and device.last_report_at is None:
         return Seen("unknown", "never-seen", device.enrolled_at)
-    reconnecting = False
-    if device.connected is False and device.offline_since is not None:
-        if now >= device.offline_since + timedelta(seconds=offline_debounce_s):
-            reason = device.goodbye or device.disconnect_reason or "disconnected"
-            return Seen("offline", reason, device.offline_since)
-        reconnecting = True
+    debounce = timedelta(seconds=offline_debounce_s)
+    if device.offline_since is not None and now >= device.offline_since + debounce:
+        reason = device.goodbye or device.disconnect_reason or "disconnected"
+        return Seen("offline", reason, device.offline_since)
+    there_since = _there_since(device, debounce)
     if device.last_report_at is None or device.stale_at is None:
-        return Seen("stale", "no-report-yet", device.connected_since or device.offline_since)
+        return Seen("stale", "no-report-yet", there_since or device.offline_since)
     if device.goodbye is not None:
-        return Seen("stale", "agent-stopped", device.last_report_at)
+        return Seen("stale", "agent-stopped", _later(device.last_report_at, there_since))
     if device.stale_at < now:
-        return Seen("stale", "heartbeat-missed", device.stale_at)
-    since = device.connected_since or device.last_report_at
-    return Seen("online", "reconnecting" if reconnecting else "connected", since)
+        return Seen("stale", "heartbeat-missed", _later(device.stale_at, there_since))
+    reason = "connected" if device.offline_since is None else "reconnecting"
+    since = there_since or device.reporting_since or device.last_report_at
+    return Seen("online", reason, _later(since, device.reporting_since))
+
+
+def flap_count(device: Device, now: datetime) -> int:
+    """Return how many connections ended within the last ``FLAP_WINDOW_S``, of those that a row keeps.
+
+    A connection that another one of the same client took over did not end.
+    """
+    begin = now - timedelta(seconds=FLAP_WINDOW_S)
+    return sum(connection.ended > begin for connection in device.connections)
+
+
+def _there_since(device: Device, debounce: timedelta) -> datetime | None:
+    """Return since when the device has not been away for the debounce; None where nobody told."""
+    since = device.connected_since
+    for began, ended in device.connections:
+        if since is not None and since - ended >= debounce:
+            break
+        if began is None:
+            return since or ended
+        since = began
+    return since
+
+
+def _later(one: datetime, other: datetime | None) -> datetime:
+    return one if other is None else max(one, other)

@@ -4,11 +4,14 @@ from datetime import datetime
 from typing import Any
 
 from cloud.device import Device
-from cloud.presence import state
+from cloud.presence import flap_count, state
 
 
 def summary(device: Device, now: datetime, *, offline_debounce_s: float) -> dict[str, Any]:
-    """Return one line of a list: its state with reason and since, and what it works on."""
+    """Return one line of a list: its state with reason and since, how steady it is, and what it works on.
+
+    ``flap_count`` is of the disconnects within the last hour; ``disconnect_reason`` is of the last one.
+    """
     seen = state(device, now, offline_debounce_s=offline_debounce_s)
     return {
         "name": device.name,
@@ -16,6 +19,9 @@ def summary(device: Device, now: datetime, *, offline_debounce_s: float) -> dict
         "state": seen.state,
         "reason": seen.reason,
         "since": seen.since,
+        "flap_count": flap_count(device, now),
+        "disconnect_reason": device.disconnect_reason,
+        "clock_skew_s": device.clock_skew_s,
         "last_report_at": device.last_report_at,
         "agent_version": device.agent_version,
         "architecture": device.architecture,
@@ -34,7 +40,6 @@ def detail(device: Device, now: datetime, *, offline_debounce_s: float) -> dict[
         "enrolled_at": device.enrolled_at,
         "boot_id": device.boot_id,
         "heartbeat_s": device.interval_s,
-        "clock_skew_s": device.clock_skew_s,
         "malformed_messages": device.malformed_messages,
         "health": dict(device.host) or None,
         "applications": applications,

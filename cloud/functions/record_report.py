@@ -122,7 +122,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
     dynamodb = client("dynamodb")
     again = record_batch(
         event["Records"],
-        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"], os.environ["HISTORY_TABLE"]),
         commands=Commands(dynamodb, os.environ["COMMANDS_TABLE"]),
         deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
     )

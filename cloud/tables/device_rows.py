@@ -1,32 +1,51 @@
-"""How a device is a row, and the two writes that a message becomes. Pure; DynamoDB's words, no call.
+"""How a device is a row, and the writes that an event becomes. Pure; DynamoDB's words, no call.
 
-Times are Unix milliseconds of the server. ``writes`` counts the messages that were applied.
+Times are Unix milliseconds of the server. ``writes`` counts the messages that were applied. Connections
+that ended are ``began_0``, ``ended_0`` (the newest) and so on: one write moves them all along.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from cloud.aws.attributes import from_item
-from cloud.device import Device
+from cloud.device import Connection, Device
 from cloud.hearing import News, names_of
+from cloud.history import span_of
 from cloud.milliseconds import from_ms, to_ms
+from cloud.presence import Presence
+from cloud.reducer import CONNECTIONS_KEPT, LATER_CONNECTION_AFTER, VERSION_FORGOTTEN_AFTER
 from contract.defaults import APPLICATIONS_MAX
 from contract.reports import DeviceReport
 
-_TIMES = ("enrolled_at", "connected_since", "offline_since", "last_report_at", "stale_at")
-#: What messages of the device (not presence) decide; a write of a message sets all of these.
-_HEARD = (
-    "epoch", "sequence", "last_report_at", "stale_at", "interval_s", "agent_version", "boot_id", "goodbye",
-    "clock_skew_s", "malformed_messages", "engine", "host", "desired", "application_names", "names_sequence",
+_TIMES = (
+    "enrolled_at", "connected_since", "offline_since", "presence_event_at", "last_report_at", "stale_at",
+    "reporting_since", "history_at",
 )  # fmt: skip
+#: What presence events decide.
+_PRESENCE = (
+    "connected", "connected_since", "offline_since", "disconnect_reason",
+    "presence_session", "presence_version", "presence_event_at",
+)  # fmt: skip
+#: What messages of the device decide; a write of a message sets all of these.
+_HEARD = (
+    "epoch", "sequence", "last_report_at", "stale_at", "reporting_since", "interval_s", "agent_version",
+    "boot_id", "goodbye", "clock_skew_s", "malformed_messages", "engine", "host", "desired",
+    "application_names", "names_sequence", "state_changes", "history_at",
+)  # fmt: skip
+_CONNECTIONS = tuple((f"began_{i}", f"ended_{i}") for i in range(CONNECTIONS_KEPT))
 #: What a list of devices shows.
 SUMMARY = (
     "device", "group", "enrolled_at", "connected", "connected_since", "offline_since", "disconnect_reason",
-    "epoch", "sequence", "last_report_at", "stale_at", "interval_s", "agent_version", "boot_id", "goodbye",
-    "engine", "host", "desired",
+    "epoch", "sequence", "last_report_at", "stale_at", "reporting_since", "interval_s", "agent_version",
+    "boot_id", "goodbye", "clock_skew_s", "engine", "host", "desired",
+    *(attribute for pair in _CONNECTIONS for attribute in pair),
 )  # fmt: skip
+#: What of an application's status differs from report to report, and is no news.
+_MEASURED = ("cpu_percent", "memory_bytes")
+_NEVER = 0  # a time that nobody told
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,39 +66,111 @@ def to_device(item: Mapping[str, Any]) -> Device:
     """Return the device of an item; what a projection left out is as if it was never heard."""
     row = from_item(item)
     applications = row.get("applications", {})
-    names = row.get("application_names")
-    known = {name: row[name] for name in (*_HEARD, *SUMMARY) if row.get(name) is not None}
+    fields = ("group", "enrolled_at", *_PRESENCE, *_HEARD)
+    known = {name: row[name] for name in fields if row.get(name) is not None}
     known |= {name: from_ms(row[name]) for name in _TIMES if name in known}
-    known.pop("device")
     known["writes"] = row.get("writes", 0)
-    known["application_names"] = None if names is None else tuple(names)
+    if "application_names" in known:
+        known["application_names"] = tuple(known["application_names"])
     return Device(
         name=row["device"],
         **({"group": None} | known),
-        applications={name: entry["status"] for name, entry in applications.items()},
+        connections=tuple(
+            Connection(from_ms(row[began]) if row.get(began) else None, from_ms(row[ended]))
+            for began, ended in _CONNECTIONS
+            if row.get(ended)
+        ),
+        applications={
+            name: entry["status"] | entry.get("measured", {}) for name, entry in applications.items()
+        },
         application_sequences={name: entry["sequence"] for name, entry in applications.items()},
     )
 
 
-def replacement(after: Device) -> Write:
-    """Return the write of everything heard, which holds if ``after`` was made of the row as it still is."""
+def presence_write(presence: Presence) -> Write:
+    """Return the write of a presence event, which holds if ``cloud.reducer.supersedes`` does."""
+    values: dict[str, object] = {
+        ":connected": presence.connected,
+        ":session": presence.session,
+        ":version": presence.version,
+        ":event_at": to_ms(presence.event_at),
+        ":received_at": to_ms(presence.received_at),
+        ":forgotten": to_ms(presence.event_at - VERSION_FORGOTTEN_AFTER),
+    }
+    counts = (
+        "attribute_not_exists(presence_version) OR presence_version < :version "
+        "OR presence_event_at < :forgotten"
+    )
+    if presence.connected:
+        condition = f"({counts})"
+        change = "connected_since = if_not_exists(connected_since, :received_at) REMOVE offline_since"
+    else:
+        counts += " OR (presence_version = :version AND presence_session = :session AND connected = :true)"
+        unheard = (
+            "attribute_exists(goodbye) OR attribute_not_exists(last_report_at) OR last_report_at <= :later"
+        )
+        condition = f"({counts}) AND ({unheard})"
+        change = (
+            f"offline_since = :received_at, disconnect_reason = :reason, {_another_ended()} "
+            "REMOVE connected_since"
+        )
+        values |= {
+            ":reason": presence.reason or "disconnected",
+            ":true": True,
+            ":never": _NEVER,
+            ":later": to_ms(presence.received_at + LATER_CONNECTION_AFTER),
+        }
+    return Write(
+        "SET connected = :connected, presence_session = :session, presence_version = :version, "
+        f"presence_event_at = :event_at, {change}",
+        condition,
+        values,
+        {},
+    )
+
+
+def _another_ended() -> str:
+    """Return the assignments that put the connection of now before those that ended.
+
+    An expression's right sides speak of the row as it was (DynamoDB developer guide, "Update
+    expressions"); the oldest come first all the same.
+    """
+    moves = [
+        f"{attribute} = if_not_exists({newer}, :never)"
+        for older, pair in reversed(list(pairwise(_CONNECTIONS)))
+        for attribute, newer in zip(pair, older, strict=True)
+    ]
+    began, ended = _CONNECTIONS[0]
+    return ", ".join([*moves, f"{began} = if_not_exists(connected_since, :never)", f"{ended} = :received_at"])
+
+
+def replacement(before: Device, after: Device) -> Write:
+    """Return the write of everything heard, which holds if the row is still ``before``.
+
+    Of presence it touches only what a message may decide: that the device is connected again.
+    """
     row = {attribute: _stored(getattr(after, attribute)) for attribute in _HEARD}
     row["applications"] = {
-        name: {"sequence": after.application_sequences[name], "status": status}
+        name: {"sequence": after.application_sequences[name], **_entry(status)}
         for name, status in after.applications.items()
     }
     named = after.application_names
     row["unnamed"] = named is None or not set(after.applications) <= set(named)
+    condition, expected = "writes = :writes", {":writes": before.writes}
+    if before.offline_since is not None and after.offline_since is None:
+        row |= {attribute: _stored(getattr(after, attribute)) for attribute in _PRESENCE}
+        condition += " AND offline_since = :offline_since AND presence_version = :version"
+        expected |= {":offline_since": to_ms(before.offline_since), ":version": before.presence_version or 0}
+    values: dict[str, object] = {f":{i}": value for i, value in enumerate(row.values()) if value is not None}
     sets = [f"#{i} = :{i}" for i, value in enumerate(row.values()) if value is not None]
     removes = [f"#{i}" for i, value in enumerate(row.values()) if value is None]
     change = "SET " + ", ".join([*sets, "writes = writes + :one"])
     if removes:
         change += " REMOVE " + ", ".join(removes)
-    values: dict[str, object] = {f":{i}": value for i, value in enumerate(row.values()) if value is not None}
     return Write(
         change,
-        "writes = :writes",
-        values | {":one": 1, ":writes": after.writes},
+        condition,
+        values | expected | {":one": 1},
         {f"#{i}": attribute for i, attribute in enumerate(row)},
     )
 
@@ -111,18 +202,24 @@ def confirmation(news: News) -> Write:
         "interval_s = :interval_s", "agent_version = :agent_version", "boot_id = :boot_id",
         "clock_skew_s = :skew", "writes = writes + :one",
     ]  # fmt: skip
-    conditions = ["epoch = :epoch", "last_report_at <= :at"]
+    conditions = [
+        "epoch = :epoch", "last_report_at <= :at", "stale_at >= :at", "attribute_not_exists(goodbye)",
+    ]  # fmt: skip
     if isinstance(message, DeviceReport):
         conditions.append("#sequence <= :sequence")
         _expect(message, names, values, sets, conditions)
+        if message.part == 0:
+            conditions.append("history_at >= :span")
+            values[":span"] = to_ms(span_of(news.received_at))
     else:
         conditions.append("#sequence < :sequence")
-    remove = " REMOVE goodbye"
     if news.goodbye is not None:
         sets.append("goodbye = :goodbye")
         values[":goodbye"] = news.goodbye
-        remove = ""
-    return Write("SET " + ", ".join(sets) + remove, " AND ".join(conditions), values, names)
+    else:
+        conditions.append("(attribute_not_exists(offline_since) OR offline_since >= :connected_since)")
+        values[":connected_since"] = to_ms(news.received_at - LATER_CONNECTION_AFTER)
+    return Write("SET " + ", ".join(sets), " AND ".join(conditions), values, names)
 
 
 def _expect(
@@ -134,13 +231,14 @@ def _expect(
 ) -> None:
     """Add to the write that it holds only if ``report`` says what the row already says."""
     if report.applications:
-        names |= {"#a": "applications", "#t": "status", "#s": "sequence"}
+        names |= {"#a": "applications", "#t": "status", "#s": "sequence", "#m": "measured"}
         values[":s"] = report.sequence
     for i, status in enumerate(report.applications):  # in few letters: 64 must fit into an expression
         names[f"#{i}"] = status.name
-        values[f":{i}"] = status.to_dict()
+        entry = _entry(status.to_dict())
+        values |= {f":{i}": entry["status"], f":m{i}": entry["measured"]}
         conditions.append(f"#a.#{i}.#t = :{i} AND #a.#{i}.#s < :s")
-        sets.append(f"#a.#{i}.#s = :s")
+        sets.append(f"#a.#{i}.#s = :s, #a.#{i}.#m = :m{i}")
     if report.part != 0:
         return
     named = names_of(report)
@@ -162,6 +260,14 @@ def _expect(
         ":false": False,
         ":host": {} if report.host is None else report.host.to_dict(),
         ":malformed": report.malformed_messages,
+    }
+
+
+def _entry(status: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return a status in two: what is news when it changes, and what is measured."""
+    return {
+        "status": {name: value for name, value in status.items() if name not in _MEASURED},
+        "measured": {name: value for name, value in status.items() if name in _MEASURED},
     }
 
 

@@ -5,8 +5,9 @@ neither: ``by-name`` (``kind`` = "device", ``device``) lists all devices in orde
 ``by-group`` (``group``, ``device``) lists one group's. Times are Unix milliseconds of the server.
 
 A message is applied in one call while it tells nothing new (the write's condition compares it with
-what is stored), else in two: the refused write returns the row, ``cloud.hearing`` decides, and the
-second write holds only if nobody applied another message in between.
+what is stored), else in two: the refused write returns the row, ``cloud.reducer`` decides, and the
+second write holds only if nobody applied another message in between. The first report in a span of the
+history is such a change; its point is in the second write. A presence event is one call.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,14 +16,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
+from cloud import reducer
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, Unavailable
 from cloud.device import Device
-from cloud.hearing import News, hear
+from cloud.hearing import News
+from cloud.history import point_of
 from cloud.milliseconds import to_ms
-from cloud.presence import VERSION_FORGOTTEN_AFTER, Presence
-from cloud.tables.device_rows import SUMMARY, Write, confirmation, replacement, to_device
+from cloud.presence import Presence
+from cloud.tables.device_rows import SUMMARY, Write, confirmation, presence_write, replacement, to_device
 
 BY_NAME, BY_GROUP = "by-name", "by-group"
 PAGE_MAX = 100  # BatchGetItem takes no more keys
@@ -35,6 +38,7 @@ class DynamoDB(Protocol):
     def get_item(self, **request: Any) -> Any: ...
     def put_item(self, **request: Any) -> Any: ...
     def update_item(self, **request: Any) -> Any: ...
+    def transact_write_items(self, **request: Any) -> Any: ...
     def query(self, **request: Any) -> Any: ...
     def batch_get_item(self, **request: Any) -> Any: ...
 
@@ -71,9 +75,11 @@ class Devices:
     conditional write is an answer and never raised.
     """
 
-    def __init__(self, table: DynamoDB, name: str) -> None:
+    def __init__(self, table: DynamoDB, name: str, history: str = "") -> None:
+        """``history`` names the table of points, for one that applies reports."""
         self._table = table
         self._name = name
+        self._history = history
 
     def create(self, device: str, group: str, *, now: datetime) -> bool:
         """Make the row of a newly enrolled device; return False where there is one already."""
@@ -127,34 +133,12 @@ class Devices:
         return names
 
     def record_presence(self, presence: Presence) -> bool:
-        """Store a presence event if it is the newest of its device; return whether it was.
+        """Store a presence event if it counts; return whether it did. One call.
 
-        The condition is ``cloud.presence.supersedes``, said to DynamoDB. A client that was never
+        The condition is ``cloud.reducer.supersedes``, said to DynamoDB. A client that was never
         enrolled gets no row.
         """
-        values: dict[str, object] = {
-            ":connected": presence.connected,
-            ":session": presence.session,
-            ":version": presence.version,
-            ":event_at": to_ms(presence.event_at),
-            ":received_at": to_ms(presence.received_at),
-            ":forgotten": to_ms(presence.event_at - VERSION_FORGOTTEN_AFTER),
-        }
-        ends = ""
-        if presence.connected:
-            change = "connected_since = :received_at REMOVE offline_since, disconnect_reason"
-        else:
-            change = "offline_since = :received_at, disconnect_reason = :reason REMOVE connected_since"
-            values |= {":reason": presence.reason or "disconnected", ":true": True}
-            ends = " OR (presence_version = :version AND presence_session = :session AND connected = :true)"
-        return self._update(
-            presence.device,
-            "SET connected = :connected, presence_session = :session, presence_version = :version, "
-            f"presence_event_at = :event_at, {change}",
-            "attribute_exists(device) AND (attribute_not_exists(presence_version) "
-            f"OR presence_version < :version OR presence_event_at < :forgotten{ends})",
-            values,
-        )
+        return self._write(presence.device, presence_write(presence)) is None
 
     def apply(self, news: News) -> Applied:
         """Apply a hello, goodbye or part of a report: one call when nothing changed, else two.
@@ -169,47 +153,52 @@ class Devices:
             if not item:
                 return Applied(Effect.NOT_ENROLLED)
             before = to_device(item)
-            after = hear(before, news)
+            after = reducer.after(before, news)
             if after is before:
                 return Applied(Effect.OLD, before)
-            item = self._write(news.device, replacement(after))
+            item = self._replace(before, after)
             if item is None:
                 return Applied(Effect.CHANGED, replace(after, writes=before.writes + 1))
         raise Unavailable(f"the row of {news.device} is contended")
 
-    def _write(self, device: str, write: Write) -> Mapping[str, Any] | None:
-        """Update; where the condition does not hold, return the row as it is ({} when there is none)."""
-        request: dict[str, Any] = {"ExpressionAttributeNames": dict(write.names)} if write.names else {}
+    def _replace(self, before: Device, after: Device) -> Mapping[str, Any] | None:
+        """Write everything heard; with the history's next point, both or neither. Answers as ``_write``."""
+        write = replacement(before, after)
+        if after.history_at == before.history_at:
+            return self._write(after.name, write)
+        point = {"TableName": self._history, "Item": to_item(point_of(after))}
         try:
             with translated():
-                self._table.update_item(
-                    TableName=self._name,
-                    Key=to_item({"device": device}),
-                    UpdateExpression=write.change,
-                    ConditionExpression=f"attribute_exists(device) AND {write.condition}",
-                    ExpressionAttributeValues=to_item(write.values),
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                    **request,
+                self._table.transact_write_items(
+                    TransactItems=[{"Update": self._request(after.name, write)}, {"Put": point}]
                 )
         except Conflict as refused:
-            response = getattr(refused.__cause__, "response", {})
-            item: Mapping[str, Any] = response.get("Item", {})
+            reasons = getattr(refused.__cause__, "response", {}).get("CancellationReasons", [{}])
+            item: Mapping[str, Any] = reasons[0].get("Item", {})
             return item
         return None
 
-    def _update(self, device: str, change: str, condition: str, values: Mapping[str, object]) -> bool:
+    def _write(self, device: str, write: Write) -> Mapping[str, Any] | None:
+        """Update; where the condition does not hold, return the row as it is ({} when there is none)."""
         try:
             with translated():
-                self._table.update_item(
-                    TableName=self._name,
-                    Key=to_item({"device": device}),
-                    UpdateExpression=change,
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues=to_item(values),
-                )
-        except Conflict:
-            return False
-        return True
+                self._table.update_item(**self._request(device, write))
+        except Conflict as refused:
+            item: Mapping[str, Any] = getattr(refused.__cause__, "response", {}).get("Item", {})
+            return item
+        return None
+
+    def _request(self, device: str, write: Write) -> dict[str, Any]:
+        names: dict[str, Any] = {"ExpressionAttributeNames": dict(write.names)} if write.names else {}
+        return {
+            "TableName": self._name,
+            "Key": to_item({"device": device}),
+            "UpdateExpression": write.change,
+            "ConditionExpression": f"attribute_exists(device) AND {write.condition}",
+            "ExpressionAttributeValues": to_item(write.values),
+            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",
+            **names,
+        }
 
     def _names(self, group: str | None, *, after: str | None, limit: int) -> tuple[list[str], bool]:
         """Return names in order, and whether there are more."""

@@ -16,9 +16,10 @@ from moto import mock_aws
 from cloud.hearing import News
 from cloud.presence import Presence
 from cloud.tables.devices import Devices
+from cloud.tables.history import History
 from contract.events import ConnectionEvent
 from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, HostHealth
-from tests.cloud.api import DEVICES, NOW, REGION
+from tests.cloud.api import NOW, REGION
 from tests.cloud.template import template
 
 EVENTS = Path(__file__).parent / "events"
@@ -104,10 +105,19 @@ def dynamodb_in_memory() -> Iterator[Any]:
 
 def devices_table(dynamodb: Any) -> tuple[Devices, Calls]:
     """Make an empty table as the template describes it; return it and the calls made from now on."""
-    described = template()["Resources"]["DevicesTable"]["Properties"]
+    table, _, calls = devices_and_history(dynamodb)
+    return table, calls
+
+
+def devices_and_history(dynamodb: Any) -> tuple[Devices, History, Calls]:
+    """Make both empty tables as the template describes them; return them and the calls made from now on."""
     wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
-    table = f"{DEVICES}-{next(_tables)}"
-    dynamodb.create_table(TableName=table, **{name: described[name] for name in wanted})
+    number = next(_tables)
+    names = {resource: f"{resource}-{number}" for resource in ("DevicesTable", "HistoryTable")}
+    for resource, name in names.items():
+        described = template()["Resources"][resource]["Properties"]
+        dynamodb.create_table(TableName=name, **{key: described[key] for key in wanted if key in described})
     calls = Calls()
     dynamodb.meta.events.register("before-call.dynamodb.*", lambda model, **_: calls.append(model.name))
-    return Devices(dynamodb, table), calls
+    devices = Devices(dynamodb, names["DevicesTable"], names["HistoryTable"])
+    return devices, History(dynamodb, names["HistoryTable"]), calls

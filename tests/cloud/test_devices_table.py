@@ -1,5 +1,6 @@
 """The devices table, on DynamoDB in memory: the conditions say what the pure functions say."""
 
+import random
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,10 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cloud import reducer
 from cloud.device import Device
-from cloud.hearing import hear
-from cloud.presence import Presence, supersedes
-from cloud.tables.device_rows import confirmation
+from cloud.hearing import News
+from cloud.presence import Presence, flap_count
+from cloud.reducer import CONNECTIONS_KEPT
+from cloud.tables.device_rows import confirmation, presence_write
 from cloud.tables.devices import Devices, Effect
 from contract.reports import ApplicationStatus, DesiredStatus, split
 from tests.cloud.api import NOW
@@ -87,7 +90,7 @@ def test_an_unchanged_report_is_one_call_and_a_changed_one_two(memory: Table) ->
         report = a_report(sequence, *statuses, a_status("third", state), desired=desired)
         return table.apply(news(report, sequence, name)).effect, list(calls)
 
-    assert counted(1) == (Effect.CHANGED, ["UpdateItem"] * 2)
+    assert counted(1) == (Effect.CHANGED, ["UpdateItem", "TransactWriteItems"])  # a point of the history
     assert counted(2) == (Effect.UNCHANGED, ["UpdateItem"])
     assert counted(2) == (Effect.OLD, ["UpdateItem"])
     assert counted(3, state="FAILED") == (Effect.CHANGED, ["UpdateItem"] * 2)
@@ -116,11 +119,10 @@ def test_what_64_applications_say_fits_into_dynamodbs_expressions() -> None:
     """4 KB and 300 operators each (DynamoDB developer guide, "Service quotas"); moto has no bounds."""
     report = a_report(1, *(a_status(f"app-{i}") for i in range(64)), desired=DesiredStatus(state="CONVERGED"))
 
-    write = confirmation(news(report, 1))
-
-    for expression in (write.change, f"attribute_exists(device) AND {write.condition}"):
-        assert len(expression) <= 4096
-        assert len(re.findall(r"[<=+]+|AND|_exists", expression)) <= 300
+    for write in (confirmation(news(report, 1)), presence_write(a_presence(False))):
+        for expression in (write.change, f"attribute_exists(device) AND {write.condition}"):
+            assert len(expression) <= 4096
+            assert len(re.findall(r"[<>=+]+|AND|OR|_exists", expression)) <= 300
 
 
 @pytest.mark.parametrize(
@@ -137,52 +139,125 @@ def test_a_report_that_no_expression_can_say_is_heard_all_the_same(
         report = a_report(sequence, *statuses)
         calls.clear()
         assert table.apply(news(report, sequence, name)).effect is Effect.CHANGED
-        assert list(calls) == ["UpdateItem"] * 2
+        assert list(calls) == ["UpdateItem", "TransactWriteItems" if sequence == 1 else "UpdateItem"]
     device = known(table, name)
     assert set(device.application_sequences.values()) == {2}
     assert device.applications.keys() == {status.name for status in statuses}
 
 
-@PER_EXAMPLE
+#: Around every bound there is: the debounce's, the two minutes', the half hour's, a span's of the history.
+TIMES = st.sampled_from([0, 1, 60, 119, 120, 121, 122, 299, 300, 301, 1799, 1800, 1801, 1921, 1922, 4000])
+
+
+@st.composite
+def presences(draw: st.DrawFn) -> Presence:
+    version = draw(st.integers(0, 3))
+    session = draw(st.sampled_from([f"s{version}", "other"]))
+    return a_presence(
+        draw(st.booleans()), version, session=session, event=draw(TIMES), received_at=at(draw(TIMES))
+    )
+
+
+@st.composite
+def messages(draw: st.DrawFn) -> News:
+    epoch, sequence = draw(st.sampled_from("aab")), draw(st.integers(0, 6))
+    if draw(st.booleans()):
+        said = a_connection_event(sequence, draw(st.sampled_from(["hello", "goodbye"])), epoch=epoch)
+        return news(said, draw(TIMES))
+    state, cpu = draw(st.sampled_from(["RUNNING", "FAILED"])), draw(st.sampled_from([None, 1.5, 2.5]))
+    return news(a_report(sequence, a_status("web", state, cpu_percent=cpu), epoch=epoch), draw(TIMES))
+
+
+def tell(table: Devices, name: str, event: Presence | News) -> bool:
+    """Apply an event to its row; return whether it changed anything."""
+    if isinstance(event, Presence):
+        return table.record_presence(replace(event, device=name))
+    return table.apply(replace(event, device=name)).effect in (Effect.CHANGED, Effect.UNCHANGED)
+
+
+@settings(PER_EXAMPLE, max_examples=40)
 @given(st.data())
-def test_messages_in_any_order_make_the_row_that_hear_makes(memory: Table, data: st.DataObject) -> None:
-    table, _ = memory
+def test_any_events_in_any_order_make_the_row_that_the_reducer_makes(
+    dynamodb: Any, data: st.DataObject
+) -> None:
+    """The one proof that what is said to DynamoDB is what the reducer says."""
+    table, _ = devices_table(dynamodb)
     name = enrolled(table)
-    in_order = [replace(message, device=name) for message in data.draw(histories())]
-    repeats = data.draw(st.lists(st.sampled_from(in_order), max_size=3))
+    events = data.draw(st.lists(st.one_of(presences(), messages()), max_size=12))
+    repeats = data.draw(st.lists(st.sampled_from(events), max_size=3)) if events else []
     expected = known(table, name)
-    for message in data.draw(st.permutations(in_order + repeats)):
-        table.apply(message)
-        expected = hear(expected, message)
+    for event in [*events, *repeats]:
+        before, expected = expected, reducer.after(expected, event)
+        assert tell(table, name, event) is (expected is not before)
     assert replace(known(table, name), writes=0) == expected
 
 
 @PER_EXAMPLE
-@given(
-    st.lists(
-        st.builds(
-            a_presence,
-            st.booleans(),
-            st.integers(0, 2),
-            session=st.sampled_from(["s1", "s2"]),
-            event=st.sampled_from([0, 5, 1799, 1800, 1801, 4000]),
-        ),
-        max_size=6,
-    )
-)
-def test_the_condition_on_presence_is_supersedes(memory: Table, events: list[Presence]) -> None:
+@given(st.data())
+def test_reports_in_parts_in_any_order_make_the_row_that_the_reducer_makes(
+    memory: Table, data: st.DataObject
+) -> None:
     table, _ = memory
     name = enrolled(table)
-    stored: Presence | None = None
-    for event in events:
-        counts = supersedes(event, stored)
-        assert table.record_presence(replace(event, device=name)) is counts
-        stored = event if counts else stored
-    if stored is not None:
-        device = known(table, name)
-        assert device.connected is stored.connected
-        assert (device.connected_since if stored.connected else device.offline_since) == stored.received_at
-        assert (device.offline_since if stored.connected else device.connected_since) is None
+    in_order = data.draw(histories())
+    repeats = data.draw(st.lists(st.sampled_from(in_order), max_size=3))
+    expected = known(table, name)
+    for message in data.draw(st.permutations(in_order + repeats)):
+        tell(table, name, message)
+        expected = reducer.after(expected, message)
+    assert replace(known(table, name), writes=0) == expected
+
+
+def test_a_burst_of_200_presence_events_is_one_write_each_and_no_read(memory: Table) -> None:
+    table, calls = memory
+    name = enrolled(table)
+    burst = [
+        a_presence(connected, version, session=f"s{version}", event=version * 2 + (not connected))
+        for version in range(100)
+        for connected in (True, False)
+    ]
+    expected = known(table, name)
+    calls.clear()
+    for event in random.Random(7).sample(burst, len(burst)):
+        tell(table, name, event)
+        expected = reducer.after(expected, event)
+
+    assert calls == ["UpdateItem"] * 200
+    device = known(table, name)
+    assert device == expected
+    assert (device.connected, device.offline_since) == (False, at(199))
+
+
+def test_a_steady_flapping_is_counted_up_to_what_a_row_keeps(memory: Table) -> None:
+    table, _ = memory
+    name = enrolled(table)
+    for version in range(30):
+        tell(table, name, a_presence(True, version, session=f"s{version}", event=version * 10))
+        tell(table, name, a_presence(False, version, session=f"s{version}", event=version * 10 + 5))
+
+    device = known(table, name)
+
+    assert flap_count(device, at(300)) == len(device.connections) == CONNECTIONS_KEPT
+    assert device.connections[0] == (at(290), at(295))
+    (listed,) = [d for d in table.in_group("line-3") if d.name == name]
+    assert listed.connections == device.connections
+    (paged,) = [d for d in table.page(None, 100).devices if d.name == name]
+    assert paged.connections == device.connections
+
+
+def test_what_an_application_uses_is_kept_and_is_no_change(memory: Table) -> None:
+    table, calls = memory
+    name = enrolled(table)
+    for sequence in (1, 2):
+        calls.clear()
+        status = a_status("web", cpu_percent=sequence / 2, memory_bytes=sequence * 1000)
+        table.apply(news(a_report(sequence, status, a_status("db")), sequence, name))
+
+    assert list(calls) == ["UpdateItem"]
+    assert known(table, name).applications == {
+        "web": a_status("web", cpu_percent=1.0, memory_bytes=2000).to_dict(),
+        "db": a_status("db").to_dict(),
+    }
 
 
 def test_presence_and_reports_do_not_undo_each_other(memory: Table) -> None:

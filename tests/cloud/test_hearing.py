@@ -74,6 +74,26 @@ def test_a_goodbye_holds_until_something_newer_is_heard() -> None:
     assert hear(device, news(a_connection_event(6), 60)).goodbye is None
 
 
+def test_reporting_begins_anew_after_silence_and_after_a_goodbye() -> None:
+    device = heard(news(a_report(1), 0), news(a_report(2), 180))
+    assert device.reporting_since == at(0)
+
+    device = heard(news(a_report(3), 360.001), device=device)
+    assert device.reporting_since == at(360.001)
+
+    device = heard(
+        news(a_connection_event(4, "goodbye"), 370), news(a_connection_event(5), 380), device=device
+    )
+    assert device.reporting_since == at(380)
+
+
+def test_changes_of_an_applications_state_are_counted() -> None:
+    states = ["STARTING", "RUNNING", "RUNNING", "FAILED"]
+    device = heard(*(news(a_report(i, a_status(state=state)), i) for i, state in enumerate(states)))
+
+    assert device.state_changes == 2
+
+
 def test_part_0_removes_what_it_does_not_name() -> None:
     device = heard(news(a_report(1, a_status("a"), a_status("b")), 1), news(a_report(2, a_status("b")), 2))
 
@@ -130,6 +150,8 @@ def test_any_interleaving_with_repeats_ends_as_in_order(data: st.DataObject) -> 
     arrived = data.draw(st.permutations(in_order + repeats))
 
     def seen(device: Device) -> Device:
-        return replace(device, applications=dict(sorted(device.applications.items())))
+        """All but what tells of the way there: what was heard first, and how often it changed."""
+        sorted_ = dict(sorted(device.applications.items()))
+        return replace(device, applications=sorted_, reporting_since=None, state_changes=0)
 
     assert seen(heard(*arrived)) == seen(heard(*in_order))

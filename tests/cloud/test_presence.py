@@ -1,63 +1,16 @@
-"""Which presence event counts, and what state follows from what is known."""
+"""What a presence event says, and what state follows from what is known."""
 
 import itertools
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from cloud.device import Device
-from cloud.presence import Presence, PresenceEvent, presence_of, state, supersedes
+from cloud.device import Connection, Device
+from cloud.presence import PresenceEvent, flap_count, presence_of, state
 from tests.cloud.api import NOW, a_device
-from tests.cloud.devices import a_presence, at, recorded
-
-CONNECTED, DISCONNECTED = a_presence(True, 4), a_presence(False, 4, event=60)
-
-
-def folded(events: list[Presence]) -> Presence | None:
-    stored: Presence | None = None
-    for event in events:
-        if supersedes(event, stored):
-            stored = event
-    return stored
-
-
-@pytest.mark.parametrize(
-    ("new", "stored", "counts"),
-    [
-        (CONNECTED, None, True),
-        (DISCONNECTED, None, True),
-        (CONNECTED, CONNECTED, False),  # delivered twice
-        (DISCONNECTED, CONNECTED, True),  # the session ended
-        (CONNECTED, DISCONNECTED, False),  # its start, heard after its end
-        (a_presence(False, 4, session="s0", event=60), CONNECTED, False),  # another session's end
-        (a_presence(True, 5, event=-100), DISCONNECTED, True),  # newer, by a clock that is behind
-        (a_presence(False, 3, event=100), CONNECTED, False),  # older, by a clock that is ahead
-        (a_presence(True, 0, event=30 * 60), CONNECTED, False),
-        (a_presence(True, 0, event=30 * 60 + 1), CONNECTED, True),  # the version started again
-    ],
-)
-def test_the_version_decides_and_time_only_after_half_an_hour(
-    new: Presence, stored: Presence | None, counts: bool
-) -> None:
-    assert supersedes(new, stored) is counts
-
-
-@given(st.data())
-def test_sessions_heard_in_any_order_and_more_than_once_end_as_heard_in_order(data: st.DataObject) -> None:
-    sessions = data.draw(st.integers(1, 4))
-    ended = data.draw(st.booleans())
-    in_order = [
-        a_presence(connected, number, session=f"s{number}", event=number * 10 + (0 if connected else 5))
-        for number in range(sessions)
-        for connected in (True, False)
-    ][: None if ended else -1]
-    repeats = data.draw(st.lists(st.sampled_from(in_order), max_size=4))
-    heard = data.draw(st.permutations(in_order + repeats))
-
-    assert folded(heard) == folded(in_order)
+from tests.cloud.devices import at, recorded
 
 
 def test_the_end_of_a_session_that_the_same_client_took_over_says_nothing() -> None:
@@ -109,6 +62,54 @@ def test_a_device_is_in_one_of_four_states_with_a_reason_and_since_when(
     device: Device, now: float, expected: tuple[str, str, object]
 ) -> None:
     assert tuple(state(device, at(now))) == expected
+
+
+def a_course(*times: float | None, **more: Any) -> Device:
+    """A device that connected, left, connected … at these times; with None it is not known when."""
+    came, left = times[::2], times[1::2]
+    ended = [
+        Connection(None if began is None else at(began), at(end or 0))
+        for began, end in zip(came, left, strict=False)
+    ]
+    here = len(came) > len(left)
+    return replace(
+        a_device(connected=here, connected_since=at(came[-1] or 0) if here else None),
+        offline_since=None if here else ended[-1].ended,
+        disconnect_reason="x-y",
+        connections=tuple(reversed(ended)),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    ("device", "expected"),
+    [
+        (a_course(-900, -800, -770.001), ("online", "connected", at(-900))),  # away for less than 30 s
+        (a_course(-900, -800, -770), ("online", "connected", at(-770))),
+        (a_course(-900, -800, -790, -700, -671), ("online", "connected", at(-900))),  # and again
+        (a_course(-900, -800, -600, -500, -490), ("online", "connected", at(-600))),
+        (a_course(None, -500, -490), ("online", "connected", at(-490))),
+        (a_course(-900, -29.999), ("online", "reconnecting", at(-900))),
+        (a_course(-900, -800, -790, -29), ("online", "reconnecting", at(-900))),
+        (a_course(-900, -800, -600, -29), ("online", "reconnecting", at(-600))),
+        (a_course(-900, -30), ("offline", "x-y", at(-30))),
+        (a_course(-900, -800, -790, reporting_since=at(-700)), ("online", "connected", at(-700))),
+        (a_course(-900, -800, -5, stale_at=at(-6)), ("stale", "heartbeat-missed", at(-5))),
+        (a_course(-900, -800, -5, goodbye="reboot"), ("stale", "agent-stopped", at(-5))),
+    ],
+)
+def test_being_away_for_less_than_the_debounce_is_no_change_of_state(
+    device: Device, expected: tuple[str, str, object]
+) -> None:
+    assert tuple(state(device, NOW)) == expected
+
+
+def test_disconnects_are_counted_over_the_last_hour() -> None:
+    device = a_course(-9000, -3601, -3600.5, -3600, -3599, -3598, -3000, -1)
+
+    assert flap_count(device, NOW) == 2
+    assert flap_count(device, at(-0.1)) == 3
+    assert flap_count(a_device(), NOW) == 0
 
 
 def test_the_debounce_can_be_shortened() -> None:

@@ -245,12 +245,13 @@ def test_a_devices_credentials_fetch_and_nothing_else() -> None:
 def test_every_table_is_on_demand_encrypted_and_can_be_restored() -> None:
     tables = resources("AWS::DynamoDB::Table")
 
-    assert tables.keys() == {"DevicesTable", "CommandsTable", "DeploymentsTable"}
+    assert tables.keys() == {"DevicesTable", "CommandsTable", "DeploymentsTable", "HistoryTable"}
     for table in tables.values():
         assert table["BillingMode"] == "PAY_PER_REQUEST"
         assert table["SSESpecification"]["SSEEnabled"]
         assert table["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"]
-    assert tables["CommandsTable"]["TimeToLiveSpecification"]["Enabled"]
+    for name in ("CommandsTable", "HistoryTable"):
+        assert tables[name]["TimeToLiveSpecification"] == {"AttributeName": "delete_at", "Enabled": True}
 
 
 def test_objects_are_private_and_encrypted_and_only_bundles_of_logs_expire() -> None:

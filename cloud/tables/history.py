@@ -1,0 +1,45 @@
+"""The ``history`` table: a device's points, one a span, which reports write and time deletes.
+
+Keys: ``device``, ``at`` (the span's start, Unix milliseconds). ``Devices.apply`` writes, together with the
+device's row.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Protocol
+
+from cloud.aws.attributes import from_item, to_item
+from cloud.aws.clients import translated
+from cloud.history import POINTS_MAX
+from cloud.milliseconds import to_ms
+
+
+class DynamoDB(Protocol):
+    """The call of boto3's low-level DynamoDB client that this table uses."""
+
+    def query(self, **request: Any) -> Any: ...
+
+
+class History:
+    """The points of all devices. Raises ``cloud.aws.errors.CloudError`` when DynamoDB does not answer."""
+
+    def __init__(self, table: DynamoDB, name: str) -> None:
+        self._table = table
+        self._name = name
+
+    def points(self, device: str, begin: datetime, end: datetime) -> list[Mapping[str, Any]]:
+        """Return the points of the spans that start from ``begin`` to ``end``, the oldest first.
+
+        One call; at most ``POINTS_MAX``, which is all that are kept.
+        """
+        with translated():
+            answer = self._table.query(
+                TableName=self._name,
+                KeyConditionExpression="device = :device AND #at BETWEEN :begin AND :end",
+                ExpressionAttributeNames={"#at": "at"},
+                ExpressionAttributeValues=to_item(
+                    {":device": device, ":begin": to_ms(begin), ":end": to_ms(end)}
+                ),
+                Limit=POINTS_MAX,
+            )
+        return [from_item(item) for item in answer["Items"]]
