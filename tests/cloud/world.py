@@ -74,7 +74,7 @@ class World:
     def _fill(self, group: str) -> dict[str, str]:
         """Put into ``group`` one thing for every parameter that a path can have."""
         device = f"robot-of-{group}"
-        devices = Devices(self._dynamodb, "DevicesTable")
+        devices = Devices(self._dynamodb, "DevicesTable", "HistoryTable")
         devices.create(device, group, now=self.now)
         devices.apply(
             news(
