@@ -1,6 +1,7 @@
 """GET /devices and GET /devices/{device}."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,16 @@ from cloud.http import lambda_handler
 from cloud.tables.devices import Devices
 from contract.reports import DesiredStatus, PublishedPort
 from tests.cloud.api import NOW, Clock, an_event, body_of
-from tests.cloud.devices import Calls, a_report, a_status, devices_table, dynamodb_in_memory, news
+from tests.cloud.devices import (
+    Calls,
+    a_presence,
+    a_report,
+    a_status,
+    at,
+    devices_table,
+    dynamodb_in_memory,
+    news,
+)
 
 LIST, GET = "GET /devices", "GET /devices/{device}"
 IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/fleetgrass/hello@sha256:{'a' * 64}"
@@ -137,6 +147,30 @@ def test_a_device_is_shown_with_health_and_applications_in_one_call(api: Api) ->
     assert body["applications"][1]["image"] == IMAGE
     assert body["applications"][1]["ports"] == [{"container_port": 80, "host_port": 8080, "protocol": "tcp"}]
     assert body["applications"][0]["code"] == "oom"
+
+
+def test_how_steady_a_device_is_shows_in_the_list_and_in_its_own_page(api: Api) -> None:
+    api.devices.create("shaky", "line-5", now=NOW)
+    told = news(a_report(1, at=at(-73)), -70, "shaky")
+    for version, begin in enumerate([-4000, -70, -60]):
+        for connected, event in ((True, begin), (False, begin + 5)):
+            presence = a_presence(connected, version, session=f"s{version}", event=event)
+            api.devices.record_presence(replace(presence, device="shaky"))
+    api.devices.apply(told)
+
+    (listed,) = body_of(api.page(group="line-5"))["devices"]
+    shown = body_of(api.get("shaky"))
+
+    steadiness = {
+        "state": "offline",
+        "reason": "connection-lost",
+        "since": "2026-11-22T11:59:05Z",
+        "flap_count": 2,
+        "disconnect_reason": "connection-lost",
+        "clock_skew_s": -3.0,
+    }
+    assert listed.items() >= steadiness.items()
+    assert shown.items() >= steadiness.items()
 
 
 def test_a_device_that_was_never_enrolled_is_404(api: Api) -> None:

@@ -89,6 +89,7 @@ def test_the_classic_false_offline_does_not_happen(devices: Devices) -> None:
     [
         presence("connect-failed"),
         presence("connected", clientId="robot-7#2"),
+        presence("disconnected", clientId="robot-7+"),
         presence("connected", clientId="who"),
     ],
 )
@@ -117,6 +118,7 @@ def test_a_stranger_is_logged_and_gets_no_row(
         (a_rule_event(CONNECTION, {"event": "secret"}), 19),
         (a_rule_event("dt/fleetgrass//connection", a_connection_event(1).to_json()), None),
         (a_rule_event("$aws/events/presence/connected/robot-7", b"secret"), 6),
+        (presence("connected", timestamp=10**15), None),  # no date that there is
         ({"payload": "not base64: secret", "topic": CONNECTION, "received_at": 1}, 18),
         ({"payload": 7, "topic": CONNECTION, "received_at": 1}, 0),
         ({"payload": "", "topic": CONNECTION, "received_at": "secret"}, 0),
