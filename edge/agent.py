@@ -332,7 +332,8 @@ class Agent:
     def _send_result(self, command: topics.Command, result: CommandResult) -> None:
         """Send a result at once, because the next thing to happen may be a reboot."""
         topic = topics.command_result(self._thing, command)
-        self._outbox.put(Outgoing(f"{RESULT}{result.id}", topic, (result.to_json(),)))
+        expendable = not self._commands.remembers(result.id)  # whoever sends it again is answered again
+        self._outbox.put(Outgoing(f"{RESULT}{result.id}", topic, (result.to_json(),), expendable=expendable))
         self._outbox.flush()
 
     def _was_sent(self, message: Outgoing) -> None:

@@ -1,7 +1,8 @@
 """What still has to reach the cloud, in order, on disk whenever it could not be sent at once.
 
 Nucleus Lite refuses every message while the broker is away, so the agent keeps its own. It stays
-small without dropping anything that counts: one newest report, one newest result per command.
+small without dropping anything that counts: one newest report, one newest result per command that
+the ledger knows. What the ledger had no room for either goes first.
 """
 
 import base64
@@ -18,7 +19,7 @@ from edge.state import State, StateUnreadable, StateUnwritable
 FILE = "outbox.json"
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0
-MESSAGES = 1_100  # the ledger's thousand results and what else there is; beyond, the oldest goes
+MESSAGES = 1_100  # the ledger's thousand results and what else there is; beyond, one must go
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +28,15 @@ log = logging.getLogger(__name__)
 class Outgoing:
     """One thing to say: payloads that go out one after the other on one topic.
 
-    A newer one with the same ``key`` takes its place. ``durable`` ones survive a restart.
+    A newer one with the same ``key`` takes its place. ``durable`` ones survive a restart; ``expendable``
+    ones are the first to go where there is no room.
     """
 
     key: str
     topic: str
     payloads: tuple[bytes, ...]
     durable: bool = True
+    expendable: bool = False
 
 
 class _Stored(BaseModel):
@@ -41,6 +44,7 @@ class _Stored(BaseModel):
     key: str
     topic: str
     payloads: list[str]  # base64
+    expendable: bool = False
 
 
 class _File(BaseModel):
@@ -79,9 +83,10 @@ class Outbox:
         self._waiting.pop(message.key, None)
         self._waiting[message.key] = message
         while len(self._waiting) > MESSAGES:
-            oldest = next(iter(self._waiting))
+            expendable = (m.key for m in self._waiting.values() if m.expendable)
+            oldest = next(expendable, next(iter(self._waiting)))
             del self._waiting[oldest]
-            log.error("outbox is full, the oldest message is gone: key=%s", oldest)
+            log.error("outbox is full, a message is gone: key=%s", oldest)
 
     def flush(self) -> None:
         """Send what waits, oldest first, until one cannot go; then again after a while, from that one on.
@@ -147,12 +152,17 @@ class Outbox:
             return
         stored = _File(
             messages=[
-                _Stored(key=m.key, topic=m.topic, payloads=[base64.b64encode(p).decode() for p in m.payloads])
+                _Stored(
+                    key=m.key,
+                    topic=m.topic,
+                    payloads=[base64.b64encode(p).decode() for p in m.payloads],
+                    expendable=m.expendable,
+                )
                 for m in durable
             ]
         )
         try:
-            self._state.write(FILE, stored.model_dump_json().encode())
+            self._state.write(FILE, stored.model_dump_json(exclude_defaults=True).encode())
             self._on_disk = durable
         except StateUnwritable as error:
             log.error("outbox is not on disk: messages=%d error=%s", len(durable), error)
@@ -162,7 +172,12 @@ class Outbox:
             content = self._state.read(FILE)
             stored = _File() if content is None else _File.model_validate_json(content)
             return [
-                Outgoing(m.key, m.topic, tuple(base64.b64decode(p, validate=True) for p in m.payloads))
+                Outgoing(
+                    m.key,
+                    m.topic,
+                    tuple(base64.b64decode(p, validate=True) for p in m.payloads),
+                    expendable=m.expendable,
+                )
                 for m in stored.messages
             ]
         except (StateUnreadable, ValidationError, ValueError) as error:

@@ -78,6 +78,10 @@ class Commands:
         """Whether the machine was asked to go down and nobody knows yet whether it will."""
         return bool(self._ledger.rebooting())
 
+    def remembers(self, command_id: str) -> bool:
+        """Whether a command waits, was started or was answered, as far as this device has room to know."""
+        return command_id in self._ledger.entries or any(c.id == command_id for c in self._ledger.held)
+
     def recover(self) -> None:
         """Judge what an earlier run left behind, and answer everything that may not have been heard."""
         for command_id, entry in self._ledger.running().items():
