@@ -1,19 +1,24 @@
 """``python -m edge`` itself: a real process, the official SDK, a nucleus with a broker in memory."""
 
+import hashlib
+import io
+import tarfile
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from contract import topics
-from contract.commands import CommandResult, CommandState, RebootCommand
+from contract.commands import CollectLogsCommand, CommandResult, CommandState, RebootCommand
 from contract.events import ConnectionEvent
 from contract.names import COMPONENT
 from contract.reports import DeviceReport
 from local.core.dialect import CLASSIC, LITE
 from local.core.ipc import MemoryBroker
+from tests.edge.bundles.storage import Storage
 from tests.edge.fakes import THING, World
 from tests.edge.process import ANSWER_S, DeviceProcess
 
@@ -145,3 +150,32 @@ def test_a_classic_nucleus_gets_its_answers_before_it_deploys(device: DeviceProc
     assert refused[COMPONENT].startswith("configuration-invalid: publish_address: ")
     assert "update announced: deployment=d-1 wait_s=0" in device.log()
     assert device.log().count("configuration judged") == 2
+
+
+def test_a_bundle_with_the_logs_of_this_agent_and_the_one_before_it_arrives_and_its_url_is_nowhere(
+    device: DeviceProcess,
+) -> None:
+    storage = Storage()
+    device.start()
+    hello = device.hello()
+    device.kill()
+    device.start()
+    device.hello(after=hello.sequence)
+    world = World()
+    world.clock.date = datetime.now(UTC)
+    command = world.an_errand(CollectLogsCommand, upload={"url": storage.url, "max_bytes": 50_000})
+
+    device.send(command)
+    told = device.result(command, "SUCCEEDED")
+    storage.stop()
+
+    [(_, _, body)] = storage.taken
+    assert told.bundle is not None
+    assert (told.bundle.bytes, told.bundle.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+    with tarfile.open(fileobj=io.BytesIO(body)) as archive:
+        log = archive.extractfile("agent.log")
+        assert log is not None
+        text = log.read().decode()
+    assert text.count("agent started") == 2
+    state = b"".join(each.read_bytes() for each in (device.folder / "work").rglob("*") if each.is_file())
+    assert "X-Amz-Signature" not in state.decode(errors="replace") + device.log() + text
