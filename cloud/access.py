@@ -64,6 +64,9 @@ ROUTES: Mapping[str, Route] = {
     ),
     "GET /devices/{device}/commands": Route("list-commands", Role.READER, Reach.DEVICE),
     "GET /devices/{device}/commands/{command}": Route("get-command", Role.READER, Reach.DEVICE),
+    "POST /groups/{group}/reboots": Route("reboot-group", Role.OPERATOR, Reach.GROUP),
+    "GET /groups/{group}/reboots/{reboot}": Route("get-group-reboot", Role.READER, Reach.GROUP),
+    "POST /groups/{group}/reboots/{reboot}/cancel": Route("cancel-group-reboot", Role.OPERATOR, Reach.GROUP),
     "POST /deployments": Route("create-deployment", Role.DEPLOYER, Reach.GROUP),
     "GET /deployments/{deployment}": Route("get-deployment", Role.READER, Reach.GROUP),
 }

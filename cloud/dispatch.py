@@ -12,7 +12,7 @@ from typing import Protocol
 from cloud.aws.errors import CloudError
 from cloud.command import Command
 from cloud.idempotency import Idempotency
-from cloud.ledger import Inferred
+from cloud.ledger import NOT_SENT, Inferred
 from cloud.tables.commands import Commands
 from contract import commands as contract
 from contract.commands import UPLOAD_URL_MAX, CommandState
@@ -21,7 +21,6 @@ from contract.topics import command_request
 
 log = logging.getLogger(__name__)
 
-NOT_SENT = "not-sent"
 _UPLOAD_TAKES_S = INFER_EXPIRED_AFTER_S  # a device that starts at the last moment still has this long
 _LONGEST_URL = "https://".ljust(UPLOAD_URL_MAX, "x")
 

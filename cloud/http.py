@@ -25,7 +25,7 @@ from cloud.access import LEEWAY_S, ROUTES, Caller, Kind, Role, Scope, scope
 from cloud.aws.errors import Unavailable
 from cloud.idempotency import Idempotency, KeyReused
 from cloud.strict_json import NotStrictJson
-from contract.names import ApplicationName, Identifier, ThingName
+from contract.names import ApplicationName, GroupName, Identifier, ThingName
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +36,8 @@ _PATH_PARAMETERS: Mapping[str, TypeAdapter[str]] = {
     "app": TypeAdapter(ApplicationName),
     "command": TypeAdapter(Identifier),
     "deployment": TypeAdapter(Identifier),
+    "group": TypeAdapter(GroupName),
+    "reboot": TypeAdapter(Identifier),
 }
 _KINDS: Mapping[str, Kind] = {"user": "user", "application": "application"}
 

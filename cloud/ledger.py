@@ -31,6 +31,8 @@ class Inferred:
     at: datetime
 
 
+#: The code of a command that the broker did not take.
+NOT_SENT = "not-sent"
 NOT_STARTED = (CommandState.PENDING, CommandState.DELIVERED)
 
 

@@ -12,11 +12,13 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from cloud.aws.clients import client
+from cloud.aws.sqs import Queue
 from cloud.command import Command
 from cloud.deploy.outcomes import Outcome, outcome_of
 from cloud.device import Device
 from cloud.hearing import News
 from cloud.ingest import Malformed, Received, not_enrolled, refuse
+from cloud.nudges import SendsMessages, nudge
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Applied, Devices, Effect
@@ -52,12 +54,20 @@ def record_batch(
     devices: HearsDevices,
     commands: HearsResults,
     deployments: HearsOutcomes,
+    group_reboots: SendsMessages,
 ) -> list[str]:
-    """Apply the records in order; return the message ids of those that must come again."""
+    """Apply the records in order; return the message ids of those that must come again.
+
+    ``group_reboots`` is nudged when a command that is part of one came to its end.
+    """
     again: list[str] = []
     for record in records:
         try:
-            _record(_received(record["body"]), devices, commands, deployments)
+            received = _received(record["body"])
+            if received.topic.startswith("cmd/"):
+                _record_result(received, commands, group_reboots)
+            else:
+                _record_report(received, devices, deployments)
         except Malformed as malformed:
             refuse(malformed, FUNCTION)
         except Exception:  # SQS gets the answer: this record again, the others not
@@ -74,20 +84,21 @@ def _received(body: str) -> Received:
     return Received.of(event)
 
 
-def _record(
-    received: Received, devices: HearsDevices, commands: HearsResults, deployments: HearsOutcomes
-) -> None:
-    if received.topic.startswith("cmd/"):
-        result, device = received.result(), received.device
-        moved = commands.apply_result(device, result, received.received_at)
-        log.info(
-            "command result: command=%s device=%s state=%s forward=%s",
-            result.id,
-            device,
-            result.state,
-            moved is not None,
-        )
-        return
+def _record_result(received: Received, commands: HearsResults, group_reboots: SendsMessages) -> None:
+    result, device = received.result(), received.device
+    moved = commands.apply_result(device, result, received.received_at)
+    log.info(
+        "command result: command=%s device=%s state=%s forward=%s",
+        result.id,
+        device,
+        result.state,
+        moved is not None,
+    )
+    if moved is not None and moved.part_of is not None and moved.state.final:
+        nudge(group_reboots, moved.part_of)
+
+
+def _record_report(received: Received, devices: HearsDevices, deployments: HearsOutcomes) -> None:
     news = received.report()
     applied = devices.apply(news)
     if applied.effect is Effect.NOT_ENROLLED:
@@ -125,5 +136,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
         devices=Devices(dynamodb, os.environ["DEVICES_TABLE"], os.environ["HISTORY_TABLE"]),
         commands=Commands(dynamodb, os.environ["COMMANDS_TABLE"]),
         deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
+        group_reboots=Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"]),
     )
     return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}

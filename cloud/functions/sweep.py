@@ -2,18 +2,21 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from cloud.aws.clients import client, iot_data
 from cloud.aws.iot_data import Publisher
+from cloud.aws.sqs import Queue
 from cloud.clock import utc_now
 from cloud.dispatch import Dispatcher
 from cloud.functions.create_deployment import submission
 from cloud.metrics import count
+from cloud.nudges import SendsMessages, nudge
 from cloud.redelivery import Redelivery
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
+from cloud.tables.group_reboots import GroupReboots
 
 log = logging.getLogger(__name__)
 FUNCTION = "sweep"
@@ -33,6 +36,13 @@ def sweep(duties: Mapping[str, Callable[[], int]]) -> dict[str, int | None]:
     return finished
 
 
+def nudge_due(reboots: Sequence[str], queue: SendsMessages) -> int:
+    """Nudge every one of ``reboots``; return how many they are."""
+    for reboot_id in reboots:
+        nudge(queue, reboot_id)
+    return len(reboots)
+
+
 def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG001
     """Lambda's entry."""
     logging.getLogger().setLevel(logging.INFO)
@@ -41,6 +51,8 @@ def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG0
     devices = Devices(dynamodb, os.environ["DEVICES_TABLE"])
     redelivery = Redelivery(Dispatcher(commands, Publisher(iot_data)))
     deployments = submission(context.invoked_function_arn)
+    reboots = GroupReboots(dynamodb, os.environ["COMMANDS_TABLE"])
+    queue = Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"])
     now = utc_now()
     return sweep(
         {
@@ -48,5 +60,6 @@ def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG0
                 now, waits=lambda command: redelivery.look(command, devices, now)
             ),
             "deployments": lambda: deployments.finish_stale(now),
+            "group_reboots": lambda: nudge_due(reboots.due(now), queue),
         }
     )

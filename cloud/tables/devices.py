@@ -132,6 +132,14 @@ class Devices:
             names += page
         return names
 
+    def names_after(self, cursor: str | None, limit: int, group: str) -> tuple[list[str], bool]:
+        """Return at most ``limit`` (1 to 100) names of ``group`` after ``cursor``, whether more follow."""
+        return self._names(group, after=cursor, limit=min(limit, PAGE_MAX))
+
+    def named(self, names: Sequence[str]) -> Mapping[str, Device]:
+        """Return those of at most 100 devices that are enrolled, by name, without their applications."""
+        return self._rows(names, SUMMARY)
+
     def record_presence(self, presence: Presence) -> bool:
         """Store a presence event if it counts; return whether it did. One call.
 

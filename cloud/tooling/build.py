@@ -21,7 +21,7 @@ from cloud.tooling.bytecode import compiled
 ROOT = Path(__file__).resolve().parents[2]
 
 #: botocore describes every service of AWS (100 MB); the functions call these.
-SERVICES = ("dynamodb", "ecr", "greengrassv2", "iot", "iot-data", "s3")
+SERVICES = ("dynamodb", "ecr", "greengrassv2", "iot", "iot-data", "s3", "sqs")
 
 _PLATFORMS = {"x86_64": "x86_64", "arm64": "aarch64"}
 _SOURCES = ("cloud", "contract")

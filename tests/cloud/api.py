@@ -102,18 +102,33 @@ class FakeDevices:
 
 
 class FakeBroker:
-    """Keeps what was published; ``broken`` is raised instead."""
+    """Keeps what was published and tells ``after``; ``broken`` is raised instead."""
 
     def __init__(self) -> None:
         self.published: list[tuple[str, bytes]] = []
         self.broken: Exception | None = None
         self.before: Callable[[], None] = lambda: None
+        self.after: Callable[[str, bytes], None] = lambda topic, payload: None
 
     def publish(self, topic: str, payload: bytes) -> None:
         self.before()
         if self.broken is not None:
             raise self.broken
         self.published.append((topic, payload))
+        self.after(topic, payload)
+
+
+class FakeQueue:
+    """Keeps what was sent; ``broken`` is raised instead."""
+
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+        self.broken: Exception | None = None
+
+    def send(self, body: str) -> None:
+        if self.broken is not None:
+            raise self.broken
+        self.bodies.append(body)
 
 
 @contextmanager

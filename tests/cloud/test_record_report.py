@@ -13,7 +13,7 @@ from cloud.functions.record_report import record_batch
 from cloud.tables.devices import Devices
 from contract.commands import CommandResult, CommandState
 from contract.reports import DesiredStatus, DeviceReport, Rollback, split
-from tests.cloud.api import NOW
+from tests.cloud.api import NOW, FakeQueue
 from tests.cloud.devices import (
     a_report,
     a_rule_event,
@@ -67,7 +67,13 @@ class World:
             record | {"messageId": str(i), "body": body if isinstance(body, str) else json.dumps(body)}
             for i, body in enumerate(bodies)
         ]
-        return record_batch(records, devices=self.devices, commands=self.ledger, deployments=self.outcomes)
+        return record_batch(
+            records,
+            devices=self.devices,
+            commands=self.ledger,
+            deployments=self.outcomes,
+            group_reboots=FakeQueue(),
+        )
 
 
 @pytest.fixture(scope="module")

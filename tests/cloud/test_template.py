@@ -13,12 +13,13 @@ from pydantic import ValidationError
 from cloud.access import ROUTES
 from cloud.aws.s3 import Bundles
 from cloud.tooling import template as rendering
+from cloud.tooling.build import SERVICES
 from contract import topics
 from contract.names import COMPONENT
 from tests.cloud.template import template
 
 FUNCTIONS = Path(__file__).parents[2] / "cloud" / "functions"
-BEHIND_RULES_AND_TIMERS = {"authorize", "record-connection", "record-report", "sweep"}
+BEHIND_RULES_AND_TIMERS = {"advance-group-reboot", "authorize", "record-connection", "record-report", "sweep"}
 ENVELOPE = (
     "SELECT encode(*, 'base64') AS payload, topic() AS topic, clientid() AS client, "
     "timestamp() AS received_at FROM '{}'"
@@ -113,12 +114,19 @@ def test_nothing_that_a_rule_cannot_deliver_is_lost() -> None:
     assert resources("AWS::SQS::Queue")["ReportQueue"]["RedrivePolicy"]["maxReceiveCount"] > 1
 
 
-def test_the_queue_waits_longer_than_the_function_may_take() -> None:
-    queue = resources("AWS::SQS::Queue")["ReportQueue"]
-    (mapping,) = resources("AWS::Lambda::EventSourceMapping").values()
-
-    assert queue["VisibilityTimeout"] >= 6 * functions()["record-report"]["Timeout"]
-    assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+def test_every_queue_waits_longer_than_its_function_may_take_and_gives_up_to_the_dead_letters() -> None:
+    fed = {}
+    for mapping in resources("AWS::Lambda::EventSourceMapping").values():
+        name = mapping["EventSourceArn"]["Fn::GetAtt"].removesuffix(".Arn")
+        logical = mapping["FunctionName"]["Fn::GetAtt"].removesuffix(".Arn")
+        function = resources("AWS::Lambda::Function")[logical]
+        queue = resources("AWS::SQS::Queue")[name]
+        fed[name] = function["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+        assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+        assert queue["RedrivePolicy"]["deadLetterTargetArn"] == {"Fn::GetAtt": "DeadLetterQueue.Arn"}
+        assert queue["RedrivePolicy"]["maxReceiveCount"] > 1
+        assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+    assert fed == {"ReportQueue": "record-report", "GroupRebootQueue": "advance-group-reboot"}
 
 
 def test_the_gateways_routes_are_the_code_s_routes() -> None:
@@ -181,6 +189,18 @@ def test_every_function_is_given_the_environment_that_it_reads_and_no_more() -> 
     for name, function in functions().items():
         given = set(function["Environment"]["Variables"])
         assert given == _names_read_by(FUNCTIONS / f"{name.replace('-', '_')}.py"), name
+
+
+def test_the_zip_describes_every_service_that_a_function_calls() -> None:
+    called = {
+        service
+        for path in FUNCTIONS.parent.rglob("*.py")
+        if path.parent.name != "tooling"
+        for service in re.findall(r'\bclient\("([a-z0-9-]+)"\)', path.read_text())
+    }
+
+    assert called >= {"dynamodb"}
+    assert called <= set(SERVICES)
 
 
 def test_every_function_has_a_role_of_its_own_and_logs_to_its_own_group() -> None:
@@ -283,6 +303,7 @@ def test_a_function_publishes_the_one_command_that_its_route_is_for() -> None:
         "rotate-secrets": "rotate-secrets",
         "record-connection": "reboot",  # only a reboot waits for its device
         "sweep": "reboot",
+        "advance-group-reboot": "reboot",
     }
     assert published == {name: topics.command_request("*", kind) for name, kind in orders.items()}
 

@@ -19,9 +19,11 @@ from cloud.access import ROUTES
 from cloud.aws import clients
 from cloud.clock import new_id
 from cloud.deploy.revision import Deployment
+from cloud.group_reboot import GroupReboot
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
+from cloud.tables.group_reboots import GroupReboots
 from contract.commands import RebootCommand
 from tests.cloud.api import ACCOUNT, REGION, an_event
 from tests.cloud.commanding import ORDERS
@@ -29,9 +31,11 @@ from tests.cloud.devices import a_report, a_status, news
 from tests.cloud.template import template
 
 GROUPS = ("line-3", "line-4")
+QUEUE = "GroupRebootQueue"
 #: What is sent to routes that take a body, for ``group``; everything else is sent none.
 BODIES: Mapping[str, Callable[[str], object]] = {
     **{route.key: lambda group: {"reason": "matrix"} for route in ORDERS},
+    "POST /groups/{group}/reboots": lambda group: {"reason": "matrix"},
     "POST /deployments": lambda group: {"target": {"group": group}, "applications": []},
 }
 
@@ -89,6 +93,7 @@ class World:
             "app": "web",
             "command": self._command(device),
             "deployment": self._deployment(group),
+            "reboot": self._reboot(group),
         }
 
     def _command(self, device: str) -> str:
@@ -97,6 +102,13 @@ class World:
             requested_by="ada", reason="matrix",
         )  # fmt: skip
         return Commands(self._dynamodb, "CommandsTable").create(device, message).id
+
+    def _reboot(self, group: str) -> str:
+        reboot = GroupReboot(
+            id=new_id("reboot", self.now), group=group, max_concurrent=1, stop_after_failures=1,
+            reason="matrix", requested_by="ada", requested_at=self.now, expires_in_s=60.0,
+        )  # fmt: skip
+        return GroupReboots(self._dynamodb, "CommandsTable").create(reboot).id
 
     def _deployment(self, group: str) -> str:
         deployment = Deployment(
@@ -145,6 +157,7 @@ def _make_resources(dynamodb: Any) -> None:
             dynamodb.create_table(
                 TableName=name, **{member: described[member] for member in wanted if member in described}
             )
+    boto3.client("sqs", region_name=REGION).create_queue(QueueName=QUEUE)
     iot = boto3.client("iot", region_name=REGION)
     for group in GROUPS:
         iot.create_thing_group(thingGroupName=group)
@@ -164,4 +177,6 @@ def _environment() -> dict[str, str]:
                 said = value.get("Ref", json.dumps(value)) if isinstance(value, dict) else value
                 found[name] = str(parameters.get(said, {}).get("Default", said))
     broker = f"https://data.iot.{REGION}.amazonaws.com"  # where moto listens for publishes
+    queue = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/{QUEUE}"
+    found |= {"GROUP_REBOOT_QUEUE_URL": queue}
     return found | {"BUCKET": "bucket", "AWS_ENDPOINT_URL_IOT_DATA_PLANE": broker}

@@ -1,0 +1,23 @@
+"""Sending to a queue. Knows no message's meaning."""
+
+from typing import Any
+
+from cloud.aws.clients import translated
+
+
+class Queue:
+    """One SQS queue."""
+
+    def __init__(self, sqs: Any, url: str) -> None:
+        self._sqs = sqs
+        self._url = url
+
+    def send(self, body: str) -> None:
+        """Put a message into the queue.
+
+        Raises:
+            Unavailable: nobody knows whether it is there.
+            Refused: it is not.
+        """
+        with translated():
+            self._sqs.send_message(QueueUrl=self._url, MessageBody=body)

@@ -1,0 +1,174 @@
+"""Takes group reboots as far as they go, nudged through a queue: the one function that starts their devices.
+
+What a nudge finds is decided by ``cloud.group_reboot_steps``. A device's command has its id before it is
+made, is made before it is sent, and is sent again until the step after it is stored; so whatever
+happens twice, or stops half way, the device is commanded once.
+"""
+
+import logging
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from cloud.aws.clients import client, iot_data
+from cloud.aws.errors import Conflict, Unavailable
+from cloud.aws.iot_data import Publisher
+from cloud.aws.sqs import Queue
+from cloud.clock import Clock, utc_now
+from cloud.command import Command
+from cloud.device import Device
+from cloud.dispatch import Dispatcher, NotSent
+from cloud.group_reboot import GroupReboot, Member, MemberState, State
+from cloud.group_reboot_steps import (
+    CHANGES_MAX,
+    Candidate,
+    Facts,
+    Step,
+    candidate,
+    decide,
+    list_members,
+    order,
+)
+from cloud.metrics import count
+from cloud.nudges import SendsMessages, nudge, nudged
+from cloud.tables.commands import Commands
+from cloud.tables.devices import Devices
+from cloud.tables.group_reboots import GroupReboots
+from contract.defaults import OFFLINE_DEBOUNCE_S
+
+log = logging.getLogger(__name__)
+FUNCTION = "advance-group-reboot"
+
+_STEPS_MAX = 20  # of one nudge; what is left is another one's
+_LOOK_AHEAD = 50  # candidates looked up for a step
+
+
+class FindsMembers(Protocol):
+    """The part of the devices table that tells who is in a group, and whether it is there."""
+
+    def names_after(self, cursor: str | None, limit: int, group: str) -> tuple[list[str], bool]: ...
+
+    def named(self, names: list[str]) -> Mapping[str, Device]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Advances group reboots. Raises ``cloud.aws.errors`` when a table cannot be asked."""
+
+    reboots: GroupReboots
+    devices: FindsMembers
+    dispatcher: Dispatcher
+    clock: Clock
+    offline_debounce_s: float = OFFLINE_DEBOUNCE_S
+
+    def advance(self, reboot_id: str) -> bool:
+        """Take the steps that are to be taken now; False when there may be more of them.
+
+        Every step makes the same few calls, however large the group is.
+        """
+        for _ in range(_STEPS_MAX):
+            reboot = self.reboots.get(reboot_id)
+            if reboot is None or reboot.state.final:
+                return True
+            step = self._step(reboot)
+            if step is None:
+                return True
+            self._save(step)
+        return False
+
+    def _step(self, reboot: GroupReboot) -> Step | None:
+        if not reboot.listed:
+            names, more = self.devices.names_after(reboot.listed_to, CHANGES_MAX, reboot.group)
+            return list_members(reboot, names, more=more, now=self.clock())
+        return decide(reboot, self._facts(reboot), self.clock())
+
+    def _facts(self, reboot: GroupReboot) -> Facts:
+        commands = self.reboots.commands(reboot) if reboot.unsettled else {}
+        starting = [m for m in reboot.active.values() if m.state is MemberState.STARTING]
+        sent = [member.device for member in starting if self._send(reboot, member, commands)]
+        return Facts(commands, sent, self._candidates(reboot))
+
+    def _send(self, reboot: GroupReboot, member: Member, commands: dict[str, Command]) -> bool:
+        """Make and send a member's command, unless it is there or was heard of; return whether it is out."""
+        command = commands.get(member.device) or self._made(reboot, member)
+        try:
+            self.dispatcher.send(command, self.clock())
+        except NotSent:
+            return False  # the ledger says so, and the next nudge tries again
+        commands[member.device] = command
+        return True
+
+    def _made(self, reboot: GroupReboot, member: Member) -> Command:
+        message = order(reboot, member)
+        try:
+            return self.dispatcher.commands.create(member.device, message, part_of=reboot.id)
+        except Conflict:  # somebody made it at the same time
+            found = self.dispatcher.commands.get(member.device, message.id)
+            if found is None:
+                raise
+            return found
+
+    def _candidates(self, reboot: GroupReboot) -> list[Candidate]:
+        if reboot.state is not State.RUNNING or not reboot.waiting:
+            return []
+        names = self.reboots.waiting(reboot, _LOOK_AHEAD)
+        found, now = self.devices.named(names), self.clock()
+        return [
+            candidate(name, found.get(name), reboot.group, now, offline_debounce_s=self.offline_debounce_s)
+            for name in names
+        ]
+
+    def _save(self, step: Step) -> None:
+        reboot = step.after
+        try:
+            stored = self.reboots.save(step, self.clock())
+        except Unavailable:  # maybe stored, maybe at odds with another step: the next look tells
+            log.warning("step not confirmed: group_reboot=%s", reboot.id, exc_info=True)
+            return
+        if stored:
+            log.info(
+                "group reboot: id=%s group=%s state=%s version=%d waiting=%d active=%d failed=%d",
+                reboot.id, reboot.group, reboot.state, reboot.version,
+                reboot.waiting, len(reboot.active), len(reboot.failures),
+            )  # fmt: skip
+
+
+def advance_batch(records: list[Mapping[str, Any]], *, advance: Advance, queue: SendsMessages) -> list[str]:
+    """Advance what the records are about, each once; return the message ids of those that must come again."""
+    again: list[str] = []
+    done: set[str] = set()
+    for record in records:
+        reboot_id = nudged(record["body"])
+        if reboot_id is None:
+            log.warning("no nudge: message=%s", record["messageId"])
+            count("malformed_messages", FUNCTION)
+            continue
+        if reboot_id in done:
+            continue
+        try:
+            if not advance.advance(reboot_id):
+                nudge(queue, reboot_id)
+        except Exception:  # SQS gets the answer: this record again, the others not
+            log.exception("group reboot not advanced: id=%s message=%s", reboot_id, record["messageId"])
+            again.append(record["messageId"])
+        else:
+            done.add(reboot_id)
+    return again
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
+    """Lambda's entry; answers with the records that must come again."""
+    logging.getLogger().setLevel(logging.INFO)
+    logging.getLogger("botocore").setLevel(logging.WARNING)  # tells of its credentials at each cold start
+    dynamodb = client("dynamodb")
+    advance = Advance(
+        GroupReboots(dynamodb, os.environ["COMMANDS_TABLE"]),
+        Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        Dispatcher(Commands(dynamodb, os.environ["COMMANDS_TABLE"]), Publisher(iot_data)),
+        utc_now,
+        float(os.environ.get("OFFLINE_DEBOUNCE_S", OFFLINE_DEBOUNCE_S)),
+    )
+    queue = Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"])
+    again = advance_batch(event["Records"], advance=advance, queue=queue)
+    return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}

@@ -1,0 +1,73 @@
+"""``POST /groups/{group}/reboots/{reboot}/cancel``: start no further device of a group reboot."""
+
+import logging
+import os
+
+from cloud.aws.clients import client
+from cloud.aws.errors import Unavailable
+from cloud.aws.sqs import Queue
+from cloud.clock import Clock, utc_now
+from cloud.functions.get_group_reboot import find
+from cloud.group_reboot import GroupReboot
+from cloud.group_reboot_steps import cancel
+from cloud.group_reboot_view import summary, where
+from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.nudges import SendsMessages, nudge
+from cloud.tables.group_reboots import GroupReboots
+
+log = logging.getLogger(__name__)
+
+_RACES = 8  # steps that may come before ours
+
+
+def cancel_group_reboot(
+    request: Request, *, reboots: GroupReboots, queue: SendsMessages, clock: Clock
+) -> Response:
+    """Answer 202 once nothing further will be started; a device that has its command cannot be called back.
+
+    Cancelling again, or what is stopping already, changes nothing, so that an Idempotency-Key needs no
+    memory here.
+
+    Raises:
+        Problem: 404 ``group-reboot-not-found``, 409 ``group-reboot-ended`` with its ``state``.
+    """
+    request.idempotency()
+    reboot = _cancelled(request, reboots, clock)
+    nudge(queue, reboot.id)
+    warnings = []
+    if reboot.active:
+        names = ", ".join(sorted(reboot.active)[:10])
+        more = len(reboot.active) - 10
+        warnings.append(
+            f"in flight, cannot be called back and are awaited: {names}"
+            + (f" and {more} more" if more > 0 else "")
+        )
+    return Response(202, summary(reboot) | {"warnings": warnings}, where(reboot))
+
+
+def _cancelled(request: Request, reboots: GroupReboots, clock: Clock) -> GroupReboot:
+    for _ in range(_RACES):
+        reboot = find(request, reboots)
+        if reboot.state.final:
+            raise Problem(
+                409, "group-reboot-ended", f"{reboot.id} has ended: {reboot.state}", state=reboot.state.value
+            )
+        step = cancel(reboot, request.caller.subject)
+        if step is None:
+            return reboot
+        if reboots.save(step, clock()):
+            log.info("group reboot: id=%s group=%s state=%s", reboot.id, reboot.group, step.after.state)
+            return step.after
+    raise Unavailable(f"{request.path['reboot']} is contended")
+
+
+def _operation(request: Request) -> Response:
+    return cancel_group_reboot(
+        request,
+        reboots=GroupReboots(client("dynamodb"), os.environ["COMMANDS_TABLE"]),
+        queue=Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"]),
+        clock=utc_now,
+    )
+
+
+handler = lambda_handler(_operation, route="POST /groups/{group}/reboots/{reboot}/cancel")

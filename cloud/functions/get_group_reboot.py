@@ -1,0 +1,65 @@
+"""``GET /groups/{group}/reboots/{reboot}``: how far a group reboot is, and what became of each device."""
+
+import os
+from typing import Protocol
+
+from pydantic import TypeAdapter
+
+from cloud import paging
+from cloud.aws.clients import client
+from cloud.group_reboot import GroupReboot
+from cloud.group_reboot_view import member, summary
+from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.tables.group_reboots import GroupReboots, Page
+from contract.names import ThingName
+
+_THING = TypeAdapter(ThingName)
+
+
+class FindsGroupReboots(Protocol):
+    """The part of the table that this operation needs."""
+
+    def get(self, reboot_id: str) -> GroupReboot | None: ...
+
+    def members(self, reboot_id: str, cursor: str | None, limit: int) -> Page: ...
+
+
+def get_group_reboot(request: Request, *, reboots: FindsGroupReboots) -> Response:
+    """Answer with its state and sums, and a page of ``members`` in order of name; ``cursor`` follows on.
+
+    Raises:
+        Problem: 400 for a parameter that is unknown or wrong, 404 ``group-reboot-not-found``.
+    """
+    paging.refuse_unknown(request, ("cursor", "limit"))
+    cursor, at_most = paging.after(request, _THING), paging.limit(request)
+    reboot = find(request, reboots)
+    page = reboots.members(reboot.id, cursor, at_most)
+    members = [member(reboot, each) for each in page.members]
+    return Response(200, summary(reboot) | {"members": members, "cursor": paging.following(page.cursor)})
+
+
+class GetsGroupReboots(Protocol):
+    """The part of the table that finds one."""
+
+    def get(self, reboot_id: str) -> GroupReboot | None: ...
+
+
+def find(request: Request, reboots: GetsGroupReboots) -> GroupReboot:
+    """Return the group reboot that the path names.
+
+    Raises:
+        Problem: 403 where the caller's role does not reach the group, 404 ``group-reboot-not-found``.
+    """
+    group, reboot_id = request.path["group"], request.path["reboot"]
+    request.require_group((group,))
+    reboot = reboots.get(reboot_id)
+    if reboot is None or reboot.group != group:
+        raise Problem(404, "group-reboot-not-found", f"the group {group} has no reboot {reboot_id}")
+    return reboot
+
+
+def _operation(request: Request) -> Response:
+    return get_group_reboot(request, reboots=GroupReboots(client("dynamodb"), os.environ["COMMANDS_TABLE"]))
+
+
+handler = lambda_handler(_operation, route="GET /groups/{group}/reboots/{reboot}")

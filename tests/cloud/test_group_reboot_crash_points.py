@@ -1,0 +1,106 @@
+"""A group reboot whose functions die after every single call: the same end, and no device commanded twice."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from contract.commands import CommandState
+from tests.cloud.api import body_of, tables_in_memory
+from tests.cloud.group_rebooting import GROUP, Died, World, a_world
+
+FATES = {"a": CommandState.SUCCEEDED, "b": CommandState.FAILED, "c": CommandState.SUCCEEDED}
+
+
+@pytest.fixture(scope="module")
+def dynamodb() -> Iterator[Any]:
+    with tables_in_memory() as client:
+        yield client
+
+
+def course(world: World, die_after: int | None) -> dict[str, Any]:
+    """Reboot the group to its end, dying once after so many calls; return what there is to see of it."""
+    world.enrol(*FATES)
+    world.enrol("d", online=False)
+    world.fates = dict(FATES)
+    world.fuse.calls, world.fuse.left = 0, die_after
+    reboot = posted(world)
+    for _ in range(100):
+        world.pump()
+        if world.results:
+            device, result = world.results[0]
+            try:
+                world.hear(device, result)
+            except Died:
+                continue  # the queue gives it back
+            world.results.pop(0)
+        elif not world.queue.bodies:
+            head = world.reboots.get(reboot)
+            assert head is not None
+            if head.state.final:
+                world.fuse.left = None
+                return end_of(world, reboot)
+            swept(world)
+    raise AssertionError(f"it never ended: {world.get(reboot)}")
+
+
+def posted(world: World) -> str:
+    while True:
+        try:
+            body = {"reason": "update", "max_concurrent": 2, "stop_after_failures": 2}
+            answer = world.post(body=body, headers={"Idempotency-Key": "once"})
+        except Died:
+            continue
+        assert answer["statusCode"] == 202
+        return str(body_of(answer)["id"])
+
+
+def swept(world: World) -> None:
+    try:
+        world.sweep()
+    except Died:
+        world.sweep()
+
+
+def end_of(world: World, reboot: str) -> dict[str, Any]:
+    read = world.get(reboot)
+    rows = world.rows()
+    return {
+        "state": read["state"],
+        "counts": read["counts"],
+        "members": {member["device"]: (member["state"], member.get("code")) for member in read["members"]},
+        "commanded": {device: len(ids) for device, ids in world.commanded.items()},
+        "ledger": sorted(row["device"]["S"] for row in rows if row["id"]["S"].startswith("cmd-")),
+        "claims": [row for row in rows if row["device"]["S"] == f"group#{GROUP}"],
+    }
+
+
+UNDISTURBED = {
+    "state": "SUCCEEDED",
+    "counts": {"total": 4, "not_started": 0, "in_flight": 0, "succeeded": 2, "failed": 1, "skipped": 1},
+    "members": {
+        "a": ("SUCCEEDED", None), "b": ("FAILED", "failed"),
+        "c": ("SUCCEEDED", None), "d": ("SKIPPED", "device-unknown"),
+    },
+    "commanded": {"a": 1, "b": 1, "c": 1},
+    "ledger": ["a", "b", "c"],
+    "claims": [],
+}  # fmt: skip
+CALLS = 60  # that an undisturbed course makes
+EVERY = 12
+
+
+def test_a_course_that_nothing_disturbs_ends_as_it_should(dynamodb: Any) -> None:
+    with a_world(dynamodb) as world:
+        assert course(world, None) == UNDISTURBED
+        assert world.fuse.calls == CALLS
+
+
+@pytest.mark.parametrize(
+    "first", [1, *(pytest.param(first, marks=pytest.mark.slow) for first in range(2, EVERY + 1))]
+)
+def test_it_survives_death_after_any_call_and_any_publish(dynamodb: Any, first: int) -> None:
+    for die_after in range(first, CALLS + 1, EVERY):
+        with a_world(dynamodb) as world:
+            assert course(world, die_after) == UNDISTURBED, f"died after call {die_after}"
+            assert world.fuse.left is None
