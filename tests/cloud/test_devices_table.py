@@ -260,6 +260,33 @@ def test_what_an_application_uses_is_kept_and_is_no_change(memory: Table) -> Non
     }
 
 
+def test_a_message_that_ends_an_absence_is_decided_by_the_reducer_in_two_calls(memory: Table) -> None:
+    table, calls = memory
+    name = enrolled(table)
+    expected = known(table, name)
+    course: list[tuple[Presence | News, int]] = [
+        (a_presence(True, 1), 1),
+        (news(a_report(1, a_status()), 1), 2),
+        (news(a_connection_event(2, "goodbye"), 10), 1),
+        (news(a_connection_event(3), 20), 2),  # after a goodbye
+        (news(a_report(4, a_status()), 200), 1),
+        (news(a_report(5, a_status()), 250), 1),
+        (news(a_report(6, a_status()), 299), 1),
+        (news(a_connection_event(7), 479.001), 2),  # after more than three intervals of silence
+        (a_presence(False, 1, event=500), 1),
+        (news(a_connection_event(8), 620), 1),  # may have been on its way
+        (news(a_connection_event(9), 620.001), 2),  # by a later connection
+        (news(a_connection_event(10), 621), 1),
+    ]
+    for event, cost in course:
+        calls.clear()
+        tell(table, name, event)
+        expected = reducer.after(expected, event)
+        assert len(calls) == cost, event
+        assert replace(known(table, name), writes=0) == expected
+    assert known(table, name).connected_since == at(620.001)
+
+
 def test_presence_and_reports_do_not_undo_each_other(memory: Table) -> None:
     table, _ = memory
     name = enrolled(table)
