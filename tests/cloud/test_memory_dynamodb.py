@@ -1,0 +1,150 @@
+"""What stands in for DynamoDB answers as moto does, call by call, to everything that our tables ask."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloud.command import Command
+from cloud.idempotency import Idempotency, KeyReused
+from cloud.ledger import Inferred
+from cloud.tables.commands import Commands
+from cloud.tables.devices import Devices
+from contract.commands import CommandResult, CommandState, RebootCommand
+from contract.names import identifier
+from tests.cloud.api import NOW
+from tests.cloud.devices import (
+    a_connection_event,
+    a_presence,
+    a_report,
+    a_status,
+    at,
+    dynamodb_in_memory,
+    news,
+    table_of,
+)
+from tests.cloud.memory_dynamodb import MemoryDynamoDB, Twin
+
+EXAMPLES = settings(max_examples=5)  # on moto: a call is five milliseconds
+
+
+@pytest.fixture(scope="module")
+def moto() -> Iterator[Any]:
+    with dynamodb_in_memory() as client:
+        yield client
+
+
+def twin(moto: Any, name: str) -> tuple[Twin, str]:
+    memory = MemoryDynamoDB()
+    described = table_of(name)
+    moto.create_table(**described)
+    memory.create_table(**described)
+    return Twin(moto, memory), described["TableName"]
+
+
+MESSAGES = st.one_of(
+    st.builds(a_connection_event, st.integers(0, 6), st.sampled_from(["hello", "goodbye"])),
+    st.builds(
+        lambda sequence, epoch, states: a_report(
+            sequence, *(a_status(name, state) for name, state in states.items()), epoch=epoch
+        ),
+        st.integers(0, 6),
+        st.sampled_from(["epoch-a", "epoch-b"]),
+        st.dictionaries(st.sampled_from(["a", "b", "c"]), st.sampled_from(["RUNNING", "FAILED"])),
+    ),
+)
+PRESENCES = st.builds(
+    lambda connected, version, session, event: a_presence(connected, version, session=session, event=event),
+    st.booleans(),
+    st.integers(0, 3),
+    st.sampled_from(["s1", "s2"]),
+    st.sampled_from([0, 60, 4_000]),
+)
+
+
+@EXAMPLES
+@given(st.lists(st.one_of(MESSAGES, PRESENCES), max_size=10))
+def test_what_devices_say_is_the_same_on_both(moto: Any, said: list[Any]) -> None:
+    client, name = twin(moto, "DevicesTable")
+    devices = Devices(client, name)
+    for device in ("robot-6", "robot-7", "robot-8"):
+        assert devices.create(device, "line-3", now=NOW)
+    assert not devices.create("robot-7", "line-4", now=NOW)
+
+    for received, message in enumerate(said):
+        if hasattr(message, "epoch"):
+            devices.apply(news(message, received))
+        else:
+            devices.record_presence(message)
+        devices.get("robot-7")
+
+    assert [d.name for d in devices.page("robot-6", 1).devices] == ["robot-7"]
+    assert len(devices.in_group("line-3")) == 3
+
+
+WORDS = st.tuples(st.integers(0, 3), st.sampled_from(list(CommandState)))
+CONCLUSIONS = st.tuples(
+    st.integers(0, 3), st.sampled_from(["conclude", "withdraw", "supersede", "infer", "again"])
+)
+
+
+@EXAMPLES
+@given(st.lists(st.one_of(WORDS, CONCLUSIONS), max_size=12))
+def test_what_becomes_of_commands_is_the_same_on_both(moto: Any, told: list[tuple[int, str]]) -> None:
+    client, name = twin(moto, "CommandsTable")
+    commands = Commands(client, name)
+    made = [commands.create("robot-7", _command(n), idempotency=_key(n)) for n in range(4)]
+
+    for step, (n, what) in enumerate(told):
+        now = NOW + timedelta(seconds=400 * step)
+        if isinstance(what, CommandState):
+            commands.apply_result("robot-7", CommandResult(id=made[n].id, state=what, at=now), now)
+        else:
+            _conclude(commands, made[n], what, now)
+        commands.get("robot-7", made[n].id)
+
+    with pytest.raises(KeyReused):
+        commands.made_by(Idempotency(_key(0).key, "another"))
+
+
+def _conclude(commands: Commands, command: Command, what: str, now: Any) -> None:
+    match what:
+        case "conclude":
+            commands.conclude(command, Inferred(CommandState.FAILED, "not-sent", now))
+        case "withdraw":
+            commands.withdraw(command, code="not-sent")
+        case "supersede":
+            commands.supersede_before(command)
+        case "infer":
+            commands.infer_due(now)
+        case _:
+            again = commands.create("robot-7", _command(9), idempotency=_key(1))
+            assert again.id == _command(1).id
+
+
+def _command(n: int) -> RebootCommand:
+    return RebootCommand(
+        id=identifier("cmd", unix_ms=n, random80=n),
+        issued_at=at(n),
+        expires_at=at(600),
+        requested_by="ada",
+        reason="because",
+    )
+
+
+def _key(n: int) -> Idempotency:
+    return Idempotency(f"key-{n}", "same")
+
+
+def test_a_difference_is_seen() -> None:
+    one: Any = MemoryDynamoDB()
+    other: Any = MemoryDynamoDB()
+    for client in (one, other):
+        client.create_table(**table_of("DevicesTable") | {"TableName": "devices"})
+    Devices(one, "devices").create("robot-7", "line-3", now=NOW)
+
+    with pytest.raises(AssertionError, match="get_item"):
+        Devices(Twin(one, other), "devices").get("robot-7")
