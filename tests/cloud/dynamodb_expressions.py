@@ -39,7 +39,7 @@ def holds(expression: str | None, scope: Scope) -> bool:
 
 def changed(expression: str, scope: Scope) -> dict[str, Any]:
     """Return the item after an update; everything is computed of the item as it was."""
-    item: dict[str, Any] = _copy(scope.item)
+    item = dict(scope.item)
     for change in _update(expression):
         change(scope, item)
     return item
@@ -55,12 +55,6 @@ def comparable(value: Value) -> Any:
     if kind == "L":
         return kind, [comparable(element) for element in held]
     return kind, held
-
-
-def _copy(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {name: _copy(element) for name, element in value.items()}
-    return [_copy(element) for element in value] if isinstance(value, list | tuple) else value
 
 
 @cache
@@ -214,7 +208,7 @@ class _Parser:
             found = value(scope)
             if found is None:
                 raise LookupError(f"an operand of {path} is not there")
-            _parent(path, scope, item)[_name(path[-1], scope)] = _copy(found)
+            _parent(path, scope, item)[_name(path[-1], scope)] = found
 
         return assign
 
@@ -265,8 +259,11 @@ def _look(path: Path, scope: Scope) -> Value | None:
 
 
 def _parent(path: Path, scope: Scope, item: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Return the map that ``path`` ends in, and every one on the way to it, as copies to be changed."""
     for step in path[:-1]:
-        item = item[_name(step, scope)]["M"]
+        name = _name(step, scope)
+        item[name] = {"M": dict(item[name]["M"])}
+        item = item[name]["M"]
     return item
 
 

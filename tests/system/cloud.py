@@ -1,0 +1,100 @@
+"""The cloud of one device: its real functions over a table, as the rules and the gateway call them."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+from cloud.aws.errors import Unavailable
+from cloud.command import Command
+from cloud.device import Device
+from cloud.functions import record_connection, record_report
+from cloud.functions.reboot_device import reboot
+from cloud.http import lambda_handler
+from cloud.presence import Seen, state
+from cloud.tables.command_rows import to_command
+from cloud.tables.commands import Commands
+from cloud.tables.deployments import Deployments
+from cloud.tables.devices import Devices
+from contract.defaults import OFFLINE_DEBOUNCE_S
+from tests.cloud.api import an_event
+from tests.cloud.devices import table_of
+from tests.edge.fakes import THING
+
+REBOOT = "POST /devices/{device}/reboot"
+
+
+class Cloud:
+    """Functions and tables. ``publish`` is the broker; it may raise what AWS raises."""
+
+    def __init__(
+        self, dynamodb: Any, now: Callable[[], datetime], publish: Callable[[str, bytes], None]
+    ) -> None:
+        tables = {name: table_of(name) for name in ("DevicesTable", "CommandsTable", "DeploymentsTable")}
+        for description in tables.values():
+            dynamodb.create_table(**description)
+        self._dynamodb = dynamodb
+        self._commands_table = tables["CommandsTable"]["TableName"]
+        self._now = now
+        self.devices = Devices(dynamodb, tables["DevicesTable"]["TableName"])
+        self.commands = Commands(dynamodb, self._commands_table)
+        self.deployments = Deployments(dynamodb, tables["DeploymentsTable"]["TableName"])
+        self.devices.create(THING, "line-3", now=now())
+        self.broken = False  # the broker takes nothing
+        self._to_broker = publish
+
+    def publish(self, topic: str, payload: bytes) -> None:
+        if self.broken:
+            raise Unavailable("the broker did not answer")
+        self._to_broker(topic, payload)
+
+    def reboot(self, key: str, **wish: object) -> tuple[int, dict[str, Any]]:
+        """Return the answer to an operator's POST."""
+        entry = lambda_handler(
+            lambda request: reboot(
+                request, devices=self.devices, commands=self.commands, publisher=self, clock=self._now
+            ),
+            route=REBOOT,
+        )
+        event = an_event(
+            REBOOT,
+            path={"device": THING},
+            body={"reason": "because", **wish},
+            headers={"Idempotency-Key": key},
+        )
+        answer = entry(event, None)
+        return answer["statusCode"], json.loads(answer["body"])
+
+    def hear_connection(self, event: dict[str, Any]) -> str:
+        """Take what a rule gives to record-connection."""
+        return record_connection.record(event, self.devices)
+
+    def hear_report(self, event: dict[str, Any]) -> None:
+        """Take what a rule gives to record-report through the queue; nothing may have to come again."""
+        again = record_report.record_batch(
+            [{"messageId": "1", "body": json.dumps(event)}],
+            devices=self.devices,
+            commands=self.commands,
+            deployments=self.deployments,
+        )
+        assert again == [], event
+
+    def sweep(self) -> None:
+        self.commands.infer_due(self._now())
+
+    def device(self) -> Device:
+        found = self.devices.get(THING)
+        assert found is not None
+        return found
+
+    def seen(self) -> Seen:
+        return state(self.device(), self._now(), offline_debounce_s=OFFLINE_DEBOUNCE_S)
+
+    def ledger(self) -> dict[str, Command]:
+        """Return every command by its id."""
+        page = self._dynamodb.query(
+            TableName=self._commands_table,
+            KeyConditionExpression="device = :device",
+            ExpressionAttributeValues={":device": {"S": THING}},
+        )
+        return {command.id: command for command in map(to_command, page["Items"])}

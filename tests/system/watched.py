@@ -1,0 +1,117 @@
+"""Parts of the device that know the truth: what was carried out, how often, when, and on what record.
+
+Whatever must not be is noted here, not raised: the agent's loop would take it for a failure of a part.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from edge.containers.requests import Ended, Refusal
+from tests.edge.fakes import FakeContainers, FakeMachine, FakeState, Fate
+
+LEDGER = "commands.json"
+
+
+class Watch:
+    """What was carried out, and what must not have been."""
+
+    def __init__(self, server_now: Callable[[], datetime], device_now: Callable[[], datetime]) -> None:
+        self._server_now = server_now
+        self._device_now = device_now
+        self.starts: Counter[str] = Counter()
+        self.runs: Counter[str] = Counter()
+        self.boots: dict[str, int] = {}  # in which boot a reboot was started
+        self.violations: list[str] = []
+
+    def started(self, command_id: str, entry: Mapping[str, Any], boot: int) -> None:
+        """Take the moment at which a command is IN_PROGRESS on the disk for the first time."""
+        self.starts[command_id] += 1
+        self.boots.setdefault(command_id, boot)
+        if self.starts[command_id] > 1:
+            self.violations.append(f"{command_id} was started twice")
+        own = entry["result"].get("clock") == "device"
+        now = self._device_now() if own else self._server_now()
+        if now >= datetime.fromisoformat(entry["expires_at"]):
+            self.violations.append(f"{command_id} was started after its end, at {now} (device's: {own})")
+
+    def ran(self, command_id: str | None, what: str) -> None:
+        """Take that something was really done, for a command that the disk knows of."""
+        if command_id is None:
+            self.violations.append(f"{what} without a record on the disk")
+            return
+        self.runs[command_id] += 1
+        if self.runs[command_id] > 1:
+            self.violations.append(f"{command_id} ran twice: {what}")
+
+
+def in_progress(content: bytes | None) -> dict[str, Any]:
+    """Return the commands that a ledger file says are being carried out; none where it says nothing."""
+    try:
+        entries: dict[str, Any] = json.loads(content or b"{}").get("entries", {})
+    except ValueError:
+        return {}
+    return {name: entry for name, entry in entries.items() if entry["result"]["state"] == "IN_PROGRESS"}
+
+
+class WatchedState(FakeState):
+    """Sees a command start when the disk says so for the first time."""
+
+    def __init__(self, fate: Fate, watch: Watch, boot: Callable[[], int]) -> None:
+        super().__init__(fate)
+        self._watch = watch
+        self._boot = boot
+
+    def write(self, name: str, content: bytes) -> None:
+        if name == LEDGER:
+            before = in_progress(self.files.get(name))
+            for command_id, entry in in_progress(content).items():
+                if command_id not in before:
+                    self._watch.started(command_id, entry, self._boot())
+        super().write(name, content)
+
+    def running(self, command: str) -> str | None:
+        """Return the only command of a kind that the disk says is being carried out."""
+        found = [
+            name for name, entry in in_progress(self.files.get(LEDGER)).items() if entry["command"] == command
+        ]
+        return found[0] if len(found) == 1 else None
+
+
+class WatchedMachine(FakeMachine):
+    """Knows for which command it was asked to reboot."""
+
+    def __init__(self, fate: Fate, watch: Watch, state: WatchedState) -> None:
+        super().__init__(fate)
+        self._watch = watch
+        self._state = state
+
+    def reboot(self) -> None:
+        self._watch.ran(self._state.running("reboot"), "reboot")
+        super().reboot()
+
+
+class WatchedContainers(FakeContainers):
+    """Restarts applications that are each named by one command only."""
+
+    def __init__(self, watch: Watch, state: WatchedState) -> None:
+        super().__init__()
+        self._watch = watch
+        self._state = state
+        self.commands: dict[str, str] = {}  # by application: the one command that names it
+
+    def restart(self, application: str, ended: Ended, *, force: bool = False) -> Refusal | None:
+        refusal = super().restart(application, ended, force=force)
+        if refusal is None:
+            asked = self.commands[application]
+            known = in_progress(self._state.files.get(LEDGER))
+            self._watch.ran(asked if asked in known else None, f"restart of {application}")
+        return refusal
+
+    def end_restarts(self) -> None:
+        """Let every restart under way end well."""
+        for ended in list(self.restarts.values()):
+            ended(None)
+        self.restarts.clear()
