@@ -175,15 +175,11 @@ class System:
     def advance(self, seconds: float) -> None:
         """Let time pass; the agent wakes when it wants to."""
         while seconds > 0:
-            step = min(max(self.world.agent.wait_s(), 0.02), seconds) if self._ticks else seconds
+            agent = self.world.agent if self.alive else None
+            step = min(agent.wait_s(), seconds) if agent is not None else seconds
             self.world.clock.advance(step)
             seconds -= step
-            if self._ticks:
-                self._agent(self.world.turns)
-
-    @property
-    def _ticks(self) -> bool:
-        return self.alive and self.world.agent is not None
+            self._agent(self.world.turns)
 
     def end_restarts(self) -> None:
         def end() -> int | None:
@@ -296,6 +292,13 @@ class System:
         command = self.world.an_errand(RestartApplicationCommand, application=application)
         self.containers.commands[application] = command.id
         self.to_device(topics.command_request(THING, command.command), command.to_json())
+
+    def a_later_reboot(self, delay_s: float, *, override_budget: bool) -> None:
+        """Send a reboot that may start only after ``delay_s``."""
+        command = self.world.a_command(delay_s=delay_s, valid_s=2_000.0, override_budget=override_budget)
+        assert command.not_before is not None
+        self.watch.not_before[command.id] = command.not_before
+        self.to_device(topics.command_request(THING, "reboot"), command.to_json())
 
     def fly(self, index: int) -> None:
         """Deliver one message of those in the air."""

@@ -80,6 +80,10 @@ class Believable(RuleBasedStateMachine):
     def an_operator_wants_a_restart(self) -> None:
         self.system.a_restart()
 
+    @rule(delay_s=st.sampled_from([20.0, 200.0, 1_500.0]), override_budget=st.booleans())
+    def an_operator_wants_a_later_reboot(self, delay_s: float, override_budget: bool) -> None:
+        self.system.a_later_reboot(delay_s, override_budget=override_budget)
+
     # The network
 
     @rule(prompt=st.booleans())
@@ -175,6 +179,10 @@ class Believable(RuleBasedStateMachine):
     def a_container_is_being_replaced_or_locked(self, critical: bool) -> None:
         self.system.look(critical=critical, locked=not critical)
 
+    @rule(at_once=st.booleans())
+    def applications_stop_at_once_or_not(self, at_once: bool) -> None:
+        self.system.containers.stop_at_once = at_once
+
     @rule()
     def restarts_end(self) -> None:
         self.system.end_restarts()
@@ -249,7 +257,7 @@ def quiet() -> Iterator[None]:
 
 def test_what_is_said_is_true() -> None:
     run_state_machine_as_test(
-        Believable, settings=settings(SETTINGS, max_examples=100, stateful_step_count=40)
+        Believable, settings=settings(SETTINGS, max_examples=80, stateful_step_count=40)
     )
 
 
@@ -270,7 +278,7 @@ def test_what_is_said_is_true_with_every_call_made_on_moto_as_well() -> None:
                 pass
 
             @property
-            def dynamodb(self) -> Twin:  # type: ignore[override]
+            def dynamodb(self) -> Twin:
                 return Twin(moto, MemoryDynamoDB())
 
         run_state_machine_as_test(OnBoth, settings=settings(SETTINGS, max_examples=3, stateful_step_count=20))

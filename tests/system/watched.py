@@ -6,9 +6,10 @@ Whatever must not be is noted here, not raised: the agent's loop would take it f
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from edge.commands.server_time import ROUND_TRIP_MAX_S
 from edge.containers.requests import Ended, Refusal
 from tests.edge.fakes import FakeContainers, FakeMachine, FakeState, Fate
 
@@ -24,6 +25,7 @@ class Watch:
         self.starts: Counter[str] = Counter()
         self.runs: Counter[str] = Counter()
         self.boots: dict[str, int] = {}  # in which boot a reboot was started
+        self.not_before: dict[str, datetime] = {}
         self.violations: list[str] = []
 
     def started(self, command_id: str, entry: Mapping[str, Any], boot: int) -> None:
@@ -36,6 +38,9 @@ class Watch:
         now = self._device_now() if own else self._server_now()
         if now >= datetime.fromisoformat(entry["expires_at"]):
             self.violations.append(f"{command_id} was started after its end, at {now} (device's: {own})")
+        earliest = self.not_before.get(command_id, now) - timedelta(seconds=0 if own else ROUND_TRIP_MAX_S)
+        if now < earliest:
+            self.violations.append(f"{command_id} was started too early, at {now} (device's: {own})")
 
     def ran(self, command_id: str | None, what: str) -> None:
         """Take that something was really done, for a command that the disk knows of."""
