@@ -1,17 +1,19 @@
 """The cloud of one device: its real functions over a table, as the rules and the gateway call them."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from cloud.aws.errors import Unavailable
 from cloud.command import Command
+from cloud.command_routes import CommandRoute
 from cloud.device import Device
-from cloud.functions import record_connection, record_report
-from cloud.functions.reboot_device import reboot
+from cloud.dispatch import Dispatcher
+from cloud.functions import reboot_device, record_connection, record_report, restart_application
 from cloud.http import lambda_handler
 from cloud.presence import Seen, state
+from cloud.redelivery import Redelivery
 from cloud.tables.command_rows import to_command
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
@@ -20,8 +22,6 @@ from contract.defaults import OFFLINE_DEBOUNCE_S
 from tests.cloud.api import an_event
 from tests.cloud.devices import table_of
 from tests.edge.fakes import THING
-
-REBOOT = "POST /devices/{device}/reboot"
 
 
 class Cloud:
@@ -48,26 +48,39 @@ class Cloud:
             raise Unavailable("the broker did not answer")
         self._to_broker(topic, payload)
 
-    def reboot(self, key: str, **wish: object) -> tuple[int, dict[str, Any]]:
+    def order(
+        self, route: CommandRoute[Any], key: str, wish: Mapping[str, object], app: str = ""
+    ) -> dict[str, Any]:
         """Return the answer to an operator's POST."""
         entry = lambda_handler(
-            lambda request: reboot(
-                request, devices=self.devices, commands=self.commands, publisher=self, clock=self._now
+            lambda request: route.answer(
+                request, devices=self.devices, dispatcher=self.dispatcher, clock=self._now
             ),
-            route=REBOOT,
+            route=route.key,
         )
-        event = an_event(
-            REBOOT,
-            path={"device": THING},
-            body={"reason": "because", **wish},
-            headers={"Idempotency-Key": key},
-        )
-        answer = entry(event, None)
-        return answer["statusCode"], json.loads(answer["body"])
+        path = {"device": THING, **({"app": app} if app else {})}
+        body = {"reason": "because", **wish}
+        return entry(an_event(route.key, path=path, body=body, headers={"Idempotency-Key": key}), None)
+
+    def reboot(self, key: str, **wish: object) -> dict[str, Any]:
+        return self.order(reboot_device.ROUTE, key, wish)
+
+    def restart(self, key: str, app: str) -> dict[str, Any]:
+        return self.order(restart_application.ROUTE, key, {}, app)
+
+    @property
+    def dispatcher(self) -> Dispatcher:
+        return Dispatcher(self.commands, self)
+
+    @property
+    def redelivery(self) -> Redelivery:
+        return Redelivery(self.dispatcher)
 
     def hear_connection(self, event: dict[str, Any]) -> str:
         """Take what a rule gives to record-connection."""
-        return record_connection.record(event, self.devices)
+        return record_connection.record(
+            event, self.devices, lambda device: self.redelivery.device_is_back(device, self._now())
+        )
 
     def hear_report(self, event: dict[str, Any]) -> None:
         """Take what a rule gives to record-report through the queue; nothing may have to come again."""
@@ -80,7 +93,8 @@ class Cloud:
         assert again == [], event
 
     def sweep(self) -> None:
-        self.commands.infer_due(self._now())
+        now = self._now()
+        self.commands.infer_due(now, waits=lambda command: self.redelivery.look(command, self.devices, now))
 
     def device(self) -> Device:
         found = self.devices.get(THING)

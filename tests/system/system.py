@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from contract import topics
-from contract.commands import RestartApplicationCommand, TimeAnswer
+from contract.commands import RebootCommand, TimeAnswer, parse_command
 from contract.events import ConnectionEvent
 from contract.reports import ApplicationStatus, DeviceReport
 from edge.events import LinkLost, Received
@@ -68,7 +68,9 @@ class Heard:
 class System:
     """The device (machine, nucleus, agent), the broker and the cloud."""
 
-    def __init__(self, dynamodb: Any, *, keeps_session: bool, tells_time: bool) -> None:
+    def __init__(
+        self, dynamodb: Any, *runs: ApplicationStatus, keeps_session: bool, tells_time: bool
+    ) -> None:
         self.keeps_session = keeps_session  # the classic nucleus; Lite does not
         self.world = world = World(heartbeat_s=HEARTBEAT_S)
         world.answers_time = False  # the time's answers go through the air as well
@@ -77,7 +79,7 @@ class System:
         self.containers = WatchedContainers(self.watch, self.state)
         world.state, world.containers = self.state, self.containers
         world.machine = WatchedMachine(world.fate, self.watch, self.state)
-        self.look()
+        self.look(*runs)
         self.cloud = Cloud(dynamodb, lambda: world.server_now, self.to_device)
         self.prompt = True
         self.tells_time = tells_time
@@ -129,7 +131,7 @@ class System:
         """Let the nucleus start the agent, if it does not run."""
         if self.powered and not self.alive:
             self.alive = True
-            self.containers.restarts.clear()
+            self.containers.under_way.clear()
             self._agent(self._start)
 
     def _start(self) -> None:
@@ -279,26 +281,17 @@ class System:
 
     def to_device(self, topic: str, payload: bytes) -> None:
         """Take what the cloud publishes."""
+        if topic == topics.command_request(THING, "reboot"):
+            command = parse_command(payload)
+            assert isinstance(command, RebootCommand)
+            if command.not_before is not None:
+                self.watch.not_before[command.id] = command.not_before
         message = Flying("down", topic, payload)
         if self.connected:
             self.air.append(message)
             self._flow()
         elif self.keeps_session:
             self._session.append(message)
-
-    def a_restart(self) -> None:
-        """Send a command to restart an application that no other command names."""
-        application = f"app-{len(self.containers.commands)}"
-        command = self.world.an_errand(RestartApplicationCommand, application=application)
-        self.containers.commands[application] = command.id
-        self.to_device(topics.command_request(THING, command.command), command.to_json())
-
-    def a_later_reboot(self, delay_s: float, *, override_budget: bool) -> None:
-        """Send a reboot that may start only after ``delay_s``."""
-        command = self.world.a_command(delay_s=delay_s, valid_s=2_000.0, override_budget=override_budget)
-        assert command.not_before is not None
-        self.watch.not_before[command.id] = command.not_before
-        self.to_device(topics.command_request(THING, "reboot"), command.to_json())
 
     def fly(self, index: int) -> None:
         """Deliver one message of those in the air."""

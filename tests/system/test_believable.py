@@ -6,7 +6,7 @@ hypothesis state machine plays with, and a machine that it kills, reboots and gi
 
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -22,6 +22,7 @@ from hypothesis.stateful import (
 )
 
 from cloud.command import Command
+from contract.commands import CommandState
 from contract.reports import ApplicationState, ApplicationStatus
 from tests.cloud.devices import dynamodb_in_memory
 from tests.cloud.memory_dynamodb import MemoryDynamoDB, Twin
@@ -56,33 +57,38 @@ class Believable(RuleBasedStateMachine):
     )
     def begin(self, keeps_session: bool, clock_off_s: float, tells_time: bool) -> None:
         dynamodb = self.dynamodb or MemoryDynamoDB()
-        self.system = System(dynamodb, keeps_session=keeps_session, tells_time=tells_time)
+        self.system = System(dynamodb, *LOOKS["two"], keeps_session=keeps_session, tells_time=tells_time)
         self.system.jump_clock(timedelta(seconds=clock_off_s))
         self.ledger: Mapping[str, Command] = {}
         self.keys = 0
 
     # The operators
 
-    @rule(expires_in_s=st.sampled_from([1, 45, 300, 1_800]), force=st.booleans())
-    def an_operator_wants_a_reboot(self, expires_in_s: int, force: bool) -> None:
-        self.keys += 1
-        self.system.cloud.reboot(f"key-{self.keys}", expires_in_s=expires_in_s, force=force)
+    @rule(
+        expires_in_s=st.sampled_from([1, 45, 300, 1_800]),
+        force=st.booleans(),
+        when_online=st.booleans(),
+        override_budget=st.booleans(),
+        delay_s=st.sampled_from([0, 0, 0, 20, 200, 1_500]),
+    )
+    def an_operator_wants_a_reboot(self, **wish: Any) -> None:
+        self.system.cloud.reboot(self.new_key(), **wish)
 
     @rule(expires_in_s=st.sampled_from([45, 300]))
     def the_broker_does_not_take_a_reboot_at_first(self, expires_in_s: int) -> None:
-        self.keys += 1
+        key = self.new_key()
         self.system.cloud.broken = True
-        self.system.cloud.reboot(f"key-{self.keys}", expires_in_s=expires_in_s)
+        self.system.cloud.reboot(key, expires_in_s=expires_in_s)
         self.system.cloud.broken = False
-        self.system.cloud.reboot(f"key-{self.keys}", expires_in_s=expires_in_s)
+        self.system.cloud.reboot(key, expires_in_s=expires_in_s)
 
-    @rule()
-    def an_operator_wants_a_restart(self) -> None:
-        self.system.a_restart()
+    @rule(app=st.sampled_from(["app-0", "app-1"]))
+    def an_operator_wants_a_restart(self, app: str) -> None:
+        self.system.cloud.restart(self.new_key(), app)
 
-    @rule(delay_s=st.sampled_from([20.0, 200.0, 1_500.0]), override_budget=st.booleans())
-    def an_operator_wants_a_later_reboot(self, delay_s: float, override_budget: bool) -> None:
-        self.system.a_later_reboot(delay_s, override_budget=override_budget)
+    def new_key(self) -> str:
+        self.keys += 1
+        return f"key-{self.keys}"
 
     # The network
 
@@ -218,12 +224,16 @@ class Believable(RuleBasedStateMachine):
         system = self.system
         system.spare()
         system.tells_time = True
-        system.look()
+        system.look(*LOOKS["two"])
         system.power_on()
         system.start_agent()
         system.connect()
         system.deliver_all()
-        system.advance(130.0)  # whatever was held is judged by now
+        waiting = [c.id for c in system.cloud.ledger().values() if _waits(c, system.now)]
+        for _ in range(3):  # whatever was held is judged by then
+            system.advance(61.0)
+            system.cloud.sweep()
+        assert system.reached.issuperset(waiting)
         system.end_restarts()
         system.advance(REST_S)
         system.cloud.sweep()
@@ -242,6 +252,12 @@ class Believable(RuleBasedStateMachine):
         self.system.power_off(in_order=False)
         self.system.advance(31.0)
         assert self.system.cloud.seen().state == "offline"
+
+
+def _waits(command: Command, now: datetime) -> bool:
+    """Return whether a command must still find its device, now that it is there."""
+    lasts = command.expires_at > now + timedelta(seconds=200)
+    return command.when_online and command.state is CommandState.PENDING and not command.inferred and lasts
 
 
 SETTINGS = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])

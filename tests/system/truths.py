@@ -26,7 +26,7 @@ def of_the_ledger(before: Mapping[str, Command], after: Mapping[str, Command]) -
             yield f"{name} went from {was.inferred} to {now.inferred} without a word of the device"
         if now.state.final and now.inferred is not None:
             yield f"{name} has a word of the device, {now.state}, and {now.inferred} stands beside it"
-        steps = [CommandState(step["state"]) for step in now.transitions]
+        steps = [CommandState(step["state"]) for step in now.transitions if step["by"] == "device"]
         if [_rank(step) for step in steps] != sorted({_rank(step) for step in steps}):
             yield f"{name} tells of steps {steps}"
 
@@ -35,11 +35,11 @@ def of_what_was_carried_out(system: System) -> Iterator[str]:
     """Yield what the device did and must not have done, and what it said that was not so."""
     yield from system.watch.violations
     for result in system.world.results():
-        if result.state is not CommandState.SUCCEEDED or result.id in system.containers.commands.values():
+        if result.state is not CommandState.SUCCEEDED or result.id not in system.watch.reboots:
             continue
         if result.boot_id is None or result.boot_id == result.boot_id_before:
             yield f"{result.id} SUCCEEDED without another boot id"
-        if system.world.machine.boot == system.watch.boots.get(result.id):
+        if system.world.machine.boot == system.watch.reboots[result.id]:
             yield f"{result.id} SUCCEEDED and the machine never went down"
 
 

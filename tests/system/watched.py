@@ -24,14 +24,15 @@ class Watch:
         self._device_now = device_now
         self.starts: Counter[str] = Counter()
         self.runs: Counter[str] = Counter()
-        self.boots: dict[str, int] = {}  # in which boot a reboot was started
+        self.reboots: dict[str, int] = {}  # in which boot each was started
         self.not_before: dict[str, datetime] = {}
         self.violations: list[str] = []
 
     def started(self, command_id: str, entry: Mapping[str, Any], boot: int) -> None:
         """Take the moment at which a command is IN_PROGRESS on the disk for the first time."""
         self.starts[command_id] += 1
-        self.boots.setdefault(command_id, boot)
+        if entry["command"] == "reboot":
+            self.reboots.setdefault(command_id, boot)
         if self.starts[command_id] > 1:
             self.violations.append(f"{command_id} was started twice")
         own = entry["result"].get("clock") == "device"
@@ -42,14 +43,15 @@ class Watch:
         if now < earliest:
             self.violations.append(f"{command_id} was started too early, at {now} (device's: {own})")
 
-    def ran(self, command_id: str | None, what: str) -> None:
-        """Take that something was really done, for a command that the disk knows of."""
-        if command_id is None:
-            self.violations.append(f"{what} without a record on the disk")
-            return
-        self.runs[command_id] += 1
-        if self.runs[command_id] > 1:
-            self.violations.append(f"{command_id} ran twice: {what}")
+    def ran(self, what: str, recorded: list[str]) -> None:
+        """Take that something was done, and which commands of its kind the disk says are in progress.
+
+        Exactly one of them must be new to us: without one it was not recorded before, or ran twice.
+        """
+        fresh = [command_id for command_id in recorded if command_id not in self.runs]
+        if len(fresh) != 1:
+            self.violations.append(f"{what}: not run before of those on the disk: {fresh}")
+        self.runs.update(fresh)
 
 
 def in_progress(content: bytes | None) -> dict[str, Any]:
@@ -77,12 +79,10 @@ class WatchedState(FakeState):
                     self._watch.started(command_id, entry, self._boot())
         super().write(name, content)
 
-    def running(self, command: str) -> str | None:
-        """Return the only command of a kind that the disk says is being carried out."""
-        found = [
-            name for name, entry in in_progress(self.files.get(LEDGER)).items() if entry["command"] == command
-        ]
-        return found[0] if len(found) == 1 else None
+    def running(self, command: str) -> list[str]:
+        """Return the commands of a kind that the disk says are being carried out."""
+        found = in_progress(self.files.get(LEDGER)).items()
+        return [command_id for command_id, entry in found if entry["command"] == command]
 
 
 class WatchedMachine(FakeMachine):
@@ -94,29 +94,26 @@ class WatchedMachine(FakeMachine):
         self._state = state
 
     def reboot(self) -> None:
-        self._watch.ran(self._state.running("reboot"), "reboot")
+        self._watch.ran("reboot", self._state.running("reboot"))
         super().reboot()
 
 
 class WatchedContainers(FakeContainers):
-    """Restarts applications that are each named by one command only."""
+    """Knows for which command it was asked to restart; a restart lasts until it is told to end."""
 
     def __init__(self, watch: Watch, state: WatchedState) -> None:
         super().__init__()
         self._watch = watch
         self._state = state
-        self.commands: dict[str, str] = {}  # by application: the one command that names it
+        self.under_way: list[Ended] = []
 
     def restart(self, application: str, ended: Ended, *, force: bool = False) -> Refusal | None:
-        refusal = super().restart(application, ended, force=force)
-        if refusal is None:
-            asked = self.commands[application]
-            known = in_progress(self._state.files.get(LEDGER))
-            self._watch.ran(asked if asked in known else None, f"restart of {application}")
-        return refusal
+        self._watch.ran(f"restart of {application}", self._state.running("restart-application"))
+        self.under_way.append(ended)
+        return None
 
     def end_restarts(self) -> None:
         """Let every restart under way end well."""
-        for ended in list(self.restarts.values()):
+        under_way, self.under_way = self.under_way, []
+        for ended in under_way:
             ended(None)
-        self.restarts.clear()
