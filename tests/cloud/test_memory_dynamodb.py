@@ -115,7 +115,7 @@ def _conclude(commands: Commands, command: Command, what: str, now: Any) -> None
         case "conclude":
             commands.conclude(command, Inferred(CommandState.FAILED, "not-sent", now))
         case "withdraw":
-            commands.withdraw(command, code="not-sent")
+            commands.withdraw(command, now, code="not-sent")
         case "supersede":
             commands.supersede_before(command)
         case "infer":
