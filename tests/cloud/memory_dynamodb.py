@@ -10,6 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from tests.cloud.dynamodb_expressions import Item, Scope, changed, comparable, holds
+from tests.cloud.template import template
 
 Key = tuple[Any, ...]
 _ANSWERS = ("Item", "Items", "Attributes", "Responses", "LastEvaluatedKey")
@@ -71,7 +72,7 @@ class MemoryDynamoDB:
 
     def transact_write_items(self, *, TransactItems: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         items = list(TransactItems)
-        reasons = [{"Code": "None" if self._allowed(item) else "ConditionalCheckFailed"} for item in items]
+        reasons = [{"Code": "None"} if self._allowed(item) else self._refused(item) for item in items]
         if any(reason["Code"] != "None" for reason in reasons):
             answer: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
             raise ClientError(answer, "TransactWriteItems")
@@ -147,6 +148,12 @@ class MemoryDynamoDB:
             table.rows.pop(key, None)
         return old or {}, new
 
+    def _refused(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        ((kind, request),) = item.items()
+        _, _, old = self._of(kind, request)
+        shown = request.get("ReturnValuesOnConditionCheckFailure") == "ALL_OLD" and old is not None
+        return {"Code": "ConditionalCheckFailed", **({"Item": old} if shown else {})}
+
     def _allowed(self, item: Mapping[str, Any]) -> bool:
         ((kind, request),) = item.items()
         _, _, old = self._of(kind, request)
@@ -182,7 +189,10 @@ def _outcome(client: Any, operation: str, request: Mapping[str, Any]) -> tuple[A
     except ClientError as error:
         said = error.response
         item = {name: comparable(value) for name, value in said.get("Item", {}).items()}  # type: ignore[attr-defined]
-        reasons = [reason["Code"] for reason in said.get("CancellationReasons", [])]
+        reasons = [
+            (reason["Code"], _comparable(reason.get("Item", {})))
+            for reason in said.get("CancellationReasons", [])
+        ]
         return (said["Error"]["Code"], item, reasons), error
     return {name: _comparable(answer[name]) for name in _ANSWERS if answer and answer.get(name)}, answer
 
@@ -192,6 +202,14 @@ def _comparable(answer: Any) -> Any:
         return [_comparable(each) for each in answer]
     is_item = all(isinstance(value, Mapping) and len(value) == 1 for value in answer.values())
     return {name: comparable(value) if is_item else _comparable(value) for name, value in answer.items()}
+
+
+def table_of(resource: str, number: int = 0) -> dict[str, Any]:
+    """Return CreateTable's arguments for a table of the template."""
+    described = template()["Resources"][resource]["Properties"]
+    wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+    named = {"TableName": f"{resource}-of-{number}"}
+    return named | {name: described[name] for name in wanted if name in described}
 
 
 def _names(schema: Iterable[Mapping[str, str]]) -> tuple[str, ...]:

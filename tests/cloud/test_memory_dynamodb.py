@@ -1,5 +1,6 @@
 """What stands in for DynamoDB answers as moto does, call by call, to everything that our tables ask."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -24,9 +25,8 @@ from tests.cloud.devices import (
     at,
     dynamodb_in_memory,
     news,
-    table_of,
 )
-from tests.cloud.memory_dynamodb import MemoryDynamoDB, Twin
+from tests.cloud.memory_dynamodb import MemoryDynamoDB, Twin, table_of
 
 EXAMPLES = settings(max_examples=5)  # on moto: a call is five milliseconds
 
@@ -37,12 +37,18 @@ def moto() -> Iterator[Any]:
         yield client
 
 
-def twin(moto: Any, name: str) -> tuple[Twin, str]:
+_numbers = itertools.count()
+
+
+def twin(moto: Any, *resources: str) -> tuple[Twin, list[str]]:
+    """Return both clients as one, with empty tables of their own, and the tables' names."""
     memory = MemoryDynamoDB()
-    described = table_of(name)
-    moto.create_table(**described)
-    memory.create_table(**described)
-    return Twin(moto, memory), described["TableName"]
+    number = next(_numbers)
+    tables = [table_of(resource, number) for resource in resources]
+    for table in tables:
+        moto.create_table(**table)
+        memory.create_table(**table)
+    return Twin(moto, memory), [table["TableName"] for table in tables]
 
 
 MESSAGES = st.one_of(
@@ -68,8 +74,8 @@ PRESENCES = st.builds(
 @EXAMPLES
 @given(st.lists(st.one_of(MESSAGES, PRESENCES), max_size=10))
 def test_what_devices_say_is_the_same_on_both(moto: Any, said: list[Any]) -> None:
-    client, name = twin(moto, "DevicesTable")
-    devices = Devices(client, name)
+    client, names = twin(moto, "DevicesTable", "HistoryTable")
+    devices = Devices(client, *names)
     for device in ("robot-6", "robot-7", "robot-8"):
         assert devices.create(device, "line-3", now=NOW)
     assert not devices.create("robot-7", "line-4", now=NOW)
@@ -94,8 +100,8 @@ CONCLUSIONS = st.tuples(
 @EXAMPLES
 @given(st.lists(st.one_of(WORDS, CONCLUSIONS), max_size=12))
 def test_what_becomes_of_commands_is_the_same_on_both(moto: Any, told: list[tuple[int, str]]) -> None:
-    client, name = twin(moto, "CommandsTable")
-    commands = Commands(client, name)
+    client, names = twin(moto, "CommandsTable")
+    commands = Commands(client, *names)
     made = [commands.create("robot-7", _command(n), idempotency=_key(n)) for n in range(4)]
 
     for step, (n, what) in enumerate(told):
@@ -143,8 +149,8 @@ def test_a_difference_is_seen() -> None:
     one: Any = MemoryDynamoDB()
     other: Any = MemoryDynamoDB()
     for client in (one, other):
-        client.create_table(**table_of("DevicesTable") | {"TableName": "devices"})
-    Devices(one, "devices").create("robot-7", "line-3", now=NOW)
+        client.create_table(**table_of("DevicesTable"))
+    Devices(one, table_of("DevicesTable")["TableName"]).create("robot-7", "line-3", now=NOW)
 
     with pytest.raises(AssertionError, match="get_item"):
-        Devices(Twin(one, other), "devices").get("robot-7")
+        Devices(Twin(one, other), table_of("DevicesTable")["TableName"]).get("robot-7")

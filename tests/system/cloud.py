@@ -1,5 +1,6 @@
 """The cloud of one device: its real functions over a table, as the rules and the gateway call them."""
 
+import itertools
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -20,8 +21,10 @@ from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from contract.defaults import OFFLINE_DEBOUNCE_S
 from tests.cloud.api import an_event
-from tests.cloud.devices import table_of
+from tests.cloud.memory_dynamodb import table_of
 from tests.edge.fakes import THING
+
+_numbers = itertools.count()
 
 
 class Cloud:
@@ -30,15 +33,18 @@ class Cloud:
     def __init__(
         self, dynamodb: Any, now: Callable[[], datetime], publish: Callable[[str, bytes], None]
     ) -> None:
-        tables = {name: table_of(name) for name in ("DevicesTable", "CommandsTable", "DeploymentsTable")}
-        for description in tables.values():
-            dynamodb.create_table(**description)
+        number = next(_numbers)
+        names = {}
+        for resource in ("DevicesTable", "HistoryTable", "CommandsTable", "DeploymentsTable"):
+            described = table_of(resource, number)
+            dynamodb.create_table(**described)
+            names[resource] = described["TableName"]
         self._dynamodb = dynamodb
-        self._commands_table = tables["CommandsTable"]["TableName"]
+        self._commands_table = names["CommandsTable"]
         self._now = now
-        self.devices = Devices(dynamodb, tables["DevicesTable"]["TableName"])
+        self.devices = Devices(dynamodb, names["DevicesTable"], names["HistoryTable"])
         self.commands = Commands(dynamodb, self._commands_table)
-        self.deployments = Deployments(dynamodb, tables["DeploymentsTable"]["TableName"])
+        self.deployments = Deployments(dynamodb, names["DeploymentsTable"])
         self.devices.create(THING, "line-3", now=now())
         self.broken = False  # the broker takes nothing
         self._to_broker = publish

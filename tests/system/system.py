@@ -326,6 +326,12 @@ class System:
         if message.topic.endswith("/res"):
             self.lost_words |= {r.id for r in self.world.results() if r.to_json() == message.payload}
 
+    def lose_arrived(self, index: int) -> None:
+        """Lose what a rule handed to record-connection; what goes through the queue is not lost."""
+        arrived = self.arrived[index % len(self.arrived)]
+        if arrived.topic == topics.connection(THING) or arrived.topic.startswith(PRESENCE):
+            self.arrived.remove(arrived)
+
     def _arrive(self, topic: str, payload: bytes | dict[str, Any]) -> None:
         """Let the rules see a message: one answers hellos with the time, the others feed functions."""
         received = (self.now - NOW).total_seconds()

@@ -120,6 +120,11 @@ class Believable(RuleBasedStateMachine):
 
     @precondition(lambda self: self.system.arrived)
     @rule(index=st.integers(0, 50))
+    def what_the_broker_tells_of_connections_is_lost(self, index: int) -> None:
+        self.system.lose_arrived(index)
+
+    @precondition(lambda self: self.system.arrived)
+    @rule(index=st.integers(0, 50))
     def what_arrived_comes_again(self, index: int) -> None:
         self.system.arrived.append(self.system.arrived[index % len(self.system.arrived)])
 
