@@ -109,7 +109,9 @@ class Reconciler:
         self._orderly_stop = OrderlyStop(self._executor, clock, workers, self._progress)
         self._rotations = Rotations(folder / ROTATIONS_FILE, write)
         self._volume_deletion = VolumeDeletion(engine, thing)
-        self._watching = Watching(engine, clock, self._askers, Prober(ask, knock), self._progress)
+        self._watching = Watching(
+            engine, clock, self._askers, Prober(ask, knock), self._progress, self._secrets.confided
+        )
         self._holds = Holds(clock.monotonic)
         self._situation = Situation(
             policy,
@@ -208,7 +210,7 @@ class Reconciler:
         container = pair.current or pair.previous
         if container is None:
             return requests.UNKNOWN
-        self._requests.read(container.id, lines, heard)
+        self._requests.read(container.id, lines, self._secrets.confided(container.spec), heard)
         return None
 
     def stop_all(self) -> "Future[None]":

@@ -46,9 +46,9 @@ class Requests:
         if ended is not None:
             ended(None if error is None else _refusal(error))
 
-    def read(self, container_id: str, lines: int, heard: Heard) -> None:
-        """Begin to read the end of what a container said."""
-        reading = self._workers.submit(lambda: self._engine.last_lines(container_id, lines))
+    def read(self, container_id: str, lines: int, confided: Sequence[str], heard: Heard) -> None:
+        """Begin to read the end of what a container said, without what it was ``confided``."""
+        reading = self._workers.submit(lambda: self._engine.last_lines(container_id, lines, confided))
         self._readings.append((reading, heard))
         reading.add_done_callback(lambda _: self._ended())
 

@@ -1,6 +1,6 @@
 """Seeing containers over time: since when they run, what checks answer, how often they were started again."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
@@ -55,14 +55,21 @@ class _Watch:
 class Watching:
     """What was seen of each application's container in place; owned by the reconciler's thread.
 
+    ``confided`` tells, by specification, what no line of its output may repeat.
     Starts anew with the process: a trial that an agent's death interrupted gets its whole window again.
     """
 
     def __init__(
-        self, engine: Engine, clock: Clock, workers: Workers, prober: Prober, told: Callable[[], None]
+        self,
+        engine: Engine,
+        clock: Clock,
+        workers: Workers,
+        prober: Prober,
+        told: Callable[[], None],
+        confided: Callable[[str], Sequence[str]],
     ) -> None:
         self._engine, self._clock, self._workers = engine, clock, workers
-        self._prober, self._told = prober, told
+        self._prober, self._told, self._confided = prober, told, confided
         self._watches: dict[str, _Watch] = {}
 
     def look(self, pairs: Mapping[str, Pair], regard: Callable[[str, Observed], Regard]) -> None:
@@ -158,7 +165,9 @@ class Watching:
         watch.crashes, watch.crashed_at = watch.crashes + 1, now
         if course.exit_code != 0 or watch.crashes >= CRASHES:
             try:
-                watch.last_lines = self._engine.last_lines(observed.id, LAST_LINES)
+                watch.last_lines = self._engine.last_lines(
+                    observed.id, LAST_LINES, self._confided(observed.spec)
+                )
             except EngineUnavailable:
                 raise
             except EngineError:

@@ -26,6 +26,7 @@ from contract.defaults import APPLICATIONS_MAX
 from edge.engine import answers, creation, meaning
 from edge.engine.errors import (
     ContainerGone,
+    EngineError,
     EngineUnavailable,
     ImageInUse,
     ImageMissing,
@@ -118,7 +119,7 @@ class DockerEngine:
             self._talking(),
             self._stream("GET", "/events", {"filters": json.dumps(filters)}) as events,
         ):
-            yield _actions(events)
+            yield self._changes(events)
 
     def labels_of(self, name: str) -> Mapping[str, str] | None:
         try:
@@ -143,12 +144,12 @@ class DockerEngine:
             error=state.get("Error") or "",
         )
 
-    def last_lines(self, container_id: str, count: int) -> tuple[str, ...]:
+    def last_lines(self, container_id: str, count: int, confided: Collection[str] = ()) -> tuple[str, ...]:
         with self._talking() as client:
             environment = client.inspect_container(container_id)["Config"]["Env"] or []
             said = client.logs(container_id, tail=count)
         end = said.decode("utf-8", "replace").splitlines()[-count:]
-        return redacted(end, [each.partition("=")[2] for each in environment])
+        return redacted(end, [*(each.partition("=")[2] for each in environment), *confided])
 
     @contextlib.contextmanager
     def output(self, container_id: str, secrets: Collection[str]) -> Iterator[Iterator[str]]:
@@ -242,6 +243,23 @@ class DockerEngine:
         with contextlib.suppress(ContainerGone), self._talking() as client:
             client.remove_volume(name)
 
+    def _changes(self, events: Iterator[dict[str, Any]]) -> Iterator[str]:
+        """Return what happened, without its details (``health_status: healthy``), until a long silence.
+
+        The engine tells of a death before it cleans up (moby, daemon/monitor.go), and lists the container as
+        running until it has. Meanwhile it holds the container's lock: an inspect comes back right after.
+        """
+        try:
+            for event in events:
+                action = str(event["Action"]).partition(":")[0]
+                if action == "die":
+                    with contextlib.suppress(EngineError), self._talking() as client:
+                        client.inspect_container(event["Actor"]["ID"])
+                yield action
+        except requests.exceptions.RequestException as error:
+            if not _timed_out(error):
+                raise
+
     def _is_for_another_machine(self, image_id: str) -> bool:
         here = self.information().architecture
         try:
@@ -326,16 +344,6 @@ class DockerEngine:
             with socket.socket(socket.AF_UNIX) as knocking:
                 knocking.settimeout(ANSWER_TIMEOUT_S)
                 knocking.connect(where.removeprefix("unix://"))
-
-
-def _actions(events: Iterator[dict[str, Any]]) -> Iterator[str]:
-    """Return what happened, without its details (``health_status: healthy``), until a long silence."""
-    try:
-        for event in events:
-            yield str(event["Action"]).partition(":")[0]
-    except requests.exceptions.RequestException as error:
-        if not _timed_out(error):
-            raise
 
 
 def _timed_out(error: BaseException) -> bool:

@@ -191,8 +191,11 @@ class Engine(Protocol):
     def course(self, container_id: str) -> Course:
         """Return how the container's run went. Raises ContainerGone."""
 
-    def last_lines(self, container_id: str, count: int) -> tuple[str, ...]:
-        """Return the end of its output, without the values of its environment. Raises ContainerGone."""
+    def last_lines(self, container_id: str, count: int, confided: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the end of its output, without the values of its environment and what was ``confided`` else.
+
+        Raises ContainerGone.
+        """
 
     def output(self, container_id: str, secrets: Collection[str]) -> AbstractContextManager[Iterator[str]]:
         """Read all that is kept of its output, oldest line first, each with the engine's time before it.

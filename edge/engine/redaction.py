@@ -1,5 +1,7 @@
 """Keeping what a container was told in confidence out of what it says. Pure."""
 
+import contextlib
+import json
 from collections.abc import Iterable, Iterator
 
 REDACTED = "[redacted]"
@@ -16,11 +18,32 @@ def redacted(lines: Iterable[str], secrets: Iterable[str]) -> tuple[str, ...]:
 def redact(lines: Iterable[str], secrets: Iterable[str], length: int) -> Iterator[str]:
     """Yield the lines without the secrets, nor any line of a secret, each cut to ``length`` characters.
 
+    A secret of several lines (a key) is hidden line by line, and of one that is JSON every text in it.
     The longest secret is taken first, so that none is left in part because another is in it.
     """
-    parts = {part.strip() for each in secrets for part in (each, *each.splitlines())}
-    hidden = sorted((each for each in parts if len(each) >= SECRET_LENGTH), key=len, reverse=True)
+    parts = {part.strip() for secret in secrets for part in _parts(secret)}
+    hidden = sorted((part for part in parts if len(part) >= SECRET_LENGTH), key=len, reverse=True)
     for line in lines:
         for secret in hidden:
             line = line.replace(secret, REDACTED)
         yield "".join(each for each in line if each.isprintable() or each == "\t")[:length]
+
+
+def _parts(secret: str) -> Iterator[str]:
+    yield secret
+    yield from secret.splitlines()
+    if secret.lstrip().startswith(("{", "[")):
+        with contextlib.suppress(ValueError, RecursionError):  # it may only look like JSON
+            yield from _texts(json.loads(secret))
+
+
+def _texts(value: object) -> Iterator[str]:
+    match value:
+        case str():
+            yield value
+        case dict():
+            for each in value.values():
+                yield from _texts(each)
+        case list():
+            for each in value:
+                yield from _texts(each)

@@ -22,6 +22,7 @@ from tests.edge.containers.builders import (
     an_application,
     an_engine,
     current,
+    image,
 )
 from tests.edge.fake_engine import FakeContainer, FakeEngine, FakeImage
 
@@ -331,3 +332,19 @@ def test_a_path_is_in_memory_when_the_mount_nearest_to_it_is(
     )
 
     assert is_in_memory(Path(path), mounts) is expected
+
+
+def test_neither_the_report_nor_collected_logs_repeat_what_a_secret_file_says(
+    a_device: Callable[..., Device], source: FakeSource, engine: FakeEngine
+) -> None:
+    source.values[FILE["source"]] = b'{"password": "of-the-database"}'
+    engine.registry[image("talking:v1")] = FakeImage(exits=1, says=("cannot log in with of-the-database",))
+    device = a_device()
+    heard: list[object] = []
+
+    status = device.deploy(with_secrets(FILE, image_name="talking:v1", healthy_window_s=3)).statuses[0]
+    assert device.reconciler.logs("web", 10, heard.append) is None
+    device.reconciler.converge()
+
+    assert status.last_lines == ["cannot log in with [redacted]"]
+    assert heard == [("cannot log in with [redacted]",)]

@@ -1,5 +1,7 @@
 """The engine's events wake the loop, and the stream may die as often as it likes."""
 
+import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -151,6 +153,21 @@ def test_a_crash_is_heard_of_long_before_anybody_would_have_looked(world: World,
     raw.close()
     bell.close()
     patient.close()
+
+
+@pytest.mark.engine
+def test_a_death_is_told_when_the_list_shows_it(world: World, docker_host: str) -> None:
+    container_id = world.create(restart="no")
+    raw = APIClient(base_url=docker_host, version="auto")
+
+    with world.engine.listen(world.thing) as changes:
+        world.engine.start(container_id)
+        os.kill(raw.inspect_container(container_id)["State"]["Pid"], signal.SIGKILL)  # not by request
+
+        assert [next(changes), next(changes)] == ["start", "die"]
+        [container] = world.engine.containers(world.thing)
+        assert container.state == "exited"
+    raw.close()
 
 
 @pytest.mark.engine

@@ -23,6 +23,24 @@ def test_short_values_and_other_words_stay_and_long_lines_are_cut() -> None:
     assert redacted(["port 80 is on", "x" * 1000], ["80", "on", ""]) == ("port 80 is on", "x" * LINE_LENGTH)
 
 
+def test_of_a_secret_of_several_lines_none_is_left() -> None:
+    key = "-----BEGIN KEY-----\nMIIEvQIBADAN\n  BgkqhkiG9w0B\n"
+
+    assert redacted(["a MIIEvQIBADAN b", "BgkqhkiG9w0B", "ok"], [key]) == (
+        "a [redacted] b",
+        "[redacted]",
+        "ok",
+    )
+
+
+def test_of_a_secret_that_is_json_no_text_is_left() -> None:
+    secret = '{"user": "fleet", "hosts": [{"password": "hunter2"}], "port": 5432}'
+
+    assert redacted(["fleet logs in with hunter2 at 5432"], [secret, '{"not json']) == (
+        "[redacted] logs in with [redacted] at 5432",
+    )
+
+
 def test_control_characters_do_not_reach_a_terminal() -> None:
     assert redacted(["\x1b[31mred\x07"], []) == ("[31mred",)
 
