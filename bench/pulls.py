@@ -16,6 +16,8 @@ from edge.containers.pulling import Puller
 from edge.containers.room import Room
 from edge.engine.docker import DockerEngine
 from edge.engine.port import unheard
+from edge.preflight.images import Images
+from edge.preflight.registry import HttpRegistry
 
 _TARGET = Target("pull-100mb", "cold pull by digest", "raw engine API", 1.05)
 
@@ -26,7 +28,8 @@ def pull(lab: Lab, rounds: int) -> Row:
     reference = f"{lab.store.address}/{image}"
     engine = DockerEngine({"DOCKER_HOST": lab.docker_host})
     room = Room(engine, PulledImages(lab.folder / "pulled.json"), lambda: None, STANDARD_FLOOR)
-    puller = Puller(engine, Logins(), {ECR: lab.store.address}, room)
+    mirrors, images = {ECR: lab.store.address}, Images(engine, Logins(), HttpRegistry())
+    puller = Puller(engine, Logins(), mirrors, room, lambda image: images.foresee(image, mirrors))
     figures: dict[str, list[float]] = {"ours": [], "raw": []}
     ways: dict[str, Callable[[], object]] = {
         "ours": lambda: puller.fetch(f"{ECR}/{image}", unheard),

@@ -46,6 +46,7 @@ from edge.link.keeper import CONNECT_WAITS_S
 from edge.machine import LinuxMachine, MachineError
 from edge.ports import Ports
 from edge.preflight.examiner import Examiner
+from edge.preflight.images import Images
 from edge.preflight.registry import HttpRegistry
 from edge.settings import ConfigurationInvalid, Environment, Settings, parse_environment, read_settings
 from edge.state import StateFolder
@@ -97,10 +98,9 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
     engine = DockerEngine()
     engine_disk = _EngineDisk(engine, folder)
     credentials = RegistryLogins(aws.registry_login, clock)
+    images = Images(engine, credentials, HttpRegistry())
     examiner = Examiner(
-        engine=engine,
-        credentials=credentials,
-        registry=HttpRegistry(),
+        images=images,
         document=lambda uri: _document(aws, uri),
         disk=lambda: disk_space(engine_disk()),
         pulled=lambda: PulledImages(folder / PULLED_FILE).all(),
@@ -128,6 +128,7 @@ def wire(environment: Environment, settings: Settings, link: GreengrassLink, inb
                 thing=environment.thing,
                 publish_address=settings.publish_address,
                 registry_mirrors=settings.registry_mirrors,
+                foresee=lambda image: images.foresee(image, settings.registry_mirrors),
                 secrets=AwsSecrets(aws.secrets),
                 secrets_folder=settings.secrets_folder,
                 policy=settings.policy,

@@ -15,6 +15,7 @@ from edge.containers.steps import (
     FetchSecrets,
     Forget,
     GiveUp,
+    LookInto,
     Pull,
     Remove,
     Restart,
@@ -76,7 +77,7 @@ class Executor:
                 self.memories.failed(step.application, step.failure)
             case Forget():
                 self.memories.forget(step.application)
-            case Pull() | FetchSecrets():
+            case Pull() | LookInto() | FetchSecrets():
                 raise TypeError("this is not applied, it is fetched")
             case _:
                 assert_never(step)

@@ -10,7 +10,7 @@ the last is empty; so a crash anywhere needs no journal. An application's contai
     on trial + previous ─ Confirm, Remove previous ─▶ proven
     on trial + previous ─ GiveUp, Stop, Remove ─▶ previous ─ Start, BringBack ─▶ proven (the old one)
 
-With kill-then-download, SetAside and Stop come before Pull. With hand-over the previous one is
+With kill-then-download, LookInto, SetAside and Stop come before Pull. With hand-over the previous one is
 stopped after Confirm.
 """
 
@@ -28,6 +28,7 @@ from edge.containers.steps import (
     FetchSecrets,
     Forget,
     GiveUp,
+    LookInto,
     Pull,
     Remove,
     Restart,
@@ -76,6 +77,9 @@ def _steps(view: View, tied: Ties) -> list[Step]:
         return _clear_place(view, "the previous one is wanted again") or _bring_back(view)
     if _kills_first(view) and not tied.gathering and not tied.waits(view) and not tied.hangs(view):
         way = _make_way(view)
+        if way and not view.promising and view.image is Image.NEEDED:
+            look = LookInto(view.application, view.wanted.image, "before anything is stopped for it")
+            return [look, *_keep_serving(view, tied)]
         if way:
             return way
     if view.image is not Image.HERE or view.secrets is not Supply.HERE:

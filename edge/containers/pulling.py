@@ -1,7 +1,7 @@
 """Getting an image onto the engine: room for it, a login for each pull, a fresh one after a refusal."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge.containers.collecting import Pulled
@@ -10,7 +10,16 @@ from edge.containers.room import Room
 from edge.engine.errors import DiskFull, EngineError, RegistryDenied
 from edge.engine.port import Engine, Told
 
+#: Returns how many bytes would come down for an image, 0 where nobody knows; raises EngineError or
+#: CredentialsUnavailable where it is certain to fail here.
+Foresee = Callable[[str], int]
+
 log = logging.getLogger(__name__)
+
+
+def nothing_known(image: str) -> int:  # noqa: ARG001 - a Foresee
+    """Foresee nothing: only the pull tells."""
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +30,12 @@ class Puller:
     credentials: RegistryCredentials
     mirrors: Mapping[str, str]
     room: Room
+    foresee: Foresee
+
+    def look_into(self, image: str) -> None:
+        """Do what can be done before a pull without stopping anything; raises as ``fetch`` does."""
+        if self._found(image) is None:
+            self.room.make(self.foresee(image))
 
     def fetch(self, image: str, told: Told) -> str:
         """Return the reference under which the engine has ``image`` by digest, pulling it where it must.
@@ -34,11 +49,11 @@ class Puller:
             CredentialsUnavailable: no login can be had.
             OSError: the bookkeeping cannot be written.
         """
-        names = references(image, self.mirrors)
-        for name in names:
-            if self.engine.has_image(name):
-                return name
-        pulled = Pulled(names[0], image)
+        found = self._found(image)
+        if found is not None:
+            return found
+        pulled = Pulled(references(image, self.mirrors)[0], image)
+        self.room.make(self.foresee(image))
         self.room.begin(pulled)
         try:
             try:
@@ -52,6 +67,11 @@ class Puller:
             self.room.abandon(pulled)
             raise
         return pulled.reference
+
+    def _found(self, image: str) -> str | None:
+        """Return the name under which the engine has the image."""
+        names = references(image, self.mirrors)
+        return next((name for name in names if self.engine.has_image(name)), None)
 
     def _pull(self, pulled: Pulled, told: Told) -> None:
         def guarded(percent: int) -> None:

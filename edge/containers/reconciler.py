@@ -23,7 +23,7 @@ from edge.containers.outcome import ENGINE_UNAVAILABLE, Delay, Delays, Pass, out
 from edge.containers.planner import plan
 from edge.containers.probing import Ask, Knock, Prober, ask, knock
 from edge.containers.pulled_images import PulledImages
-from edge.containers.pulling import Puller
+from edge.containers.pulling import Foresee, Puller, nothing_known
 from edge.containers.registry import RegistryCredentials
 from edge.containers.requests import Ended, Heard, Refusal, Requests
 from edge.containers.room import Disk, Room
@@ -32,7 +32,17 @@ from edge.containers.secrets import NO_SECRETS, SECRETS_FOLDER, Secrets, SecretS
 from edge.containers.setbacks import setback_of
 from edge.containers.situation import Situation
 from edge.containers.standing import is_deciding, is_pending
-from edge.containers.steps import FetchSecrets, Pull, Restart, Start, Step, Stop, describe, in_background
+from edge.containers.steps import (
+    FetchSecrets,
+    LookInto,
+    Pull,
+    Restart,
+    Start,
+    Step,
+    Stop,
+    describe,
+    in_background,
+)
 from edge.containers.ties import ties
 from edge.containers.undertakings import Undertakings
 from edge.containers.view import View
@@ -77,6 +87,7 @@ class Reconciler:
         thing: str,
         publish_address: str,
         registry_mirrors: Mapping[str, str],
+        foresee: Foresee = nothing_known,
         secrets: SecretSource = NO_SECRETS,
         secrets_folder: Path = SECRETS_FOLDER,
         policy: Policy = DEFAULT,
@@ -100,7 +111,7 @@ class Reconciler:
         self._room = Room(engine, PulledImages(folder / PULLED_FILE, write), disk, floor)
         self._askers = workers("ask", ASKERS)
         self._under_way = Undertakings(
-            Puller(engine, credentials, dict(registry_mirrors), self._room),
+            Puller(engine, credentials, dict(registry_mirrors), self._room, foresee),
             self._secrets,
             self._executor,
             workers,
@@ -292,6 +303,15 @@ class Reconciler:
                 else:
                     self._aftermath.of(Pull(application.name, image, "wanted"), error)
 
+        for image, error in self._under_way.finished_looks():
+            for application in self._situation.wanted:
+                if application.image != image:
+                    continue
+                if error is None:
+                    self._situation.promising.add(image)
+                    self._holds.lift(application.name, fetching=True)
+                else:
+                    self._aftermath.of(LookInto(application.name, image, "wanted"), error)
         for name, spec, error in self._secrets.finished():
             if error is None:
                 self._holds.lift(name, fetching=True)

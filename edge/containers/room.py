@@ -28,17 +28,29 @@ class Room:
         """Spare these images (by their ECR names) from now on, whether a container uses them yet or not."""
         self._needed = frozenset(images)
 
-    def begin(self, pulled: Pulled) -> None:
-        """Make room for a pull and take it down in the book, before the image can be there.
+    def make(self, needed_bytes: int) -> None:
+        """Make room for a pull of so many bytes; unpacked it takes even more.
 
         Raises:
             DiskFull: there is too little, and nothing left to remove.
             EngineError: the engine's answer.
             OSError: the book cannot be written.
         """
-        if not self._is_kept():
-            self.collect(until=self._is_kept)
-            self._demand(self._floor.is_kept, "before a pull")
+
+        def fits(disk: DiskSpace) -> bool:
+            after = DiskSpace(disk.total_bytes, disk.free_bytes - needed_bytes)
+            return self._floor.is_kept(disk) and not self._floor.is_half_eaten(after)
+
+        def is_made() -> bool:
+            disk = self._disk()
+            return disk is None or fits(disk)
+
+        if not is_made():
+            self.collect(until=is_made)
+            self._demand(fits, f"before a pull of {needed_bytes // _MIB} MiB")
+
+    def begin(self, pulled: Pulled) -> None:
+        """Take a pull down in the book, before the image can be there. Raises OSError."""
         self._pulled.add(pulled)
 
     def watch(self) -> None:
@@ -70,10 +82,6 @@ class Room:
                     removed = True
                 self._pulled.drop(pulled)
             return removed
-
-    def _is_kept(self) -> bool:
-        disk = self._disk()
-        return disk is None or self._floor.is_kept(disk)
 
     def _demand(self, is_enough: Callable[[DiskSpace], bool], when: str) -> None:
         disk = self._disk()

@@ -9,7 +9,7 @@ from edge.containers.memory import Failure
 from edge.containers.naming import Pair
 from edge.containers.registry import CredentialsUnavailable
 from edge.containers.secrets import SecretsUnavailable
-from edge.containers.steps import Create, Pull, SetAside, Start, Step
+from edge.containers.steps import Create, LookInto, Pull, SetAside, Start, Step
 from edge.containers.view import View
 from edge.engine.errors import EngineError, Retry
 
@@ -108,7 +108,7 @@ def _is_over(step: Step, setback: Setback, view: View, tries: int, *, contended:
     if view.gave_up or setback.retry == "forever":
         return False
     match step:
-        case Pull():
+        case Pull() | LookInto():
             return setback.retry == "never" or tries >= ENGINE_TRIES
         case SetAside():
             return setback.code == "name-taken" or tries >= ENGINE_TRIES

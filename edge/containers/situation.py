@@ -34,6 +34,7 @@ class Situation:
     document: DesiredDocument | None = None
     pairs: Mapping[str, Pair] = field(default_factory=dict)  # by application, as the latest look showed
     references: dict[str, str] = field(default_factory=dict)  # image → its name on the engine
+    promising: set[str] = field(default_factory=set)  # images that were looked into
     _wanted: Mapping[str, Application] = field(default_factory=dict)  # by name
     _specs: Mapping[str, str] = field(default_factory=dict)  # by application
     _refusals: Mapping[str, str] = field(default_factory=dict)  # by application
@@ -41,6 +42,7 @@ class Situation:
     def want(self, document: DesiredDocument | None) -> None:
         """Want this document from now on, as far as the policy allows."""
         self.document = document
+        self.promising.clear()
         self._wanted = {each.name: each for each in self.wanted}
         self.name_specs()
         self._refusals = self.policy.refusals(self.wanted, os.path.realpath)
@@ -77,7 +79,7 @@ class Situation:
 
     def fetching(self) -> list[str]:
         """Return the wanted applications with a fetch under way."""
-        on_their_way = self.under_way.pulling
+        on_their_way = {*self.under_way.pulling, *self.under_way.looked_into}
         coming = {each.name for each in self.wanted if each.image in on_their_way}
         return sorted(coming | set(self.secrets.fetching))
 
@@ -114,6 +116,7 @@ class Situation:
             pair=pair,
             memory=self.memories.of(name),
             image=self._image(wanted) if wanted else Image.NEEDED,
+            promising=wanted is not None and wanted.image in self.promising,
             reference=self.references.get(wanted.image, "") if wanted else "",
             secrets=self._supply(wanted) if wanted else Supply.HERE,
             lacking=frozenset(

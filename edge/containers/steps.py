@@ -16,6 +16,15 @@ class Pull:
 
 
 @dataclass(frozen=True, slots=True)
+class LookInto:
+    """Find out, without fetching the image, whether it would run here and fit. In the background."""
+
+    application: str
+    image: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class FetchSecrets:
     """Get the values of a specification's secrets. In the background."""
 
@@ -133,6 +142,7 @@ class Forget:
 
 Step = (
     Pull
+    | LookInto
     | FetchSecrets
     | SetAside
     | BringBack
@@ -147,7 +157,7 @@ Step = (
     | Forget
 )
 #: What only gets something from elsewhere: it fails by itself, and holds back no other step.
-Fetch = Pull | FetchSecrets
+Fetch = Pull | LookInto | FetchSecrets
 
 
 def in_background(step: Step) -> bool:
@@ -161,8 +171,8 @@ def describe(step: Step) -> str:
     match step:
         case SetAside() | BringBack() | Start() | Stop() | Restart() | Remove():
             words.append(step.container_id[:12])
-        case Pull() | Create():
-            image = step.image if isinstance(step, Pull) else step.wanted.image
+        case Pull() | LookInto() | Create():
+            image = step.wanted.image if isinstance(step, Create) else step.image
             words.append(image.rpartition("sha256:")[2][:12])
         case Try() | Confirm() | FetchSecrets():
             words.append(step.spec[:12])

@@ -7,7 +7,7 @@ from contract.defaults import APPLICATIONS_MAX
 from edge.containers.executor import Executor
 from edge.containers.pulling import Puller
 from edge.containers.secrets import Secrets
-from edge.containers.steps import FetchSecrets, Pull, Restart, Step, Stop
+from edge.containers.steps import FetchSecrets, LookInto, Pull, Restart, Step, Stop
 from edge.containers.workers import Workers
 
 PULLS = 3  # at a time: a pull is bound by the engine's unpacking and the site's line
@@ -39,6 +39,7 @@ class Undertakings:
             workers("stop", STOPS),
         )
         self._pulls: dict[str, Future[str]] = {}
+        self._looks: dict[str, Future[None]] = {}  # by image
         self._percents: dict[str, int] = {}  # written by workers, one entry each
         self._jobs: dict[str, tuple[Step, Future[None]]] = {}
 
@@ -46,6 +47,11 @@ class Undertakings:
     def pulling(self) -> Collection[str]:
         """The images on their way."""
         return self._pulls.keys()
+
+    @property
+    def looked_into(self) -> Collection[str]:
+        """The images that are being looked into."""
+        return self._looks.keys()
 
     def percent(self, image: str) -> int | None:
         """Return how far an image on its way has come; None when it is not, or has not begun."""
@@ -68,6 +74,11 @@ class Undertakings:
             undertaking = self._pulls[image] = self._pullers.submit(
                 lambda: self._puller.fetch(image, lambda percent: self._percents.update({image: percent}))
             )
+        elif isinstance(step, LookInto):
+            if step.image in self._looks:
+                return False
+            image = step.image
+            undertaking = self._looks[image] = self._pullers.submit(lambda: self._puller.look_into(image))
         else:
             workers = self._stoppers if isinstance(step, Stop | Restart) else self._starters
             undertaking = workers.submit(lambda: self._executor.apply(step))
@@ -101,6 +112,13 @@ class Undertakings:
             del self._pulls[image]
             self._percents.pop(image, None)
         return [(image, pull.result() if error is None else "", error) for image, pull, error in done]
+
+    def finished_looks(self) -> list[tuple[str, Ending]]:
+        """Return ``(image, error)`` of every image that was looked into since the last call."""
+        done = [(image, look.exception()) for image, look in self._looks.items() if look.done()]
+        for image, _ in done:
+            del self._looks[image]
+        return done
 
     def close(self) -> None:
         """Begin nothing more. What is under way on the engine goes on there."""

@@ -37,6 +37,7 @@ class View:
     pair: Pair = field(default_factory=Pair)
     memory: Memory = field(default_factory=Memory)
     image: Image = Image.NEEDED
+    promising: bool = False  # it was looked into: nothing is known that it would fail with here
     reference: str = ""  # the local name of the wanted image, when it is here
     secrets: Supply = Supply.HERE  # what creating the wanted container takes
     lacking: frozenset[str] = frozenset()  # specifications whose containers cannot start: no files

@@ -7,32 +7,21 @@ slow, an engine that is down) is for the time when it is applied, which tries ag
 import hashlib
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from pydantic import ValidationError
 
 from contract.desired import DesiredDocument, parse_document_uri
 from contract.wire import complaint
 from edge.containers.collecting import DiskSpace, Floor, Pulled, collectable
-from edge.containers.registry import CredentialsUnavailable, RegistryCredentials, references, registry_host
-from edge.engine.errors import EngineError, EngineUnavailable, RegistryDenied, WrongArchitecture
-from edge.engine.port import Credentials, Engine
-from edge.preflight.manifests import Index, ManifestUnreadable, parse, parse_configuration, runs_on
+from edge.containers.registry import CredentialsUnavailable
+from edge.engine.errors import EngineError, EngineUnavailable
+from edge.preflight.images import Images, is_certain
+from edge.preflight.manifests import ManifestUnreadable
 from edge.settings import ConfigurationInvalid, parse_settings
 
 log = logging.getLogger(__name__)
-
-
-class Registry(Protocol):
-    """What a registry knows of an image; see ``HttpRegistry``."""
-
-    def manifest(self, reference: str, credentials: Credentials) -> bytes:
-        """Return the manifest of a reference."""
-
-    def blob(self, reference: str, digest: str, credentials: Credentials) -> bytes:
-        """Return a small blob of a reference's repository."""
 
 
 class Refused(Exception):
@@ -43,9 +32,7 @@ class Refused(Exception):
 class Examiner:
     """Any thread may ask it; takes as long as S3 and registries take."""
 
-    engine: Engine
-    credentials: RegistryCredentials
-    registry: Registry
+    images: Images
     document: Callable[[str], bytes | None]  # by URI; None: it cannot be had now
     disk: Callable[[], DiskSpace | None]  # the engine's
     pulled: Callable[[], Sequence[Pulled]]  # what may be collected when nobody needs it
@@ -101,11 +88,11 @@ class Examiner:
         layers: dict[str, int] = {}
         for image, names in wanted.items():
             try:
-                layers.update(self._layers(image, mirrors))
+                layers.update(self.images.layers(image, mirrors))
             except EngineUnavailable:
                 return {}
             except (EngineError, CredentialsUnavailable) as error:
-                if _is_certain(error):
+                if is_certain(error):
                     refusals.append(f"{error.code}: {', '.join(names)}: {error}")
                 else:
                     log.info("image not looked into: applications=%s code=%s", ",".join(names), error.code)
@@ -134,44 +121,3 @@ class Examiner:
                 f"disk-full: {needed >> 20} MiB to fetch, {disk.free_bytes >> 20} MiB free,"
                 f" {floor.of(disk) >> 20} MiB are to stay free"
             )
-
-    def _layers(self, image: str, mirrors: Mapping[str, str]) -> Mapping[str, int]:
-        """Return what must be fetched for an image, by digest of the layer; nothing where it is here.
-
-        Raises:
-            EngineError: among them the registry's refusals, and WrongArchitecture.
-            CredentialsUnavailable
-            ManifestUnreadable
-        """
-        names = references(image, mirrors)
-        if any(self.engine.has_image(name) for name in names):
-            return {}
-        machine = self.engine.information().architecture
-        host, reference = registry_host(image), names[0]
-        login = self.credentials.get(host)
-        try:
-            found = parse(self.registry.manifest(reference, login))
-        except RegistryDenied:
-            login = self.credentials.get(host, fresh=True)
-            found = parse(self.registry.manifest(reference, login))
-        if isinstance(found, Index):
-            digest = found.variant(machine)
-            if digest is None:
-                raise _for_another_machine(found.architectures(), machine)
-            variant = parse(self.registry.manifest(f"{reference.partition('@')[0]}@{digest}", login))
-            if isinstance(variant, Index):
-                raise ManifestUnreadable("an index in an index")
-            return variant.sizes()
-        configuration = parse_configuration(self.registry.blob(reference, found.config.digest, login))
-        if not runs_on(configuration.architecture, machine):
-            raise _for_another_machine([configuration.architecture], machine)
-        return found.sizes()
-
-
-def _is_certain(error: EngineError | CredentialsUnavailable) -> bool:
-    """Whether asking again would give the same answer until a person changes something."""
-    return error.retry == "never" if isinstance(error, EngineError) else error.code == "access-denied"
-
-
-def _for_another_machine(architectures: Iterable[str], machine: str) -> WrongArchitecture:
-    return WrongArchitecture(f"the image is for {', '.join(architectures)}, this device is {machine}")

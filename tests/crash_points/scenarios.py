@@ -72,6 +72,7 @@ KEEPING_LESS = an_application(volumes=[{"name": "data", "path": "/data"}])
 OTHER_KEEPING = an_application("other", volumes=[{"name": "data", "path": "/data"}])
 
 KILLED_FIRST = NEWER.model_copy(update={"update_strategy": "kill-then-download"})
+FOREIGN = an_application(image_name="foreign:v1", update_strategy="kill-then-download")
 HANDED_OVER = an_application(image_name="hello:v2", update_strategy="hand-over")
 BAD_HAND_OVER = BAD.model_copy(update={"update_strategy": "hand-over"})
 BROKEN = (BAD, ENDING, BAD_HAND_OVER, TRUSTED_BAD)
@@ -96,6 +97,9 @@ SCENARIOS: dict[str, Scenario] = {
     "first deployment that fails": Scenario((OTHER,), (BAD, OTHER), (FAILED, RUNNING)),
     "update, download-then-kill": Scenario((WEB, OTHER), (NEWER, OTHER), (RUNNING, RUNNING)),
     "update, kill-then-download": Scenario((WEB, OTHER), (KILLED_FIRST, OTHER), (RUNNING, RUNNING)),
+    "update, kill-then-download, to what cannot run here": Scenario(
+        (WEB, OTHER), (FOREIGN, OTHER), (ROLLED_BACK, RUNNING)
+    ),
     "update, hand-over": Scenario((an_application(), OTHER), (HANDED_OVER, OTHER), (RUNNING, RUNNING)),
     "rollback of a hand-over": Scenario((WEB, OTHER), (BAD_HAND_OVER, OTHER), (ROLLED_BACK, RUNNING)),
     "first deployment of three dependent applications": Scenario((), a_chain("hello:v1"), (RUNNING,) * 3),

@@ -11,9 +11,10 @@ from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
 from edge.containers.collecting import DiskSpace, Floor
 from edge.containers.outcome import Pass
+from edge.engine.errors import WrongArchitecture
 from edge.engine.port import LABEL_APPLICATION
 from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
-from tests.edge.containers.builders import Device, an_application, an_engine
+from tests.edge.containers.builders import Device, an_application, an_engine, image
 from tests.edge.fake_engine import FakeContainer, FakeEngine, FakeImage
 
 #: It was deployed once and is not any more: its image is all the garbage there is.
@@ -75,7 +76,10 @@ class World:
 
     def __init__(self, folder: Path, before: tuple[Application, ...], kept: frozenset[str]) -> None:
         self.engine = an_engine(
-            broken=FakeImage(health="unhealthy"), crashing=FakeImage(exits=1), retired=FakeImage()
+            broken=FakeImage(health="unhealthy"),
+            crashing=FakeImage(exits=1),
+            retired=FakeImage(),
+            foreign=FakeImage(),
         )
         self.neighbours = [self.engine.add_foreign(name) for name in NEIGHBOURS]
         self.fate, self.outages = Fate(), Outages()
@@ -89,6 +93,7 @@ class World:
             secrets=self.values,
             secrets_folder=self._memory,
             write=MortalDisk(self.fate),
+            foresee=self._foresee,
             disk=self._disk,
             floor=Floor(IMAGE_BYTES, share=0),
         )
@@ -160,6 +165,12 @@ class World:
 
     def _disk(self) -> DiskSpace:
         return DiskSpace(DISK_BYTES, DISK_BYTES - IMAGE_BYTES * len(self.engine.images))
+
+    def _foresee(self, wanted: str) -> int:
+        with self.fate.act("look into"):
+            if wanted == image("foreign:v1"):
+                raise WrongArchitecture("for another kind of machine")
+            return 0
 
     def _look(self, act: str) -> None:
         working = {

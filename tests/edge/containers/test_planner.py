@@ -19,6 +19,7 @@ from edge.containers.steps import (
     FetchSecrets,
     Forget,
     GiveUp,
+    LookInto,
     Pull,
     Remove,
     Restart,
@@ -255,6 +256,8 @@ def carried_out(view: View, step: Step, *, answers: bool) -> View:
     match step:
         case Pull():
             return replace(view, image=Image.HERE, reference=step.image)
+        case LookInto():
+            return replace(view, promising=True)
         case FetchSecrets():
             here = Supply.HERE if step.spec == view.spec else view.secrets
             return replace(view, secrets=here, lacking=view.lacking - {step.spec})

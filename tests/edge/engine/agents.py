@@ -14,6 +14,8 @@ from edge.containers.registry import RegistryCredentials
 from edge.containers.room import Disk
 from edge.engine.docker import DockerEngine
 from edge.engine.port import Credentials
+from edge.preflight.images import Images as RegistryImages
+from edge.preflight.registry import HttpRegistry
 from tests.edge.engine.tiny_registry import LOGIN
 from tests.edge.engine.worlds import World
 
@@ -99,6 +101,8 @@ class Agent:
         self.reconciler.desire(self.document)
 
     def _new(self) -> Reconciler:
+        mirrors = {HOST: self.registry.address}
+        images = RegistryImages(self.engine, self.credentials, HttpRegistry())
         return Reconciler(
             engine=self.engine,
             credentials=self.credentials,
@@ -106,7 +110,8 @@ class Agent:
             folder=self.folder,
             thing=self.world.thing,
             publish_address="127.0.0.1",
-            registry_mirrors={HOST: self.registry.address},
+            registry_mirrors=mirrors,
+            foresee=lambda image: images.foresee(image, mirrors),
             disk=lambda: self.disk(),
             healthy_poll_s=0.1,
             on_progress=self.wake.set,

@@ -69,8 +69,24 @@ def test_a_process_that_keeps_ending_fails_its_first_deployment(agent: Agent) ->
     assert [each.state for each in agent.world.engine.containers(agent.world.thing)] == ["exited"]
 
 
-def test_an_image_for_another_machine_rolls_back_and_is_named_so(agent: Agent) -> None:
+@pytest.mark.parametrize("strategy", ["download-then-kill", "kill-then-download"])
+def test_an_image_for_another_machine_is_refused_by_name_with_nothing_stopped(
+    agent: Agent, strategy: str
+) -> None:
+    [before] = agent.deploy(agent.application("server")).statuses
+    [container] = agent.world.engine.containers(agent.world.thing)
+    started_at = agent.world.engine.course(container.id).started_at
+
+    [status] = agent.deploy(agent.application("foreign-machine", update_strategy=strategy)).statuses
+
+    assert (status.state, status.code) == (ApplicationState.ROLLED_BACK, "wrong-architecture")
+    assert status.container_id == before.container_id
+    assert agent.world.engine.course(container.id).started_at == started_at
+
+
+def test_an_image_for_another_machine_that_is_here_already_rolls_back_and_is_named_so(agent: Agent) -> None:
     agent.deploy(agent.application("server"))
+    agent.world.engine.pull(agent.world.reference("foreign-machine"), agent.world.login)
 
     [status] = agent.deploy(agent.application("foreign-machine")).statuses
 

@@ -14,6 +14,7 @@ from edge.containers.registry import CredentialsUnavailable
 from edge.engine.errors import RegistryUnreachable
 from edge.engine.port import Credentials
 from edge.preflight.examiner import Examiner
+from edge.preflight.images import Images
 from tests.edge.fake_engine import FakeEngine, FakeImage
 from tests.edge.preflight.builders import GOOD, REPOSITORY, STALE, MemoryRegistry
 
@@ -64,9 +65,7 @@ class Device:
 
     def judge_configuration(self, configuration: dict[str, Any]) -> str | None:
         examiner = Examiner(
-            engine=self.engine,
-            credentials=self.logins,
-            registry=self.registry,
+            images=Images(self.engine, self.logins, self.registry),
             document=self.documents.get,
             disk=lambda: self.disk,
             pulled=lambda: self.pulled,
