@@ -144,12 +144,12 @@ class DockerEngine:
             error=state.get("Error") or "",
         )
 
-    def last_lines(self, container_id: str, count: int, confided: Collection[str] = ()) -> tuple[str, ...]:
+    def last_lines(self, container_id: str, count: int, secrets: Collection[str] = ()) -> tuple[str, ...]:
         with self._talking() as client:
             environment = client.inspect_container(container_id)["Config"]["Env"] or []
             said = client.logs(container_id, tail=count)
         end = said.decode("utf-8", "replace").splitlines()[-count:]
-        return redacted(end, [*(each.partition("=")[2] for each in environment), *confided])
+        return redacted(end, [*(each.partition("=")[2] for each in environment), *secrets])
 
     @contextlib.contextmanager
     def output(self, container_id: str, secrets: Collection[str]) -> Iterator[Iterator[str]]:

@@ -191,8 +191,8 @@ class Engine(Protocol):
     def course(self, container_id: str) -> Course:
         """Return how the container's run went. Raises ContainerGone."""
 
-    def last_lines(self, container_id: str, count: int, confided: Collection[str] = ()) -> tuple[str, ...]:
-        """Return the end of its output, without the values of its environment and what was ``confided`` else.
+    def last_lines(self, container_id: str, count: int, secrets: Collection[str] = ()) -> tuple[str, ...]:
+        """Return the end of its output, without the values of its environment and the ``secrets``.
 
         Raises ContainerGone.
         """

@@ -137,10 +137,10 @@ class FakeEngine:
         with self._call("inspect"):
             return self._get(container_id).course
 
-    def last_lines(self, container_id: str, count: int, confided: Collection[str] = ()) -> tuple[str, ...]:
+    def last_lines(self, container_id: str, count: int, secrets: Collection[str] = ()) -> tuple[str, ...]:
         with self._call("logs"):
             container = self._get(container_id)
-            return redacted(container.output[-count:], [*container.spec.env.values(), *confided])
+            return redacted(container.output[-count:], [*container.spec.env.values(), *secrets])
 
     @contextmanager
     def output(self, container_id: str, secrets: Collection[str]) -> Iterator[Iterator[str]]:
