@@ -1,5 +1,7 @@
 import base64
 import hashlib
+import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -7,6 +9,7 @@ import jwt
 import pytest
 import requests
 
+from cloud.functions import authorize
 from local.identity import AUDIENCE, IdentityProvider
 from local.identity_grants import ANY_ROLE_CLIENT, PUBLIC_CLIENT, client_of
 
@@ -185,3 +188,31 @@ def test_a_test_can_have_a_token_with_any_claim_replaced_or_left_out(provider: I
     claims = claims_of(provider, token)
     assert claims["sub"] == "someone"
     assert "nbf" not in claims
+
+
+def test_the_authorizer_as_it_is_deployed_takes_the_providers_tokens_of_both_kinds(
+    provider: IdentityProvider, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issuer = {
+        "issuer": provider.issuer_url,
+        "audience": AUDIENCE,
+        "jwks_uri": f"{provider.issuer_url}/jwks",
+        "roles_claim": "roles",
+    }
+    monkeypatch.setenv("ISSUERS", json.dumps([issuer]))
+    monkeypatch.setattr(authorize, "_wired", [])
+    monkeypatch.setattr(clock, "seconds", time.time())
+    own = provider.grants.issue("robot", ("Fleet.Operator",), azp="robot")
+    users = provider.grants.issue("otto", ("Fleet.Operator",), azp=PUBLIC_CLIENT)
+
+    found = [
+        authorize.handler({"routeKey": route, "headers": {"authorization": f"Bearer {token}"}}, None)
+        for route in ("GET /devices", "POST /deployments")
+        for token in (own, users, own + "A")
+    ]
+
+    assert [answer["isAuthorized"] for answer in found] == [True, True, False, False, False, False]
+    own_context, users_context = (answer["context"] for answer in found[:2])
+    assert (own_context["kind"], own_context["application"]) == ("application", "robot")
+    assert (users_context["kind"], users_context["application"]) == ("user", PUBLIC_CLIENT)
+    assert own_context["token_id"] != users_context["token_id"]
