@@ -68,11 +68,11 @@ def to_command(item: Mapping[str, Any]) -> Command:
         expires_at=from_ms(row["expires_at"]),
         requested_by=row["requested_by"],
         reason=row["reason"],
-        parameters=row["parameters"],
+        parameters=row.get("parameters", {"force": row.get("force")}),  # 0.1 knew reboots alone
         state=CommandState(row["state"]),
         changed_at=from_ms(row["changed_at"]),
-        part_of=row["part_of"],
-        when_online=row["when_online"],
+        part_of=row.get("part_of"),
+        when_online=row.get("when_online", False),
         warnings=tuple(row["warnings"]),
         inferred=inferred
         and Inferred(CommandState(inferred["state"]), inferred["code"], from_ms(inferred["at"])),

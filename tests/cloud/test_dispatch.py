@@ -124,3 +124,18 @@ def test_a_command_that_is_delivered_after_it_was_called_expired_comes_up_again(
     inferred = stored(commands, made.id).inferred
     assert inferred is not None
     assert (inferred.state, inferred.code) == (State.EXPIRED, "no-answer")
+
+
+def test_a_reboot_that_the_version_before_wrote_is_read_and_expires(table: Any, commands: Commands) -> None:
+    made = commands.create("robot-7", a_reboot(force=True))
+    key = {"device": {"S": "robot-7"}, "id": {"S": made.id}}
+    table.update_item(
+        TableName=COMMANDS,
+        Key=key,
+        UpdateExpression="SET #force = :true REMOVE #parameters, part_of, when_online",
+        ExpressionAttributeNames={"#force": "force", "#parameters": "parameters"},
+        ExpressionAttributeValues={":true": {"BOOL": True}},
+    )
+
+    assert stored(commands, made.id).message() == made.message()
+    assert commands.infer_due(NOW + timedelta(hours=1)) == 1

@@ -48,6 +48,15 @@ def test_one_kind_or_one_state_is_listed_alone_whatever_lies_between(api: Api, l
     assert walk(api, limit=str(limit), kind="reboot", state="PENDING")[0] == [made[1]]
 
 
+def test_a_page_that_is_full_before_all_was_looked_at_says_that_there_is_more(api: Api) -> None:
+    made = make(api, RESTART, RESTART, REBOOT, RESTART, RESTART)
+
+    ids, sizes = walk(api, limit="3", kind="restart-application")
+
+    assert ids == [made[0], made[1], made[3], made[4]]
+    assert sizes == [3, 1]
+
+
 def test_a_state_is_the_one_that_is_shown(api: Api) -> None:
     silent, answered = make(api, RESTART, RESTART)[::-1]
     api.says(answered, CommandState.REJECTED, code="locked")

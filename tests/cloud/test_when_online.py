@@ -152,6 +152,16 @@ def test_after_its_time_it_is_not_sent_and_called_expired(api: Api) -> None:
     assert api.is_back() == 0
 
 
+def test_nothing_puts_off_when_it_is_called_expired(api: Api) -> None:
+    api.devices = there()
+    api.reboot(body=WAITS | {"expires_in_s": 90})
+    api.clock.advance(90 + 5 * 60 - 1)
+    api.sweep()
+    api.is_back()
+    api.clock.advance(1)
+    assert api.sweep() == 1
+
+
 def test_a_read_needs_no_sweep_to_see_that_it_expired(api: Api) -> None:
     command = body_of(api.reboot(body=WAITS))["id"]
     api.clock.advance(DAY + 5 * 60)
