@@ -69,6 +69,9 @@ ROUTES: Mapping[str, Route] = {
     "POST /groups/{group}/reboots/{reboot}/cancel": Route("cancel-group-reboot", Role.OPERATOR, Reach.GROUP),
     "POST /deployments": Route("create-deployment", Role.DEPLOYER, Reach.GROUP),
     "GET /deployments/{deployment}": Route("get-deployment", Role.READER, Reach.GROUP),
+    "GET /audit": Route("list-audit", Role.ADMIN, Reach.FLEET),
+    "GET /audit/verify": Route("verify-audit", Role.ADMIN, Reach.FLEET),
+    "GET /audit/export": Route("export-audit", Role.ADMIN, Reach.FLEET),
 }
 
 LEEWAY_S = 60.0  # between an issuer's clock and ours, wherever a token's times are judged

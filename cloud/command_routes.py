@@ -179,7 +179,12 @@ def _known(device: Device, application: str | None) -> tuple[str, ...]:
 
 
 def _accepted(command: Command) -> Response:
-    return Response(202, as_made(command), _location(command))
+    return Response(
+        202,
+        as_made(command),
+        _location(command),
+        after={"command": command.id, "expires_at": command.expires_at, **command.parameters},
+    )
 
 
 def _location(command: Command) -> dict[str, str]:

@@ -20,7 +20,7 @@ from urllib.parse import quote, unquote
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from cloud import strict_json
+from cloud import auditing, strict_json
 from cloud.access import LEEWAY_S, ROUTES, Caller, Kind, Role, Scope, scope
 from cloud.aws.errors import Unavailable
 from cloud.idempotency import Idempotency, KeyReused
@@ -66,11 +66,18 @@ class Problem(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A success: status, JSON body (datetimes allowed; None for no body) and further headers."""
+    """A success: status, JSON body (datetimes allowed; None for no body) and further headers.
+
+    ``text`` is an answer that is not JSON, with its media type. ``before`` and ``after`` are for the
+    audit: the small facts that this call changed.
+    """
 
     status: int
     body: Mapping[str, object] | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    text: tuple[str, str] | None = None
+    before: Mapping[str, object] = field(default_factory=dict)
+    after: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,20 @@ class Request:
                 f"{self.role.canonical} is needed in {named}; the caller holds it in {held} only",
                 role=self.role.canonical,
                 groups=sorted(groups),
+            )
+
+    def require_fleet(self) -> None:
+        """Refuse a caller whose role is scoped to groups, where what is asked for is no group's.
+
+        Raises:
+            Problem: 403 ``group-not-allowed``.
+        """
+        if self.scope.groups is not None:
+            raise Problem(
+                403,
+                "group-not-allowed",
+                f"{self.role.canonical} is needed for the whole fleet; the caller holds it in groups only",
+                role=self.role.canonical,
             )
 
     def holds(self, role: Role, groups: Collection[str]) -> bool:
@@ -157,12 +178,17 @@ _INTERNAL = Problem(500, "internal-error", "this is our fault; the request id fi
 
 
 def lambda_handler(
-    operation: Callable[[Request], Response], *, route: str, now: Callable[[], float] = time.time
+    operation: Callable[[Request], Response],
+    *,
+    route: str,
+    now: Callable[[], float] = time.time,
+    audit: auditing.Keep = auditing.keep,
 ) -> Callable[[dict[str, Any], object], dict[str, Any]]:
     """Return the Lambda entry of ``operation``, which serves the route key ``route`` of ``ROUTES``.
 
     It authorises the caller again (a cached authorizer decision outlives the token), checks sizes and
-    path parameters, logs one line per request, and maps what is raised to problem documents.
+    path parameters, logs one line per request, audits what may have changed something and every refusal
+    of a caller, and maps what is raised to problem documents.
     """
     role = ROUTES[route].role
     logging.getLogger().setLevel(logging.INFO)  # the Lambda runtime leaves it at WARNING
@@ -171,21 +197,33 @@ def lambda_handler(
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         request_id = _request_id(event, context)
         try:
-            answer = _answer(operation(_request(event, context, route, role, now())))
-        except Problem as problem:
+            response = operation(_request(event, context, route, role, now()))
+            answer = _answer(response)
+            ended = auditing.Ended(response.status, None, response.before, response.after)
+        except Exception as error:  # noqa: BLE001 - the one boundary: the caller gets an answer, the log the stack
+            problem = _problem_of(error, request_id, route)
             answer = _problem(problem, request_id)
-        except KeyReused:
-            answer = _problem(_KEY_REUSED, request_id)
-        except Unavailable:
-            log.warning("service unavailable: request=%s route=%s", request_id, route, exc_info=True)
-            answer = _problem(_UNAVAILABLE, request_id)
-        except Exception:  # the one boundary: the caller gets an answer, the log the stack
-            log.exception("request failed: request=%s route=%s", request_id, route)
-            answer = _problem(_INTERNAL, request_id)
-        log.info('request: id=%s route="%s" status=%d', request_id, route, answer["statusCode"])
+            ended = auditing.Ended(problem.status, problem.code)
+        log.info('request: id=%s route="%s" status=%d', request_id, route, ended.status)
+        if auditing.is_audited(route, ended.status):
+            audit(auditing.entry(route, event, _caller(event), ended, request_id=request_id, now=now()))
         return answer
 
     return handler
+
+
+def _problem_of(error: Exception, request_id: str, route: str) -> Problem:
+    match error:
+        case Problem():
+            return error
+        case KeyReused():
+            return _KEY_REUSED
+        case Unavailable():
+            log.warning("service unavailable: request=%s route=%s", request_id, route, exc_info=error)
+            return _UNAVAILABLE
+        case _:
+            log.error("request failed: request=%s route=%s", request_id, route, exc_info=error)
+            return _INTERNAL
 
 
 def field_problem(status: int, code: str, error: ValidationError, value: object) -> Problem:
@@ -235,9 +273,8 @@ def _request(event: Mapping[str, Any], context: object, route: str, role: Role, 
 
 
 def _caller(event: Mapping[str, Any]) -> Caller | None:
-    authorizer = event["requestContext"].get("authorizer") or {}
-    context = authorizer.get("lambda") or {}
     try:
+        context = event["requestContext"]["authorizer"]["lambda"]
         return Caller(
             issuer=context["issuer"],
             subject=context["subject"],
@@ -276,7 +313,9 @@ def _body(event: Mapping[str, Any]) -> bytes:
 
 def _answer(response: Response) -> dict[str, Any]:
     answer: dict[str, Any] = {"statusCode": response.status, "headers": dict(response.headers)}
-    if response.body is not None:
+    if response.text is not None:
+        answer["headers"]["content-type"], answer["body"] = response.text
+    elif response.body is not None:
         answer["headers"]["content-type"] = "application/json"
         answer["body"] = json.dumps(response.body, default=_json_default, separators=(",", ":"))
     return answer

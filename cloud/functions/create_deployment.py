@@ -246,7 +246,8 @@ def _created(deployment: Deployment, applications: list[Application] | None = No
         "warnings": [*deployment.warnings, *more],
         "created_at": deployment.created_at,
     }
-    return Response(201, body, where)
+    change = {"deployment": deployment.id, "revision": deployment.revision, "diff": deployment.diff}
+    return Response(201, body, where, before={"revision": deployment.revision - 1}, after=change)
 
 
 def submission(function_arn: str) -> Submission:

@@ -58,6 +58,11 @@ class Function(BaseModel):
     environment: dict[str, Any] = {}
     may: list[Statement] = []
 
+    @property
+    def audits(self) -> bool:
+        """Whether it serves callers: what they change, and what they are refused, goes into the audit."""
+        return self.route is not None and not self.public
+
 
 _FILE = TypeAdapter(dict[Name, Function])
 
@@ -141,15 +146,22 @@ def _statements(logical: str, function: Function) -> list[Mapping[str, Any]]:
         "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
         "Resource": _get(f"{logical}LogGroup.Arn"),
     }
+    # One transaction puts an entry and moves its day's head, under the head that was read.
+    audit = {
+        "Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
+        "Resource": _get("AuditTable.Arn"),
+    }
     letters = {"Action": "sqs:SendMessage", "Resource": _get("DeadLetterQueue.Arn")}
     return [
         logs,
+        *([audit] if function.audits else []),
         *(statement.model_dump(exclude_none=True) for statement in function.may),
         *([letters] if function.dead_letters else []),
     ]
 
 
 def _function(name: str, logical: str, function: Function) -> dict[str, Any]:
+    environment = function.environment | ({"AUDIT_TABLE": _ref("AuditTable")} if function.audits else {})
     letters = (
         {"DeadLetterConfig": {"TargetArn": _get("DeadLetterQueue.Arn")}} if function.dead_letters else {}
     )
@@ -166,7 +178,7 @@ def _function(name: str, logical: str, function: Function) -> dict[str, Any]:
         MemorySize=function.memory_mb,
         LoggingConfig={"LogGroup": _ref(f"{logical}LogGroup")},
         **letters,
-        **({"Environment": {"Variables": function.environment}} if function.environment else {}),
+        **({"Environment": {"Variables": environment}} if environment else {}),
     )
 
 

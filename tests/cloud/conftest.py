@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from cloud import auditing
+from cloud.audit import Event
 from cloud.tables.commands import Commands
 from tests.cloud.api import COMMANDS, empty, tables_in_memory
 from tests.cloud.commanding import Api
@@ -21,6 +23,14 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 
 settings.register_profile("busy-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy-machine")
+
+
+@pytest.fixture(autouse=True)
+def audited(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    """What the handlers of a test put into the audit."""
+    remembered: list[Event] = []
+    monkeypatch.setattr(auditing, "_audit", lambda: remembered)
+    return remembered
 
 
 @pytest.fixture(scope="module")

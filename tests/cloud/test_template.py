@@ -187,8 +187,24 @@ def _names_read_by(path: Path) -> set[str]:
 
 def test_every_function_is_given_the_environment_that_it_reads_and_no_more() -> None:
     for name, function in functions().items():
-        given = set(function["Environment"]["Variables"])
-        assert given == _names_read_by(FUNCTIONS / f"{name.replace('-', '_')}.py"), name
+        read = _names_read_by(FUNCTIONS / f"{name.replace('-', '_')}.py")
+        if name not in BEHIND_RULES_AND_TIMERS:
+            read.add("AUDIT_TABLE")  # by the framing that every route has
+        assert set(function["Environment"]["Variables"]) == read, name
+
+
+def test_whoever_serves_callers_may_write_the_audit_and_nobody_may_take_from_it() -> None:
+    for name in functions():
+        logical = "".join(word.title() for word in name.split("-"))
+        role = template()["Resources"][f"{logical}Role"]["Properties"]
+        audit = {
+            action
+            for statement in statements(role)
+            if "AuditTable" in text(statement["Resource"])
+            for action in as_list(statement["Action"])
+        }
+        writes = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
+        assert audit - {"dynamodb:Query"} == (set() if name in BEHIND_RULES_AND_TIMERS else writes), name
 
 
 def test_the_zip_describes_every_service_that_a_function_calls() -> None:
@@ -265,7 +281,9 @@ def test_a_devices_credentials_fetch_and_nothing_else() -> None:
 def test_every_table_is_on_demand_encrypted_and_can_be_restored() -> None:
     tables = resources("AWS::DynamoDB::Table")
 
-    assert tables.keys() == {"DevicesTable", "CommandsTable", "DeploymentsTable", "HistoryTable"}
+    assert tables.keys() == {
+        "DevicesTable", "CommandsTable", "DeploymentsTable", "HistoryTable", "AuditTable",
+    }  # fmt: skip
     for table in tables.values():
         assert table["BillingMode"] == "PAY_PER_REQUEST"
         assert table["SSESpecification"]["SSEEnabled"]

@@ -1,0 +1,124 @@
+"""The audit's chain: what an entry says, and why none can be changed, left out or put in unnoticed. Pure.
+
+The entries of one day (UTC) form a chain: each carries its place, the hash of the one before it, and
+the hash of itself with both. Whoever changes an entry has to change every later one of the day and the
+day's head too; whoever kept a copy of any hash sees it.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Any, Literal
+
+Outcome = Literal["succeeded", "refused", "failed"]
+DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+#: What the first entry of a day has instead of an earlier one's hash.
+NOTHING_BEFORE = "0" * 64
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """What is to be remembered: who did what to what, why, what it changed, and how it ended.
+
+    ``before`` and ``after`` are the small facts that the operation changed (JSON types), empty where
+    nothing was. ``code`` is a problem's code where the outcome is one.
+    """
+
+    at: datetime
+    request_id: str
+    caller: Mapping[str, object]  # subject, issuer, kind, application, roles, token_id
+    operation: str
+    target: Mapping[str, str]
+    outcome: Outcome
+    status: int
+    code: str | None = None
+    reason: str | None = None
+    before: Mapping[str, object] = field(default_factory=dict)
+    after: Mapping[str, object] = field(default_factory=dict)
+    source_ip: str | None = None
+
+    @property
+    def day(self) -> str:
+        """The chain it belongs to: ``2026-11-22``, in UTC."""
+        return self.at.astimezone(UTC).date().isoformat()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last link of a day: how many entries there are, and the last one's hash."""
+
+    count: int = 0
+    hash: str = NOTHING_BEFORE
+
+
+def link(event: Event, head: Head) -> dict[str, Any]:
+    """Return the entry that follows ``head`` (JSON types, without what is empty)."""
+    said = {
+        "v": 1,
+        "day": event.day,
+        "sequence": head.count + 1,
+        "at": event.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "request_id": event.request_id,
+        "caller": dict(event.caller),
+        "operation": event.operation,
+        "target": dict(event.target),
+        "outcome": event.outcome,
+        "status": event.status,
+        "code": event.code,
+        "reason": event.reason,
+        "before": dict(event.before),
+        "after": dict(event.after),
+        "source_ip": event.source_ip,
+        "previous": head.hash,
+    }
+    entry = {name: value for name, value in said.items() if value not in (None, {}, "")}
+    return entry | {"hash": hash_of(entry)}
+
+
+def hash_of(entry: Mapping[str, Any]) -> str:
+    """Return the SHA-256 (hex) of an entry's canonical JSON without its own ``hash``."""
+    said = {name: value for name, value in entry.items() if name != "hash"}
+    return hashlib.sha256(
+        json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    ).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a day's chain is worth; ``broken_at`` is the first sequence that does not follow, and why."""
+
+    entries: int
+    head: str
+    broken_at: int | None = None
+    reason: str | None = None
+
+
+def verify(entries: Iterable[Mapping[str, Any]], head: Head) -> Verdict:
+    """Return whether ``entries``, in order, are the whole and unchanged chain that ends at ``head``."""
+    last = Head()
+    for entry in entries:
+        sequence = last.count + 1
+        if entry.get("sequence") != sequence:
+            return Verdict(last.count, last.hash, sequence, "an entry is missing")
+        if entry.get("previous") != last.hash:
+            return Verdict(last.count, last.hash, sequence, "it does not follow the entry before it")
+        if entry.get("hash") != hash_of(entry):
+            return Verdict(last.count, last.hash, sequence, "it was changed after it was written")
+        last = Head(sequence, str(entry["hash"]))
+    if last != head:
+        return Verdict(last.count, last.hash, last.count + 1, "the day's head names another last entry")
+    return Verdict(last.count, last.hash)
+
+
+def parse_day(text: str) -> date:
+    """Return the day that ``text`` (``2026-11-22``) names.
+
+    Raises:
+        ValueError: it names none.
+    """
+    if not DAY.fullmatch(text):
+        raise ValueError("must be a day, YYYY-MM-DD")
+    return date.fromisoformat(text)

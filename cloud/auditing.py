@@ -1,0 +1,126 @@
+"""Which calls are audited, and how an entry of the audit is made of one.
+
+Audited is every call that may change something, however it ended, and every refusal of a caller by a
+handler. (What the gateway or the authorizer refuses is in the API's access log.)
+"""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+from cloud.access import ROUTES, Caller
+from cloud.audit import Event, Outcome
+from cloud.aws.clients import client
+from cloud.metrics import count
+from cloud.tables.audit import Audit
+
+log = logging.getLogger(__name__)
+
+Keep = Callable[[Event], object]
+REASON_MAX = 256
+_REFUSED = frozenset({401, 403})
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a call ended: its status, a problem's code, and what it changed."""
+
+    status: int
+    code: str | None = None
+    before: Mapping[str, object] = field(default_factory=dict)
+    after: Mapping[str, object] = field(default_factory=dict)
+
+
+def is_audited(route: str, status: int) -> bool:
+    """Whether a call of ``route`` that ended with ``status`` belongs into the audit."""
+    return not route.startswith("GET ") or status in _REFUSED
+
+
+def entry(
+    route: str, event: Mapping[str, Any], caller: Caller | None, ended: Ended, *, request_id: str, now: float
+) -> Event:
+    """Return what is to be remembered of a call."""
+    outcome: Outcome = "succeeded" if ended.status < 400 else "failed" if ended.status >= 500 else "refused"
+    context = _mapping(event.get("requestContext"))
+    return Event(
+        at=datetime.fromtimestamp(now, UTC),
+        request_id=request_id,
+        caller={} if caller is None else _who(caller),
+        operation=ROUTES[route].operation,
+        target={str(name): str(value)[:160] for name, value in _mapping(event.get("pathParameters")).items()},
+        outcome=outcome,
+        status=ended.status,
+        code=ended.code,
+        reason=_reason(event),
+        before=_plain(ended.before),
+        after=_plain(ended.after),
+        source_ip=str(_mapping(context.get("http")).get("sourceIp") or "") or None,
+    )
+
+
+def keep(event: Event) -> None:
+    """Put an entry into the audit of this stack; what cannot be put there is in the log, and counted.
+
+    The call it is of is over: failing it now would only make its caller do the same again.
+    """
+    try:
+        _audit().append(event)
+    except Exception:  # whatever it was, the entry must not be lost with it
+        log.exception("audit entry not kept: %s", json.dumps(_told(event), sort_keys=True))
+        count("audit_entries_not_kept", event.operation)
+
+
+@cache
+def _audit() -> Audit:
+    return Audit(client("dynamodb"), os.environ["AUDIT_TABLE"])
+
+
+def _who(caller: Caller) -> dict[str, object]:
+    told = {
+        "issuer": caller.issuer,
+        "subject": caller.subject,
+        "kind": caller.kind,
+        "application": caller.application,
+        "roles": list(caller.roles),
+        "token_id": caller.token_id,
+    }
+    return {name: value for name, value in told.items() if value}
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _reason(event: Mapping[str, Any]) -> str | None:
+    """Return the reason in a body that may be anything."""
+    try:
+        body = json.loads(event.get("body") or "null")
+    except (ValueError, TypeError, RecursionError):
+        return None
+    reason = body.get("reason") if isinstance(body, dict) else None
+    return reason.encode(errors="replace").decode()[:REASON_MAX] if isinstance(reason, str) else None
+
+
+def _plain(facts: Mapping[str, object]) -> dict[str, object]:
+    found: dict[str, object] = json.loads(json.dumps(dict(facts), default=str))
+    return found
+
+
+def _told(event: Event) -> dict[str, object]:
+    return {
+        "request_id": event.request_id,
+        "caller": dict(event.caller),
+        "operation": event.operation,
+        "target": dict(event.target),
+        "outcome": event.outcome,
+        "status": event.status,
+        "code": event.code,
+        "reason": event.reason,
+        "before": dict(event.before),
+        "after": dict(event.after),
+    }

@@ -1,0 +1,87 @@
+"""``GET /audit``: one day's entries, newest first."""
+
+import os
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from cloud.audit import parse_day
+from cloud.aws.clients import client
+from cloud.clock import Clock, utc_now
+from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.paging import limit, refuse_unknown
+from cloud.tables.audit import Audit
+
+_NARROWING = ("operation", "outcome", "subject")
+#: Entries of a day that a page looks at: one that narrows may be short, and its cursor goes on.
+_LOOKED_AT = 500
+_DIGITS = 12
+_END = 10**_DIGITS
+
+
+class ListsEntries(Protocol):
+    """The part of the audit table that this needs."""
+
+    def newest(self, day: str, *, before: int, at_most: int) -> Iterator[dict[str, Any]]: ...
+
+
+def list_audit(request: Request, *, audit: ListsEntries, clock: Clock) -> Response:
+    """Answer with ``{day, entries, cursor}``; ``cursor`` is null at the day's first entry.
+
+    Raises:
+        Problem: 400 for a parameter that is unknown or wrong, 403 ``group-not-allowed``.
+    """
+    request.require_fleet()
+    refuse_unknown(request, ("day", "limit", "cursor", *_NARROWING))
+    day = day_of(request, clock)
+    wanted = {name: request.query[name] for name in _NARROWING if name in request.query}
+    room, before = limit(request), position(request, _END)
+    shown: list[dict[str, Any]] = []
+    looked_at = 0
+    for entry in audit.newest(day, before=before, at_most=_LOOKED_AT):
+        looked_at, before = looked_at + 1, entry["sequence"]
+        if all(_said(entry, name) == value for name, value in wanted.items()):
+            shown.append(entry)
+        if len(shown) == room:
+            break
+    more = before > 1 and (len(shown) == room or looked_at == _LOOKED_AT)
+    return Response(200, {"day": day, "entries": shown, "cursor": str(before) if more else None})
+
+
+def day_of(request: Request, clock: Clock) -> str:
+    """Return the day that is asked for, today (UTC) where none is.
+
+    Raises:
+        Problem: 400 ``invalid-parameter``.
+    """
+    text = request.query.get("day")
+    if text is None:
+        return clock().date().isoformat()
+    try:
+        return parse_day(text).isoformat()
+    except ValueError as error:
+        raise Problem(400, "invalid-parameter", f"day: {error}", field="day") from None
+
+
+def _said(entry: dict[str, Any], name: str) -> object:
+    return entry["caller"].get("subject") if name == "subject" else entry.get(name)
+
+
+def position(request: Request, first: int) -> int:
+    """Return the place in the day where the page begins, ``first`` for the first page.
+
+    Raises:
+        Problem: 400 ``invalid-parameter``.
+    """
+    text = request.query.get("cursor")
+    if text is None:
+        return first
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
+        raise Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor")
+    return int(text)
+
+
+def _operation(request: Request) -> Response:
+    return list_audit(request, audit=Audit(client("dynamodb"), os.environ["AUDIT_TABLE"]), clock=utc_now)
+
+
+handler = lambda_handler(_operation, route="GET /audit")
