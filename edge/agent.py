@@ -52,8 +52,8 @@ DEBOUNCE_MAX_S = 1.0
 CONFIGURATION_RETRY_S = 5.0
 SHORTEST_WAIT_S = 0.02
 EVENTS_A_TURN = 200  # a stream of messages without end must not keep the loop from everything else
-#: Waits between looks after an event of the engine. Docker Engine tells of a death before it cleans up, and
-#: lists the container as running until it has.
+#: Waits between looks after an event of the engine, whose list may lag behind what it tells; the adapter
+#: holds the news of a death back until it is listed, as far as it can.
 SECOND_LOOKS_S = (0.05, 0.05, 0.1, 0.2, 0.6)
 AFTER_FAILURE_S = 1.0  # a part that fails in every turn must not fill the disk with its tracebacks
 RESULT = "result:"
