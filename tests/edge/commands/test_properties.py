@@ -18,9 +18,16 @@ _ACTIONS = st.one_of(
     st.tuples(st.just("kill"), st.integers(1, 5)),
     st.tuples(st.just("power cycle"), st.just(0)),
     st.tuples(st.just("broker"), st.booleans()),
+    st.tuples(st.just("lock"), st.booleans()),
+    st.tuples(st.just("applications stop at once"), st.booleans()),
     st.tuples(st.just("time answers"), st.booleans()),
     st.tuples(st.just("device clock jumps"), st.sampled_from([-7_200, 7_200])),
 )
+
+
+_RANKS = {
+    state: 2 if state.final else 1 if state is CommandState.IN_PROGRESS else 0 for state in CommandState
+}
 
 
 class WatchedMachine(FakeMachine):
@@ -45,7 +52,10 @@ def test_no_command_reboots_twice_and_every_one_is_answered(actions: list[tuple[
     world.machine = machine
     world.containers.found = replace(a_pass(), next_look_s=60.0)  # containers are not what this is about
     world.start()
-    commands = [world.a_command(valid_s=600 + 600 * n) for n in range(4)]
+    commands = [
+        world.a_command(valid_s=600 + 600 * n, delay_s=300 if n % 2 else None, override_budget=n == 3)
+        for n in range(4)
+    ]
     delivered = set()
     for action, number in actions:
         match action:
@@ -62,6 +72,11 @@ def test_no_command_reboots_twice_and_every_one_is_answered(actions: list[tuple[
                 killed = until_killed(world.power_cycle)
             case "broker":
                 world.link.broker_up, killed = bool(number), False
+            case "lock":
+                world.containers.found = replace(a_pass(locked=bool(number)), next_look_s=60.0)
+                killed = False
+            case "applications stop at once":
+                world.containers.stop_at_once, killed = bool(number), False
             case "time answers":
                 world.answers_time, killed = bool(number), False
             case _:
@@ -74,9 +89,10 @@ def test_no_command_reboots_twice_and_every_one_is_answered(actions: list[tuple[
             world.start()
 
     world.fate.kill_after = None
-    world.link.broker_up = True
+    world.link.broker_up = world.answers_time = True  # its own clock may be hours late
+    world.containers.found = replace(a_pass(), next_look_s=60.0)
     world.start()
-    world.turns(1_000.0)
+    world.turns(2_500.0)  # longer than any of them may wait
 
     assert all(count == 1 for count in machine.rebooted_for.values())
     assert len(machine.rebooted_for) <= REBOOT_BUDGET * 3  # at most three windows pass in one example
@@ -84,4 +100,9 @@ def test_no_command_reboots_twice_and_every_one_is_answered(actions: list[tuple[
     assert all(final[command].final for command in delivered)
     for command in delivered:
         states = [r.state for r in world.results() if r.id == command]
-        assert states == sorted(states, key=lambda s: s is not CommandState.IN_PROGRESS)
+        assert states == sorted(states, key=_RANKS.get)  # type: ignore[arg-type]
+    newest = max(
+        (command for command in commands if command.id in delivered), key=lambda c: c.id, default=None
+    )
+    if newest is not None:
+        assert final[newest.id] is not CommandState.SUPERSEDED
