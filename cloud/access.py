@@ -69,6 +69,8 @@ ROUTES: Mapping[str, Route] = {
     "POST /groups/{group}/reboots/{reboot}/cancel": Route("cancel-group-reboot", Role.OPERATOR, Reach.GROUP),
     "POST /deployments": Route("create-deployment", Role.DEPLOYER, Reach.GROUP),
     "GET /deployments/{deployment}": Route("get-deployment", Role.READER, Reach.GROUP),
+    "GET /images": Route("list-images", Role.READER, Reach.SHARED),
+    "GET /images/{repository}": Route("get-image", Role.READER, Reach.SHARED),
     "GET /audit": Route("list-audit", Role.ADMIN, Reach.FLEET),
     "GET /audit/verify": Route("verify-audit", Role.ADMIN, Reach.FLEET),
     "GET /audit/export": Route("export-audit", Role.ADMIN, Reach.FLEET),

@@ -23,6 +23,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from cloud import auditing, strict_json
 from cloud.access import LEEWAY_S, ROUTES, Caller, Kind, Role, Scope, scope
 from cloud.aws.errors import Unavailable
+from cloud.deploy.images import RepositoryName
 from cloud.idempotency import Idempotency, KeyReused
 from cloud.strict_json import NotStrictJson
 from contract.names import ApplicationName, GroupName, Identifier, ThingName
@@ -38,6 +39,7 @@ _PATH_PARAMETERS: Mapping[str, TypeAdapter[str]] = {
     "deployment": TypeAdapter(Identifier),
     "group": TypeAdapter(GroupName),
     "reboot": TypeAdapter(Identifier),
+    "repository": TypeAdapter(RepositoryName),
 }
 _KINDS: Mapping[str, Kind] = {"user": "user", "application": "application"}
 

@@ -2,8 +2,13 @@
 
 import re
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import StringConstraints
 
 _REPOSITORY = r"[a-z0-9]+(?:[._/-][a-z0-9]+)*"
+#: A repository in our registry, or the part of its name below a prefix.
+RepositoryName = Annotated[str, StringConstraints(pattern=f"^{_REPOSITORY}$", max_length=256)]
 #: ``repo:tag``, ``repo@sha256:…``, maybe after a registry's host; never a bare name, which would mean latest.
 PATTERN = (
     r"^([0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/)?"

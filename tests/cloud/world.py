@@ -91,6 +91,7 @@ class World:
             "device": device,
             "group": group,
             "app": "web",
+            "repository": "web",
             "command": self._command(device),
             "deployment": self._deployment(group),
             "reboot": self._reboot(group),
@@ -158,6 +159,7 @@ def _make_resources(dynamodb: Any) -> None:
                 TableName=name, **{member: described[member] for member in wanted if member in described}
             )
     boto3.client("sqs", region_name=REGION).create_queue(QueueName=QUEUE)
+    boto3.client("ecr", region_name=REGION).create_repository(repositoryName="fleetgrass/web")
     iot = boto3.client("iot", region_name=REGION)
     for group in GROUPS:
         iot.create_thing_group(thingGroupName=group)
