@@ -278,7 +278,7 @@ def quiet() -> Iterator[None]:
 
 def test_what_is_said_is_true() -> None:
     run_state_machine_as_test(
-        Believable, settings=settings(SETTINGS, max_examples=80, stateful_step_count=40)
+        Believable, settings=settings(SETTINGS, max_examples=25, stateful_step_count=40)
     )
 
 
