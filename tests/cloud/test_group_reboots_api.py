@@ -309,6 +309,54 @@ def test_a_table_that_does_not_answer_gives_the_message_back(world: World, dynam
         dynamodb.meta.events.unregister("before-call.dynamodb.BatchGetItem", unique_id="refuse")
 
 
+def test_two_who_look_at_the_same_time_command_each_device_once(world: World) -> None:
+    world.enrol("robot-1", "robot-2", "robot-3")
+    reboot = world.started(max_concurrent=2)
+    inside: list[bool] = []
+
+    def somebody_else_looks() -> None:
+        if not inside:
+            inside.append(True)
+            assert world.advance.advance(reboot)
+
+    world.broker.before = somebody_else_looks
+    world.pump()
+    assert inside
+    for robot in ("robot-1", "robot-2"):
+        world.says(robot, State.SUCCEEDED)
+    inside.clear()
+    world.pump()
+    assert inside
+    world.says("robot-3", State.SUCCEEDED)
+    world.pump()
+    assert world.get(reboot)["counts"]["succeeded"] == 3
+    assert [len(commands) for commands in world.commanded.values()] == [1, 1, 1]
+
+
+def test_a_step_that_was_stored_though_nobody_confirmed_it_is_not_taken_twice(
+    world: World, dynamodb: Any
+) -> None:
+    world.enrol("robot-1", "robot-2")
+    reboot = world.started()
+
+    def unconfirmed(**_: object) -> None:
+        raise Unavailable("TransactWriteItems: timeout")
+
+    for _ in range(3):
+        dynamodb.meta.events.register_first(
+            "after-call.dynamodb.TransactWriteItems", unconfirmed, unique_id="unconfirmed"
+        )
+        try:
+            world.advance.advance(reboot)
+        except Unavailable:  # of a command, whose creation is not confirmed either
+            pass
+        finally:
+            dynamodb.meta.events.unregister("after-call.dynamodb.TransactWriteItems", unique_id="unconfirmed")
+    world.pump()
+    assert world.states(reboot) == {"robot-1": "IN_FLIGHT", "robot-2": "WAITING"}
+    assert len(world.commanded["robot-1"]) == 1
+
+
 def test_a_large_group_is_listed_in_several_steps_and_a_wave_costs_what_it_costs_in_a_small_one(
     world: World, dynamodb: Any
 ) -> None:
