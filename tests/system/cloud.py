@@ -73,6 +73,7 @@ class Cloud:
                 request, devices=self.devices, dispatcher=self.dispatcher, clock=self._now
             ),
             route=route.key,
+            audit=lambda entry: None,
         )
         return entry(event, None)
 
