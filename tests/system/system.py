@@ -97,6 +97,7 @@ class System:
         self._session_id = ""
         self._left_at: datetime | None = None
         self.reached: set[str] = set()  # commands that the device must answer
+        self.ledgers_lost = 0
         self.lost_words: set[str] = set()  # commands some word of which was lost
         self.heard = Heard()
         self.power_on()
@@ -173,6 +174,7 @@ class System:
             self.kill_agent()
             self.state.files[LEDGER] = b"\0" * 100
             self.reached.clear()
+            self.ledgers_lost += 1
 
     def advance(self, seconds: float) -> None:
         """Let time pass; the agent wakes when it wants to."""

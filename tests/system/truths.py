@@ -63,14 +63,19 @@ def at_rest(system: System) -> Iterator[str]:
     """Yield what is not as it is, when everything was delivered and time enough has passed."""
     rows = system.cloud.ledger()
     said = {result.id: result.state for result in system.world.results()}
+    ends = _ends(system)
+    for name, states in ends.items():
+        if len(states) > 1 and not system.ledgers_lost:  # without its memory it may call done what was late
+            yield f"{name} ended as {states}"
     for name in sorted(system.reached):
         if name not in said or not said[name].final:
             yield f"{name} reached the device and was answered {said.get(name)}"
     for name, row in rows.items():
         if not row.state.final and row.conclusion(system.now) is None:
             yield f"{name} is {row.state} for ever"
-        if name in said and name not in system.lost_words and row.state is not said[name]:
-            yield f"{name} is {row.state} in the ledger; the device said {said[name]}"
+        told = ends.get(name) or {said.get(name)}
+        if name in said and name not in system.lost_words and row.state not in told:
+            yield f"{name} is {row.state} in the ledger; the device said {told}"
         due = ledger.due_at(row.state, expires_at=row.expires_at, changed_at=row.changed_at)
         if due is not None and due < system.now and row.inferred is None:
             yield f"{name} was not swept"
@@ -89,6 +94,15 @@ def _row_at_rest(system: System) -> Iterator[str]:
             yield f"the row has {field} {getattr(row, field)}"
     if last[0].desired is not None and row.desired != last[0].desired.to_dict():
         yield f"the row has desired {row.desired}"
+
+
+def _ends(system: System) -> dict[str, set[CommandState]]:
+    """Return how each command ended, by the device's word."""
+    ends: dict[str, set[CommandState]] = {}
+    for result in system.world.results():
+        if result.state.final:
+            ends.setdefault(result.id, set()).add(result.state)
+    return ends
 
 
 def _rank(state: CommandState) -> int:
