@@ -73,9 +73,10 @@ def at_rest(system: System) -> Iterator[str]:
     for name, row in rows.items():
         if not row.state.final and row.conclusion(system.now) is None:
             yield f"{name} is {row.state} for ever"
-        told = ends.get(name) or {said.get(name)}
-        if name in said and name not in system.lost_words and row.state not in told:
-            yield f"{name} is {row.state} in the ledger; the device said {told}"
+        if name in said and name not in system.lost_words:
+            told = ends.get(name, {said[name]})
+            if row.state not in told:
+                yield f"{name} is {row.state} in the ledger; the device said {told}"
         due = ledger.due_at(row.state, expires_at=row.expires_at, changed_at=row.changed_at)
         if due is not None and due < system.now and row.inferred is None:
             yield f"{name} was not swept"
