@@ -7,16 +7,19 @@ from typing import Any
 
 from cloud.aws.clients import client, iot_data
 from cloud.aws.iot_data import Publisher
+from cloud.aws.iot_registry import Registry
 from cloud.aws.sqs import Queue
 from cloud.clock import utc_now
 from cloud.dispatch import Dispatcher
 from cloud.functions.create_deployment import submission
+from cloud.membership import Mover
 from cloud.metrics import count
 from cloud.nudges import SendsMessages, nudge
 from cloud.redelivery import Redelivery
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots
+from cloud.tables.memberships import Memberships
 
 log = logging.getLogger(__name__)
 FUNCTION = "sweep"
@@ -53,6 +56,7 @@ def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG0
     deployments = submission(context.invoked_function_arn)
     reboots = GroupReboots(dynamodb, os.environ["COMMANDS_TABLE"])
     queue = Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"])
+    mover = Mover(Memberships(dynamodb, os.environ["DEVICES_TABLE"]), Registry(client("iot")))
     now = utc_now()
     return sweep(
         {
@@ -60,6 +64,7 @@ def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG0
                 now, waits=lambda command: redelivery.look(command, devices, now)
             ),
             "deployments": lambda: deployments.finish_stale(now),
+            "memberships": mover.settle_all,
             "group_reboots": lambda: nudge_due(reboots.due(now), queue),
         }
     )

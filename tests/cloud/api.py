@@ -1,6 +1,7 @@
 """What the tests of the API share: gateway events, tables in memory, a clock to hold, a device to reach."""
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -161,3 +162,20 @@ def _make_table(dynamodb: Any, name: str) -> None:
     described = template()["Resources"][_LOGICAL[name]]["Properties"]
     wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     dynamodb.create_table(TableName=name, **{key: described[key] for key in wanted})
+
+
+class OneCallAtATime:
+    """A client whose calls are atomic."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+        self._lock = threading.Lock()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        call = getattr(self._client, name)
+
+        def locked(**request: Any) -> Any:
+            with self._lock:
+                return call(**request)
+
+        return locked

@@ -1,7 +1,6 @@
 """The audit: a chain that nobody can change unnoticed, whoever writes to it at the same time."""
 
 import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -20,7 +19,7 @@ from cloud.functions.list_audit import list_audit
 from cloud.functions.verify_audit import verify_audit
 from cloud.http import Problem, Request, Response, lambda_handler
 from cloud.tables.audit import Audit
-from tests.cloud.api import NOW, Clock, an_event, body_of
+from tests.cloud.api import NOW, Clock, OneCallAtATime, an_event, body_of
 from tests.cloud.devices import dynamodb_in_memory
 from tests.cloud.template import template
 
@@ -112,24 +111,8 @@ def test_entries_follow_each_other_and_each_day_begins_anew(audit: Audit) -> Non
     assert list(audit.newest(DAY, before=1, at_most=9)) == []
 
 
-class _OneCallAtATime:
-    """moto for many threads: the calls of different writers interleave, one call is whole."""
-
-    def __init__(self, table: Any) -> None:
-        self._table, self._lock = table, threading.Lock()
-
-    def __getattr__(self, name: str) -> Any:
-        call = getattr(self._table, name)
-
-        def locked(**request: Any) -> Any:
-            with self._lock:
-                return call(**request)
-
-        return locked
-
-
 def test_of_many_writers_at_once_each_gets_a_place_of_its_own(dynamodb: Any, audit: Audit) -> None:
-    shared = Audit(_OneCallAtATime(dynamodb), audit._name)
+    shared = Audit(OneCallAtATime(dynamodb), audit._name)
     with ThreadPoolExecutor(16) as writers:
         list(writers.map(lambda n: shared.append(replace(REBOOTED, request_id=f"r-{n}")), range(16)))
 

@@ -9,35 +9,18 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pytest
 
 from cloud.tables.commands import Commands
 from contract.commands import CommandState, parse_command
-from tests.cloud.api import COMMANDS, body_of
+from tests.cloud.api import COMMANDS, OneCallAtATime, body_of
 from tests.cloud.commanding import ORDERS, Api
 
 State = CommandState
 Answer = TypeVar("Answer")
 THREADS = 16
-
-
-class OneCallAtATime:
-    """A client whose calls are atomic."""
-
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._lock = threading.Lock()
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        call = getattr(self._client, name)
-
-        def locked(**request: Any) -> Any:
-            with self._lock:
-                return call(**request)
-
-        return locked
 
 
 @pytest.fixture

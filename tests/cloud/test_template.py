@@ -31,6 +31,7 @@ WITHOUT_RESOURCE = {
     "greengrass:CreateDeployment",
     "greengrass:ListDeployments",
     "iot:DescribeEndpoint",
+    "iot:ListThingGroups",
 }
 
 

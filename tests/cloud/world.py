@@ -36,6 +36,7 @@ QUEUE = "GroupRebootQueue"
 BODIES: Mapping[str, Callable[[str], object]] = {
     **{route.key: lambda group: {"reason": "matrix"} for route in ORDERS},
     "POST /groups/{group}/reboots": lambda group: {"reason": "matrix"},
+    "POST /groups": lambda group: {"name": group},
     "POST /deployments": lambda group: {"target": {"group": group}, "applications": []},
 }
 

@@ -1,0 +1,87 @@
+"""``GET /groups``: the groups, page by page as the IoT registry lists them, with what each one runs."""
+
+import os
+from collections.abc import Iterator
+from typing import Protocol
+
+from pydantic import TypeAdapter
+
+from cloud.aws.clients import client
+from cloud.aws.errors import Refused
+from cloud.aws.iot_registry import GroupPage, Registry
+from cloud.deploy.revision import Deployment
+from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.paging import chosen, limit, refuse_unknown
+from cloud.tables.deployments import Deployments
+from cloud.tables.memberships import Memberships
+from contract.names import GroupName
+
+_GROUP = TypeAdapter(GroupName)
+_CURSOR_MAX = 2_048
+
+
+class ListsGroups(Protocol):
+    """The part of the registry that this needs."""
+
+    def groups(self, *, cursor: str | None, limit: int, prefix: str | None = None) -> GroupPage: ...
+
+
+class CountsDevices(Protocol):
+    """The part of the devices table that this needs."""
+
+    def count(self, group: str) -> int: ...
+
+
+class FindsDeployments(Protocol):
+    """The part of the deployments table that this needs."""
+
+    def newest_first(self, target: str) -> Iterator[Deployment]: ...
+
+
+def list_groups(
+    request: Request, *, registry: ListsGroups, devices: CountsDevices, deployments: FindsDeployments
+) -> Response:
+    """Answer with ``{groups, cursor}``; a group says how many devices it has and its latest deployment.
+
+    A caller whose role is scoped to groups sees those only, so a page may hold fewer than ``limit``.
+
+    Raises:
+        Problem: 400 for a parameter that is unknown or wrong.
+    """
+    refuse_unknown(request, ("cursor", "limit", "prefix"))
+    cursor, prefix = request.query.get("cursor"), chosen(request, "prefix", _GROUP)
+    wrong = Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor")
+    if cursor is not None and not (cursor.isascii() and 0 < len(cursor) <= _CURSOR_MAX):
+        raise wrong
+    try:
+        page = registry.groups(cursor=cursor, limit=limit(request), prefix=prefix)
+    except Refused:
+        if cursor is None:
+            raise
+        raise wrong from None
+    shown = [
+        {"name": name, "devices": devices.count(name), "latest": _latest(deployments, name)}
+        for name in page.groups
+        if request.scope.covers((name,))
+    ]
+    return Response(200, {"groups": shown, "cursor": page.cursor})
+
+
+def _latest(deployments: FindsDeployments, group: str) -> dict[str, object] | None:
+    latest = next(deployments.newest_first(f"thinggroup/{group}"), None)
+    if latest is None:
+        return None
+    return {"deployment": latest.id, "revision": latest.revision, "state": latest.state.value}
+
+
+def _operation(request: Request) -> Response:
+    dynamodb = client("dynamodb")
+    return list_groups(
+        request,
+        registry=Registry(client("iot")),
+        devices=Memberships(dynamodb, os.environ["DEVICES_TABLE"]),
+        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
+    )
+
+
+handler = lambda_handler(_operation, route="GET /groups")

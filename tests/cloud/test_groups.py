@@ -1,0 +1,244 @@
+"""Groups, and devices in them: the row decides who wins, the registry follows, whatever dies between."""
+
+import itertools
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+import pytest
+from moto import mock_aws
+
+from cloud.aws.errors import Unavailable
+from cloud.aws.iot_registry import Registry
+from cloud.functions.add_device_to_group import add_device_to_group
+from cloud.functions.create_group import create_group
+from cloud.functions.list_groups import list_groups
+from cloud.functions.remove_device_from_group import remove_device_from_group
+from cloud.http import lambda_handler
+from cloud.membership import Mover
+from cloud.tables.devices import Devices
+from cloud.tables.memberships import Memberships
+from tests.cloud.api import NOW, REGION, OneCallAtATime, an_event, body_of
+from tests.cloud.template import template
+
+ADD, REMOVE = "PUT /groups/{group}/devices/{device}", "DELETE /groups/{group}/devices/{device}"
+_tables = itertools.count()
+
+
+class Registered:
+    """The registry, which may die before a call, and keeps what was asked of it."""
+
+    def __init__(self, iot: Any) -> None:
+        self._registry = Registry(iot)
+        self.calls: list[str] = []
+        self.dies_at: int | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._registry, name)
+
+        def counted(*arguments: Any, **named: Any) -> Any:
+            if name in ("add", "remove"):
+                if self.dies_at == len(self.calls):
+                    raise Unavailable("the function ended here")
+                self.calls.append(name)
+            return call(*arguments, **named)
+
+        return counted
+
+
+class World:
+    def __init__(self, iot: Any, dynamodb: Any, table: str) -> None:
+        self.dynamodb = dynamodb
+        self.devices = Devices(dynamodb, table)
+        self.memberships = Memberships(dynamodb, table)
+        self.registry = Registered(iot)
+        self.mover = Mover(self.memberships, self.registry)
+        self._iot, self._number = iot, next(_tables)
+
+    def group(self, name: str) -> str:
+        full = f"{name}-{self._number}"
+        self._iot.create_thing_group(thingGroupName=full)
+        return full
+
+    def enrol(self, name: str, group: str) -> str:
+        full = f"{name}-{self._number}"
+        self._iot.create_thing(thingName=full)
+        self._iot.add_thing_to_thing_group(thingName=full, thingGroupName=group)
+        self.devices.create(full, group, now=NOW)
+        return full
+
+    def put(self, device: str, group: str, *, roles: str = "Fleet.Deployer", **query: str) -> dict[str, Any]:
+        entry = lambda_handler(
+            lambda r: add_device_to_group(r, registry=self.registry, mover=self.mover), route=ADD
+        )
+        event = an_event(ADD, path={"group": group, "device": device}, roles=roles)
+        return entry(event | {"queryStringParameters": query or None}, None)
+
+    def delete(self, device: str, group: str) -> dict[str, Any]:
+        entry = lambda_handler(lambda r: remove_device_from_group(r, mover=self.mover), route=REMOVE)
+        return entry(an_event(REMOVE, path={"group": group, "device": device}), None)
+
+    def where(self, device: str) -> tuple[str | None, set[str]]:
+        """The group by the row, and the groups by the registry."""
+        found = self.memberships.get(device)
+        assert found is not None
+        listed = self._iot.list_thing_groups_for_thing(thingName=device)["thingGroups"]
+        return found.group, {one["groupName"] for one in listed}
+
+
+@pytest.fixture(scope="module")
+def aws() -> Iterator[tuple[Any, Any]]:
+    with mock_aws(), pytest.MonkeyPatch.context() as environment:
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+            environment.setenv(name, "test")
+        dynamodb = boto3.client("dynamodb", region_name=REGION)
+        described = template()["Resources"]["DevicesTable"]["Properties"]
+        wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
+        dynamodb.create_table(TableName="groups", **{name: described[name] for name in wanted})
+        yield boto3.client("iot", region_name=REGION), dynamodb
+
+
+@pytest.fixture
+def world(aws: tuple[Any, Any]) -> World:
+    return World(*aws, "groups")
+
+
+def test_a_device_of_no_group_is_put_into_one_and_taken_out_again(world: World) -> None:
+    line = world.group("line")
+    robot = world.enrol("robot", line)
+
+    assert world.delete(robot, line)["statusCode"] == 204
+    assert world.where(robot) == (None, set())
+    answer = world.put(robot, line)
+
+    assert (answer["statusCode"], body_of(answer)["before"]) == (200, None)
+    assert world.where(robot) == (line, {line})
+
+
+def test_a_device_is_in_one_group_and_moves_only_when_that_is_said(world: World) -> None:
+    here, there = world.group("here"), world.group("there")
+    robot = world.enrol("robot", here)
+
+    refused = world.put(robot, there)
+    assert (refused["statusCode"], body_of(refused)["code"]) == (409, "device-in-group")
+    assert body_of(refused)["group"] == here
+    assert world.where(robot) == (here, {here})
+
+    assert world.put(robot, there, move="true")["statusCode"] == 200
+    assert world.where(robot) == (there, {there})
+    assert world.registry.calls == ["remove", "add"]
+
+
+def test_putting_it_where_it_is_changes_nothing(world: World) -> None:
+    line = world.group("line")
+    robot = world.enrol("robot", line)
+
+    assert world.put(robot, line)["statusCode"] == 200
+    assert world.registry.calls == []
+
+
+def test_a_caller_needs_the_role_where_the_device_comes_from_too(world: World) -> None:
+    here, there = world.group("here"), world.group("there")
+    robot = world.enrol("robot", here)
+
+    assert world.put(robot, there, move="true", roles=f"Fleet.Deployer:{there}")["statusCode"] == 403
+    assert world.where(robot) == (here, {here})
+
+
+@pytest.mark.parametrize("dies_at", [0, 1])
+def test_a_move_that_dies_half_way_is_finished_by_the_sweep_or_by_the_next_caller(
+    world: World, dies_at: int
+) -> None:
+    here, there = world.group("here"), world.group("there")
+    robot, other = world.enrol("robot", here), world.enrol("other", here)
+    world.registry.dies_at = dies_at
+    assert world.put(robot, there, move="true")["statusCode"] == 503
+    assert len(world.where(robot)[1]) <= 1
+
+    world.registry.dies_at = None
+    assert world.memberships.unsettled(10) == [robot]
+    assert world.mover.settle_all() == 1
+    assert world.where(robot) == (there, {there})
+    assert world.mover.settle_all() == 0
+
+    world.registry.calls.clear()
+    world.registry.dies_at = dies_at
+    assert world.put(other, there, move="true")["statusCode"] == 503
+    world.registry.dies_at = None
+    assert world.put(other, there)["statusCode"] == 200
+    assert world.where(other) == (there, {there})
+
+
+def test_of_callers_who_move_a_device_at_once_one_wins_and_it_is_in_one_group(world: World) -> None:
+    here = world.group("here")
+    others = [world.group(f"there-{n}") for n in range(8)]
+    robot = world.enrol("robot", here)
+    before = world.mover.settled(robot)
+    memberships = Memberships(OneCallAtATime(world.dynamodb), "groups")
+
+    with ThreadPoolExecutor(8) as callers:
+        won = list(callers.map(lambda group: memberships.move(before, group), others))
+    world.mover.settle_all()
+
+    assert won.count(True) == 1
+    winner = others[won.index(True)]
+    assert world.where(robot) == (winner, {winner})
+
+
+@pytest.mark.parametrize(
+    ("device", "group", "query", "status", "code"),
+    [
+        ("ghost", "here", {}, 404, "device-not-found"),
+        ("robot", "ghost", {}, 404, "group-not-found"),
+        ("robot", "here", {"move": "yes"}, 400, "invalid-parameter"),
+        ("robot", "here", {"force": "true"}, 400, "unknown-parameter"),
+    ],
+)
+def test_what_is_not_there_or_wrong_is_said(
+    world: World, device: str, group: str, query: dict[str, str], status: int, code: str
+) -> None:
+    here = world.group("here")
+    robot = world.enrol("robot", here)
+
+    answer = world.put(robot if device == "robot" else device, here if group == "here" else group, **query)
+
+    assert (answer["statusCode"], body_of(answer)["code"]) == (status, code)
+
+
+def test_a_device_is_not_taken_out_of_a_group_that_it_is_not_in(world: World) -> None:
+    here, there = world.group("here"), world.group("there")
+    robot = world.enrol("robot", here)
+
+    assert body_of(world.delete(robot, there))["code"] == "device-not-in-group"
+    assert world.where(robot) == (here, {here})
+
+
+class NoDeployments:
+    def newest_first(self, target: str) -> Iterator[Any]:
+        assert target.startswith("thinggroup/")
+        return iter(())
+
+
+def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> None:
+    create = lambda_handler(lambda r: create_group(r, registry=world.registry), route="POST /groups")
+    name = f"new-{world._number}"
+    event = an_event("POST /groups", body={"name": name, "description": "the third line"})
+
+    made, again = create(event, None), create(event, None)
+    world.enrol("robot", name)
+    listing = lambda_handler(
+        lambda r: list_groups(
+            r, registry=world.registry, devices=world.memberships, deployments=NoDeployments()
+        ),
+        route="GET /groups",
+    )
+    page = listing(an_event("GET /groups") | {"queryStringParameters": {"prefix": name}}, None)
+    hidden = listing(
+        an_event("GET /groups", roles="Fleet.Reader:elsewhere") | {"queryStringParameters": {"prefix": name}},
+        None,
+    )
+
+    assert (made["statusCode"], again["statusCode"]) == (201, 409)
+    assert body_of(page)["groups"] == [{"name": name, "devices": 1, "latest": None}]
+    assert body_of(hidden)["groups"] == []
