@@ -1,4 +1,4 @@
-"""What an administrator runs: ``python -m cloud build | deploy | enroll | template``.
+"""What an administrator runs: ``python -m cloud build | deploy | enroll | template | openapi``.
 
 AWS is found as every AWS tool finds it (profile, environment, AWS_ENDPOINT_URL). The result goes to
 standard output (one JSON object with ``--json``), progress to standard error; 0 done, 1 refused or
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cloud", description="Build and deploy the cloud side, and enrol devices."
     )
-    commands = parser.add_subparsers(required=True, metavar="build | deploy | enroll | template")
+    commands = parser.add_subparsers(required=True, metavar="build | deploy | enroll | template | openapi")
 
     building = _command(commands, "build", _build, "make the functions' zip")
     _target(building)
@@ -84,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(
         commands, "template", _template, "make cloud/template.yaml of its sources in cloud/infrastructure/"
     )
+    _command(commands, "openapi", _openapi, "make docs/openapi.json of the routes and models")
     return parser
 
 
@@ -163,6 +164,16 @@ def _template(options: argparse.Namespace) -> dict[str, object]:  # noqa: ARG001
     if changed:
         template.TEMPLATE.write_text(text, "utf-8")
     return {"template": template.TEMPLATE.name, "changed": changed}
+
+
+def _openapi(options: argparse.Namespace) -> dict[str, object]:  # noqa: ARG001
+    from cloud.openapi import document  # imports every function's models, which a deployment does not need
+
+    text = document.text()
+    changed = not document.DOCUMENT.exists() or text != document.DOCUMENT.read_text("utf-8")
+    if changed:
+        document.DOCUMENT.write_text(text, "utf-8")
+    return {"document": document.DOCUMENT.name, "changed": changed}
 
 
 if __name__ == "__main__":

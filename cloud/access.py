@@ -80,6 +80,9 @@ ROUTES: Mapping[str, Route] = {
     "GET /audit/export": Route("export-audit", Role.ADMIN, Reach.FLEET),
 }
 
+#: Routes that need no token: route key → operation.
+PUBLIC_ROUTES: Mapping[str, str] = {}
+
 LEEWAY_S = 60.0  # between an issuer's clock and ours, wherever a token's times are judged
 
 #: The pattern of contract.names.GroupName again, because that module brings pydantic; a test compares them.

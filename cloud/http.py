@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 BODY_MAX_BYTES = 320 * 1024  # a desired document of 256 KiB, and room for white space
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
-_PATH_PARAMETERS: Mapping[str, TypeAdapter[str]] = {
+PATH_PARAMETERS: Mapping[str, TypeAdapter[str]] = {
     "device": TypeAdapter(ThingName),
     "app": TypeAdapter(ApplicationName),
     "command": TypeAdapter(Identifier),
@@ -294,7 +294,7 @@ def _path(parameters: Mapping[str, str]) -> dict[str, str]:
     decoded: dict[str, str] = {}
     for name, value in parameters.items():
         try:
-            decoded[name] = _PATH_PARAMETERS[name].validate_python(unquote(value))
+            decoded[name] = PATH_PARAMETERS[name].validate_python(unquote(value))
         except ValidationError:
             raise Problem(400, "invalid-parameter", f"{name}: not a valid name", field=name) from None
     return decoded

@@ -1,0 +1,164 @@
+"""The OpenAPI 3.1 document, made of the routes, the operations' table and the models."""
+
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
+
+from cloud.access import PUBLIC_ROUTES, ROUTES
+from cloud.http import BODY_MAX_BYTES, PATH_PARAMETERS
+from cloud.openapi.models import GatewayMessage, Problem
+from cloud.openapi.operations import OPERATIONS, Operation
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
+_REF = "#/components/schemas/{model}"
+#: Who may do what (cloud.access) is said with each operation; these may be answered to any.
+_GATEWAY: Mapping[int, str] = {
+    401: "No token, or one that has expired",
+    403: "The token is refused, or its roles do not reach this",
+    429: "Too many requests",
+    500: "A failure of ours; the request id finds it in the log",
+    503: "A service behind this one did not answer: try again",
+}
+
+
+def document() -> dict[str, Any]:
+    """Return the whole document."""
+    schemas = _Schemas()
+    paths: dict[str, dict[str, Any]] = {}
+    for route in sorted([*ROUTES, *PUBLIC_ROUTES], key=lambda route: (route.split(" ")[1], route)):
+        method, path = route.split(" ")
+        paths.setdefault(path, {})[method.lower()] = _operation(route, OPERATIONS[route], schemas)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "fleetgrass",
+            "version": "1",
+            "summary": "Fleets of Linux edge devices: what runs where and why, and reboots with proof",
+            "license": {"name": "Proprietary"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "schemas": schemas.definitions(),
+        },
+    }
+
+
+def text() -> str:
+    """Return the document as it is committed."""
+    return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
+
+
+class _Schemas:
+    """The models that were referred to."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[str, tuple[type[BaseModel], JsonSchemaMode]] = {}
+
+    def reference(self, model: type[BaseModel], mode: JsonSchemaMode) -> dict[str, str]:
+        self._wanted[model.__name__] = (model, mode)
+        return {"$ref": _REF.format(model=model.__name__)}
+
+    def definitions(self) -> dict[str, Any]:
+        _, schema = models_json_schema(list(self._wanted.values()), ref_template=_REF)
+        found: dict[str, Any] = schema["$defs"]
+        missing = self._wanted.keys() - found.keys()
+        assert not missing, f"models of one name: {sorted(missing)}"  # noqa: S101 - a mistake of ours
+        return dict(sorted(found.items()))
+
+
+def _operation(route: str, operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    public = route in PUBLIC_ROUTES
+    name = PUBLIC_ROUTES[route] if public else ROUTES[route].operation
+    said: dict[str, Any] = {
+        "operationId": name,
+        "summary": operation.summary,
+        "tags": [operation.tag],
+    }
+    if operation.description:
+        said["description"] = operation.description
+    if public:
+        said["security"] = []
+    else:
+        said["x-role"] = ROUTES[route].role.canonical
+    parameters = _parameters(route, operation)
+    if parameters:
+        said["parameters"] = parameters
+    if operation.request is not None:
+        content: dict[str, Any] = {"schema": schemas.reference(operation.request, "validation")}
+        if operation.example is not None:
+            content["example"] = operation.example
+        said["requestBody"] = {"required": True, "content": {"application/json": content}}
+    said["responses"] = _responses(route, operation, schemas, public=public)
+    return said
+
+
+def _parameters(route: str, operation: Operation) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for segment in route.split("/"):
+        if segment.startswith("{"):
+            name = segment.strip("{}")
+            schema = PATH_PARAMETERS[name].json_schema()
+            found.append({"name": name, "in": "path", "required": True, "schema": schema})
+    for parameter in operation.query:
+        found.append(
+            {
+                "name": parameter.name,
+                "in": "query",
+                "description": parameter.description,
+                "schema": dict(parameter.schema),
+            }
+        )
+    if route.startswith("POST "):
+        found.append(
+            {
+                "name": "Idempotency-Key",
+                "in": "header",
+                "description": "The same key with the same request is the same request, for 24 hours.",
+                "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+            }
+        )
+    return found
+
+
+def _responses(route: str, operation: Operation, schemas: _Schemas, *, public: bool) -> dict[str, Any]:
+    responses: dict[str, Any] = {str(operation.status): _success(operation, schemas)}
+    problems = dict(operation.problems)
+    if not public:
+        problems |= {status: _GATEWAY[status] for status in _GATEWAY if status not in problems}
+        problems.setdefault(400, "The request is not shaped as it must be; every wrong field is named")
+    else:
+        problems |= {status: _GATEWAY[status] for status in (429, 500, 503)}
+    if operation.request is not None:
+        problems[413] = f"The body is larger than {BODY_MAX_BYTES} bytes"
+        if route.startswith("POST "):
+            problems.setdefault(422, "The Idempotency-Key was used before with a different request")
+    for status, description in sorted(problems.items()):
+        content: dict[str, Any] = {
+            "application/problem+json": {"schema": schemas.reference(Problem, "serialization")}
+        }
+        if status in _GATEWAY:
+            content["application/json"] = {"schema": schemas.reference(GatewayMessage, "serialization")}
+        responses[str(status)] = {"description": description, "content": content}
+    return responses
+
+
+def _success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
+    said: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
+    if operation.response is not None:
+        schema = schemas.reference(operation.response, "serialization")
+        said["content"] = {operation.media_type: {"schema": schema}}
+    elif operation.media_type != "application/json":
+        said["content"] = {operation.media_type: {"schema": {"type": "string"}}}
+    if operation.location:
+        said["headers"] = {"Location": {"schema": {"type": "string"}, "description": "Where to follow it"}}
+    if operation.links:
+        said["links"] = dict(operation.links)
+    return said

@@ -1,0 +1,230 @@
+"""Each operation of the API for its description: what it is for, what it takes, what it answers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from cloud.deploy.wish import DeploymentWish
+from cloud.functions import (
+    collect_logs,
+    create_group,
+    reboot_device,
+    reboot_group,
+    request_report,
+    restart_application,
+    retry_application,
+    rotate_secrets,
+)
+from cloud.openapi import models
+from contract import topics
+from contract.commands import CommandState
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A query parameter."""
+
+    name: str
+    description: str
+    schema: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation; ``problems`` are the statuses that are its own, with their codes."""
+
+    tag: str
+    summary: str
+    response: type[BaseModel] | None
+    status: int = 200
+    request: type[BaseModel] | None = None
+    example: Mapping[str, Any] | None = None
+    query: tuple[Query, ...] = ()
+    problems: Mapping[int, str] = field(default_factory=dict)
+    location: bool = False
+    description: str = ""
+    media_type: str = "application/json"
+    links: Mapping[str, Any] = field(default_factory=dict)
+
+
+_LIMIT = Query("limit", "How many at most", {"type": "integer", "minimum": 1, "maximum": 100, "default": 50})
+_CURSOR = Query("cursor", "The cursor of the page before this one", {"type": "string", "minLength": 1})
+_PAGED = (_LIMIT, _CURSOR)
+_NO_DEVICE = {404: "`device-not-found`"}
+_WHY = {"reason": "the conveyor stands still"}
+
+
+def _query(name: str, description: str, **schema: Any) -> Query:
+    return Query(name, description, {"type": "string", **schema})
+
+
+def _command(
+    summary: str, request: type[BaseModel], *, of_application: bool = True, **more: Any
+) -> Operation:
+    missing = "`device-not-found`, `application-not-found`" if of_application else "`device-not-found`"
+    return Operation(
+        tag="commands",
+        summary=summary,
+        description="202 once the broker has it; the command's Location tells how it goes on.",
+        response=models.CommandAccepted,
+        status=202,
+        request=request,
+        example=more.pop("example", _WHY),
+        problems={
+            404: missing,
+            409: "`device-offline`: nobody would hear it",
+            422: "`command-too-large`, or the Idempotency-Key was used before with a different request",
+            503: "`not-sent`: the broker did not take it; or a service behind this one did not answer",
+        },
+        location=True,
+        links=_FOLLOW,
+        **more,
+    )
+
+
+_FOLLOW = {
+    "how it goes on": {
+        "operationId": "get-command",
+        "parameters": {"device": "$request.path.device", "command": "$response.body#/id"},
+    }
+}
+_TO_DEPLOYMENT = {
+    "how far it is": {"operationId": "get-deployment", "parameters": {"deployment": "$response.body#/id"}}
+}
+_REBOOT_PATH = {"group": "$request.path.group", "reboot": "$response.body#/id"}
+_DAY = _query("day", "A day in UTC, today by default", format="date")
+
+OPERATIONS: Mapping[str, Operation] = {
+    "GET /devices": Operation(
+        "devices", "List devices", models.DevicePage,
+        query=(*_PAGED, _query("group", "Only devices of this group")),
+        problems={404: "`group-not-found`: no device is enrolled in it"},
+    ),
+    "GET /devices/{device}": Operation(
+        "devices", "Tell everything known of a device", models.DeviceDetail, problems=_NO_DEVICE
+    ),
+    "GET /devices/{device}/why": Operation(
+        "devices", "Explain why a device is, or is not, on its desired revision", models.Explanation,
+        problems=_NO_DEVICE,
+    ),
+    "GET /devices/{device}/history": Operation(
+        "devices", "Tell a device's key figures over the last day", models.History,
+        query=(
+            _query("from", "An aware time", format="date-time"),
+            _query("to", "An aware time", format="date-time"),
+        ),
+        problems=_NO_DEVICE,
+    ),
+    "POST /devices/{device}/reboot": _command(
+        "Reboot a device, with proof", reboot_device.RebootRequest, of_application=False
+    ),
+    "POST /devices/{device}/report": _command(
+        "Have a device report at once", request_report.ROUTE.body, of_application=False
+    ),
+    "POST /devices/{device}/applications/{app}/restart": _command(
+        "Restart an application", restart_application.ROUTE.body
+    ),
+    "POST /devices/{device}/applications/{app}/retry": _command(
+        "Try at once what failed or waits", retry_application.ROUTE.body
+    ),
+    "POST /devices/{device}/applications/{app}/logs": _command(
+        "Collect an application's logs", collect_logs.ROUTE.body
+    ),
+    "POST /devices/{device}/applications/{app}/rotate-secrets": _command(
+        "Fetch an application's secrets anew", rotate_secrets.ROUTE.body
+    ),
+    "GET /devices/{device}/commands": Operation(
+        "commands", "List a device's commands, newest first", models.CommandPage,
+        query=(
+            *_PAGED,
+            Query("kind", "Only this kind", {"enum": list(get_args(topics.Command))}),
+            Query("state", "Only in this state", {"enum": [state.value for state in CommandState]}),
+        ),
+        problems=_NO_DEVICE,
+    ),
+    "GET /devices/{device}/commands/{command}": Operation(
+        "commands", "Tell how a command stands, with its proof", models.Command,
+        problems={404: "`command-not-found`"},
+    ),
+    "GET /groups": Operation(
+        "groups", "List groups", models.GroupPage,
+        query=(*_PAGED, _query("prefix", "Only groups whose names begin so")),
+    ),
+    "POST /groups": Operation(
+        "groups", "Create a group", models.GroupCreated, 201, create_group.GroupWish,
+        {"name": "line-4", "description": "the fourth line"}, problems={409: "`group-exists`"},
+    ),
+    "PUT /groups/{group}/devices/{device}": Operation(
+        "groups", "Put a device into a group", models.DevicePlaced,
+        query=(Query("move", "Also out of another group", {"type": "boolean", "default": False}),),
+        problems={
+            404: "`device-not-found`, `group-not-found`",
+            409: "`device-in-group` without `?move=true`; `membership-conflict`",
+        },
+    ),
+    "DELETE /groups/{group}/devices/{device}": Operation(
+        "groups", "Take a device out of a group", None, 204,
+        problems={404: "`device-not-found`, `device-not-in-group`", 409: "`membership-conflict`"},
+    ),
+    "POST /groups/{group}/reboots": Operation(
+        "groups", "Reboot a group's devices in waves", models.GroupRebootSubmitted, 202,
+        reboot_group.GroupRebootRequest,
+        {"reason": "kernel update", "max_concurrent": 5, "stop_after_failures": 2},
+        problems={404: "`group-not-found`", 409: "`group-reboot-running`"}, location=True,
+        links={"how far it is": {"operationId": "get-group-reboot", "parameters": _REBOOT_PATH}},
+    ),
+    "GET /groups/{group}/reboots/{reboot}": Operation(
+        "groups", "Tell how far a group reboot is", models.GroupReboot, query=_PAGED,
+        problems={404: "`group-reboot-not-found`"},
+    ),
+    "POST /groups/{group}/reboots/{reboot}/cancel": Operation(
+        "groups", "Start no further device of a group reboot", models.GroupRebootCancelled, 202,
+        problems={404: "`group-reboot-not-found`", 409: "`group-reboot-ended`"}, location=True,
+    ),
+    "POST /deployments": Operation(
+        "deployments", "Deploy applications to a group", models.DeploymentCreated, 201, DeploymentWish,
+        {
+            "target": {"group": "line-3"},
+            "applications": [
+                {"name": "web", "image": "fleetgrass/hello:v1", "ports": [{"container_port": 8080}]}
+            ],
+        },
+        problems={
+            404: "`group-not-found`",
+            409: "`deployment-in-progress`, `revision-conflict`",
+            422: "`group-empty`, `image-not-found`, `registry-not-ours`, `invalid-desired`, "
+            "`document-too-large`",
+            502: "`greengrass-refused`",
+        },
+        location=True, links=_TO_DEPLOYMENT,
+    ),
+    "GET /deployments/{deployment}": Operation(
+        "deployments", "Tell how far a deployment is, device by device", models.Deployment,
+        problems={404: "`deployment-not-found`"},
+    ),
+    "GET /images": Operation(
+        "images", "List the repositories that devices may pull from", models.RepositoryPage, query=_PAGED
+    ),
+    "GET /images/{repository}": Operation(
+        "images", "List a repository's images, the newest push first", models.ImagePage,
+        query=(*_PAGED, _query("tag", "Only the image of this tag")),
+        problems={404: "`repository-not-found`, `tag-not-found`"},
+    ),
+    "GET /audit": Operation(
+        "audit", "List one day's audit, newest first", models.AuditPage,
+        query=(
+            *_PAGED, _DAY, _query("operation", "Only this operation"),
+            Query("outcome", "Only this outcome", {"enum": ["succeeded", "refused", "failed"]}),
+            _query("subject", "Only this caller"),
+        ),
+    ),
+    "GET /audit/verify": Operation(
+        "audit", "Verify that one day's audit is whole and unchanged", models.AuditVerdict, query=(_DAY,)
+    ),
+    "GET /audit/export": Operation(
+        "audit", "Export one day's audit as JSON lines", None, query=(_DAY, _CURSOR),
+        media_type="application/x-ndjson",
+    ),
+}  # fmt: skip

@@ -1,0 +1,70 @@
+"""docs/openapi.json: generated, whole, valid, and the same as the routes and the handlers."""
+
+from typing import Any
+
+import pytest
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from cloud.access import PUBLIC_ROUTES, ROUTES
+from cloud.openapi import document, models
+from cloud.openapi.operations import OPERATIONS
+from tests.cloud.template import template
+
+
+@pytest.fixture(scope="module")
+def described() -> dict[str, Any]:
+    return document.document()
+
+
+def test_the_committed_document_is_what_the_code_makes() -> None:
+    assert document.DOCUMENT.read_text("utf-8") == document.text(), "run: python -m cloud openapi"
+
+
+def test_it_is_valid_openapi_3_1(described: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(described).validate()
+
+
+def test_every_route_is_described_and_nothing_else() -> None:
+    assert OPERATIONS.keys() == ROUTES.keys() | PUBLIC_ROUTES.keys()
+
+
+def test_the_described_operations_are_the_gateways_routes(described: dict[str, Any]) -> None:
+    routes = {
+        resource["Properties"]["RouteKey"]
+        for resource in template()["Resources"].values()
+        if resource["Type"] == "AWS::ApiGatewayV2::Route"
+    }
+
+    assert routes == {
+        f"{method.upper()} {path}" for path, methods in described["paths"].items() for method in methods
+    }
+
+
+def test_the_gateways_own_answers_are_described(described: dict[str, Any]) -> None:
+    responses = described["paths"]["/devices/{device}"]["get"]["responses"]
+
+    for status in ("401", "403", "429", "500", "503"):
+        assert responses[status]["content"].keys() == {"application/problem+json", "application/json"}
+    assert responses["404"]["content"].keys() == {"application/problem+json"}
+
+
+def test_a_body_refuses_unknown_fields_and_an_answer_may_grow(described: dict[str, Any]) -> None:
+    schemas = described["components"]["schemas"]
+
+    for operation in OPERATIONS.values():
+        if operation.request is not None:
+            assert schemas[operation.request.__name__]["additionalProperties"] is False
+        if operation.response is not None:
+            assert schemas[operation.response.__name__].get("additionalProperties") is not False
+
+
+def test_the_examples_are_bodies_that_their_models_take() -> None:
+    for operation in OPERATIONS.values():
+        if operation.request is not None and operation.example is not None:
+            operation.request.model_validate(operation.example)
+
+
+def test_a_problem_says_what_the_framing_says() -> None:
+    said = {"type", "title", "status", "detail", "code", "request_id"}
+
+    assert {name for name, about in models.Problem.model_fields.items() if about.is_required()} == said
