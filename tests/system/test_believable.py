@@ -7,6 +7,7 @@ hypothesis state machine plays with, and a machine that it kills, reboots and gi
 import logging
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
 import pytest
@@ -87,6 +88,7 @@ class Believable(RuleBasedStateMachine):
         self.system.cloud.restart(self.new_key(), app)
 
     def new_key(self) -> str:
+        self.system.advance(0.01)  # ids made in the same millisecond are in no order
         self.keys += 1
         return f"key-{self.keys}"
 
@@ -133,6 +135,15 @@ class Believable(RuleBasedStateMachine):
     def the_broker_delivers_an_old_command_again(self, index: int) -> None:
         self.system.deliver_again(index)
 
+    @rule(random=st.randoms(use_true_random=False), seconds=st.sampled_from([0.0, 300.0]))
+    def what_lies_about_is_taken_in_any_order(self, random: Random, seconds: float) -> None:
+        self.system.prompt = False
+        self.system.advance(seconds)
+        while self.system.air:
+            self.system.fly(random.randrange(100))
+        while self.system.arrived:
+            self.system.take(random.randrange(100))
+
     @rule(skipped=st.integers(0, 3), clock_off_s=st.sampled_from([0.0, -120.0, 120.0]))
     def the_nucleus_connects(self, skipped: int, clock_off_s: float) -> None:
         self.system.connect(skipped=skipped, clock_off_s=clock_off_s)
@@ -150,6 +161,12 @@ class Believable(RuleBasedStateMachine):
     @rule(effects=st.integers(1, 8))
     def the_agent_will_be_killed(self, effects: int) -> None:
         self.system.will_be_killed(effects)
+
+    @rule(effects=st.integers(1, 8))
+    def the_agent_dies_over_a_reboot_and_starts_again(self, effects: int) -> None:
+        self.system.will_be_killed(effects)
+        self.system.cloud.reboot(self.new_key(), override_budget=True)
+        self.system.start_agent()
 
     @rule()
     def the_agent_is_killed(self) -> None:
@@ -278,7 +295,7 @@ def quiet() -> Iterator[None]:
 
 def test_what_is_said_is_true() -> None:
     run_state_machine_as_test(
-        Believable, settings=settings(SETTINGS, max_examples=25, stateful_step_count=40)
+        Believable, settings=settings(SETTINGS, max_examples=40, stateful_step_count=40)
     )
 
 
