@@ -41,7 +41,7 @@ class Device:
         return (self.folder / "boot_id").read_text().strip()
 
     def power(self, command: str) -> None:
-        """Tell the machine: ``reboot``, ``crash COMPONENT`` or ``restart-nucleus``."""
+        """Tell the machine one of the power FIFO's commands (``local.core.power``)."""
         with (self.folder / "power").open("w", encoding="utf-8") as power:
             power.write(f"{command}\n")
 
@@ -74,11 +74,14 @@ class Device:
         return child
 
 
-def machine_configuration(folder: Path, publish_address: str, registry: str) -> dict[str, Any]:
+def machine_configuration(
+    folder: Path, publish_address: str, registry: str, otherwise: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return what a device's own configuration file says of the agent, before any deployment.
 
     It makes this machine look like several: an address for each device's ports, a boot id and a
     power button in its ``folder``, ``registry`` (``host:port``) in front of ECR, and a faster pulse.
+    ``otherwise`` are the agent's values that are to be others.
     """
     agent = {
         "publish_address": publish_address,
@@ -89,4 +92,4 @@ def machine_configuration(folder: Path, publish_address: str, registry: str) -> 
         "reboot_grace_s": 30,
         "healthy_poll_s": 0.5,
     }
-    return {"services": {COMPONENT: {"configuration": agent}}}
+    return {"services": {COMPONENT: {"configuration": {**agent, **otherwise}}}}

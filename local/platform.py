@@ -129,18 +129,27 @@ class Platform:
         """Return the AWS environment of one of the operators: ``enroller``, ``publisher``, …"""
         return aws_environment(self.endpoint_url, self.keys[job])
 
-    def add_device(self, thing: str, group: str) -> Device:
-        """Enrol a device and power it on; its containers publish on an address of its own."""
+    def add_device(
+        self, thing: str, group: str, *, agent: Mapping[str, Any] | None = None, **core: Any
+    ) -> Device:
+        """Enrol a device and power it on; its containers publish on an address of its own.
+
+        ``agent`` and ``core`` are what it has unlike the platform's other devices, of the agent's
+        configuration and of ``device.json`` (``local.core.device.Device``).
+        """
         self.enroll(thing, group)
-        return self.start_device(thing, publish_address=f"127.0.0.{11 + len(self.devices)}")
+        address = f"127.0.0.{11 + len(self.devices)}"
+        return self.start_device(thing, publish_address=address, agent=agent, **core)
 
     def enroll(self, thing: str, group: str) -> None:
         """Enrol a device with the production command."""
         arguments = ["enroll", "--stack", STACK, "--thing", thing, "--group", group]
         self._tool(f"enroll-{thing}", "cloud", [*arguments, "--out", str(self._identity(thing))], "enroller")
 
-    def start_device(self, thing: str, *, publish_address: str) -> Device:
-        """Power on an enrolled device."""
+    def start_device(
+        self, thing: str, *, publish_address: str, agent: Mapping[str, Any] | None = None, **core: Any
+    ) -> Device:
+        """Power on an enrolled device; ``agent`` and ``core`` as of ``add_device``."""
         folder, identity = self._short / thing, self._identity(thing)
         folder.mkdir()
         settings = {
@@ -157,8 +166,8 @@ class Platform:
             "dialect": self.dialect,
             "docker_host": self.docker_host,
             "off_s": _OFF_S,
-            "config": machine_configuration(folder, publish_address, self.registry_address),
-        }
+            "config": machine_configuration(folder, publish_address, self.registry_address, agent or {}),
+        } | core
         self._remains.containers(self.docker_host, thing, self.registry_address)
         device = Device(folder, self._logs / thing, settings, self.environment("core"))
         self._remains.process(device.child.pid)
@@ -171,6 +180,7 @@ class Platform:
         self._say("starting the local AWS")
         control_plane = f"http://127.0.0.1:{ports[2]}"
         aws = LocalAws(self.folder, port=ports[0], mqtt_port=ports[1], control_plane=control_plane)
+        self.aws = aws
         self._stack.callback(aws.stop)
         self._keep("emulator", aws.child)
         self.endpoint_url, self.mqtt_port = aws.endpoint_url, aws.mqtt_port

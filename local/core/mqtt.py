@@ -39,6 +39,7 @@ class MqttConnection:
         self._ending = threading.Event()
         self._lost = threading.Event()
         self._away_s = 0.0
+        self._back = threading.Event()
         self._was_online = False
         self._when_online: list[Callable[[], None]] = []
         self._client = self._make_client()
@@ -51,6 +52,7 @@ class MqttConnection:
     def stop(self) -> None:
         """Say DISCONNECT and end: an orderly shutdown raises no will."""
         self._ending.set()
+        self._back.set()
         if not self._online.is_set():
             self._lost.set()
         self._client.disconnect()
@@ -59,17 +61,23 @@ class MqttConnection:
     def cut(self) -> None:
         """Vanish without DISCONNECT, as a machine without power does."""
         self._ending.set()
+        self._back.set()
         self._online.clear()
         self._drop_socket()
         self._lost.set()
         self._thread.join(timeout=5)
 
     def disconnect_for(self, seconds: float) -> None:
-        """Lose the connection without DISCONNECT and stay away for so long."""
+        """Lose the connection without DISCONNECT and stay away for so long, or until ``reconnect``."""
         log.warning("mqtt disconnected for a while: seconds=%s", seconds)
+        self._back.clear()
         self._away_s = seconds
         self._online.clear()
         self._drop_socket()
+
+    def reconnect(self) -> None:
+        """End the time away."""
+        self._back.set()
 
     def on_online(self, action: Callable[[], None]) -> None:
         """Run ``action`` on the connection's thread whenever a connection stands and is subscribed."""
@@ -137,8 +145,11 @@ class MqttConnection:
             self._client.loop_stop()
             failures = 0 if self._was_online else failures + 1
             self._was_online = False
-            self._ending.wait(self._away_s or _BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
-            self._away_s = 0.0
+            if self._away_s:
+                self._back.wait(self._away_s)
+                self._away_s = 0.0
+            else:
+                self._ending.wait(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
 
     def _connected(
         self,
@@ -180,6 +191,7 @@ class MqttConnection:
     def _received(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
         try:
             self._subscriptions.dispatch(message.topic, bytes(message.payload))
+            log.info("mqtt message handed on: topic=%s bytes=%d", message.topic, len(message.payload))
         except Exception:
             log.exception("a message was not handled: topic=%s bytes=%d", message.topic, len(message.payload))
 

@@ -104,6 +104,10 @@ class Nucleus:
         """Lose the network, not the power."""
         self._mqtt.disconnect_for(seconds)
 
+    def reconnect(self) -> None:
+        """Have the network back."""
+        self._mqtt.reconnect()
+
     def crash(self, component: str) -> None:
         """SIGKILL a component's processes; its supervision goes on."""
         self._installation.crash(component)

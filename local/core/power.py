@@ -1,8 +1,8 @@
 """The machine: boot ids, the power FIFO, and cutting the power of everything on the device.
 
 The FIFO takes one line a command: ``reboot`` cuts the power for ``off_s``; ``crash COMPONENT`` kills a
-component's processes with SIGKILL; ``disconnect SECONDS`` takes the network away for that long;
-``restart-nucleus`` does what its name says.
+component's processes with SIGKILL; ``disconnect SECONDS`` takes the network away for that long,
+or until ``connect``; ``restart-nucleus`` does what its name says.
 """
 
 import logging
@@ -43,6 +43,8 @@ class Machine:
                     nucleus.crash(component)
                 case ["disconnect", seconds] if seconds.isdecimal():
                     nucleus.disconnect(int(seconds))
+                case ["connect"]:
+                    nucleus.reconnect()
                 case ["restart-nucleus"]:
                     nucleus.restart()
                 case _:

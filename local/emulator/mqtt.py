@@ -1,7 +1,8 @@
-"""Mends of the MQTT broker: it listens on loopback only, and it enforces keep-alive.
+"""Mends of the MQTT broker: it listens on loopback only, enforces keep-alive, and subscribes nobody twice.
 
-Unmended (ministack 1.5.33) the mTLS listener binds 0.0.0.0 whatever BIND_HOST says, and a device that
-falls silent stays connected for ever: no will, no presence event.
+Unmended (ministack 1.5.33) the mTLS listener binds 0.0.0.0 whatever BIND_HOST says, a device that falls
+silent stays connected for ever (no will, no presence event), and one that resumes its session and subscribes
+anew, as the classic nucleus does, gets every message twice.
 """
 
 import asyncio
@@ -68,6 +69,25 @@ def mend_keep_alive() -> None:
 
     iot._mtls_serve_conn = serve_connection
     iot._feed_session = feed_session
+    iot._WSSession.handle_packet = handle_packet
+
+
+def mend_subscribe() -> None:
+    """Make a SUBSCRIBE replace the session's subscription to the same filter (MQTT 3.1.1 section 3.8.4)."""
+    handle = iot._WSSession.handle_packet
+
+    async def handle_packet(session: Any, kind: int, flags: int, body: bytes) -> bool:
+        goes_on = bool(await handle(session, kind, flags, body))
+        if kind == iot.PKT_SUBSCRIBE:
+            newest = {topic_filter: number for number, topic_filter in session._sub_filters.items()}
+            for number in [
+                n for n, topic_filter in session._sub_filters.items() if newest[topic_filter] != n
+            ]:
+                await iot.broker_unsubscribe(number)
+                session._sub_ids.remove(number)
+                del session._sub_filters[number], session._sub_granted_qos[number]
+        return goes_on
+
     iot._WSSession.handle_packet = handle_packet
 
 

@@ -190,9 +190,13 @@ class Lab:
         return context
 
     @contextmanager
-    def connected(self, device: Device, client_id: str | None = None) -> Iterator[Connection]:
-        """A client that is connected as ``device`` and subscribed to nothing."""
-        client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id or device.thing)
+    def connected(
+        self, device: Device, client_id: str | None = None, *, clean: bool = True
+    ) -> Iterator[Connection]:
+        """A client that is connected as ``device``; unless ``clean``, with the session that it left."""
+        client = mqtt.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id or device.thing, clean_session=clean
+        )
         connection = Connection(client)
         up = threading.Event()
         client.on_connect = lambda _, __, ___, reason, ____: None if reason.is_failure else up.set()

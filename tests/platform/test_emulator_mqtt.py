@@ -75,6 +75,25 @@ def test_a_client_that_pings_stays_connected(lab: Lab) -> None:
             assert secured.recv(2) == b"\xd0\x00"
 
 
+def test_whoever_resumes_a_session_and_subscribes_anew_gets_each_message_once(lab: Lab) -> None:
+    device, sender = lab.device(), lab.device()
+    topic = f"cmd/{device.thing}/reboot/req"
+    with lab.connected(sender) as sends:
+        with lab.connected(device, clean=False) as connection:
+            lab.subscribe(connection, topic)
+        lab.publish(sends, topic, b"while it was away")
+
+        with lab.connected(device, clean=False) as connection:
+            lab.subscribe(connection, topic)
+            lab.publish(sends, topic, b"one")
+            lab.publish(sends, topic, b"two")
+
+            assert until(lambda: (topic, b"two") in connection.heard)
+            said = [payload for _, payload in connection.heard]
+
+    assert said == [b"while it was away", b"one", b"two"]
+
+
 def test_a_rule_gives_payload_topic_client_and_time_even_of_what_is_not_json(lab: Lab) -> None:
     device, queue = lab.device(), lab.queue()
     lab.rule(

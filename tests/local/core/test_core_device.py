@@ -255,9 +255,10 @@ def test_a_command_to_an_unreachable_device_waits_for_classic_and_is_lost_for_li
     fleet: Fleet, cloud: Cloud, running: Running, replayed: bool
 ) -> None:
     core, _, _ = running
-    core.command("disconnect 1")
+    core.command("disconnect 600")
     soon(lambda: "mqtt disconnected for a while" in core.log(), core)
     cloud.publish(f"probe/{core.thing}/cmd", "meanwhile")
+    core.command("connect")
 
     soon(lambda: core.log().count("mqtt connected") == 2, core)
     cloud.publish(f"probe/{core.thing}/cmd", "afterwards")
