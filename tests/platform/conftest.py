@@ -1,14 +1,16 @@
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal, get_args
 
 import pytest
 
 from local.aws import LocalAws
 from local.engine import EngineUnavailable
-from local.platform import Platform
+from local.platform import Dialect, Platform
 from local.processes import free_ports
-from tests.platform.lab import Lab
+from tests.platform.lab import Lab, until
+from tests.platform.machines import Machine, add_machine
 
 
 @pytest.fixture(scope="session")
@@ -34,9 +36,13 @@ def every_minute(lab: Lab) -> str:
 
 @pytest.fixture(scope="session")
 def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """The whole platform with two devices in one group, once per session."""
+    """The whole platform with two devices in one group, once per session.
+
+    ENGINE=memory in the environment gives it simulated containers, enough for what has no mark "engine".
+    """
+    engine: Literal["docker", "memory"] = "memory" if os.environ.get("ENGINE") == "memory" else "docker"
     try:
-        platform = Platform.start(tmp_path_factory.mktemp("platform") / "it")
+        platform = Platform.start(tmp_path_factory.mktemp("platform") / "it", engine=engine)
     except EngineUnavailable as error:
         if os.environ.get("CI") == "true":
             raise
@@ -44,3 +50,32 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     with platform:
         yield platform
     assert platform.leftovers() == []
+
+
+@pytest.fixture(scope="session")
+def robots(
+    platform: Platform, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Mapping[Dialect, Machine]]:
+    """A device of each dialect; they share a group and nothing else.
+
+    Both lose their nucleus at once, because Lite's takes the agent a minute, which passes meanwhile.
+    """
+    lab = Lab(platform.aws, tmp_path_factory.mktemp("robots"), 0)
+    robots = {dialect: add_machine(platform, lab, dialect) for dialect in get_args(Dialect)}
+    for robot in robots.values():
+        robot.becomes("online", 120)
+        robot.restarted_agent = robot.agent_pid()
+        robot.device.power("restart-nucleus")
+    yield robots
+    for robot in robots.values():
+        robot.device.turn_off()
+        robot.cable.close()
+
+
+@pytest.fixture(scope="session", params=get_args(Dialect))
+def robot(request: pytest.FixtureRequest, robots: Mapping[Dialect, Machine]) -> Machine:
+    """The same test on both: a device with a classic nucleus, and one with Nucleus Lite."""
+    found: Machine = robots[request.param]
+    assert until(lambda: found.agent_pid() not in (None, found.restarted_agent), 120)
+    found.becomes("online")
+    return found
