@@ -3,6 +3,8 @@
 Uses what an operator has (the API, a browser) and, to see that nothing else was touched, the engine.
 """
 
+import hashlib
+from collections.abc import Mapping
 from threading import Event, Thread
 from typing import Any
 
@@ -18,7 +20,8 @@ GROUP = "line-3"
 ROBOTS = ("robot-1", "robot-2")
 PORT = 8080
 FOREIGN = "fleetgrass-demo-somebody-elses"
-_DEPLOY_S, _REBOOT_S = 60.0, 60.0
+_DEPLOY_S, _COMMAND_S = 60.0, 60.0
+_OUT_OF_REACH_S = 600  # or until it is connected again
 
 
 def tell(platform: Platform, story: Story) -> None:
@@ -54,6 +57,12 @@ def tell(platform: Platform, story: Story) -> None:
         story.chapter(f"Reboot {ROBOTS[0]}, and prove it")
         _reboot(platform, story, deployer, reader, devices[ROBOTS[0]])
         _serve(story, devices, "v2")
+
+        story.chapter(f"Reboot {ROBOTS[1]}, which is out of reach")
+        _reboot_when_back(story, deployer, reader, devices[ROBOTS[1]])
+
+        story.chapter(f"What {ROBOTS[1]} says, from afar")
+        _logs(story, deployer, devices[ROBOTS[1]])
 
         story.chapter("What is not ours")
         foreign.untouched()
@@ -143,16 +152,8 @@ def _reboot(platform: Platform, story: Story, operator: Api, reader: Api, device
     story.claim(
         f"reboot accepted: {body.get('id')} is {body.get('state')}", status == 202, f"{status} {body}"
     )
-    command = f"/devices/{robot}/commands/{body['id']}"
-
-    def look() -> tuple[dict[str, Any] | None, str]:
-        _, now = reader.get(command)
-        if now.get("state") in ("FAILED", "REJECTED", "EXPIRED", "SUPERSEDED"):
-            raise Untrue(f"the reboot ended as {now}")
-        return (now if now.get("state") == "SUCCEEDED" else None), str(now.get("state"))
-
     with _Watch(Api(platform.api_url, platform.token("Fleet.Reader")), robot) as watch:
-        result = story.eventually("SUCCEEDED, says the device", look, within_s=_REBOOT_S)
+        result = _succeeded(story, reader, body)
         _in_state(story, reader, robot, "online")
     transitions = [step["state"] for step in result["transitions"]]
     story.claim(
@@ -165,6 +166,58 @@ def _reboot(platform: Platform, story: Story, operator: Api, reader: Api, device
         watch.states[0] == "online" and "offline" in watch.states and watch.states[-1] == "online",
         "online, offline, online was expected",
     )
+    _proof(story, result, boot_id, device)
+
+
+def _reboot_when_back(story: Story, operator: Api, reader: Api, device: Device) -> None:
+    robot, boot_id = device.thing, device.boot_id()
+    device.power(f"disconnect {_OUT_OF_REACH_S}")
+    _in_state(story, reader, robot, "offline")
+    status, body = operator.post(f"/devices/{robot}/reboot", {"reason": "demo"})
+    story.claim(
+        f"a reboot is refused: {status} {body.get('code')}",
+        (status, body.get("code")) == (409, "device-offline"),
+        f"{body}",
+    )
+    wish = {"reason": "demo", "when_online": True}
+    status, body = operator.post(f"/devices/{robot}/reboot", wish)
+    story.claim(
+        f"one that may wait is accepted: {body.get('id')} is {body.get('state')}",
+        status == 202,
+        f"{status} {body}",
+    )
+    device.power("connect")
+    _proof(story, _succeeded(story, reader, body), boot_id, device)
+    _in_state(story, reader, robot, "online")
+
+
+def _logs(story: Story, operator: Api, device: Device) -> None:
+    wish = {"reason": "demo"}
+    status, body = operator.post(f"/devices/{device.thing}/applications/hello/logs", wish)
+    story.claim("its logs are asked for as a bundle", status == 202, f"{status} {body}")
+    bundle = _succeeded(story, operator, body)["bundle"]
+    packed = requests.get(bundle["url"], timeout=10).content
+    story.claim(
+        f"the bundle: {len(packed)} bytes, as the device said {bundle['sha256'][:8]}…",
+        hashlib.sha256(packed).hexdigest() == bundle["sha256"],
+        "what was downloaded is something else",
+    )
+
+
+def _succeeded(story: Story, reader: Api, command: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ledger's entry of a command once it succeeded."""
+    path = f"/devices/{command['device']}/commands/{command['id']}"
+
+    def look() -> tuple[dict[str, Any] | None, str]:
+        _, now = reader.get(path)
+        if now.get("state") in ("FAILED", "REJECTED", "EXPIRED", "SUPERSEDED"):
+            raise Untrue(f"the {command['kind']} ended as {now}")
+        return (now if now.get("state") == "SUCCEEDED" else None), str(now.get("state"))
+
+    return story.eventually("SUCCEEDED, says the device", look, within_s=_COMMAND_S)
+
+
+def _proof(story: Story, result: Mapping[str, Any], boot_id: str, device: Device) -> None:
     story.claim(
         f"the proof: boot id {boot_id[:8]}… became {device.boot_id()[:8]}…, down {result['down_s']:.1f} s",
         (result["boot_id_before"], result["boot_id"]) == (boot_id, device.boot_id())
