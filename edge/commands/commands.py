@@ -9,7 +9,7 @@ there was none. What is not a reboot is an errand: one that the agent's end cut 
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
 from pydantic import ValidationError
@@ -150,7 +150,9 @@ class Commands:
         if now is not None:
             ledger = self._ledger.told_the_time(now) if clock == "server" else self._ledger.trusting_from(now)
             self._keep(ledger)
-        decision = decide(command, self._ledger, Situation(now, clock, critical, self._budget, self.locked))
+        ahead = self._server_time.ahead if clock == "server" else timedelta()
+        situation = Situation(now, clock, critical, self._budget, self.locked, ahead)
+        decision = decide(command, self._ledger, situation)
         if not isinstance(decision, Wait) or self._told.get(command.id) != decision.code:
             log.info("command judged: id=%s decision=%s clock=%s", command.id, type(decision).__name__, clock)
         match decision:

@@ -1,7 +1,7 @@
 """What to do with a command, decided from facts alone: no clock, no disk, no machine."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from contract.commands import Command, CommandResult, CommandState, RebootCommand
@@ -18,6 +18,7 @@ class Situation:
     critical: bool  # some application is between "old stopped" and "new running"
     reboot_budget: int
     locked: bool = False  # some application holds its update lock
+    ahead: timedelta = timedelta()  # by how much ``now`` may be too late
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +104,8 @@ def _decide_on_reboot(
     if newer is not None:  # the cloud has concluded the same, whatever became of the newer one
         message = f"{newer} was asked for later"
         return Refuse(CommandState.SUPERSEDED, "newer-reboot", message)
-    if command.not_before is not None and now < command.not_before:
-        return Wait("delayed", "not before the time it was asked for", command.not_before)
+    if command.not_before is not None and now < (due_at := command.not_before + situation.ahead):
+        return Wait("delayed", "not before the time it was asked for", due_at)
     if ledger.rebooting():
         return _REBOOTING
     if situation.critical and not command.force:

@@ -16,6 +16,8 @@ class ServerTime:
     def __init__(self) -> None:
         self._asked: dict[str, float] = {}
         self._known: tuple[datetime, float] | None = None
+        #: By how much ``now`` may be ahead of the server: the round trip of the answer that told it.
+        self.ahead = timedelta()
 
     def asked(self, nonce: str, at_s: float) -> None:
         """Remember that a hello with ``nonce`` goes out at ``at_s`` on the monotonic clock."""
@@ -27,14 +29,16 @@ class ServerTime:
         """Take an answer that arrived at ``at_s``; return whether it told the time.
 
         The whole round trip is added, so the result errs towards the future, by 30 s at most: rather
-        refuse a command in its last seconds than reboot after its end.
+        refuse a command in its last seconds than reboot after its end. What must not come too early allows
+        for ``ahead``.
         """
         asked_s = self._asked.pop(answer.nonce, None)
         if asked_s is None or not 0 <= at_s - asked_s <= ROUND_TRIP_MAX_S:
             return False
         try:
             at_server = datetime.fromtimestamp(answer.server_time_ms / 1000, UTC)
-            self._known = (at_server + timedelta(seconds=at_s - asked_s), at_s)
+            self.ahead = timedelta(seconds=at_s - asked_s)
+            self._known = (at_server + self.ahead, at_s)
         except (OverflowError, ValueError, OSError):
             return False
         return True

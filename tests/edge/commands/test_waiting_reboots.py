@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from contract.commands import CommandState, RebootCommand, RestartApplicationCommand
-from tests.edge.fakes import World, a_pass
+from contract import topics
+from contract.commands import CommandState, RebootCommand, RestartApplicationCommand, TimeAnswer
+from edge.events import Received
+from tests.edge.fakes import THING, World, a_pass
 
 DELIVERED, IN_PROGRESS = CommandState.DELIVERED, CommandState.IN_PROGRESS
 SUCCEEDED, FAILED = CommandState.SUCCEEDED, CommandState.FAILED
@@ -29,6 +31,24 @@ def test_a_delayed_reboot_says_so_once_and_happens_when_it_is_due_and_not_before
 
     world.turns(4.0)
     assert world.states(command) == [DELIVERED, IN_PROGRESS]
+    assert world.machine.reboots == 1
+
+
+def test_a_delayed_reboot_is_not_early_where_the_servers_time_took_long_to_come() -> None:
+    world = World()
+    world.answers_time = False
+    world.start()
+    [nonce] = [hello.nonce for hello in world.events() if hello.nonce]
+    world.turns(10.0)  # all of it the hello's way; the answer comes at once
+    at_server = TimeAnswer(nonce=nonce, server_time_ms=int(world.server_now.timestamp() * 1000))
+    world.deliver(Received(topics.command_request(THING, "time"), at_server.to_json()))
+    command = world.a_command(delay_s=60)
+
+    world.send(command)
+    world.turns(59.0)
+    assert world.machine.reboots == 0
+
+    world.turns(12.0)
     assert world.machine.reboots == 1
 
 
