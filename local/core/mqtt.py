@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -22,6 +23,7 @@ from local.core.ipc.broker import BrokerUnavailable, Deliver, Subscriptions
 
 log = logging.getLogger(__name__)
 
+_WRITE_S = 1.0
 _BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)
 _SPOOL_BYTES = 2_621_440  # the nucleus' default ``mqtt.spooler.maxSizeInBytes``
 
@@ -41,6 +43,7 @@ class MqttConnection:
         self._away_s = 0.0
         self._back = threading.Event()
         self._was_online = False
+        self._writer: int | None = None  # the thread of the connection that stands
         self._when_online: list[Callable[[], None]] = []
         self._client = self._make_client()
         self._thread = threading.Thread(target=self._run, name="mqtt", daemon=True)
@@ -86,14 +89,13 @@ class MqttConnection:
     def publish(self, topic: str, payload: bytes, qos: int) -> None:
         """See Broker."""
         with self._lock:
-            if self._online.is_set():
+            online = self._online.is_set()
+            if online:
                 self._send(topic, payload, qos)
-                return
-            size = len(topic) + len(payload)
-            if not self._device.nucleus.spools or qos == 0 or self._spooled_bytes + size > _SPOOL_BYTES:
-                raise BrokerUnavailable("not connected")
-            self._spool.append((topic, payload, qos))
-            self._spooled_bytes += size
+            else:
+                self._keep(topic, payload, qos)
+        if online and threading.get_ident() != self._writer:
+            self._wait_until_written()
 
     def subscribe(self, topic_filter: str, qos: int, deliver: Deliver) -> Callable[[], None]:
         """See Broker. Classic takes a subscription while offline and makes it when it is back."""
@@ -163,6 +165,7 @@ class MqttConnection:
             log.error("mqtt connection refused: reason=%s", reason)
             return
         log.info("mqtt connected: client=%s", self._device.thing)
+        self._writer = threading.get_ident()
         with self._lock:
             wanted = self._subscriptions.filters()
             if wanted:
@@ -212,6 +215,22 @@ class MqttConnection:
         except ValueError as error:
             # The recorded nucleus answers success and the broker cuts it off; paho refuses before that.
             log.warning("not published: topic=%s error=%s", topic, error)
+
+    def _keep(self, topic: str, payload: bytes, qos: int) -> None:
+        size = len(topic) + len(payload)
+        if not self._device.nucleus.spools or qos == 0 or self._spooled_bytes + size > _SPOOL_BYTES:
+            raise BrokerUnavailable("not connected")
+        self._spool.append((topic, payload, qos))
+        self._spooled_bytes += size
+
+    def _wait_until_written(self) -> None:
+        """Let the connection's thread write what was handed to it: the recorded nucleus writes, then answers.
+
+        So the last words before the power goes are on their way; whether they arrive, nobody knows.
+        """
+        deadline = time.monotonic() + _WRITE_S
+        while self._client.want_write() and self._online.is_set() and time.monotonic() < deadline:
+            time.sleep(0.001)
 
     def _drop_socket(self) -> None:
         connection = self._client.socket()
