@@ -233,10 +233,10 @@ def add_machine(platform: Platform, lab: Lab, dialect: Dialect) -> Machine:
     device = platform.add_device(
         f"robot-{dialect}",
         GROUP,
-        agent={"reboot_budget": 100},
+        agent={"reboot_budget": 100, "heartbeat_s": 3},
         dialect=dialect,
         keep_alive_s=KEEP_ALIVE_S,
         mqtt_port=cable.port,
-        off_s=3,
+        off_s=1,
     )
     return Machine(platform, lab, device, cable, dialect)
