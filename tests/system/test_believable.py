@@ -302,7 +302,7 @@ def test_what_is_said_is_true() -> None:
 @pytest.mark.slow
 def test_what_is_said_is_true_for_long() -> None:
     run_state_machine_as_test(
-        Believable, settings=settings(SETTINGS, max_examples=300, stateful_step_count=80)
+        Believable, settings=settings(SETTINGS, max_examples=200, stateful_step_count=80)
     )
 
 

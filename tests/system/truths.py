@@ -65,7 +65,8 @@ def at_rest(system: System) -> Iterator[str]:
     said = {result.id: result.state for result in system.world.results()}
     ends = _ends(system)
     for name, states in ends.items():
-        if len(states) > 1 and not system.ledgers_lost:  # without its memory it may call done what was late
+        # What it forgot, an hour after its end or with its ledger, it calls EXPIRED: it is too late for it.
+        if len(states - {CommandState.EXPIRED}) > 1 and not system.ledgers_lost:
             yield f"{name} ended as {states}"
     for name in sorted(system.reached):
         if name not in said or not said[name].final:
