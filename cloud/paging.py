@@ -3,12 +3,14 @@
 import base64
 import binascii
 from collections.abc import Collection
+from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
 from cloud.http import Problem, Request
 
 PAGE_DEFAULT, PAGE_MAX = 50, 100
+Value = TypeVar("Value")
 
 
 def refuse_unknown(request: Request, known: Collection[str]) -> None:
@@ -34,7 +36,7 @@ def limit(request: Request) -> int:
     return int(text)
 
 
-def after(request: Request, key: TypeAdapter[str]) -> str | None:
+def after(request: Request, key: TypeAdapter[Value]) -> Value | None:
     """Return the ``key`` after which the page begins; None for the first page.
 
     Raises:
@@ -49,7 +51,7 @@ def after(request: Request, key: TypeAdapter[str]) -> str | None:
         raise Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor") from None
 
 
-def chosen(request: Request, parameter: str, kind: TypeAdapter[str]) -> str | None:
+def chosen(request: Request, parameter: str, kind: TypeAdapter[Value]) -> Value | None:
     """Return a query ``parameter`` of this ``kind``; None where it is not given.
 
     Raises:

@@ -99,7 +99,18 @@ _DAY = _query("day", "A day in UTC, today by default", format="date")
 OPERATIONS: Mapping[str, Operation] = {
     "GET /devices": Operation(
         "devices", "List devices", models.DevicePage,
-        query=(*_PAGED, _query("group", "Only devices of this group")),
+        query=(
+            *_PAGED,
+            _query("sort", "By name, or by the time since when the connection stands as it does",
+                   enum=["name", "state-since"]),
+            _query("group", "Only devices of this group"),
+            _query("prefix", "Only devices whose name begins so, in either case"),
+            _query("image", "Only devices with an application of this digest",
+                   pattern="^sha256:[0-9a-f]{64}$"),
+            _query("application", "Only devices that have this application"),
+            _query("agent_version", "Only devices whose agent is of this version"),
+            _query("state", "Only devices in this state", enum=["online", "stale", "offline", "unknown"]),
+        ),
         problems={404: "`group-not-found`: no device is enrolled in it"},
     ),
     "GET /devices/{device}": Operation(

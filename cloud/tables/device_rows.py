@@ -12,6 +12,7 @@ from typing import Any
 
 from cloud.aws.attributes import from_item
 from cloud.device import Connection, Device
+from cloud.filing import partition, standing_of
 from cloud.hearing import News, names_of
 from cloud.history import span_of
 from cloud.milliseconds import from_ms, to_ms
@@ -91,6 +92,7 @@ def presence_write(presence: Presence) -> Write:
     """Return the write of a presence event, which holds if ``cloud.reducer.supersedes`` does."""
     values: dict[str, object] = {
         ":connected": presence.connected,
+        ":standing": partition("connected" if presence.connected else "disconnected", presence.device),
         ":session": presence.session,
         ":version": presence.version,
         ":event_at": to_ms(presence.event_at),
@@ -103,7 +105,8 @@ def presence_write(presence: Presence) -> Write:
     )
     if presence.connected:
         condition = f"({counts})"
-        change = "connected_since = if_not_exists(connected_since, :received_at) REMOVE offline_since"
+        since = "if_not_exists(connected_since, :received_at)"
+        change = f"connected_since = {since}, standing_since = {since} REMOVE offline_since"
     else:
         counts += " OR (presence_version = :version AND presence_session = :session AND connected = :true)"
         unheard = (
@@ -111,7 +114,8 @@ def presence_write(presence: Presence) -> Write:
         )
         condition = f"({counts}) AND ({unheard})"
         change = (
-            f"offline_since = :received_at, disconnect_reason = :reason, {_another_ended()} "
+            "offline_since = :received_at, standing_since = :received_at, "
+            f"disconnect_reason = :reason, {_another_ended()} "
             "REMOVE connected_since"
         )
         values |= {
@@ -121,8 +125,8 @@ def presence_write(presence: Presence) -> Write:
             ":later": to_ms(presence.received_at + LATER_CONNECTION_AFTER),
         }
     return Write(
-        "SET connected = :connected, presence_session = :session, presence_version = :version, "
-        f"presence_event_at = :event_at, {change}",
+        "SET connected = :connected, standing = :standing, presence_session = :session, "
+        f"presence_version = :version, presence_event_at = :event_at, {change}",
         condition,
         values,
         {},
@@ -157,8 +161,11 @@ def replacement(before: Device, after: Device) -> Write:
     named = after.application_names
     row["unnamed"] = named is None or not set(after.applications) <= set(named)
     condition, expected = "writes = :writes", {":writes": before.writes}
+    if before.connected is None:  # no event tells how it stands
+        row |= _standing(after)
+        condition += " AND attribute_not_exists(presence_version)"
     if before.offline_since is not None and after.offline_since is None:
-        row |= {attribute: _stored(getattr(after, attribute)) for attribute in _PRESENCE}
+        row |= {attribute: _stored(getattr(after, attribute)) for attribute in _PRESENCE} | _standing(after)
         condition += " AND offline_since = :offline_since AND presence_version = :version"
         expected |= {":offline_since": to_ms(before.offline_since), ":version": before.presence_version or 0}
     values: dict[str, object] = {f":{i}": value for i, value in enumerate(row.values()) if value is not None}
@@ -269,6 +276,11 @@ def _entry(status: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         "status": {name: value for name, value in status.items() if name not in _MEASURED},
         "measured": {name: value for name, value in status.items() if name in _MEASURED},
     }
+
+
+def _standing(device: Device) -> dict[str, object]:
+    standing, since = standing_of(device)
+    return {"standing": partition(standing, device.name), "standing_since": to_ms(since)}
 
 
 def _stored(value: object) -> object:

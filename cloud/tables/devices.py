@@ -1,13 +1,15 @@
 """The ``devices`` table: one row per enrolled device, written only under conditions.
 
-Keys: ``device`` (the thing's name). Indexes, both of keys only, so that a heartbeat writes to
-neither: ``by-name`` (``kind`` = "device", ``device``) lists all devices in order of name;
-``by-group`` (``group``, ``device``) lists one group's. Times are Unix milliseconds of the server.
+Keys: ``device`` (the thing's name). Indexes, all of keys only that no heartbeat changes: ``by-name``
+(``kind`` = "device", ``device``) lists all devices in order of name; ``by-group`` (``group``, ``device``)
+lists one group's; those by folded name, agent version, standing and filing are ``cloud.filing``'s. What a
+device has several of is filed in rows of their own. Times are Unix milliseconds of the server.
 
 A message is applied in one call while it tells nothing new (the write's condition compares it with
 what is stored), else in two: the refused write returns the row, ``cloud.reducer`` decides, and the
 second write holds only if nobody applied another message in between. The first report in a span of the
-history is such a change; its point is in the second write. A presence event is one call.
+history is such a change; its point is in the second write, as is what the device is filed under anew or no
+more. A presence event is one call.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,14 +23,16 @@ from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, Unavailable
 from cloud.device import Device
+from cloud.filing import filed_under, filing, folded, partition
 from cloud.hearing import News
 from cloud.history import point_of
 from cloud.milliseconds import to_ms
 from cloud.presence import Presence
 from cloud.tables.device_rows import SUMMARY, Write, confirmation, presence_write, replacement, to_device
 
-BY_NAME, BY_GROUP = "by-name", "by-group"
+BY_GROUP = "by-group"
 PAGE_MAX = 100  # BatchGetItem takes no more keys
+_AT_ONCE = 100  # TransactWriteItems takes no more
 _RACES = 8  # writers of one device's row: its own messages, a handful at a time
 
 
@@ -60,14 +64,6 @@ class Applied:
     device: Device | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Devices in order of name, without their applications; ``cursor`` is None on the last page."""
-
-    devices: tuple[Device, ...]
-    cursor: str | None
-
-
 class Devices:
     """The devices that were enrolled, and what became of them.
 
@@ -86,8 +82,11 @@ class Devices:
         row = {
             "device": device,
             "kind": "device",
+            "folded_name": folded(device),
             "group": group,
             "enrolled_at": to_ms(now),
+            "standing": partition("never", device),
+            "standing_since": to_ms(now),
             "writes": 0,
         }
         try:
@@ -108,12 +107,6 @@ class Devices:
                 TableName=self._name, Key=to_item({"device": device}), ConsistentRead=True
             )
         return to_device(answer["Item"]) if "Item" in answer else None
-
-    def page(self, cursor: str | None, limit: int, group: str | None = None) -> Page:
-        """Return at most ``limit`` (1 to 100) devices whose names come after ``cursor``: two calls."""
-        names, more = self._names(group, after=cursor, limit=min(limit, PAGE_MAX))
-        found = self._rows(names, SUMMARY)
-        return Page(tuple(found[n] for n in names if n in found), names[-1] if more else None)
 
     def in_group(self, group: str) -> list[Device]:
         """Return every device of ``group`` in order of name, applications included."""
@@ -136,9 +129,9 @@ class Devices:
         """Return at most ``limit`` (1 to 100) names of ``group`` after ``cursor``, whether more follow."""
         return self._names(group, after=cursor, limit=min(limit, PAGE_MAX))
 
-    def named(self, names: Sequence[str]) -> Mapping[str, Device]:
-        """Return those of at most 100 devices that are enrolled, by name, without their applications."""
-        return self._rows(names, SUMMARY)
+    def named(self, names: Sequence[str], *, whole: bool = False) -> Mapping[str, Device]:
+        """Return those of at most 100 devices that are enrolled, by name; if ``whole``, with applications."""
+        return self._rows(names, None if whole else SUMMARY)
 
     def record_presence(self, presence: Presence) -> bool:
         """Store a presence event if it counts; return whether it did. One call.
@@ -170,16 +163,56 @@ class Devices:
         raise Unavailable(f"the row of {news.device} is contended")
 
     def _replace(self, before: Device, after: Device) -> Mapping[str, Any] | None:
-        """Write everything heard; with the history's next point, both or neither. Answers as ``_write``."""
+        """Write everything heard; with it the history's next point, and where the device is filed.
+
+        All or nothing, and answers as ``_write``. A device is found under what it has, whatever is lost:
+        more filings than one transaction takes are added before, and more are removed after.
+        """
         write = replacement(before, after)
-        if after.history_at == before.history_at:
+        filings = self._filings(before, after)
+        if after.history_at == before.history_at and not filings:
             return self._write(after.name, write)
-        point = {"TableName": self._history, "Item": to_item(point_of(after))}
+        items: list[Any] = [{"Update": self._request(after.name, write)}]
+        if after.history_at != before.history_at:
+            items.append({"Put": {"TableName": self._history, "Item": to_item(point_of(after))}})
+        room = _AT_ONCE - len(items)
+        within, beyond = filings[:room], filings[room:]
+        for item in beyond:
+            if "Update" in item:
+                self._transact([item])
+        refused = self._transact(items + within)
+        for item in beyond:
+            if "Delete" in item and refused is None:
+                self._transact([item])
+        return refused
+
+    def _filings(self, before: Device, after: Device) -> list[Any]:
+        """Return the writes of the rows that the device is filed by, additions first."""
+        was, now = filed_under(before), filed_under(after)
+        added = [filing(key, after.name) for key in sorted(now - was)]
+        removed = [filing(key, after.name) for key in sorted(was - now)]
+        return [
+            {
+                "Update": {
+                    "TableName": self._name,
+                    "Key": to_item({"device": row["device"]}),
+                    "UpdateExpression": "SET filed_under = :key, filed = :device",
+                    "ExpressionAttributeValues": to_item(
+                        {":key": row["filed_under"], ":device": row["filed"]}
+                    ),
+                }
+            }
+            for row in added
+        ] + [
+            {"Delete": {"TableName": self._name, "Key": to_item({"device": row["device"]})}}
+            for row in removed
+        ]
+
+    def _transact(self, items: list[Any]) -> Mapping[str, Any] | None:
+        """Write all or nothing; answers as ``_write``, of the first item."""
         try:
             with translated():
-                self._table.transact_write_items(
-                    TransactItems=[{"Update": self._request(after.name, write)}, {"Put": point}]
-                )
+                self._table.transact_write_items(TransactItems=items)
         except Conflict as refused:
             reasons = getattr(refused.__cause__, "response", {}).get("CancellationReasons", [{}])
             item: Mapping[str, Any] = reasons[0].get("Item", {})
@@ -208,20 +241,19 @@ class Devices:
             **names,
         }
 
-    def _names(self, group: str | None, *, after: str | None, limit: int) -> tuple[list[str], bool]:
-        """Return names in order, and whether there are more."""
-        index, key, value = (BY_NAME, "kind", "device") if group is None else (BY_GROUP, "group", group)
-        values: dict[str, object] = {":key": value}
-        condition = "#key = :key"
+    def _names(self, group: str, *, after: str | None, limit: int) -> tuple[list[str], bool]:
+        """Return a group's names in order, and whether there are more."""
+        values: dict[str, object] = {":group": group}
+        condition = "#group = :group"
         if after is not None:
             condition += " AND device > :after"
             values[":after"] = after
         with translated():
             answer = self._table.query(
                 TableName=self._name,
-                IndexName=index,
+                IndexName=BY_GROUP,
                 KeyConditionExpression=condition,
-                ExpressionAttributeNames={"#key": key},
+                ExpressionAttributeNames={"#group": "group"},
                 ExpressionAttributeValues=to_item(values),
                 ProjectionExpression="device",
                 Limit=limit + 1,

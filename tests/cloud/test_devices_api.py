@@ -9,6 +9,7 @@ import pytest
 from cloud.functions.get_device import get_device
 from cloud.functions.list_devices import list_devices
 from cloud.http import lambda_handler
+from cloud.tables.device_lists import DeviceLists
 from cloud.tables.devices import Devices
 from contract.reports import DesiredStatus, PublishedPort
 from tests.cloud.api import NOW, Clock, an_event, body_of
@@ -30,9 +31,10 @@ IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/fleetgrass/hello@sha256:{
 class Api:
     def __init__(self, devices: Devices, calls: Calls) -> None:
         self.devices, self.calls = devices, calls
+        self.lists = DeviceLists(devices._table, devices._name)
 
     def page(self, roles: str = "Fleet.Reader", **query: str) -> dict[str, Any]:
-        entry = lambda_handler(lambda r: list_devices(r, devices=self.devices, clock=Clock()), route=LIST)
+        entry = lambda_handler(lambda r: list_devices(r, devices=self.lists, clock=Clock()), route=LIST)
         return entry(an_event(LIST, roles=roles) | {"queryStringParameters": query or None}, None)
 
     def get(self, device: str, roles: str = "Fleet.Reader") -> dict[str, Any]:

@@ -241,8 +241,7 @@ def test_a_steady_flapping_is_counted_up_to_what_a_row_keeps(memory: Table) -> N
     assert device.connections[0] == (at(290), at(295))
     (listed,) = [d for d in table.in_group("line-3") if d.name == name]
     assert listed.connections == device.connections
-    (paged,) = [d for d in table.page(None, 100).devices if d.name == name]
-    assert paged.connections == device.connections
+    assert table.named([name])[name].connections == device.connections
 
 
 def test_what_an_application_uses_is_kept_and_is_no_change(memory: Table) -> None:
@@ -298,22 +297,6 @@ def test_presence_and_reports_do_not_undo_each_other(memory: Table) -> None:
     device = known(table, name)
 
     assert (device.connected, device.offline_since, device.sequence) == (False, at(9), 2)
-
-
-def test_devices_are_listed_in_order_of_name_page_by_page_in_two_calls(dynamodb: Any) -> None:
-    table, calls = devices_table(dynamodb)
-    for name in ("c", "a", "e", "b", "d"):
-        table.create(name, "odd" if name in "ace" else "even", now=NOW)
-    calls.clear()
-
-    pages = [table.page(None, 2), table.page("b", 2), table.page("d", 2)]
-
-    assert [[d.name for d in page.devices] for page in pages] == [["a", "b"], ["c", "d"], ["e"]]
-    assert [page.cursor for page in pages] == ["b", "d", None]
-    assert calls == ["Query", "BatchGetItem"] * 3
-    assert [d.name for d in table.page(None, 2, "odd").devices] == ["a", "c"]
-    assert [d.name for d in table.page("c", 2, "odd").devices] == ["e"]
-    assert table.page(None, 10, "none").devices == ()
 
 
 def test_a_group_is_given_whole_with_applications(dynamodb: Any) -> None:

@@ -1,7 +1,7 @@
 """What stands in for DynamoDB answers as moto does, call by call, to everything that our tables ask."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.command import Command
+from cloud.device_filter import DeviceFilter
 from cloud.idempotency import Idempotency, KeyReused
 from cloud.ledger import Inferred
 from cloud.tables.commands import Commands
+from cloud.tables.device_lists import DeviceLists, Position, streams
 from cloud.tables.devices import Devices
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.names import identifier
@@ -87,7 +89,16 @@ def test_what_devices_say_is_the_same_on_both(moto: Any, said: list[Any]) -> Non
             devices.record_presence(message)
         devices.get("robot-7")
 
-    assert [d.name for d in devices.page("robot-6", 1).devices] == ["robot-7"]
+    lists = DeviceLists(client, names[0])
+    for by_since in (False, True):
+        parts = streams(DeviceFilter(), by_since=by_since, debounced_since=NOW)
+        after: Sequence[Position] | None = [None] * len(parts)
+        listed: list[str] = []
+        while after is not None:
+            page = lists.page(parts, after, limit=1, reads=1, inside=False, takes=lambda _: True)
+            listed += [device.name for device in page.devices]
+            after = page.after
+        assert sorted(listed) == ["robot-6", "robot-7", "robot-8"]
     assert len(devices.in_group("line-3")) == 3
 
 
