@@ -9,7 +9,7 @@ DIALECT ?= classic
 ENGINE ?= docker
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup check format test crash-points fuzz bench demo up down token component clean
+.PHONY: help setup check format test crash-points fuzz scale bench demo up down token component clean
 
 help:  ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ crash-points: setup  ## stop the agent at every engine call and every write, and
 
 fuzz: setup  ## poison on every inbound topic of the device and of the Lambdas
 	@$(PY) -m tests.fuzz
+
+scale: setup  ## a page of devices costs the same calls with 1,000 and with 100,000 (takes many minutes)
+	@$(PY) -m tests.scale
 
 bench: setup  ## ratios against floors and peers, measured in the same run
 	@$(PY) -m local with-engine -- $(PY) -m bench --write
