@@ -1,13 +1,13 @@
 """Who may do what: routes, roles, groups. Pure decisions; never reads a token, a clock or the environment.
 
-Imports the standard library only, because the authorizer's cold start pays for every import here.
+Imports the standard library only, because the authorizer's cold start pays for every import here; and its
+rows are named tuples, because each dataclass takes half a millisecond of that.
 """
 
 import re
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Literal
+from typing import Literal, NamedTuple
 
 
 class Role(IntEnum):
@@ -34,8 +34,7 @@ class Reach(Enum):
     FLEET = "nothing: the role must not be scoped"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """One operation of the API: its Lambda's kebab-name, the least role, and what a scoped one reaches."""
 
     operation: str
@@ -92,8 +91,7 @@ GROUP = re.compile(r"[a-zA-Z0-9:_-]{1,128}")
 Kind = Literal["user", "application"]
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """An authenticated caller as the authorizer describes it; ``roles`` are canonical, maybe scoped.
 
     ``subject`` is unique at its ``issuer`` only. ``application`` is the client that asks, in a user's
@@ -109,8 +107,7 @@ class Caller:
     token_id: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Scope:
+class Scope(NamedTuple):
     """Where a caller holds a role: everywhere (``groups`` is None) or in the named groups only."""
 
     groups: frozenset[str] | None
@@ -126,13 +123,14 @@ def canonical_roles(claimed: Iterable[str], names: Mapping[str, str]) -> tuple[s
     ``names`` maps a canonical name to what the issuers call it; a role that is left out keeps its
     name. ``{name}:{group}`` is the role in that group only; whatever is not a role is ignored.
     """
-    known = {names.get(role.canonical, role.canonical): role.canonical for role in Role}
+    known = {names.get(name, name): name for name in _BY_NAME}
     roles: set[str] = set()
     for claim in claimed:
+        if claim in known:
+            roles.add(known[claim])
+            continue
         for name, canonical in known.items():
-            if claim == name:
-                roles.add(canonical)
-            elif claim.startswith(f"{name}:") and GROUP.fullmatch(claim, len(name) + 1):
+            if claim.startswith(f"{name}:") and GROUP.fullmatch(claim, len(name) + 1):
                 roles.add(canonical + claim[len(name) :])
     return tuple(sorted(roles))
 

@@ -5,8 +5,7 @@ Imports neither boto3 nor pydantic, because the authorizer's cold start pays for
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from cloud import strict_json
@@ -27,8 +26,7 @@ class BadConfiguration(ValueError):
     """A parameter is not what it must be; the text names the member by its path."""
 
 
-@dataclass(frozen=True, slots=True)
-class Issuer:
+class Issuer(NamedTuple):  # a dataclass is half a millisecond of that
     """One issuer, and the claims of its tokens; of several claims the first that a token has counts.
 
     ``audiences`` are ours at this issuer. ``user_scope`` is the delegated permission that a user's

@@ -5,17 +5,14 @@ Imports neither boto3 nor pydantic, because the authorizer's cold start pays for
 
 import json
 import logging
-import queue
-import re
 import socket
 import threading
-from base64 import urlsafe_b64decode
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+import jwt
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +22,6 @@ KEYS_FRESH_S = 600.0  # older ones are asked for again, and used while the issue
 KEYS_KEPT_S = 3600.0  # a key that the issuer withdrew is believed no longer than this
 JWKS_MAX_BYTES = 256 * 1024
 _MIN_KEY_BITS = 2048
-
-_BASE64URL = re.compile(r"([A-Za-z0-9_-]+)=*")  # some issuers pad, whatever RFC 7518 says
 
 PublicNumbers = tuple[object, object]  # n and e as the issuer wrote them
 
@@ -52,21 +47,20 @@ def fetch(uri: str, *, timeout_s: float = FETCH_TIMEOUT_S) -> bytes:
     """
     asking = _Asking(uri, timeout_s)
     threading.Thread(target=asking.run, name="jwks", daemon=True).start()
-    try:
-        answer = asking.answers.get(timeout=timeout_s)
-    except queue.Empty:
+    if not asking.ended.wait(timeout_s):
         asking.hang_up()
-        raise KeysUnavailable("too slow") from None
-    if isinstance(answer, KeysUnavailable):
-        raise answer
-    return answer
+        raise KeysUnavailable("too slow")
+    if isinstance(asking.answer, KeysUnavailable):
+        raise asking.answer
+    return asking.answer
 
 
 class _Asking:
-    """One GET in a thread of its own; ``answers`` gets its outcome, and nothing foreign is raised."""
+    """One GET in a thread of its own; ``answer`` is its outcome once it ``ended``, and nothing foreign."""
 
     def __init__(self, uri: str, timeout_s: float) -> None:
-        self.answers: queue.SimpleQueue[bytes | KeysUnavailable] = queue.SimpleQueue()
+        self.ended = threading.Event()
+        self.answer: bytes | KeysUnavailable = b""
         self._parts = urlsplit(uri)
         self._timeout_s = timeout_s
         self._given_up = threading.Event()
@@ -74,13 +68,14 @@ class _Asking:
 
     def run(self) -> None:
         try:
-            self.answers.put(self._body())
+            self.answer = self._body()
         except KeysUnavailable as unavailable:
-            self.answers.put(unavailable)
+            self.answer = unavailable
         except TimeoutError:
-            self.answers.put(KeysUnavailable("too slow"))
+            self.answer = KeysUnavailable("too slow")
         except (HTTPException, OSError, ValueError) as error:
-            self.answers.put(KeysUnavailable(type(error).__name__))
+            self.answer = KeysUnavailable(type(error).__name__)
+        self.ended.set()
 
     def hang_up(self) -> None:
         """Have the thread end soon: what it waits for from now on, it does not get."""
@@ -115,11 +110,11 @@ class KeySet:
         self._fetch = fetch
         self._monotonic = monotonic
         self._entries: Mapping[str, PublicNumbers] = {}
-        self._keys: dict[str, RSAPublicKey | None] = {}  # those that were asked for; None for no key of ours
+        self._keys: dict[str, jwt.PyJWK | None] = {}  # those that were asked for; None for no key of ours
         self._tried_at = self._fetched_at = float("-inf")
         self._failure: KeysUnavailable | None = None  # of the last try
 
-    def key(self, kid: str) -> RSAPublicKey | None:
+    def key(self, kid: str) -> jwt.PyJWK | None:
         """Return the key that the issuer calls ``kid``; None where it has none that we use.
 
         Raises:
@@ -175,18 +170,10 @@ def parse_keys(document: bytes) -> dict[str, PublicNumbers]:
     return {kid: numbers for kid, numbers in keys.items() if kid not in ambiguous}
 
 
-def _signing_key(numbers: PublicNumbers) -> RSAPublicKey | None:
-    n, e = (_unsigned(number) for number in numbers)
+def _signing_key(numbers: PublicNumbers) -> jwt.PyJWK | None:
+    n, e = numbers
     try:
-        key = RSAPublicNumbers(e, n).public_key()
-    except ValueError:
+        key = jwt.PyJWK({"kty": "RSA", "n": n, "e": e}, algorithm="RS256")
+    except (jwt.PyJWTError, ValueError, TypeError):
         return None
-    return key if key.key_size >= _MIN_KEY_BITS else None
-
-
-def _unsigned(number: object) -> int:
-    """Return a Base64urlUInt (RFC 7518, 2); 0, which is part of no key, for anything else."""
-    digits = _BASE64URL.fullmatch(number) if isinstance(number, str) else None
-    if digits is None or len(digits[1]) % 4 == 1:
-        return 0
-    return int.from_bytes(urlsafe_b64decode(digits[1] + "=" * (-len(digits[1]) % 4)))
+    return key if key.key.key_size >= _MIN_KEY_BITS else None

@@ -15,9 +15,7 @@ def parse(body: bytes, *, what: str = "the body") -> object:
         NotStrictJson: with the reason, as a sentence about ``what`` it is.
     """
     try:
-        value = json.loads(
-            body.decode(), object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
-        )
+        value = _DECODER.decode(body.decode())
         if b"\\u" in body:
             json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
     except RecursionError:
@@ -49,3 +47,6 @@ def _finite(digits: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise ValueError(f"{digits[:32]} is out of range")
     return number
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)

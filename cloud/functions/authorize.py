@@ -6,7 +6,6 @@ before everything else, often cold.
 
 import logging
 import os
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,7 +19,6 @@ log = logging.getLogger(__name__)
 _REFUSED: Mapping[str, Any] = {"isAuthorized": False}
 #: API Gateway bounds what an authorizer may answer; nobody needs this many scopes.
 _ROLES_MAX_BYTES = 4096
-_BEARER = re.compile(r"(?i:bearer) +([^ ]+)")  # RFC 6750, 2.1; nothing before, between or after
 
 
 def authorize(event: Mapping[str, Any], verifier: Verifier, names: Mapping[str, str]) -> dict[str, Any]:
@@ -57,11 +55,11 @@ def authorize(event: Mapping[str, Any], verifier: Verifier, names: Mapping[str, 
         "roles": said,
         "exp": str(claims.expires_at),
     }
-    known = {"application": claims.application, "token_id": claims.token_id}
-    return {
-        "isAuthorized": True,
-        "context": context | {name: value for name, value in known.items() if value},
-    }
+    if claims.application:
+        context["application"] = claims.application
+    if claims.token_id:
+        context["token_id"] = claims.token_id
+    return {"isAuthorized": True, "context": context}
 
 
 def _bearer(headers: object) -> str | None:
@@ -71,8 +69,9 @@ def _bearer(headers: object) -> str | None:
     presented = [value for name, value in headers.items() if name.lower() == "authorization"]
     if len(presented) != 1 or not isinstance(presented[0], str):
         return None
-    bearer = _BEARER.fullmatch(presented[0])
-    return bearer[1] if bearer else None
+    scheme, _, token = presented[0].partition(" ")  # RFC 6750, 2.1; nothing before, between or after
+    token = token.lstrip(" ")
+    return token if scheme.lower() == "bearer" and token and " " not in token else None
 
 
 def _refuse(code: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from cloud.audit import Event
 from cloud.tables.commands import Commands
 from tests.cloud.api import COMMANDS, empty, tables_in_memory
 from tests.cloud.commanding import Api
+from tests.cloud.tokens import Today
 
 for _name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[_name]
@@ -31,6 +32,12 @@ def audited(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     remembered: list[Event] = []
     monkeypatch.setattr(auditing, "_audit", lambda: remembered)
     return remembered
+
+
+@pytest.fixture(autouse=True)
+def today(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tokens are judged at NOW."""
+    monkeypatch.setattr("jwt.api_jwt.datetime", Today)
 
 
 @pytest.fixture(scope="module")

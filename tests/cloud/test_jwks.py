@@ -23,7 +23,6 @@ from cloud.tokens import Untrusted, Verifier
 from tests.cloud.tokens import (
     ISSUER,
     KEY,
-    NOW,
     OTHER,
     SECOND,
     Keys,
@@ -108,9 +107,7 @@ def test_a_key_that_the_issuer_withdrew_is_believed_for_an_hour_at_most() -> Non
 def test_each_issuer_is_asked_for_its_own_unknown_keys_only() -> None:
     first, second = Keys(jwk(KEY, "k1")), Keys(jwk(OTHER, "k1"))
     sets = {ISSUER.jwks_uri: first, SECOND.jwks_uri: second}
-    verifier = Verifier(
-        (ISSUER, SECOND), fetch=lambda uri: sets[uri](uri), now=lambda: float(NOW), monotonic=Time()
-    )
+    verifier = Verifier((ISSUER, SECOND), fetch=lambda uri: sets[uri](uri), monotonic=Time())
     for kid in ("x", "y", "z"):
         with pytest.raises(Untrusted, match="key-unknown"):
             verifier.verify(token(header={"kid": kid}))
@@ -298,7 +295,7 @@ def test_a_hostile_key_set_neither_lets_in_nor_holds_anybody_for_two_seconds(web
 
     def ask(path: str) -> None:
         issuer = Issuer("https://id.test", ("fleetgrass",), web + path)
-        verifier = Verifier((issuer,), fetch=fetch, now=lambda: float(NOW))
+        verifier = Verifier((issuer,), fetch=fetch)
         began = time.monotonic()
         try:
             answer: object = decide(bearer(token()), verifier=verifier)["isAuthorized"]

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from cloud.issuers import Issuer, parse_issuers
-from cloud.tokens import Untrusted
-from tests.cloud.tokens import CLAIMS, NOW, a_verifier, token
+from cloud.tokens import Untrusted, Verifier
+from tests.cloud.tokens import CLAIMS, ISSUER, KEY, NOW, OTHER, SECOND, Keys, Time, a_verifier, jwk, token
 
 
 def test_a_token_of_the_issuer_says_who_asks_through_what_and_until_when() -> None:
@@ -20,6 +20,22 @@ def test_a_token_of_the_issuer_says_who_asks_through_what_and_until_when() -> No
 def test_what_a_token_does_not_say_of_application_and_id_is_empty() -> None:
     claims = a_verifier().verify(token(azp=None, jti=None))
     assert (claims.application, claims.token_id) == ("", "")
+
+
+def test_claims_are_those_of_the_token_that_was_verified_whatever_else_is_read_meanwhile() -> None:
+    """While one waits for its issuer's keys, another of another issuer is read by the same verifier."""
+    meanwhile: list[str] = []
+
+    def fetch(uri: str) -> bytes:
+        if uri == ISSUER.jwks_uri:
+            eve = token(OTHER, sub="eve", iss=SECOND.issuer, aud="fleet-api")
+            meanwhile.append(verifier.verify(eve).subject)
+        return Keys(jwk(KEY if uri == ISSUER.jwks_uri else OTHER, "k1"))(uri)
+
+    verifier = Verifier((ISSUER, SECOND), fetch=fetch, monotonic=Time())
+
+    assert verifier.verify(token()).subject == "ada"
+    assert meanwhile == ["eve"]
 
 
 @pytest.mark.parametrize("changes", [{"exp": NOW - 59}, {"nbf": NOW + 59}, {"nbf": None}])
