@@ -58,8 +58,8 @@ class Machine:
 
     def _power_on(self) -> Nucleus:
         boot_id = str(uuid.uuid4())
-        write_whole(self._folder.boot_id, f"{boot_id}\n".encode())
         log.info("power on: thing=%s boot_id=%s", self._device.thing, boot_id)
+        write_whole(self._folder.boot_id, f"{boot_id}\n".encode())
         nucleus = Nucleus(self._device, self._folder)
         nucleus.start()
         return nucleus
