@@ -79,8 +79,10 @@ ROUTES: Mapping[str, Route] = {
     "GET /audit/export": Route("export-audit", Role.ADMIN, Reach.FLEET),
 }
 
-#: Routes that need no token: route key → operation.
-PUBLIC_ROUTES: Mapping[str, str] = {}
+#: Route key → operation of what needs no token: no caller, no role, nothing audited.
+PUBLIC_ROUTES: Mapping[str, str] = {
+    "GET /health": "health",
+}
 
 LEEWAY_S = 60.0  # between an issuer's clock and ours, wherever a token's times are judged
 

@@ -4,82 +4,32 @@ Holds no operation's logic. What a handler does not answer itself, ``lambda_hand
 problem document with a stable ``code``; a stack or an internal name never leaves the function.
 """
 
-import base64
-import binascii
 import hashlib
 import json
 import logging
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from http import HTTPStatus
+from dataclasses import dataclass
 from typing import Any, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from cloud import auditing, strict_json
-from cloud.access import LEEWAY_S, ROUTES, Caller, Kind, Role, Scope, scope
+from cloud import auditing, gateway, strict_json
+from cloud.access import LEEWAY_S, ROUTES, Caller, Role, Scope, scope
 from cloud.aws.errors import Unavailable
-from cloud.deploy.images import RepositoryName
+from cloud.gateway import INTERNAL, Problem, Response
 from cloud.idempotency import Idempotency, KeyReused
+from cloud.logs import start_logging, tell
 from cloud.strict_json import NotStrictJson
-from contract.names import ApplicationName, GroupName, Identifier, ThingName
+
+__all__ = ["Problem", "Request", "Response", "field_path", "field_problem", "lambda_handler", "location"]
 
 log = logging.getLogger(__name__)
 
-BODY_MAX_BYTES = 320 * 1024  # a desired document of 256 KiB, and room for white space
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
-PATH_PARAMETERS: Mapping[str, TypeAdapter[str]] = {
-    "device": TypeAdapter(ThingName),
-    "app": TypeAdapter(ApplicationName),
-    "command": TypeAdapter(Identifier),
-    "deployment": TypeAdapter(Identifier),
-    "group": TypeAdapter(GroupName),
-    "reboot": TypeAdapter(Identifier),
-    "repository": TypeAdapter(RepositoryName),
-}
-_KINDS: Mapping[str, Kind] = {"user": "user", "application": "application"}
-
 Model = TypeVar("Model", bound=BaseModel)
-
-
-class Problem(Exception):
-    """An answer that is not a success; ``extra`` becomes further members of the document."""
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        detail: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        **extra: object,
-    ) -> None:
-        super().__init__(detail)
-        self.status = status
-        self.code = code
-        self.detail = detail
-        self.headers = dict(headers or {})
-        self.extra = extra
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """A success: status, JSON body (datetimes allowed; None for no body) and further headers.
-
-    ``text`` is an answer that is not JSON, with its media type. ``before`` and ``after`` are for the
-    audit: the small facts that this call changed.
-    """
-
-    status: int
-    body: Mapping[str, object] | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    text: tuple[str, str] | None = None
-    before: Mapping[str, object] = field(default_factory=dict)
-    after: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +122,8 @@ def location(*segments: str) -> dict[str, str]:
     return {"location": "/" + "/".join(quote(segment, safe="") for segment in segments)}
 
 
-_UNAVAILABLE = Problem(
-    503, Unavailable.code, "a service behind this one did not answer; try again", headers={"retry-after": "2"}
-)
+_UNAVAILABLE = Problem(503, Unavailable.code, "a service behind this one did not answer; try again")
 _KEY_REUSED = Problem(422, KeyReused.code, "this Idempotency-Key was used before with a different request")
-_INTERNAL = Problem(500, "internal-error", "this is our fault; the request id finds it in our log")
 
 
 def lambda_handler(
@@ -193,22 +140,35 @@ def lambda_handler(
     of a caller, and maps what is raised to problem documents.
     """
     role = ROUTES[route].role
-    logging.getLogger().setLevel(logging.INFO)  # the Lambda runtime leaves it at WARNING
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # tells of its credentials at each cold start
+    start_logging()
 
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-        request_id = _request_id(event, context)
+        began = time.monotonic()
+        request_id = gateway.request_id_of(event, context)
+        request: Request | None = None
         try:
-            response = operation(_request(event, context, route, role, now()))
-            answer = _answer(response)
+            request = _request(event, context, route, role, now())
+            response = operation(request)
+            answer = gateway.answer(response, request_id)
             ended = auditing.Ended(response.status, None, response.before, response.after)
         except Exception as error:  # noqa: BLE001 - the one boundary: the caller gets an answer, the log the stack
             problem = _problem_of(error, request_id, route)
-            answer = _problem(problem, request_id)
+            answer = gateway.problem_answer(problem, request_id)
             ended = auditing.Ended(problem.status, problem.code)
-        log.info('request: id=%s route="%s" status=%d', request_id, route, ended.status)
+        caller = gateway.caller_of(event)
+        tell(
+            log,
+            "request",
+            request_id=request_id,
+            route=route,
+            status=ended.status,
+            code=ended.code,
+            duration_ms=round((time.monotonic() - began) * 1000),
+            subject=None if caller is None else caller.subject,
+            device=None if request is None else request.path.get("device"),
+        )
         if auditing.is_audited(route, ended.status):
-            audit(auditing.entry(route, event, _caller(event), ended, request_id=request_id, now=now()))
+            audit(auditing.entry(route, event, caller, ended, request_id=request_id, now=now()))
         return answer
 
     return handler
@@ -225,7 +185,7 @@ def _problem_of(error: Exception, request_id: str, route: str) -> Problem:
             return _UNAVAILABLE
         case _:
             log.error("request failed: request=%s route=%s", request_id, route, exc_info=error)
-            return _INTERNAL
+            return INTERNAL
 
 
 def field_problem(status: int, code: str, error: ValidationError, value: object) -> Problem:
@@ -253,7 +213,7 @@ def field_path(loc: tuple[int | str, ...], value: object) -> str:
 
 
 def _request(event: Mapping[str, Any], context: object, route: str, role: Role, now: float) -> Request:
-    caller = _caller(event)
+    caller = gateway.caller_of(event)
     if caller is None:
         raise Problem(401, "not-authenticated", "the request carries no authorised caller")
     if caller.expires_at <= now - LEEWAY_S:
@@ -263,94 +223,15 @@ def _request(event: Mapping[str, Any], context: object, route: str, role: Role, 
         raise Problem(403, "role-missing", f"{role.canonical} is needed", role=role.canonical)
     return Request(
         route_key=route,
-        path=_path(event.get("pathParameters") or {}),
+        path=gateway.path_of(event),
         query=dict(event.get("queryStringParameters") or {}),
         headers={name.lower(): value for name, value in (event.get("headers") or {}).items()},
-        body=_body(event),
+        body=gateway.body_of(event),
         caller=caller,
         role=role,
         scope=held,
         function_arn=getattr(context, "invoked_function_arn", ""),
     )
-
-
-def _caller(event: Mapping[str, Any]) -> Caller | None:
-    try:
-        context = event["requestContext"]["authorizer"]["lambda"]
-        return Caller(
-            issuer=context["issuer"],
-            subject=context["subject"],
-            kind=_KINDS[context["kind"]],
-            roles=tuple(context["roles"].split()),
-            expires_at=int(context["exp"]),
-            application=context.get("application", ""),
-            token_id=context.get("token_id", ""),
-        )
-    except (KeyError, AttributeError, TypeError, ValueError):
-        return None
-
-
-def _path(parameters: Mapping[str, str]) -> dict[str, str]:
-    decoded: dict[str, str] = {}
-    for name, value in parameters.items():
-        try:
-            decoded[name] = PATH_PARAMETERS[name].validate_python(unquote(value))
-        except ValidationError:
-            raise Problem(400, "invalid-parameter", f"{name}: not a valid name", field=name) from None
-    return decoded
-
-
-def _body(event: Mapping[str, Any]) -> bytes:
-    text = event.get("body") or ""
-    try:
-        body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
-    except (binascii.Error, ValueError):
-        raise Problem(400, "invalid-body", "the body is not base64 as its event says") from None
-    if len(body) > BODY_MAX_BYTES:
-        raise Problem(
-            413, "body-too-large", f"the body is {len(body)} bytes; at most {BODY_MAX_BYTES} are taken"
-        )
-    return body
-
-
-def _answer(response: Response) -> dict[str, Any]:
-    answer: dict[str, Any] = {"statusCode": response.status, "headers": dict(response.headers)}
-    if response.text is not None:
-        answer["headers"]["content-type"], answer["body"] = response.text
-    elif response.body is not None:
-        answer["headers"]["content-type"] = "application/json"
-        answer["body"] = json.dumps(response.body, default=_json_default, separators=(",", ":"))
-    return answer
-
-
-def _problem(problem: Problem, request_id: str) -> dict[str, Any]:
-    document = {
-        "type": f"urn:fleetgrass:problem:{problem.code}",
-        "title": HTTPStatus(problem.status).phrase,
-        "status": problem.status,
-        "detail": problem.detail,
-        "code": problem.code,
-        "request_id": request_id,
-    }
-    return {
-        "statusCode": problem.status,
-        "headers": {**problem.headers, "content-type": "application/problem+json"},
-        "body": json.dumps({**problem.extra, **document}, default=_json_default, separators=(",", ":")),
-    }
-
-
-def _json_default(value: object) -> str:
-    if isinstance(value, datetime):
-        return value.isoformat().replace("+00:00", "Z")
-    raise TypeError(f"not JSON: {type(value).__name__}")
-
-
-def _request_id(event: object, context: object) -> str:
-    try:
-        request_id = event["requestContext"]["requestId"]  # type: ignore[index]
-    except (KeyError, TypeError):
-        request_id = getattr(context, "aws_request_id", "")
-    return re.sub(r"[^!-~]", "", str(request_id))[:128]
 
 
 def _sha256(*parts: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from cloud.access import PUBLIC_ROUTES, ROUTES
-from cloud.http import BODY_MAX_BYTES, PATH_PARAMETERS
+from cloud.gateway import BODY_MAX_BYTES, PATH_PARAMETERS
 from cloud.openapi.models import GatewayMessage, Problem
 from cloud.openapi.operations import OPERATIONS, Operation
 

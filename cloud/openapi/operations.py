@@ -238,4 +238,5 @@ OPERATIONS: Mapping[str, Operation] = {
         "audit", "Export one day's audit as JSON lines", None, query=(_DAY, _CURSOR),
         media_type="application/x-ndjson",
     ),
+    "GET /health": Operation("health", "Whether the API answers", models.Health),
 }  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from cloud.access import ROUTES, Reach, Role
+from cloud.access import PUBLIC_ROUTES, ROUTES, Reach, Role
 from tests.cloud.api import body_of
 from tests.cloud.tokens import bearer, decide, token
 from tests.cloud.world import GROUPS, World, a_world, handler
@@ -77,6 +77,20 @@ def test_a_call_that_passed_no_authorizer_is_401(world: World, route: str) -> No
     assert handler(route)(event, None)["statusCode"] == 401
 
 
+def test_no_route_is_public_and_not() -> None:
+    assert not PUBLIC_ROUTES.keys() & ROUTES.keys()
+
+
+@pytest.mark.parametrize("route", list(PUBLIC_ROUTES))
+def test_a_public_route_answers_who_shows_nothing_and_the_authorizer_lets_nobody_through_to_it(
+    world: World, route: str
+) -> None:
+    assert world.ask(route, HERE, "")["statusCode"] == 200
+    event = {"requestContext": {"requestId": "request-1"}, "headers": {}}
+    assert handler(route)(event, None)["statusCode"] == 200
+    assert not decide(bearer(token(roles=["Fleet.Admin"])), route)["isAuthorized"]
+
+
 @pytest.mark.parametrize(
     ("route", "held", "answer"),
     [
@@ -102,6 +116,7 @@ def test_the_documentation_is_the_table() -> None:
         "| route | role | a role scoped to a group reaches |",
         "|---|---|---|",
         *(f"| `{key}` | {route.role.canonical} | {route.reach.value} |" for key, route in ROUTES.items()),
+        *(f"| `{key}` | none: it is public | everybody |" for key in PUBLIC_ROUTES),
     ]
     table = "\n".join(lines)
     assert table in DOCUMENT.read_text("utf-8"), f"docs/access.md should have:\n{table}"

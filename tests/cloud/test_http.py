@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from cloud.aws.errors import Unavailable
-from cloud.http import BODY_MAX_BYTES, Problem, Request, Response, field_path, lambda_handler
+from cloud.gateway import BODY_MAX_BYTES
+from cloud.http import Problem, Request, Response, field_path, lambda_handler
 from cloud.idempotency import Idempotency
 from contract.desired import Application
 from tests.cloud.api import an_event, body_of
@@ -220,3 +221,72 @@ def test_problems_may_carry_more_members_but_never_replace_the_rfcs() -> None:
     problem = body_of(ask(fails, an_event(ROUTE)))
     assert problem["type"] == "urn:fleetgrass:problem:device-offline"
     assert problem["since"] == "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_problem_that_passes_says_when_to_come_again(status: int) -> None:
+    def fails(request: Request) -> Response:
+        raise Problem(status, "busy", "not now")
+
+    assert ask(fails, an_event(ROUTE))["headers"]["retry-after"] == "2"
+
+
+def test_a_problem_that_knows_better_when_to_come_again_is_kept_and_one_that_stays_says_nothing() -> None:
+    def fails(request: Request) -> Response:
+        raise Problem(429, "busy", "not now", headers={"retry-after": "30"})
+
+    assert ask(fails, an_event(ROUTE))["headers"]["retry-after"] == "30"
+    assert "retry-after" not in ask(take, an_event(ROUTE, text="{"))["headers"]
+
+
+@pytest.mark.parametrize("body", [{"revision": 2}, {"revisoin": 2}])
+def test_every_answer_carries_the_id_that_finds_it_in_the_log(body: object) -> None:
+    assert ask(take, an_event(ROUTE, body=body))["headers"]["x-request-id"] == "request-1"
+
+
+def facts(record: logging.LogRecord) -> dict[str, object]:
+    """What the Lambda runtime puts beside the message into the JSON line."""
+    plain = logging.makeLogRecord({}).__dict__.keys() | {"message", "asctime", "taskName"}
+    return {name: value for name, value in record.__dict__.items() if name not in plain}
+
+
+def test_a_request_is_one_line_with_its_facts_as_members(caplog: pytest.LogCaptureFixture) -> None:
+    event = an_event(ROUTE, path={"device": "robot-7"}, body={"revisoin": 2})
+
+    with caplog.at_level(logging.INFO):
+        ask(take, event)
+
+    (record,) = caplog.records
+    told = facts(record)
+    assert isinstance(told.pop("duration_ms"), int)
+    assert told == {
+        "request_id": "request-1",
+        "route": ROUTE,
+        "status": 400,
+        "code": "invalid-field",
+        "subject": "ada",
+        "device": "robot-7",
+    }
+    assert 'route="POST /deployments" status=400' in record.getMessage()
+
+
+def test_neither_token_nor_body_nor_a_line_of_the_callers_own_gets_into_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    event = an_event(
+        ROUTE,
+        body={"applications": [{"name": "web", "env": {"KEY": "hunter2"}}]},
+        headers={"Authorization": "Bearer ey.secret.token"},
+        path={"device": "not a device\nforged: line=1"},
+        subject="ada\nforged: line=2",
+    )
+
+    with caplog.at_level(logging.DEBUG):
+        ask(take, event)
+
+    (record,) = caplog.records
+    said = record.getMessage() + json.dumps(facts(record))
+    assert "hunter2" not in said
+    assert "secret" not in said
+    assert "line=1" not in said
+    assert "\n" not in record.getMessage()

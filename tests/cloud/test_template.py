@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cloud.access import ROUTES
+from cloud.access import PUBLIC_ROUTES, ROUTES
 from cloud.aws.s3 import Bundles
 from cloud.tooling import template as rendering
 from cloud.tooling.build import SERVICES
@@ -24,6 +24,7 @@ ENVELOPE = (
     "SELECT encode(*, 'base64') AS payload, topic() AS topic, clientid() AS client, "
     "timestamp() AS received_at FROM '{}'"
 )
+WITHOUT_CALLERS = BEHIND_RULES_AND_TIMERS | set(PUBLIC_ROUTES.values())
 TIME = "SELECT nonce, timestamp() AS server_time_ms, 1 AS v FROM '{}' WHERE event = 'hello'"
 #: Where AWS knows no narrower resource (service authorization reference).
 WITHOUT_RESOURCE = {
@@ -134,22 +135,23 @@ def test_the_gateways_routes_are_the_code_s_routes() -> None:
     integrations = resources("AWS::ApiGatewayV2::Integration")
     served = {}
     for route in resources("AWS::ApiGatewayV2::Route").values():
-        assert route["AuthorizationType"] == "CUSTOM"
-        assert route["AuthorizerId"] == {"Ref": "Authorizer"}
+        public = route["RouteKey"] in PUBLIC_ROUTES
+        assert route["AuthorizationType"] == ("NONE" if public else "CUSTOM")
+        assert route.get("AuthorizerId") == (None if public else {"Ref": "Authorizer"})
         integration = re.fullmatch(r"integrations/\$\{(\w+)\}", route["Target"]["Fn::Sub"])
         assert integration
         arn = integrations[integration[1]]["IntegrationUri"]["Fn::GetAtt"]
         function = template()["Resources"][arn.removesuffix(".Arn")]["Properties"]
         served[route["RouteKey"]] = function["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
 
-    assert served == {key: route.operation for key, route in ROUTES.items()}
+    assert served == {key: route.operation for key, route in ROUTES.items()} | dict(PUBLIC_ROUTES)
 
 
 def test_every_route_may_invoke_its_function_and_only_on_its_path() -> None:
     permissions = resources("AWS::Lambda::Permission")
     sources = {p["SourceArn"].get("Fn::Sub", "").partition("${Api}/*/")[2] for p in permissions.values()}
 
-    for key in ROUTES:
+    for key in (*ROUTES, *PUBLIC_ROUTES):
         method, path = key.split(" ", 1)
         assert method + re.sub(r"\{\w+\}", "*", path) in sources
 
@@ -165,7 +167,7 @@ def test_a_decision_for_one_route_is_never_used_for_another() -> None:
 def test_every_function_is_a_module_with_its_name() -> None:
     found = functions()
 
-    assert found.keys() == {r.operation for r in ROUTES.values()} | BEHIND_RULES_AND_TIMERS
+    assert found.keys() == {r.operation for r in ROUTES.values()} | WITHOUT_CALLERS
     for name, function in found.items():
         module = name.replace("-", "_")
         assert function["Handler"] == f"cloud.functions.{module}.handler"
@@ -189,9 +191,9 @@ def _names_read_by(path: Path) -> set[str]:
 def test_every_function_is_given_the_environment_that_it_reads_and_no_more() -> None:
     for name, function in functions().items():
         read = _names_read_by(FUNCTIONS / f"{name.replace('-', '_')}.py")
-        if name not in BEHIND_RULES_AND_TIMERS:
+        if name not in WITHOUT_CALLERS:
             read.add("AUDIT_TABLE")  # by the framing that every route has
-        assert set(function["Environment"]["Variables"]) == read, name
+        assert set(function.get("Environment", {"Variables": {}})["Variables"]) == read, name
 
 
 def test_whoever_serves_callers_may_write_the_audit_and_nobody_may_take_from_it() -> None:
@@ -205,7 +207,7 @@ def test_whoever_serves_callers_may_write_the_audit_and_nobody_may_take_from_it(
             for action in as_list(statement["Action"])
         }
         writes = {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"}
-        assert audit - {"dynamodb:Query"} == (set() if name in BEHIND_RULES_AND_TIMERS else writes), name
+        assert audit - {"dynamodb:Query"} == (set() if name in WITHOUT_CALLERS else writes), name
 
 
 def test_the_zip_describes_every_service_that_a_function_calls() -> None:

@@ -15,7 +15,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cloud.access import ROUTES
+from cloud.access import PUBLIC_ROUTES, ROUTES
 from cloud.aws import clients
 from cloud.clock import new_id
 from cloud.deploy.revision import Deployment
@@ -140,7 +140,8 @@ def a_world() -> Iterator[World]:
 
 def handler(route: str) -> Callable[[dict[str, Any], object], dict[str, Any]]:
     """The Lambda's entry that serves ``route``."""
-    module = importlib.import_module(f"cloud.functions.{ROUTES[route].operation.replace('-', '_')}")
+    operation = PUBLIC_ROUTES[route] if route in PUBLIC_ROUTES else ROUTES[route].operation
+    module = importlib.import_module(f"cloud.functions.{operation.replace('-', '_')}")
     entry: Callable[[dict[str, Any], object], dict[str, Any]] = module.handler
     return entry
 

@@ -1,0 +1,41 @@
+"""The framing of a route that needs no token: no caller, nothing audited, the same answers and problems."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from cloud import gateway
+from cloud.gateway import INTERNAL, Problem, Response
+from cloud.logs import start_logging, tell
+
+log = logging.getLogger(__name__)
+
+
+def public_handler(
+    operation: Callable[[], Response], *, route: str
+) -> Callable[[dict[str, Any], object], dict[str, Any]]:
+    """Return the Lambda entry of ``operation``, which serves the route key ``route`` of ``PUBLIC_ROUTES``."""
+    start_logging()
+
+    def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
+        began = time.monotonic()
+        request_id = gateway.request_id_of(event, context)
+        try:
+            answer = gateway.answer(operation(), request_id)
+        except Problem as problem:
+            answer = gateway.problem_answer(problem, request_id)
+        except Exception:  # the one boundary: the caller gets an answer, the log the stack
+            log.exception("request failed: request=%s route=%s", request_id, route)
+            answer = gateway.problem_answer(INTERNAL, request_id)
+        tell(
+            log,
+            "request",
+            request_id=request_id,
+            route=route,
+            status=answer["statusCode"],
+            duration_ms=round((time.monotonic() - began) * 1000),
+        )
+        return answer
+
+    return handler
