@@ -9,7 +9,7 @@ DIALECT ?= classic
 ENGINE ?= docker
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup check format test crash-points fuzz scale bench demo up down token component clean
+.PHONY: help setup check format test crash-points api-conformance fuzz scale bench demo up down token component clean
 
 help:  ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ test: setup check  ## everything, with a real Docker Engine and the local platfo
 
 crash-points: setup  ## stop the agent at every engine call and every write, and see it converge
 	@$(PY) -m local with-engine -- $(PY) -m tests.crash_points
+
+api-conformance: setup  ## the running API, held against docs/openapi.json by Schemathesis
+	@$(PY) -m tests.conformance
 
 fuzz: setup  ## poison on every inbound topic of the device and of the Lambdas
 	@$(PY) -m tests.fuzz

@@ -87,7 +87,7 @@ class Request:
 
         Raises:
             Problem: 400 ``invalid-body`` (not JSON, a repeated name, NaN) or ``invalid-field``,
-                with every wrong field by its path.
+                with every wrong field by its path; 422 where only its meaning is wrong.
         """
         try:
             value = strict_json.parse(self.body)
@@ -96,7 +96,10 @@ class Request:
         try:
             return model.model_validate(value, strict=True)
         except ValidationError as error:
-            raise field_problem(400, "invalid-field", error, value) from None
+            # A validator's own complaint is about the meaning; all others are about the shape.
+            kinds = {each["type"] for each in error.errors(include_url=False, include_input=False)}
+            status = 422 if kinds == {"value_error"} else 400
+            raise field_problem(status, "invalid-field", error, value) from None
 
     def idempotency(self) -> Idempotency | None:
         """Return what makes this call the same call again; None without an Idempotency-Key.

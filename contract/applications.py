@@ -107,6 +107,8 @@ class Dependency(Strict):
 class ImageHealthCheck(Strict):
     """Trust the image's own HEALTHCHECK; an image without one is healthy while it runs."""
 
+    model_config = ConfigDict(json_schema_extra={"required": ["kind"]})  # by which a check is told
+
     kind: Literal["image"] = "image"
 
 

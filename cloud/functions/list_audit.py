@@ -4,13 +4,16 @@ import os
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from cloud.audit import parse_day
+from pydantic import TypeAdapter
+
+from cloud.audit import Outcome, parse_day
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.http import Problem, Request, Response, lambda_handler
-from cloud.paging import limit, refuse_unknown
+from cloud.paging import chosen, limit, refuse_unknown
 from cloud.tables.audit import Audit
 
+_OUTCOME: TypeAdapter[str] = TypeAdapter(Outcome)
 _NARROWING = ("operation", "outcome", "subject")
 #: Entries of a day that a page looks at: one that narrows may be short, and its cursor goes on.
 _LOOKED_AT = 500
@@ -33,6 +36,7 @@ def list_audit(request: Request, *, audit: ListsEntries, clock: Clock) -> Respon
     request.require_fleet()
     refuse_unknown(request, ("day", "limit", "cursor", *_NARROWING))
     day = day_of(request, clock)
+    chosen(request, "outcome", _OUTCOME)
     wanted = {name: request.query[name] for name in _NARROWING if name in request.query}
     room, before = limit(request), position(request, _END)
     shown: list[dict[str, Any]] = []

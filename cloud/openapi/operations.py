@@ -17,6 +17,7 @@ from cloud.functions import (
     retry_application,
     rotate_secrets,
 )
+from cloud.http import PATH_PARAMETERS
 from cloud.openapi import models
 from contract import topics
 from contract.commands import CommandState
@@ -49,15 +50,19 @@ class Operation:
     links: Mapping[str, Any] = field(default_factory=dict)
 
 
+def _query(name: str, description: str, **schema: Any) -> Query:
+    return Query(name, description, {"type": "string", **schema})
+
+
 _LIMIT = Query("limit", "How many at most", {"type": "integer", "minimum": 1, "maximum": 100, "default": 50})
 _CURSOR = Query("cursor", "The cursor of the page before this one", {"type": "string", "minLength": 1})
 _PAGED = (_LIMIT, _CURSOR)
+_DEVICE = PATH_PARAMETERS["device"].json_schema()
+_APPLICATION = PATH_PARAMETERS["app"].json_schema()
+_GROUP = PATH_PARAMETERS["group"].json_schema()
+_TAG = _query("tag", "Only the image of this tag", pattern="^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")
 _NO_DEVICE = {404: "`device-not-found`"}
 _WHY = {"reason": "the conveyor stands still"}
-
-
-def _query(name: str, description: str, **schema: Any) -> Query:
-    return Query(name, description, {"type": "string", **schema})
 
 
 def _command(
@@ -103,12 +108,12 @@ OPERATIONS: Mapping[str, Operation] = {
             *_PAGED,
             _query("sort", "By name, or by the time since when the connection stands as it does",
                    enum=["name", "state-since"]),
-            _query("group", "Only devices of this group"),
-            _query("prefix", "Only devices whose name begins so, in either case"),
+            Query("group", "Only devices of this group", _GROUP),
+            Query("prefix", "Only devices whose name begins so, in either case", _DEVICE),
             _query("image", "Only devices with an application of this digest",
                    pattern="^sha256:[0-9a-f]{64}$"),
-            _query("application", "Only devices that have this application"),
-            _query("agent_version", "Only devices whose agent is of this version"),
+            Query("application", "Only devices that have this application", _APPLICATION),
+            _query("agent_version", "Only devices whose agent is of this version", minLength=1, maxLength=64),
             _query("state", "Only devices in this state", enum=["online", "stale", "offline", "unknown"]),
         ),
         problems={404: "`group-not-found`: no device is enrolled in it"},
@@ -161,7 +166,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /groups": Operation(
         "groups", "List groups", models.GroupPage,
-        query=(*_PAGED, _query("prefix", "Only groups whose names begin so")),
+        query=(*_PAGED, Query("prefix", "Only groups whose names begin so", _GROUP)),
     ),
     "POST /groups": Operation(
         "groups", "Create a group", models.GroupCreated, 201, create_group.GroupWish,
@@ -220,7 +225,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /images/{repository}": Operation(
         "images", "List a repository's images, the newest push first", models.ImagePage,
-        query=(*_PAGED, _query("tag", "Only the image of this tag")),
+        query=(*_PAGED, _TAG),
         problems={404: "`repository-not-found`, `tag-not-found`"},
     ),
     "GET /audit": Operation(

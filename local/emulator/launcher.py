@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from typing import Any
 
 PINNED = "1.5.33"
 HOST = "127.0.0.1"
@@ -66,6 +67,7 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
     mend_keep_alive()
     mend_subscribe()
     mend_registry_tokens(token_key)
+    mend_registry_listing()
     mend_transport()
     mend_code_folders()
     mend_republish()
@@ -104,6 +106,23 @@ def mend_registry_tokens(key: bytes) -> None:
         return json_response({"authorizationData": [data]})
 
     ecr._get_authorization_token = get_authorization_token
+
+
+def mend_registry_listing() -> None:
+    """Judge the listing of repositories by all of them, as AWS does, where the emulator knows no resource."""
+    from ministack.core import iam_actions
+    from ministack.core.responses import get_account_id, get_region
+
+    resource_of = iam_actions.extract_resource_arn
+
+    def with_repositories(service: str, *request: Any, **named: Any) -> str:
+        found = str(resource_of(service, *request, **named))
+        target = str(request[2].get("x-amz-target", "")) if service == "ecr" and found == "*" else ""
+        if target.endswith(".DescribeRepositories"):
+            return f"arn:aws:ecr:{get_region()}:{get_account_id()}:repository/*"
+        return found
+
+    iam_actions.extract_resource_arn = with_repositories
 
 
 def mend_transport() -> None:
