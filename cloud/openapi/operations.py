@@ -17,7 +17,7 @@ from cloud.functions import (
     retry_application,
     rotate_secrets,
 )
-from cloud.http import PATH_PARAMETERS
+from cloud.gateway import PATH_PARAMETERS
 from cloud.openapi import models
 from contract import topics
 from contract.commands import CommandState
