@@ -2,6 +2,7 @@
 
 The emulator's DynamoDB holds the template's table; its rows are as enrolment, presence and reports leave
 them. Each list is asked for its first pages; the calls are recorded. Ends with 1 where a call differs.
+The milliseconds are the emulator's, which sorts a whole partition for each query, and prove nothing.
 """
 
 import argparse
