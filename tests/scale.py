@@ -52,7 +52,7 @@ def rows(size: int) -> Iterator[dict[str, object]]:
     now = to_ms(NOW)
     for i in range(size):
         name, digest, offline = f"Robot-{i:06d}", DIGESTS[i % 2], i % 10 == 0
-        since = now - 3_600_000 - i % 1000
+        since = now - 3_600_000 - i % 997  # a prime: whoever shares a time is of every kind
         image = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/fleetgrass/hello@{digest}"
         yield {
             "device": name, "kind": "device", "folded_name": filing.folded(name), "group": f"line-{i % 5}",
