@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from contract.reports import ApplicationStatus
 from edge.clock import Clock
-from edge.engine.errors import EngineError
+from edge.engine.errors import EngineError, EngineUnavailable
 from edge.engine.port import Engine, Usage
 
 
@@ -22,15 +22,22 @@ class Meter:
         after a container's start says only its memory.
         """
         now: dict[str, tuple[float, float]] = {}
-        found = tuple(self._measured(application, now) for application in applications)
+        found = list(applications)
+        try:
+            for place, application in enumerate(applications):
+                found[place] = self._measured(application, now)
+        except EngineUnavailable:
+            pass  # the report does not wait for one answer after the other that does not come
         self._before = now
-        return found
+        return tuple(found)
 
     def _measured(self, status: ApplicationStatus, now: dict[str, tuple[float, float]]) -> ApplicationStatus:
         if status.container_id is None:
             return status
         try:
             usage = self._engine.usage(status.container_id)
+        except EngineUnavailable:
+            raise
         except EngineError:
             return status
         if usage is None:

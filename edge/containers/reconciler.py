@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from pathlib import Path
 
+from contract.defaults import APPLICATIONS_MAX
 from contract.desired import DesiredDocument
 from edge import storage
 from edge.clock import Clock, local_time
@@ -40,6 +41,7 @@ from edge.containers.steps import (
     Start,
     Step,
     Stop,
+    Try,
     describe,
     in_background,
 )
@@ -59,7 +61,7 @@ log = logging.getLogger(__name__)
 MEMORY_FILE = "applications.json"
 PULLED_FILE = "images.json"
 ROTATIONS_FILE = "rotations.json"
-ASKERS = 4  # health checks at a time
+ASKERS = APPLICATIONS_MAX  # health checks at a time: one that hangs until its timeout holds up no other
 LOOK_S = 5.0  # with nothing under way: what dies is seen this late at most
 ENGINE_POLL_S = 2.0  # while the engine does not answer
 ROUNDS = 16  # of look, plan, execute in one pass; then others get a turn
@@ -165,9 +167,9 @@ class Reconciler:
     def converge(self) -> Pass:
         """Take the next steps and return where everything stands; never waits for a pull, start or stop."""
         try:
+            self._collect()  # first: whoever asked is told how it ended, also by an engine that is gone
             version = self._engine.information().version
             for _ in range(ROUNDS):
-                self._collect()
                 self._look()
                 views = self._situation.views()
                 steps = self._plan(views)
@@ -178,8 +180,10 @@ class Reconciler:
                 permitted, self._waiting = sift(steps, views, circumstances)
                 if not self._execute(permitted):
                     break
+                self._collect()
         except EngineUnavailable as error:
             log.warning("engine unavailable: error=%s", error)
+            self._watching.lose_sight()
             last_known = Delay(setback_of(error))
             return outcome(
                 self._situation.views(),
@@ -257,7 +261,8 @@ class Reconciler:
     def _execute(self, steps: list[Step]) -> bool:
         """Do the steps and return whether looking again may show more to do.
 
-        A failure skips that application's later steps and nobody else's.
+        A failure skips that application's later steps and nobody else's; an answer that does not come ends
+        the round, because the caller must not wait for one after the other.
         """
         failed: set[str] = set()
         again = False
@@ -275,11 +280,20 @@ class Reconciler:
             try:
                 self._executor.apply(step)
                 again = True
+            except EngineUnavailable as error:
+                self._aftermath.of(step, error)
+                self._watching.lose_sight()
+                return False
             except (EngineError, OSError) as error:
                 failed.add(step.application)
                 again |= self._aftermath.of(step, error)
+            except Exception as error:  # a fault of ours: the report and the log have the answer
+                log.exception("step failed inside the agent: %s", describe(step))
+                failed.add(step.application)
+                again |= self._aftermath.of(step, error)
             else:
-                self._holds.lift(step.application, fetching=False)
+                if not isinstance(step, Try):  # that only leads up to what is counted
+                    self._holds.lift(step.application, fetching=False)
         return again
 
     def _collect(self) -> None:

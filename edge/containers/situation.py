@@ -43,6 +43,7 @@ class Situation:
         """Want this document from now on, as far as the policy allows."""
         self.document = document
         self.promising.clear()
+        self.references.clear()  # what an earlier document needed may have been collected since
         self._wanted = {each.name: each for each in self.wanted}
         self.name_specs()
         self._refusals = self.policy.refusals(self.wanted, os.path.realpath)

@@ -71,6 +71,8 @@ class Watching:
         self._engine, self._clock, self._workers = engine, clock, workers
         self._prober, self._told, self._confided = prober, told, confided
         self._watches: dict[str, _Watch] = {}
+        self._looked_at = 0.0
+        self._lost_sight = False
 
     def look(self, pairs: Mapping[str, Pair], regard: Callable[[str, Observed], Regard]) -> None:
         """Take note of what is there now; ``regard`` says how closely an application's container matters.
@@ -78,6 +80,7 @@ class Watching:
         Raises EngineUnavailable. One engine request per container that is down and should not be, or
         on trial and at a turn of it; and more when one has ended.
         """
+        self._leave_out_what_nobody_saw()
         seen = {pair.current.id for pair in pairs.values() if pair.current}
         self._watches = {each: watch for each, watch in self._watches.items() if each in seen}
         for application, pair in pairs.items():
@@ -87,6 +90,18 @@ class Watching:
                 self._check(pair.current, watch)
                 how = condition(pair.current, self.sighting(pair.current), on_trial=False)
                 watch.was_healthy |= how is Condition.HEALTHY
+
+    def lose_sight(self) -> None:
+        """Take note that the engine does not answer: until the next look, time counts against no trial."""
+        self._lost_sight = True
+
+    def _leave_out_what_nobody_saw(self) -> None:
+        now = self._clock.monotonic()
+        if self._lost_sight:
+            for watch in self._watches.values():
+                if watch.window_from is not None:
+                    watch.window_from += now - self._looked_at
+        self._looked_at, self._lost_sight = now, False
 
     def sighting(self, observed: Observed | None) -> Sighting:
         """Return what was seen of a container until now."""

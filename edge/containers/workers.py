@@ -13,7 +13,7 @@ class Workers(Protocol):
     """Something that carries out calls, later or at once."""
 
     def submit(self, call: Callable[[], Result], /) -> "Future[Result]":
-        """Return the future outcome of ``call``."""
+        """Return the future outcome of ``call``. Raises RuntimeError where nobody can ever carry it out."""
 
     def close(self) -> None:
         """Begin nothing more; what has begun is left to itself."""
@@ -34,6 +34,7 @@ class Threads:
 
         def run() -> None:
             if not future.set_running_or_notify_cancel():
+                self._finished()
                 return
             try:
                 result = call()
@@ -45,19 +46,25 @@ class Threads:
                 future.set_result(result)
 
         with self._lock:
+            if len(self._threads) < min(self._bound, self._unfinished + 1):
+                self._begin_thread()
             self._unfinished += 1
-            if len(self._threads) < min(self._bound, self._unfinished):
-                thread = threading.Thread(
-                    target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True
-                )
-                self._threads.append(thread)
-                thread.start()
         self._calls.put(run)
         return future
 
     def close(self) -> None:
         for _ in self._threads:
             self._calls.put(None)
+
+    def _begin_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name=f"{self._name}-{len(self._threads)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # a machine out of threads or memory: the others do it, where there are any
+            if not self._threads:
+                raise
+        else:
+            self._threads.append(thread)
 
     def _finished(self) -> None:
         with self._lock:

@@ -57,6 +57,8 @@ class Listening:
                             return
             except EngineError as error:
                 log.debug("engine cannot be listened to: code=%s wait_s=%.1f", error.code, wait_s)
+            except Exception:  # or nobody would ever listen again; the log has the answer
+                log.exception("listening to the engine failed inside the agent")
             if self._wait(wait_s):
                 return
             wait_s = min(wait_s * 2, LONGEST_WAIT_S)

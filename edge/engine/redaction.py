@@ -21,12 +21,17 @@ def redact(lines: Iterable[str], secrets: Iterable[str], length: int) -> Iterato
     A secret of several lines (a key) is hidden line by line, and of one that is JSON every text in it.
     The longest secret is taken first, so that none is left in part because another is in it.
     """
-    parts = {part.strip() for secret in secrets for part in _parts(secret)}
+    parts = {_printable(part).strip() for secret in secrets for part in _parts(secret)}
     hidden = sorted((part for part in parts if len(part) >= SECRET_LENGTH), key=len, reverse=True)
     for line in lines:
+        said = _printable(line)  # first: what cannot be seen must not keep a secret apart until then
         for secret in hidden:
-            line = line.replace(secret, REDACTED)
-        yield "".join(each for each in line if each.isprintable() or each == "\t")[:length]
+            said = said.replace(secret, REDACTED)
+        yield said[:length]
+
+
+def _printable(text: str) -> str:
+    return "".join(each for each in text if each.isprintable() or each == "\t")
 
 
 def _parts(secret: str) -> Iterator[str]:

@@ -4,6 +4,7 @@ import pytest
 
 from contract.reports import ApplicationState, ApplicationStatus
 from edge.containers.meter import Meter
+from edge.engine.errors import EngineUnavailable
 from edge.engine.port import Usage
 from tests.edge.containers.builders import FakeClock
 from tests.edge.fake_engine import FakeContainer, FakeEngine
@@ -78,3 +79,26 @@ def test_what_cannot_be_measured_is_left_out_and_the_report_goes_on(
     assert told(meter, container) == (None, None)
     engine.available = False
     assert told(meter, container) == (None, None)
+
+
+class Hanging(FakeEngine):
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = 0
+
+    def usage(self, container_id: str) -> Usage | None:
+        self.asked += 1
+        raise EngineUnavailable("no answer within 60 s")
+
+
+def test_an_engine_that_does_not_answer_holds_up_a_report_once_and_not_for_every_container(
+    clock: FakeClock,
+) -> None:
+    engine = Hanging()
+    statuses = [
+        ApplicationStatus(name=name, state=ApplicationState.RUNNING, container_id=name)
+        for name in ("one", "two", "three")
+    ]
+
+    assert Meter(engine, clock)(statuses) == tuple(statuses)
+    assert engine.asked == 1

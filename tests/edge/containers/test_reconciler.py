@@ -609,3 +609,17 @@ def test_the_end_of_a_pull_is_told(engine: FakeEngine, tmp_path: Path) -> None:
     later.let_go()
 
     assert told == [True]
+
+
+def test_an_image_that_was_here_for_an_earlier_revision_is_looked_for_again_before_anything_is_moved(
+    device: Device, engine: FakeEngine
+) -> None:
+    device.deploy(an_application())
+    device.deploy(an_application(image_name="hello:v2"), revision=2)
+    del engine.images[image("hello:v1")]  # collected, or removed by a person
+    engine.calls.clear()
+
+    device.deploy(an_application(), revision=3)
+
+    assert engine.calls.index("pull") < engine.calls.index("rename")
+    assert engine.calls.count("create") == 1

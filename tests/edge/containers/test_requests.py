@@ -179,3 +179,24 @@ def test_what_a_container_said_is_read_without_holding_up_the_others(
 
     assert heard == [("two",)]
     assert device.reconciler.logs("ghost", 1, heard.append) is not None
+
+
+def test_who_asked_is_told_that_it_failed_while_the_engine_is_still_down(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    Device(engine, tmp_path).deploy(an_application())
+    later = Later()
+    device = Device(engine, tmp_path, workers=later)
+    device.desire(a_document(an_application()))
+    device.reconciler.converge()
+    ended: list[Refusal | None] = []
+    heard: list[Sequence[str] | Refusal] = []
+    device.reconciler.restart("web", ended.append)
+    device.reconciler.logs("web", 5, heard.append)
+
+    engine.available = False
+    later.let_go()
+    device.reconciler.converge()
+
+    assert ended == [Refusal("engine-unavailable", "no answer")]
+    assert heard == [Refusal("engine-unavailable", "no answer")]

@@ -51,3 +51,37 @@ def test_a_call_that_never_ends_does_not_keep_the_process_alive() -> None:
     assert all(thread.daemon for thread in threading.enumerate() if thread.name.startswith("test"))
     never.set()
     workers.close()
+
+
+def test_a_machine_that_was_out_of_threads_once_does_not_cost_the_workers_for_ever(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    workers = Threads("test", 1)
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as machine:
+        machine.setattr(threading.Thread, "start", no_thread)
+        with pytest.raises(RuntimeError, match="new thread"):
+            workers.submit(lambda: 6)
+
+    assert workers.submit(lambda: 7).result(5) == 7
+    workers.close()
+
+
+def test_who_has_one_thread_and_gets_no_second_does_it_with_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    workers = Threads("test", 2)
+    go = threading.Event()
+    first = workers.submit(lambda: go.wait(5))
+
+    def no_thread(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as machine:
+        machine.setattr(threading.Thread, "start", no_thread)
+        second = workers.submit(lambda: 7)
+    go.set()
+
+    assert (first.result(5), second.result(5)) == (True, 7)
+    workers.close()

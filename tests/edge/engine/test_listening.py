@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -51,6 +52,31 @@ def test_each_change_is_told_and_so_is_the_beginning_because_nobody_heard_what_w
     ear.hear()
 
     assert ear.told == 3
+
+
+class Garbled(FakeEngine):
+    """Says something that nobody understands, once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.heard = 0
+
+    @contextmanager
+    def listen(self, thing: str) -> Iterator[Iterator[str]]:
+        self.heard += 1
+        if self.heard == 1:
+            raise ValueError("not JSON")
+        with super().listen(thing) as changes:
+            yield changes
+
+
+def test_a_fault_of_ours_while_listening_does_not_end_it() -> None:
+    ear = Ear(Garbled(), ("die",), ("die",))
+    ear.opened = False
+
+    ear.hear()
+
+    assert ear.told >= 2
 
 
 def test_a_stream_that_ends_or_breaks_is_opened_again_and_that_is_told_too() -> None:

@@ -23,6 +23,13 @@ def test_short_values_and_other_words_stay_and_long_lines_are_cut() -> None:
     assert redacted(["port 80 is on", "x" * 1000], ["80", "on", ""]) == ("port 80 is on", "x" * LINE_LENGTH)
 
 
+def test_what_cannot_be_printed_hides_no_secret() -> None:
+    said = ["\x00".join("hunter2"), "hun\x1bter2"]
+
+    assert redacted(said, ["hunter2"]) == ("[redacted]", "[redacted]")
+    assert redacted(said, ["hun\x1bter2"]) == ("[redacted]", "[redacted]")
+
+
 def test_of_a_secret_of_several_lines_none_is_left() -> None:
     key = "-----BEGIN KEY-----\nMIIEvQIBADAN\n  BgkqhkiG9w0B\n"
 
