@@ -109,6 +109,13 @@ class Commands:
         """Judge a command and do what was decided; it is answered whatever happens in here."""
         try:
             self._judge(command, critical=critical)
+        except StateUnwritable as error:
+            if all(held.id != command.id for held in self._ledger.held):
+                self._answer_failure(command, error)
+                return
+            # The disk says that it waits, and would have another start carry it out: so it waits on.
+            log.error("command waits on for the disk: id=%s error=%s", command.id, error)
+            self._held_until_s[command.id] = self._clock.monotonic() + LOCK_POLL_S
         except Exception as error:  # rule 8: the command is answered and done, the device stays reachable
             log.exception("command failed inside the agent: id=%s", command.id)
             self._answer_failure(command, error)
@@ -166,7 +173,9 @@ class Commands:
                 self._wait(command, decision, clock)
             case Refuse(state=state, code=code, message=message, remembered=remembered):
                 result = self._result(command.id, state, clock, code=code, message=message)
-                if remembered:
+                if state is CommandState.EXPIRED:  # whoever starts next finds the same out again
+                    self._keep_if_possible(self._ledger.judged(command, result))
+                elif remembered:
                     self._keep(self._ledger.judged(command, result))
                 self._send(name_of(command), result)
             case Start(at=at):

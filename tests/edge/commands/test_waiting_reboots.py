@@ -279,3 +279,37 @@ def test_other_commands_neither_supersede_a_reboot_nor_are_superseded() -> None:
 
     assert world.states(restart) == [IN_PROGRESS]
     assert world.states(reboot) == [DELIVERED]
+
+
+def test_a_waiting_reboot_waits_on_for_a_full_disk_and_is_never_said_to_have_failed_and_done_after_all() -> (
+    None
+):
+    world = World()
+    world.start()
+    command = world.a_command(delay_s=60)
+    world.send(command)
+    world.state.full = True
+
+    world.turns(120.0)
+    assert (told(world, command), world.machine.reboots) == ([(DELIVERED, "delayed")], 0)
+
+    world.state.full = False
+    world.turns(5.0)
+    assert world.states(command) == [DELIVERED, IN_PROGRESS]
+    assert world.machine.reboots == 1
+
+
+def test_a_waiting_reboot_expires_with_a_full_disk_and_once_more_after_a_restart() -> None:
+    world = World()
+    world.start()
+    command = world.a_command(delay_s=60, valid_s=90)
+    world.send(command)
+    world.state.full = True
+    world.turns(120.0)
+    assert told(world, command)[-1] == (EXPIRED, "expired")
+
+    world.state.full = False
+    world.start()
+    world.turns(30.0)
+    assert world.machine.reboots == 0
+    assert told(world, command)[-1] == (EXPIRED, "expired")
