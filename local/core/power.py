@@ -20,6 +20,9 @@ from local.core.nucleus import Nucleus
 log = logging.getLogger(__name__)
 
 _OFF = "off"
+#: Between "reboot" and the dark: no machine goes down within the millisecond in which it is asked to, and
+#: what was written to the network by then leaves it.
+_GOING_DOWN_S = 0.2
 
 
 class Machine:
@@ -65,6 +68,7 @@ class Machine:
         return nucleus
 
     def _power_cycle(self, nucleus: Nucleus) -> Nucleus:
+        threading.Event().wait(_GOING_DOWN_S)
         log.info("power off: thing=%s", self._device.thing)
         nucleus.cut()
         restarted: Sequence[str] = self._containers.cut() if self._containers else ()
