@@ -45,6 +45,24 @@ class Event:
         """The chain it belongs to: ``2026-11-22``, in UTC."""
         return self.at.astimezone(UTC).date().isoformat()
 
+    def facts(self) -> dict[str, Any]:
+        """Return what it says (JSON types), without what is empty."""
+        said = {
+            "at": self.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "request_id": self.request_id,
+            "caller": dict(self.caller),
+            "operation": self.operation,
+            "target": dict(self.target),
+            "outcome": self.outcome,
+            "status": self.status,
+            "code": self.code,
+            "reason": self.reason,
+            "before": dict(self.before),
+            "after": dict(self.after),
+            "source_ip": self.source_ip,
+        }
+        return {name: value for name, value in said.items() if value not in (None, {}, "")}
+
 
 @dataclass(frozen=True, slots=True)
 class Head:
@@ -55,35 +73,33 @@ class Head:
 
 
 def link(event: Event, head: Head) -> dict[str, Any]:
-    """Return the entry that follows ``head`` (JSON types, without what is empty)."""
-    said = {
-        "v": 1,
-        "day": event.day,
-        "sequence": head.count + 1,
-        "at": event.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "request_id": event.request_id,
-        "caller": dict(event.caller),
-        "operation": event.operation,
-        "target": dict(event.target),
-        "outcome": event.outcome,
-        "status": event.status,
-        "code": event.code,
-        "reason": event.reason,
-        "before": dict(event.before),
-        "after": dict(event.after),
-        "source_ip": event.source_ip,
-        "previous": head.hash,
-    }
-    entry = {name: value for name, value in said.items() if value not in (None, {}, "")}
+    """Return the entry that follows ``head``, as JSON types."""
+    place = {"v": 1, "day": event.day, "sequence": head.count + 1, "previous": head.hash}
+    entry = place | event.facts()
     return entry | {"hash": hash_of(entry)}
 
 
 def hash_of(entry: Mapping[str, Any]) -> str:
-    """Return the SHA-256 (hex) of an entry's canonical JSON without its own ``hash``."""
-    said = {name: value for name, value in entry.items() if name != "hash"}
+    """Return the SHA-256 (hex) of an entry's canonical JSON without its own ``hash``.
+
+    Canonical is that names are sorted, and that a whole number has no fraction: DynamoDB keeps 4.0 as 4.
+    """
+    said = {name: _canonical(value) for name, value in entry.items() if name != "hash"}
     return hashlib.sha256(
         json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
     ).hexdigest()
+
+
+def _canonical(value: Any) -> Any:
+    match value:
+        case float() if value.is_integer():
+            return int(value)
+        case Mapping():
+            return {name: _canonical(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_canonical(each) for each in value]
+        case _:
+            return value
 
 
 @dataclass(frozen=True, slots=True)

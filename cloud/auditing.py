@@ -71,7 +71,7 @@ def keep(event: Event) -> None:
     try:
         _audit().append(event)
     except Exception:  # whatever it was, the entry must not be lost with it
-        log.exception("audit entry not kept: %s", json.dumps(_told(event), sort_keys=True))
+        log.exception("audit entry not kept: %s", json.dumps(event.facts(), sort_keys=True))
         count("audit_entries_not_kept", event.operation)
 
 
@@ -109,18 +109,3 @@ def _reason(event: Mapping[str, Any]) -> str | None:
 def _plain(facts: Mapping[str, object]) -> dict[str, object]:
     found: dict[str, object] = json.loads(json.dumps(dict(facts), default=str))
     return found
-
-
-def _told(event: Event) -> dict[str, object]:
-    return {
-        "request_id": event.request_id,
-        "caller": dict(event.caller),
-        "operation": event.operation,
-        "target": dict(event.target),
-        "outcome": event.outcome,
-        "status": event.status,
-        "code": event.code,
-        "reason": event.reason,
-        "before": dict(event.before),
-        "after": dict(event.after),
-    }

@@ -42,7 +42,8 @@ def cancel_group_reboot(
             f"in flight, cannot be called back and are awaited: {names}"
             + (f" and {more} more" if more > 0 else "")
         )
-    return Response(202, summary(reboot) | {"warnings": warnings}, where(reboot))
+    told = summary(reboot) | {"warnings": warnings}
+    return Response(202, told, where(reboot), after={"state": reboot.state.value})
 
 
 def _cancelled(request: Request, reboots: GroupReboots, clock: Clock) -> GroupReboot:

@@ -10,11 +10,10 @@ from cloud.clock import Clock, utc_now
 from cloud.device import Device
 from cloud.history import kept_since, shown
 from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.paging import refuse_unknown
 from cloud.tables.devices import Devices
 from cloud.tables.history import History
 from contract.defaults import HISTORY_POINT_S
-
-_PARAMETERS = frozenset({"from", "to"})
 
 
 class FindsDevices(Protocol):
@@ -40,9 +39,7 @@ def get_device_history(
     Raises:
         Problem: 400 for a parameter that is unknown or wrong, 404 ``device-not-found``.
     """
-    unknown = sorted(request.query.keys() - _PARAMETERS)
-    if unknown:
-        raise Problem(400, "unknown-parameter", f"{unknown[0]}: unknown parameter", field=unknown[0])
+    refuse_unknown(request, ("from", "to"))
     now = clock()
     end = _time(request, "to", now)
     begin = _time(request, "from", min(kept_since(now), end))

@@ -6,10 +6,11 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
-from cloud.audit import Outcome, parse_day
+from cloud.audit import Outcome
+from cloud.audit_pages import DIGITS, day_of, position
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.http import Request, Response, lambda_handler
 from cloud.paging import chosen, limit, refuse_unknown
 from cloud.tables.audit import Audit
 
@@ -17,8 +18,7 @@ _OUTCOME: TypeAdapter[str] = TypeAdapter(Outcome)
 _NARROWING = ("operation", "outcome", "subject")
 #: Entries of a day that a page looks at: one that narrows may be short, and its cursor goes on.
 _LOOKED_AT = 500
-_DIGITS = 12
-_END = 10**_DIGITS
+_END = 10**DIGITS
 
 
 class ListsEntries(Protocol):
@@ -51,37 +51,8 @@ def list_audit(request: Request, *, audit: ListsEntries, clock: Clock) -> Respon
     return Response(200, {"day": day, "entries": shown, "cursor": str(before) if more else None})
 
 
-def day_of(request: Request, clock: Clock) -> str:
-    """Return the day that is asked for, today (UTC) where none is.
-
-    Raises:
-        Problem: 400 ``invalid-parameter``.
-    """
-    text = request.query.get("day")
-    if text is None:
-        return clock().date().isoformat()
-    try:
-        return parse_day(text).isoformat()
-    except ValueError as error:
-        raise Problem(400, "invalid-parameter", f"day: {error}", field="day") from None
-
-
 def _said(entry: dict[str, Any], name: str) -> object:
     return entry["caller"].get("subject") if name == "subject" else entry.get(name)
-
-
-def position(request: Request, first: int) -> int:
-    """Return the place in the day where the page begins, ``first`` for the first page.
-
-    Raises:
-        Problem: 400 ``invalid-parameter``.
-    """
-    text = request.query.get("cursor")
-    if text is None:
-        return first
-    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
-        raise Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor")
-    return int(text)
 
 
 def _operation(request: Request) -> Response:

@@ -71,7 +71,10 @@ def reboot_group(
             ) from running
         log.info("group reboot: id=%s group=%s state=%s", reboot.id, group, reboot.state)
     nudge(queue, reboot.id)
-    return Response(202, submitted(reboot), where(reboot))
+    told = submitted(reboot)
+    limits = ("max_concurrent", "stop_after_failures", "force", "expires_in_s")
+    after = {"group_reboot": reboot.id, **{name: told[name] for name in limits}}
+    return Response(202, told, where(reboot), after=after)
 
 
 def _operation(request: Request) -> Response:

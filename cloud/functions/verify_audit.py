@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from cloud.audit import Head, verify
+from cloud.audit_pages import day_of
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
-from cloud.functions.list_audit import day_of
 from cloud.http import Request, Response, lambda_handler
 from cloud.paging import refuse_unknown
 from cloud.tables.audit import Audit

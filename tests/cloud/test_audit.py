@@ -58,6 +58,15 @@ def test_a_whole_chain_is_intact_and_an_empty_day_too() -> None:
     assert verify([], Head()).broken_at is None
 
 
+def test_a_number_counts_as_the_table_keeps_it() -> None:
+    entry = link(replace(REBOOTED, after={"delay_s": 4.0, "steps": [{"share": 0.5}, {"share": 1.0}]}), Head())
+
+    kept = entry | {"after": {"delay_s": 4, "steps": [{"share": 0.5}, {"share": 1}]}}
+
+    assert verify([kept], Head(1, entry["hash"])).broken_at is None
+    assert hash_of(kept | {"after": {"delay_s": 5}}) != entry["hash"]
+
+
 @given(length=st.integers(1, 6), data=st.data())
 def test_no_change_omission_insertion_or_exchange_goes_unnoticed(length: int, data: st.DataObject) -> None:
     entries, head = a_chain(length)

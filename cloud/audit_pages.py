@@ -1,0 +1,36 @@
+"""Which part of the audit a request asks for: a day, and a place in it. Pure."""
+
+from cloud.audit import parse_day
+from cloud.clock import Clock
+from cloud.http import Problem, Request
+
+DIGITS = 12  # of a place in a day
+
+
+def day_of(request: Request, clock: Clock) -> str:
+    """Return the day that is asked for, today (UTC) where none is.
+
+    Raises:
+        Problem: 400 ``invalid-parameter``.
+    """
+    text = request.query.get("day")
+    if text is None:
+        return clock().date().isoformat()
+    try:
+        return parse_day(text).isoformat()
+    except ValueError as error:
+        raise Problem(400, "invalid-parameter", f"day: {error}", field="day") from None
+
+
+def position(request: Request, first: int) -> int:
+    """Return the place in the day where the page begins, ``first`` for the first page.
+
+    Raises:
+        Problem: 400 ``invalid-parameter``.
+    """
+    text = request.query.get("cursor")
+    if text is None:
+        return first
+    if not text.isascii() or not text.isdigit() or len(text) > DIGITS:
+        raise Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor")
+    return int(text)
