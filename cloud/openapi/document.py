@@ -11,7 +11,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from cloud.access import PUBLIC_ROUTES, ROUTES
 from cloud.gateway import BODY_MAX_BYTES, PATH_PARAMETERS
-from cloud.openapi.models import GatewayMessage, Problem
+from cloud.openapi.models.answers import GatewayMessage, Problem
 from cloud.openapi.operations import OPERATIONS, Operation
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"

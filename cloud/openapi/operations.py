@@ -18,7 +18,7 @@ from cloud.functions import (
     rotate_secrets,
 )
 from cloud.gateway import PATH_PARAMETERS
-from cloud.openapi import models
+from cloud.openapi.models import answers, audit, commands, deployments, devices, groups, images
 from contract import topics
 from contract.commands import CommandState
 
@@ -73,7 +73,7 @@ def _command(
         tag="commands",
         summary=summary,
         description="202 once the broker has it; the command's Location tells how it goes on.",
-        response=models.CommandAccepted,
+        response=commands.CommandAccepted,
         status=202,
         request=request,
         example=more.pop("example", _WHY),
@@ -103,7 +103,7 @@ _DAY = _query("day", "A day in UTC, today by default", format="date")
 
 OPERATIONS: Mapping[str, Operation] = {
     "GET /devices": Operation(
-        "devices", "List devices", models.DevicePage,
+        "devices", "List devices", devices.DevicePage,
         query=(
             *_PAGED,
             _query("sort", "By name, or by the time since when the connection stands as it does",
@@ -119,14 +119,14 @@ OPERATIONS: Mapping[str, Operation] = {
         problems={404: "`group-not-found`: no device is enrolled in it"},
     ),
     "GET /devices/{device}": Operation(
-        "devices", "Tell everything known of a device", models.DeviceDetail, problems=_NO_DEVICE
+        "devices", "Tell everything known of a device", devices.DeviceDetail, problems=_NO_DEVICE
     ),
     "GET /devices/{device}/why": Operation(
-        "devices", "Explain why a device is, or is not, on its desired revision", models.Explanation,
+        "devices", "Explain why a device is, or is not, on its desired revision", devices.Explanation,
         problems=_NO_DEVICE,
     ),
     "GET /devices/{device}/history": Operation(
-        "devices", "Tell a device's key figures over the last day", models.History,
+        "devices", "Tell a device's key figures over the last day", devices.History,
         query=(
             _query("from", "An aware time", format="date-time"),
             _query("to", "An aware time", format="date-time"),
@@ -152,7 +152,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "Fetch an application's secrets anew", rotate_secrets.ROUTE.body
     ),
     "GET /devices/{device}/commands": Operation(
-        "commands", "List a device's commands, newest first", models.CommandPage,
+        "commands", "List a device's commands, newest first", commands.CommandPage,
         query=(
             *_PAGED,
             Query("kind", "Only this kind", {"enum": list(get_args(topics.Command))}),
@@ -161,19 +161,19 @@ OPERATIONS: Mapping[str, Operation] = {
         problems=_NO_DEVICE,
     ),
     "GET /devices/{device}/commands/{command}": Operation(
-        "commands", "Tell how a command stands, with its proof", models.Command,
+        "commands", "Tell how a command stands, with its proof", commands.Command,
         problems={404: "`command-not-found`"},
     ),
     "GET /groups": Operation(
-        "groups", "List groups", models.GroupPage,
+        "groups", "List groups", groups.GroupPage,
         query=(*_PAGED, Query("prefix", "Only groups whose names begin so", _GROUP)),
     ),
     "POST /groups": Operation(
-        "groups", "Create a group", models.GroupCreated, 201, create_group.GroupWish,
+        "groups", "Create a group", groups.GroupCreated, 201, create_group.GroupWish,
         {"name": "line-4", "description": "the fourth line"}, problems={409: "`group-exists`"},
     ),
     "PUT /groups/{group}/devices/{device}": Operation(
-        "groups", "Put a device into a group", models.DevicePlaced,
+        "groups", "Put a device into a group", groups.DevicePlaced,
         query=(Query("move", "Also out of another group", {"type": "boolean", "default": False}),),
         problems={
             404: "`device-not-found`, `group-not-found`",
@@ -185,22 +185,22 @@ OPERATIONS: Mapping[str, Operation] = {
         problems={404: "`device-not-found`, `device-not-in-group`", 409: "`membership-conflict`"},
     ),
     "POST /groups/{group}/reboots": Operation(
-        "groups", "Reboot a group's devices in waves", models.GroupRebootSubmitted, 202,
+        "groups", "Reboot a group's devices in waves", groups.GroupRebootSubmitted, 202,
         reboot_group.GroupRebootRequest,
         {"reason": "kernel update", "max_concurrent": 5, "stop_after_failures": 2},
         problems={404: "`group-not-found`", 409: "`group-reboot-running`"}, location=True,
         links={"how far it is": {"operationId": "get-group-reboot", "parameters": _REBOOT_PATH}},
     ),
     "GET /groups/{group}/reboots/{reboot}": Operation(
-        "groups", "Tell how far a group reboot is", models.GroupReboot, query=_PAGED,
+        "groups", "Tell how far a group reboot is", groups.GroupReboot, query=_PAGED,
         problems={404: "`group-reboot-not-found`"},
     ),
     "POST /groups/{group}/reboots/{reboot}/cancel": Operation(
-        "groups", "Start no further device of a group reboot", models.GroupRebootCancelled, 202,
+        "groups", "Start no further device of a group reboot", groups.GroupRebootCancelled, 202,
         problems={404: "`group-reboot-not-found`", 409: "`group-reboot-ended`"}, location=True,
     ),
     "POST /deployments": Operation(
-        "deployments", "Deploy applications to a group", models.DeploymentCreated, 201, DeploymentWish,
+        "deployments", "Deploy applications to a group", deployments.DeploymentCreated, 201, DeploymentWish,
         {
             "target": {"group": "line-3"},
             "applications": [
@@ -217,19 +217,19 @@ OPERATIONS: Mapping[str, Operation] = {
         location=True, links=_TO_DEPLOYMENT,
     ),
     "GET /deployments/{deployment}": Operation(
-        "deployments", "Tell how far a deployment is, device by device", models.Deployment,
+        "deployments", "Tell how far a deployment is, device by device", deployments.Deployment,
         problems={404: "`deployment-not-found`"},
     ),
     "GET /images": Operation(
-        "images", "List the repositories that devices may pull from", models.RepositoryPage, query=_PAGED
+        "images", "List the repositories that devices may pull from", images.RepositoryPage, query=_PAGED
     ),
     "GET /images/{repository}": Operation(
-        "images", "List a repository's images, the newest push first", models.ImagePage,
+        "images", "List a repository's images, the newest push first", images.ImagePage,
         query=(*_PAGED, _TAG),
         problems={404: "`repository-not-found`, `tag-not-found`"},
     ),
     "GET /audit": Operation(
-        "audit", "List one day's audit, newest first", models.AuditPage,
+        "audit", "List one day's audit, newest first", audit.AuditPage,
         query=(
             *_PAGED, _DAY, _query("operation", "Only this operation"),
             Query("outcome", "Only this outcome", {"enum": ["succeeded", "refused", "failed"]}),
@@ -237,11 +237,11 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
     ),
     "GET /audit/verify": Operation(
-        "audit", "Verify that one day's audit is whole and unchanged", models.AuditVerdict, query=(_DAY,)
+        "audit", "Verify that one day's audit is whole and unchanged", audit.AuditVerdict, query=(_DAY,)
     ),
     "GET /audit/export": Operation(
         "audit", "Export one day's audit as JSON lines", None, query=(_DAY, _CURSOR),
         media_type="application/x-ndjson",
     ),
-    "GET /health": Operation("health", "Whether the API answers", models.Health),
+    "GET /health": Operation("health", "Whether the API answers", answers.Health),
 }  # fmt: skip

@@ -6,7 +6,8 @@ import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from cloud.access import PUBLIC_ROUTES, ROUTES
-from cloud.openapi import document, models
+from cloud.openapi import document
+from cloud.openapi.models.answers import Problem
 from cloud.openapi.operations import OPERATIONS
 from tests.cloud.template import template
 
@@ -67,4 +68,4 @@ def test_the_examples_are_bodies_that_their_models_take() -> None:
 def test_a_problem_says_what_the_framing_says() -> None:
     said = {"type", "title", "status", "detail", "code", "request_id"}
 
-    assert {name for name, about in models.Problem.model_fields.items() if about.is_required()} == said
+    assert {name for name, about in Problem.model_fields.items() if about.is_required()} == said

@@ -1,0 +1,74 @@
+"""Answers about commands."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from cloud.openapi.models.answers import Answer, Cursor
+from contract.commands import Bundle, CommandState
+from contract.names import Identifier, ThingName
+
+Kind = Literal[
+    "reboot", "restart-application", "retry-application", "report-now", "collect-logs", "rotate-secrets"
+]
+
+
+class CommandAccepted(Answer):
+    """A command as it was made, with its kind's own parameters; its Location tells how it goes on."""
+
+    id: Identifier
+    device: ThingName
+    kind: Kind
+    state: CommandState
+    issued_at: datetime
+    expires_at: Annotated[datetime, Field(description="The latest start.")]
+    requested_by: str
+    reason: str
+    part_of: Annotated[Identifier | None, Field(description="The group reboot that it belongs to.")]
+    when_online: bool
+    warnings: list[str]
+
+
+class CommandSummary(CommandAccepted):
+    """How a command stands. ``inferred``: concluded from silence; the device's own word replaces it."""
+
+    inferred: bool
+    changed_at: datetime
+    code: str | None = None
+
+
+class CommandPage(Answer):
+    """A device's commands, newest first."""
+
+    commands: list[CommandSummary]
+    cursor: Cursor
+
+
+class Transition(Answer):
+    """One step in a command's life."""
+
+    state: CommandState
+    at: datetime
+    by: str | None = None
+    code: str | None = None
+    device_time: datetime | None = None
+
+
+class BundleOnOffer(Bundle):
+    """A bundle of logs; ``url`` fetches it, for operators and for five minutes."""
+
+    url: str | None = None
+
+
+class Command(CommandSummary):
+    """Everything known of a command: how it came to stand so, and what the device gave as proof."""
+
+    transitions: list[Transition]
+    message: str | None = None
+    boot_id_before: str | None = None
+    boot_id: str | None = None
+    down_s: float | None = None
+    clock: Literal["server", "device"] | None = None
+    log_lines: list[str] | None = None
+    bundle: BundleOnOffer | None = None

@@ -1,0 +1,86 @@
+"""Answers about deployments."""
+
+from datetime import datetime
+
+from cloud.deploy.outcomes import OutcomeState
+from cloud.deploy.revision import DeploymentState
+from cloud.openapi.models.answers import Answer
+from contract.applications import Application
+from contract.names import ApplicationName, GroupName, Identifier, ThingName
+
+
+class TargetOfDeployment(Answer):
+    """What is deployed to."""
+
+    group: GroupName
+
+
+class ApplicationChange(Answer):
+    """How an application differs from the revision before."""
+
+    name: ApplicationName
+    from_image: str
+    to_image: str
+    configuration_changed: bool
+
+
+class Diff(Answer):
+    """What a revision changes."""
+
+    added: list[str]
+    removed: list[str]
+    changed: list[ApplicationChange]
+    unchanged: list[str]
+
+
+class DeploymentCreated(Answer):
+    """A revision as it was created, its images by digest."""
+
+    id: Identifier
+    target: TargetOfDeployment
+    revision: int
+    state: DeploymentState
+    applications: list[Application]
+    diff: Diff
+    warnings: list[str]
+    created_at: datetime
+
+
+class ApplicationOfRevision(Answer):
+    """An application of a revision."""
+
+    name: ApplicationName
+    image: str
+
+
+class DeviceOutcome(Answer):
+    """What a deployment became on one device."""
+
+    device: ThingName
+    state: OutcomeState
+    application: str | None = None
+    code: str | None = None
+    message: str | None = None
+    received_at: datetime | None = None
+
+
+class Deployment(Answer):
+    """A revision, and what it became device by device."""
+
+    id: Identifier
+    target: TargetOfDeployment
+    revision: int
+    state: DeploymentState
+    applications: list[ApplicationOfRevision]
+    diff: Diff
+    warnings: list[str]
+    requested_by: str
+    reason: str | None = None
+    created_at: datetime
+    changed_at: datetime
+    counts: dict[str, int]
+    devices: list[DeviceOutcome]
+    code: str | None = None
+    message: str | None = None
+    greengrass_id: str | None = None
+    job_id: str | None = None

@@ -1,0 +1,118 @@
+"""Answers about devices."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from cloud.openapi.models.answers import Answer, Cursor
+from contract.names import GroupName, Identifier, ThingName
+from contract.reports import ApplicationStatus, DesiredStatus, HostHealth
+
+Presence = Literal["online", "stale", "offline", "unknown"]
+
+
+class DeviceSummary(Answer):
+    """A device in a list."""
+
+    name: ThingName
+    group: GroupName | None
+    state: Presence
+    reason: str
+    since: datetime | None
+    flap_count: Annotated[int, Field(description="Disconnects within the last hour; 20 means 20 or more.")]
+    disconnect_reason: str | None
+    clock_skew_s: Annotated[float | None, Field(description="The device's time minus the server's.")]
+    last_report_at: datetime | None
+    agent_version: str | None
+    architecture: str | None
+    engine: str | None
+    desired: DesiredStatus | None
+
+
+class ApplicationOnDevice(ApplicationStatus):
+    """An application as the device reported it."""
+
+    revision: int | None
+
+
+class DeviceDetail(DeviceSummary):
+    """A device with its health and applications."""
+
+    enrolled_at: datetime
+    boot_id: str | None
+    heartbeat_s: float | None
+    malformed_messages: int
+    health: HostHealth | None
+    applications: list[ApplicationOnDevice]
+
+
+class DevicePage(Answer):
+    """Devices in order of name. A page may be short and not the last."""
+
+    devices: list[DeviceSummary]
+    cursor: Cursor
+
+
+class Cause(Answer):
+    """One reason why a device is not on its desired revision, with its evidence."""
+
+    code: str
+    message: str
+    application: str | None = None
+    since: datetime | None = None
+    next_try_at: datetime | None = None
+    evidence: dict[str, Any] | None = None
+
+
+class DesiredRevision(Answer):
+    """What the device should run."""
+
+    revision: int
+    deployment: Identifier
+
+
+class RevisionOnDevice(Answer):
+    """What the device says that it works on."""
+
+    revision: int | None
+    deployment_id: str | None
+    state: str | None
+
+
+class Explanation(Cause):
+    """The first cause, and all of them in the order of the chain from the wish to the container."""
+
+    device: ThingName
+    as_desired: bool
+    desired: DesiredRevision | None
+    on_device: RevisionOnDevice
+    causes: list[Cause]
+    asked_at: datetime
+
+
+class HistoryPoint(Answer):
+    """A device's key figures in one span."""
+
+    at: datetime
+    uptime_s: float | None
+    cpu_percent: float | None
+    memory_total_bytes: int | None
+    memory_available_bytes: int | None
+    disk_total_bytes: int | None
+    disk_free_bytes: int | None
+    temperature_c: float | None
+    clock_skew_s: float | None
+    engine: str | None
+    applications: Annotated[dict[str, int], Field(description="How many are in each state.")]
+    state_changes: Annotated[int | None, Field(description="Since the point before; null in the first.")]
+
+
+class History(Answer):
+    """A device's last day, the oldest point first; a gap is a missing point."""
+
+    device: ThingName
+    from_: Annotated[datetime, Field(alias="from")]
+    to: datetime
+    interval_s: float
+    points: list[HistoryPoint]

@@ -1,0 +1,94 @@
+"""Answers about groups, and about their reboots."""
+
+from datetime import datetime
+
+from cloud.deploy.revision import DeploymentState
+from cloud.group_reboot import MemberState
+from cloud.group_reboot import State as GroupRebootState
+from cloud.openapi.models.answers import Answer, Cursor
+from contract.names import GroupName, Identifier, ThingName
+
+
+class LatestDeployment(Answer):
+    """The newest deployment of a group."""
+
+    deployment: Identifier
+    revision: int
+    state: DeploymentState
+
+
+class Group(Answer):
+    """A group that can be deployed to."""
+
+    name: GroupName
+    devices: int
+    latest: LatestDeployment | None
+
+
+class GroupCreated(Group):
+    """A group as it was created."""
+
+    description: str | None
+
+
+class GroupPage(Answer):
+    """Groups as the IoT registry lists them. A page may be short and not the last."""
+
+    groups: list[Group]
+    cursor: Cursor
+
+
+class DevicePlaced(Answer):
+    """Where a device belongs, and belonged."""
+
+    device: ThingName
+    group: GroupName | None
+    before: GroupName | None
+
+
+class MemberOfReboot(Answer):
+    """One device of a group reboot."""
+
+    device: ThingName
+    state: MemberState
+    changed_at: datetime | None
+    command: Identifier | None = None
+    started_at: datetime | None = None
+    code: str | None = None
+    inferred: bool | None = None
+
+
+class GroupRebootSubmitted(Answer):
+    """A group reboot as it was asked for."""
+
+    id: Identifier
+    group: GroupName
+    state: GroupRebootState
+    reason: str
+    requested_by: str
+    requested_at: datetime
+    max_concurrent: int
+    stop_after_failures: int
+    force: bool
+    expires_in_s: float
+
+
+class GroupRebootCancelled(GroupRebootSubmitted):
+    """A group reboot that starts no further device."""
+
+    stopped_by: str | None
+    cancelled_by: str | None
+    started_at: datetime | None
+    ended_at: datetime | None
+    progress: float | None
+    counts: dict[str, int | None]
+    in_flight: list[MemberOfReboot]
+    failures: list[MemberOfReboot]
+    warnings: list[str] = []
+
+
+class GroupReboot(GroupRebootCancelled):
+    """How far a group reboot is, and a page of its devices in order of name."""
+
+    members: list[MemberOfReboot]
+    cursor: Cursor
