@@ -20,6 +20,7 @@ from cloud.idempotency import Idempotency, KeyReused
 from cloud.ledger import Inferred
 from cloud.milliseconds import to_ms
 from cloud.tables.command_rows import DUE_SHARDS, key_row, shard, to_command, to_row, transition
+from cloud.tables.conditional import update_if
 from contract import commands as contract
 from contract.commands import CommandResult, CommandState
 from contract.defaults import COMMAND_EXPIRY_MAX_S, INFER_EXPIRED_AFTER_S
@@ -130,7 +131,7 @@ class Commands:
             change += ", due_shard = :shard, due_at = :due_at"
         change += " REMOVE inferred, waiting" + (", due_shard, due_at" if result.state.final else "")
         allowed = ", ".join(f":earlier{i}" for i in range(len(earlier)))
-        return self._update(
+        moved = self._update(
             device,
             result.id,
             change,
@@ -138,6 +139,7 @@ class Commands:
             names={"#state": "state", "#result": "result"},
             values=values,
         )
+        return None if moved is None else to_command(moved)
 
     def conclude(self, command: Command, inferred: Inferred) -> bool:
         """Store what the cloud concluded, unless the device has spoken or a conclusion is there."""
@@ -204,7 +206,6 @@ class Commands:
             command.id,
             "SET due_at = :at",
             condition="attribute_exists(waiting)" + (" AND due_at = :seen" if unmoved else ""),
-            names={},
             values={":at": to_ms(at), **({":seen": to_ms(command.due_at)} if unmoved else {})},
         )
         return stored is not None
@@ -305,21 +306,10 @@ class Commands:
         change: str,
         *,
         condition: str,
-        names: Mapping[str, str],
         values: Mapping[str, object],
-    ) -> Command | None:
-        """Return the command after its change; None where the condition does not hold."""
-        try:
-            with translated():
-                answer = self._table.update_item(
-                    TableName=self._name,
-                    Key=to_item({"device": device, "id": command_id}),
-                    UpdateExpression=change,
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues=to_item(values),
-                    ReturnValues="ALL_NEW",
-                    **({"ExpressionAttributeNames": names} if names else {}),
-                )
-        except Conflict:
-            return None
-        return to_command(answer["Attributes"])
+        names: Mapping[str, str] | None = None,
+    ) -> Mapping[str, Any] | None:
+        key = {"device": device, "id": command_id}
+        return update_if(
+            self._table, self._name, key, change, condition=condition, values=values, names=names
+        )

@@ -18,10 +18,10 @@ from typing import Any
 
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
-from cloud.aws.errors import Conflict
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.idempotency import KEPT_S, Idempotency, KeyReused
 from cloud.milliseconds import from_ms, to_ms
+from cloud.tables.conditional import put_if, update_if
 from cloud.tables.deployment_rows import DUE_SHARDS, due, sort_key, to_deployment, to_row
 
 BY_DUE = "by-due"
@@ -152,9 +152,7 @@ class Deployments:
 
     def look_again(self, deployment: Deployment, *, due_at: datetime) -> bool:
         """Have ``due`` give the deployment at ``due_at``, while its state is what it was."""
-        return self._update(
-            deployment, "SET due_at = :due_at", deployment.state, {":due_at": to_ms(due_at)}, {}
-        )
+        return self._update(deployment, "SET due_at = :due_at", {":due_at": to_ms(due_at)}, {})
 
     def due(self, now: datetime) -> Iterator[Deployment]:
         """Give the deployments that somebody must look at by ``now``."""
@@ -189,24 +187,18 @@ class Deployments:
             "received_at": to_ms(received_at),
             "delete_at": int((received_at + OUTCOMES_KEPT).timestamp()),
         }
-        try:
-            with translated():
-                self._table.put_item(
-                    TableName=self._name,
-                    Item=to_item(row),
-                    ConditionExpression=_NEWER,
-                    ExpressionAttributeNames={"#sequence": "sequence"},
-                    ExpressionAttributeValues=to_item(
-                        {
-                            ":epoch": outcome["epoch"],
-                            ":sequence": outcome["sequence"],
-                            ":received_at": to_ms(received_at),
-                        }
-                    ),
-                )
-        except Conflict:
-            return False
-        return True
+        return put_if(
+            self._table,
+            self._name,
+            row,
+            condition=_NEWER,
+            names={"#sequence": "sequence"},
+            values={
+                ":epoch": outcome["epoch"],
+                ":sequence": outcome["sequence"],
+                ":received_at": row["received_at"],
+            },
+        )
 
     def outcomes(self, deployment_id: str) -> dict[str, Mapping[str, Any]]:
         """Return each device's recorded outcome: state, application, code, message, received_at."""
@@ -246,32 +238,24 @@ class Deployments:
         return self._update(
             deployment,
             change,
-            deployment.state,
             {f":{name}": value for name, value in values.items()},
             {f"#{name}": name for name in values},
         )
 
     def _update(
-        self,
-        deployment: Deployment,
-        change: str,
-        expected: DeploymentState,
-        values: Mapping[str, object],
-        names: Mapping[str, str],
+        self, deployment: Deployment, change: str, values: Mapping[str, object], names: Mapping[str, str]
     ) -> bool:
-        try:
-            with translated():
-                self._table.update_item(
-                    TableName=self._name,
-                    Key=to_item({"pk": deployment.target, "sk": sort_key(deployment.revision)}),
-                    UpdateExpression=change,
-                    ConditionExpression="#state = :expected",
-                    ExpressionAttributeNames={"#state": "state", **names},
-                    ExpressionAttributeValues=to_item({":expected": expected.value, **values}),
-                )
-        except Conflict:
-            return False
-        return True
+        """Change the row while its state is what ``deployment`` says; return whether it was."""
+        changed = update_if(
+            self._table,
+            self._name,
+            {"pk": deployment.target, "sk": sort_key(deployment.revision)},
+            change,
+            condition="#state = :expected",
+            values={":expected": deployment.state.value, **values},
+            names={"#state": "state", **names},
+        )
+        return changed is not None
 
     def _referred(self, row: Mapping[str, Any] | None) -> Deployment | None:
         if row is None:

@@ -28,6 +28,7 @@ from cloud.hearing import News
 from cloud.history import point_of
 from cloud.milliseconds import to_ms
 from cloud.presence import Presence
+from cloud.tables.conditional import put_if
 from cloud.tables.device_rows import SUMMARY, Write, confirmation, presence_write, replacement, to_device
 
 BY_GROUP = "by-group"
@@ -89,16 +90,7 @@ class Devices:
             "standing_since": to_ms(now),
             "writes": 0,
         }
-        try:
-            with translated():
-                self._table.put_item(
-                    TableName=self._name,
-                    Item=to_item(row),
-                    ConditionExpression="attribute_not_exists(device)",
-                )
-        except Conflict:
-            return False
-        return True
+        return put_if(self._table, self._name, row, condition="attribute_not_exists(device)")
 
     def get(self, device: str) -> Device | None:
         """Return the device, strongly consistent; None when it was never enrolled."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
-from cloud.aws.errors import Conflict
+from cloud.tables.conditional import update_if
 
 UNSETTLED, BY_GROUP = "unsettled", "by-group"
 _NOWHERE = "-"
@@ -63,12 +63,23 @@ class Memberships:
         else:
             change += ", #group = :group"
             values[":group"] = group
-        return self._update(before.device, change, condition, values, {"#group": "group"})
+        key, names = {"device": before.device}, {"#group": "group"}
+        moved = update_if(
+            self._table, self._name, key, change, condition=condition, values=values, names=names
+        )
+        return moved is not None
 
     def settle(self, membership: Membership) -> bool:
         """Say that the registry has followed; False when it was said already, or the device moved on."""
-        values: dict[str, object] = {":leaving": membership.leaving or _NOWHERE}
-        return self._update(membership.device, "REMOVE leaving, unsettled", "leaving = :leaving", values, {})
+        settled = update_if(
+            self._table,
+            self._name,
+            {"device": membership.device},
+            "REMOVE leaving, unsettled",
+            condition="leaving = :leaving",
+            values={":leaving": membership.leaving or _NOWHERE},
+        )
+        return settled is not None
 
     def unsettled(self, at_most: int) -> list[str]:
         """Return devices whose registry entry has not followed yet."""
@@ -101,29 +112,6 @@ class Memberships:
             if "LastEvaluatedKey" not in answer:
                 return total
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
-
-    def _update(
-        self,
-        device: str,
-        change: str,
-        condition: str,
-        values: Mapping[str, object],
-        names: Mapping[str, str],
-    ) -> bool:
-        named = {"ExpressionAttributeNames": dict(names)} if names else {}
-        try:
-            with translated():
-                self._table.update_item(
-                    TableName=self._name,
-                    Key=to_item({"device": device}),
-                    UpdateExpression=change,
-                    ConditionExpression=condition,
-                    ExpressionAttributeValues=to_item(values),
-                    **named,
-                )
-        except Conflict:
-            return False
-        return True
 
 
 def _membership(item: Mapping[str, Any]) -> Membership:
