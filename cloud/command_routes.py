@@ -1,12 +1,12 @@
 """What all routes that send a device a command share: who may, whether it is there, one answer.
 
-A route is its key, its body, and how a message is made of that body. The answer is 202 with the
+A route is its key, its body, and how a command is made of that body. The answer is 202 with the
 command's Location once the broker has it; the command is in the ledger before.
 """
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Generic, TypedDict, TypeVar
 
@@ -25,7 +25,6 @@ from cloud.presence import state
 from cloud.reached_device import FindsDevices, reached_device
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
-from contract import commands as contract
 from contract.defaults import COMMAND_EXPIRY_MAX_S, COMMAND_EXPIRY_S, OFFLINE_DEBOUNCE_S
 
 
@@ -53,28 +52,19 @@ class Common(TypedDict):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A message that is about to be a command, and how the ledger is to take it."""
-
-    message: contract.Command
-    when_online: bool = False  # the device need not be there now
-    bundle: bool = False  # its device uploads something
-
-
 Body = TypeVar("Body", bound=Order)
 
 
 @dataclass(frozen=True)
 class CommandRoute(Generic[Body]):
-    """One route: its key in ``cloud.access.ROUTES``, its body, and what it makes of that.
+    """One route: its key in ``cloud.access.ROUTES``, its body, and the command that it makes of that.
 
-    ``draft`` may raise a ``Problem``.
+    ``make`` may raise a ``Problem``.
     """
 
     key: str
     body: type[Body]
-    draft: Callable[[Request, Device, Body, Common], Draft]
+    make: Callable[[Request, Device, Body, Common], Command]
 
     def answer(
         self,
@@ -95,23 +85,17 @@ class CommandRoute(Generic[Body]):
         device = reached_device(request, devices)
         idempotency = request.idempotency()
         now = from_ms(to_ms(clock()))
-        draft = self.draft(request, device, order, _common(request, order, now))
+        made = self.make(request, device, order, _common(request, order, now))
         try:
             earlier = dispatcher.commands.made_by(idempotency) if idempotency else None
             if earlier is not None:
                 dispatcher.send(earlier, now)
                 return _accepted(earlier)
-            command = dispatcher.issue(
-                device.name,
-                draft.message,
-                when_online=draft.when_online,
-                bundle=draft.bundle,
-                warnings=(
-                    *_reachable(device, draft, now, offline_debounce_s),
-                    *_known(device, request.path.get("app")),
-                ),
-                idempotency=idempotency,
+            warnings = (
+                *_reachable(device, made, now, offline_debounce_s),
+                *_known(device, request.path.get("app")),
             )
+            command = dispatcher.issue(replace(made, warnings=warnings), idempotency)
         except NotSent as error:
             raise Problem(
                 503, error.code, "the broker did not take the command", command=error.command.id,
@@ -153,7 +137,7 @@ def _common(request: Request, order: Order, now: datetime) -> Common:
     )
 
 
-def _reachable(device: Device, draft: Draft, now: datetime, offline_debounce_s: float) -> tuple[str, ...]:
+def _reachable(device: Device, command: Command, now: datetime, offline_debounce_s: float) -> tuple[str, ...]:
     """Return the warnings of a command that may go out; refuse one that nobody would hear."""
     presence, reason, since = state(device, now, offline_debounce_s=offline_debounce_s)
     when = f" since {_iso(since)}" if since else ""
@@ -161,8 +145,8 @@ def _reachable(device: Device, draft: Draft, now: datetime, offline_debounce_s: 
         return ()
     if presence == "stale":
         return (f"the device is connected and has not reported{when}: it may not act",)
-    if draft.when_online:
-        until = _iso(draft.message.expires_at)
+    if command.when_online:
+        until = _iso(command.expires_at)
         return (f"the device is {presence}{when}: delivered when it comes back, until {until}",)
     raise Problem(
         409, "device-offline", f"the device is {presence}{when}: {reason}", state=presence, since=since

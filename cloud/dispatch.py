@@ -14,7 +14,6 @@ from cloud.command import Command
 from cloud.idempotency import Idempotency
 from cloud.ledger import NOT_SENT, Inferred
 from cloud.tables.commands import Commands
-from contract import commands as contract
 from contract.commands import UPLOAD_URL_MAX, CommandState
 from contract.defaults import COMMAND_MAX_BYTES, INFER_EXPIRED_AFTER_S
 from contract.topics import command_request
@@ -61,36 +60,18 @@ class Dispatcher:
     publisher: SendsCommands
     uploads: SignsUploads | None = None  # needed for commands that ask for a bundle
 
-    def issue(
-        self,
-        device: str,
-        message: contract.Command,
-        *,
-        part_of: str | None = None,
-        when_online: bool = False,
-        bundle: bool = False,
-        warnings: tuple[str, ...] = (),
-        idempotency: Idempotency | None = None,
-    ) -> Command:
-        """Store a command and send it; with a key that was used before, send the one it made then.
+    def issue(self, command: Command, idempotency: Idempotency | None = None) -> Command:
+        """Store and send a new command; with a key that was used before, send the one it made then.
 
         Raises:
             KeyReused: the key was used with a different request.
             NotSent: the ledger has the command, the broker does not.
             TooLarge: no nucleus would deliver it.
         """
-        _fits(Command.made_of(device, message, bundle=bundle))
-        command = self.commands.create(
-            device,
-            message,
-            part_of=part_of,
-            when_online=when_online,
-            bundle=bundle,
-            warnings=warnings,
-            idempotency=idempotency,
-        )
-        self.send(command, message.issued_at)
-        return command
+        _fits(command)
+        stored = self.commands.create(command, idempotency)
+        self.send(stored, command.issued_at)
+        return stored
 
     def send(self, command: Command, now: datetime) -> None:
         """Publish a command that nothing was heard of; one that was heard of, or is over, is left alone.

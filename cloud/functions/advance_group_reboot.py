@@ -102,7 +102,8 @@ class Advance:
     def _made(self, reboot: GroupReboot, member: Member) -> Command:
         message = order(reboot, member)
         try:
-            return self.dispatcher.commands.create(member.device, message, part_of=reboot.id)
+            made = Command.made_of(member.device, message, part_of=reboot.id)
+            return self.dispatcher.commands.create(made)
         except Conflict:  # somebody made it at the same time
             found = self.dispatcher.commands.get(member.device, message.id)
             if found is None:

@@ -10,7 +10,8 @@ from pydantic import Field
 
 from cloud.aws.clients import s3_signer
 from cloud.aws.s3 import Bundles
-from cloud.command_routes import CommandRoute, Common, Draft, Order
+from cloud.command import Command
+from cloud.command_routes import CommandRoute, Common, Order
 from cloud.device import Device
 from cloud.http import Request
 from contract.commands import CollectLogsCommand
@@ -24,12 +25,12 @@ class CollectLogsRequest(Order):
     lines: Annotated[int, Field(ge=1, le=LOG_LINES_MAX)] = 100  # of the result; a bundle has what fits
 
 
-def _draft(request: Request, _device: Device, order: CollectLogsRequest, common: Common) -> Draft:
+def _command(request: Request, device: Device, order: CollectLogsRequest, common: Common) -> Command:
     message = CollectLogsCommand(
         **common, command="collect-logs", application=request.path["app"], lines=order.lines
     )
-    return Draft(message, bundle=order.bundle)
+    return Command.made_of(device.name, message, bundle=order.bundle)
 
 
-ROUTE = CommandRoute("POST /devices/{device}/applications/{app}/logs", CollectLogsRequest, _draft)
+ROUTE = CommandRoute("POST /devices/{device}/applications/{app}/logs", CollectLogsRequest, _command)
 handler = ROUTE.handler(lambda: Bundles(s3_signer(), os.environ["BUCKET"]))

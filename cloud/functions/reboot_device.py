@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from cloud.access import Role
-from cloud.command_routes import CommandRoute, Common, Draft, Order
+from cloud.command import Command
+from cloud.command_routes import CommandRoute, Common, Order
 from cloud.device import Device
 from cloud.http import Problem, Request
 from contract.commands import RebootCommand
@@ -29,7 +30,7 @@ class RebootRequest(Order):
         return self.expires_in_s
 
 
-def _draft(request: Request, device: Device, order: RebootRequest, common: Common) -> Draft:
+def _command(request: Request, device: Device, order: RebootRequest, common: Common) -> Command:
     if order.override_budget and not request.holds(Role.ADMIN, device.groups):
         raise Problem(
             403,
@@ -52,8 +53,8 @@ def _draft(request: Request, device: Device, order: RebootRequest, common: Commo
         not_before=common["issued_at"] + timedelta(seconds=order.delay_s) if order.delay_s else None,
         override_budget=order.override_budget,
     )
-    return Draft(message, when_online=order.when_online)
+    return Command.made_of(device.name, message, when_online=order.when_online)
 
 
-ROUTE = CommandRoute("POST /devices/{device}/reboot", RebootRequest, _draft)
+ROUTE = CommandRoute("POST /devices/{device}/reboot", RebootRequest, _command)
 handler = ROUTE.handler()

@@ -1,6 +1,7 @@
 """``POST /devices/{device}/applications/{app}/restart``: its container stops, and starts again."""
 
-from cloud.command_routes import CommandRoute, Common, Draft, Order
+from cloud.command import Command
+from cloud.command_routes import CommandRoute, Common, Order
 from cloud.device import Device
 from cloud.http import Request
 from contract.commands import RestartApplicationCommand
@@ -12,13 +13,14 @@ class RestartRequest(Order):
     force: bool = False  # even while the application holds its update lock
 
 
-def _draft(request: Request, _device: Device, order: RestartRequest, common: Common) -> Draft:
-    return Draft(
+def _command(request: Request, device: Device, order: RestartRequest, common: Common) -> Command:
+    return Command.made_of(
+        device.name,
         RestartApplicationCommand(
             **common, command="restart-application", application=request.path["app"], force=order.force
-        )
+        ),
     )
 
 
-ROUTE = CommandRoute("POST /devices/{device}/applications/{app}/restart", RestartRequest, _draft)
+ROUTE = CommandRoute("POST /devices/{device}/applications/{app}/restart", RestartRequest, _command)
 handler = ROUTE.handler()

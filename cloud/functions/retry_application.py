@@ -1,16 +1,18 @@
 """``POST /devices/{device}/applications/{app}/retry``: at once, and once more, what failed or waits."""
 
-from cloud.command_routes import CommandRoute, Common, Draft, Order
+from cloud.command import Command
+from cloud.command_routes import CommandRoute, Common, Order
 from cloud.device import Device
 from cloud.http import Request
 from contract.commands import RetryApplicationCommand
 
 
-def _draft(request: Request, _device: Device, _order: Order, common: Common) -> Draft:
-    return Draft(
-        RetryApplicationCommand(**common, command="retry-application", application=request.path["app"])
+def _command(request: Request, device: Device, _order: Order, common: Common) -> Command:
+    return Command.made_of(
+        device.name,
+        RetryApplicationCommand(**common, command="retry-application", application=request.path["app"]),
     )
 
 
-ROUTE = CommandRoute("POST /devices/{device}/applications/{app}/retry", Order, _draft)
+ROUTE = CommandRoute("POST /devices/{device}/applications/{app}/retry", Order, _command)
 handler = ROUTE.handler()

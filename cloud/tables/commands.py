@@ -21,7 +21,6 @@ from cloud.ledger import Inferred
 from cloud.milliseconds import to_ms
 from cloud.tables.command_rows import DUE_SHARDS, key_row, shard, to_command, to_row, transition
 from cloud.tables.conditional import update_if
-from contract import commands as contract
 from contract.commands import CommandResult, CommandState
 from contract.defaults import COMMAND_EXPIRY_MAX_S, INFER_EXPIRED_AFTER_S
 from contract.names import identifier
@@ -38,28 +37,15 @@ class Commands:
         self._table = table
         self._name = name
 
-    def create(
-        self,
-        device: str,
-        message: contract.Command,
-        *,
-        part_of: str | None = None,
-        when_online: bool = False,
-        bundle: bool = False,
-        warnings: tuple[str, ...] = (),
-        idempotency: Idempotency | None = None,
-    ) -> Command:
-        """Store a PENDING command and return it; with a key that was used before, the one it made then.
+    def create(self, command: Command, idempotency: Idempotency | None = None) -> Command:
+        """Store a new command and return it; with a key that was used before, the one it made then.
 
         Raises:
             KeyReused: the key was used with a different request.
         """
-        entry = Command.made_of(
-            device, message, part_of=part_of, when_online=when_online, bundle=bundle, warnings=warnings
-        )
-        rows = [to_row(entry)]
+        rows = [to_row(command)]
         if idempotency is not None:
-            rows.append(key_row(idempotency, entry))
+            rows.append(key_row(idempotency, command))
         puts = [
             {
                 "Put": {
@@ -78,7 +64,7 @@ class Commands:
             if earlier is None:
                 raise
             return earlier
-        return entry
+        return command
 
     def made_by(self, idempotency: Idempotency) -> Command | None:
         """Return the command that this key made before.

@@ -12,6 +12,7 @@ from moto import mock_aws
 
 from cloud.aws import clients
 from cloud.aws.s3 import Bundles
+from cloud.command import Command
 from cloud.dispatch import Dispatcher
 from cloud.tables.commands import Commands
 from contract.commands import (
@@ -145,14 +146,11 @@ def test_the_longest_url_and_the_longest_words_fit_a_command(
     bundles = Bundles(signer(monkeypatch, "ap-southeast-2"), "b" * 63)
     dispatcher = Dispatcher(Commands(table, COMMANDS), broker, bundles)
 
-    dispatcher.issue(
-        device,
-        CollectLogsCommand(
-            id=COMMAND, issued_at=NOW, expires_at=NOW + timedelta(days=7), requested_by="ä" * 128,
-            reason="ä" * 256, command="collect-logs", application="x" * 40, lines=500,
-        ),
-        bundle=True,
+    collect = CollectLogsCommand(
+        id=COMMAND, issued_at=NOW, expires_at=NOW + timedelta(days=7), requested_by="ä" * 128,
+        reason="ä" * 256, command="collect-logs", application="x" * 40, lines=500,
     )  # fmt: skip
+    dispatcher.issue(Command.made_of(device, collect, bundle=True))
 
     ((_, payload),) = broker.published
     message = parse_command(payload)

@@ -10,6 +10,7 @@ from cloud.dispatch import Dispatcher
 from cloud.ledger import Inferred
 from cloud.tables.commands import Commands
 from contract.commands import (
+    AnyCommand,
     CollectLogsCommand,
     CommandResult,
     CommandState,
@@ -41,6 +42,10 @@ def a_reboot(number: int = 1, after_s: float = 0, **more: Any) -> RebootCommand:
     return RebootCommand(**common(number, after_s), **more)
 
 
+def made_of(message: AnyCommand, **more: Any) -> Command:
+    return Command.made_of("robot-7", message, **more)
+
+
 @pytest.fixture
 def commands(table: Any) -> Commands:
     empty(table, COMMANDS)
@@ -70,7 +75,7 @@ def test_what_is_sent_again_from_the_ledger_is_the_very_same_message(
     commands: Commands, message: Any
 ) -> None:
     broker = FakeBroker()
-    made = Dispatcher(commands, broker).issue("robot-7", message)
+    made = Dispatcher(commands, broker).issue(made_of(message))
 
     Dispatcher(commands, broker).send(stored(commands, made.id), NOW)
 
@@ -85,13 +90,13 @@ def test_what_is_sent_again_from_the_ledger_is_the_very_same_message(
 
 def test_only_an_older_reboot_that_has_not_started_gives_way_to_a_reboot(commands: Commands) -> None:
     dispatcher = Dispatcher(commands, FakeBroker())
-    older = dispatcher.issue("robot-7", a_reboot(1))
-    report = dispatcher.issue("robot-7", ReportNowCommand(**common(2, 1), command="report-now"))
+    older = dispatcher.issue(made_of(a_reboot(1)))
+    report = dispatcher.issue(made_of(ReportNowCommand(**common(2, 1), command="report-now")))
     for number in range(3, 33):  # more than one look would find, were it to look at the newest alone
         retry = RetryApplicationCommand(**common(number, 2), command="retry-application", application="web")
-        commands.create("robot-7", retry)
+        commands.create(made_of(retry))
 
-    newer = dispatcher.issue("robot-7", a_reboot(40, 3))
+    newer = dispatcher.issue(made_of(a_reboot(40, 3)))
 
     assert stored(commands, older.id).inferred == Inferred(State.SUPERSEDED, "newer-reboot", newer.issued_at)
     assert stored(commands, report.id).inferred is None
@@ -99,7 +104,7 @@ def test_only_an_older_reboot_that_has_not_started_gives_way_to_a_reboot(command
 
 
 def test_a_result_tells_the_command_as_it_is_then_and_what_it_is_part_of(commands: Commands) -> None:
-    made = commands.create("robot-7", a_reboot(), part_of=PART_OF, when_online=True)
+    made = commands.create(made_of(a_reboot(), part_of=PART_OF, when_online=True))
     result = CommandResult(id=made.id, state=State.SUCCEEDED, at=NOW, boot_id="new")
 
     moved = commands.apply_result("robot-7", result, NOW)
@@ -112,7 +117,7 @@ def test_a_result_tells_the_command_as_it_is_then_and_what_it_is_part_of(command
 
 def test_a_command_that_is_delivered_after_it_was_called_expired_comes_up_again(commands: Commands) -> None:
     clock = Clock()
-    made = commands.create("robot-7", a_reboot())
+    made = commands.create(made_of(a_reboot()))
     clock.advance(60 + 5 * 60 + 1)
     assert commands.infer_due(clock.now) == 1
 
@@ -127,7 +132,7 @@ def test_a_command_that_is_delivered_after_it_was_called_expired_comes_up_again(
 
 
 def test_a_reboot_that_the_version_before_wrote_is_read_and_expires(table: Any, commands: Commands) -> None:
-    made = commands.create("robot-7", a_reboot(force=True))
+    made = commands.create(made_of(a_reboot(force=True)))
     key = {"device": {"S": "robot-7"}, "id": {"S": made.id}}
     table.update_item(
         TableName=COMMANDS,

@@ -121,7 +121,7 @@ CONCLUSIONS = st.tuples(
 def test_what_becomes_of_commands_is_the_same_on_both(moto: Any, told: list[tuple[int, str]]) -> None:
     client, names = twin(moto, "CommandsTable")
     commands = Commands(client, *names)
-    made = [commands.create("robot-7", _command(n), idempotency=_key(n)) for n in range(4)]
+    made = [commands.create(_command(n), _key(n)) for n in range(4)]
 
     for step, (n, what) in enumerate(told):
         now = NOW + timedelta(seconds=400 * step)
@@ -146,18 +146,19 @@ def _conclude(commands: Commands, command: Command, what: str, now: Any) -> None
         case "infer":
             commands.infer_due(now)
         case _:
-            again = commands.create("robot-7", _command(9), idempotency=_key(1))
+            again = commands.create(_command(9), _key(1))
             assert again.id == _command(1).id
 
 
-def _command(n: int) -> RebootCommand:
-    return RebootCommand(
+def _command(n: int) -> Command:
+    message = RebootCommand(
         id=identifier("cmd", unix_ms=n, random80=n),
         issued_at=at(n),
         expires_at=at(600),
         requested_by="ada",
         reason="because",
     )
+    return Command.made_of("robot-7", message)
 
 
 def _key(n: int) -> Idempotency:

@@ -18,6 +18,7 @@ from moto import mock_aws
 from cloud.access import PUBLIC_ROUTES, ROUTES
 from cloud.aws import clients
 from cloud.clock import new_id
+from cloud.command import Command
 from cloud.deploy.revision import Deployment
 from cloud.group_reboot import GroupReboot
 from cloud.tables.commands import Commands
@@ -103,7 +104,7 @@ class World:
             id=new_id("cmd", self.now), issued_at=self.now, expires_at=self.now + timedelta(hours=1),
             requested_by="ada", reason="matrix",
         )  # fmt: skip
-        return Commands(self._dynamodb, "CommandsTable").create(device, message).id
+        return Commands(self._dynamodb, "CommandsTable").create(Command.made_of(device, message)).id
 
     def _reboot(self, group: str) -> str:
         reboot = GroupReboot(
