@@ -7,12 +7,12 @@ from cloud.aws.clients import client
 from cloud.aws.errors import Unavailable
 from cloud.aws.sqs import Queue
 from cloud.clock import Clock, utc_now
-from cloud.functions.get_group_reboot import find
 from cloud.group_reboot import GroupReboot
 from cloud.group_reboot_steps import cancel
 from cloud.group_reboot_view import summary, where
 from cloud.http import Problem, Request, Response, lambda_handler
 from cloud.nudges import SendsMessages, nudge
+from cloud.reached_group_reboot import reached_group_reboot
 from cloud.tables.group_reboots import GroupReboots
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def cancel_group_reboot(
 
 def _cancelled(request: Request, reboots: GroupReboots, clock: Clock) -> GroupReboot:
     for _ in range(_RACES):
-        reboot = find(request, reboots)
+        reboot = reached_group_reboot(request, reboots)
         if reboot.state.final:
             raise Problem(
                 409, "group-reboot-ended", f"{reboot.id} has ended: {reboot.state}", state=reboot.state.value

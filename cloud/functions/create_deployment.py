@@ -11,19 +11,18 @@ from cloud.aws.account import Account
 from cloud.aws.clients import client
 from cloud.aws.ecr import Image, Images
 from cloud.aws.errors import Conflict, NotFound, Refused, Unavailable
-from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_registry import Registry
 from cloud.aws.s3 import Documents
 from cloud.clock import Clock, new_id, utc_now
 from cloud.deploy.images import parse_image
 from cloud.deploy.revision import Deployment, DeploymentState, Pinned, diff
 from cloud.deploy.submission import Submission
+from cloud.deploy.wiring import submission
 from cloud.deploy.wish import DeploymentWish, WantedApplication
 from cloud.device import Device
 from cloud.http import Problem, Request, Response, lambda_handler, location
-from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
-from contract.defaults import DESIRED_DOCUMENT_MAX_BYTES, SUBMITTING_STALE_S
+from contract.defaults import DESIRED_DOCUMENT_MAX_BYTES
 from contract.desired import Application, DesiredDocument
 from contract.wire import complaint
 
@@ -248,20 +247,6 @@ def _created(deployment: Deployment, applications: list[Application] | None = No
     }
     change = {"deployment": deployment.id, "revision": deployment.revision, "diff": deployment.diff}
     return Response(201, body, where, before={"revision": deployment.revision - 1}, after=change)
-
-
-def submission(function_arn: str) -> Submission:
-    """Return the submission of this Lambda's account, wired to AWS by the environment."""
-    dynamodb = client("dynamodb")
-    return Submission(
-        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
-        greengrass=Greengrass(client("greengrassv2")),
-        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
-        account=Account.of_function(function_arn),
-        agent_version=os.environ["AGENT_VERSION"],
-        stale_s=float(os.environ.get("SUBMITTING_STALE_S", SUBMITTING_STALE_S)),
-        clock=utc_now,
-    )
 
 
 def _operation(request: Request) -> Response:

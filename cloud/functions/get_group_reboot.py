@@ -9,7 +9,8 @@ from cloud import paging
 from cloud.aws.clients import client
 from cloud.group_reboot import GroupReboot
 from cloud.group_reboot_view import member, summary
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.http import Request, Response, lambda_handler
+from cloud.reached_group_reboot import reached_group_reboot
 from cloud.tables.group_reboots import GroupReboots, Page
 from contract.names import ThingName
 
@@ -32,30 +33,10 @@ def get_group_reboot(request: Request, *, reboots: FindsGroupReboots) -> Respons
     """
     paging.refuse_unknown(request, ("cursor", "limit"))
     cursor, at_most = paging.after(request, _THING), paging.limit(request)
-    reboot = find(request, reboots)
+    reboot = reached_group_reboot(request, reboots)
     page = reboots.members(reboot.id, cursor, at_most)
     members = [member(reboot, each) for each in page.members]
     return Response(200, summary(reboot) | {"members": members, "cursor": paging.following(page.cursor)})
-
-
-class GetsGroupReboots(Protocol):
-    """The part of the table that finds one."""
-
-    def get(self, reboot_id: str) -> GroupReboot | None: ...
-
-
-def find(request: Request, reboots: GetsGroupReboots) -> GroupReboot:
-    """Return the group reboot that the path names.
-
-    Raises:
-        Problem: 403 where the caller's role does not reach the group, 404 ``group-reboot-not-found``.
-    """
-    group, reboot_id = request.path["group"], request.path["reboot"]
-    request.require_group((group,))
-    reboot = reboots.get(reboot_id)
-    if reboot is None or reboot.group != group:
-        raise Problem(404, "group-reboot-not-found", f"the group {group} has no reboot {reboot_id}")
-    return reboot
 
 
 def _operation(request: Request) -> Response:

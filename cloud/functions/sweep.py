@@ -10,8 +10,8 @@ from cloud.aws.iot_data import Publisher
 from cloud.aws.iot_registry import Registry
 from cloud.aws.sqs import Queue
 from cloud.clock import utc_now
+from cloud.deploy.wiring import submission
 from cloud.dispatch import Dispatcher
-from cloud.functions.create_deployment import submission
 from cloud.membership import Mover
 from cloud.metrics import count
 from cloud.nudges import SendsMessages, nudge

@@ -175,17 +175,11 @@ def test_every_function_is_a_module_with_its_name() -> None:
 
 
 def _names_read_by(path: Path) -> set[str]:
-    """The environment a function reads, its own and what it imports from other functions."""
+    """The environment a function reads, and the modules that it names."""
     source = path.read_text()
-    read = set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', source))
-    if "from cloud.command_routes import" in source:
-        shared = (FUNCTIONS.parent / "command_routes.py").read_text()
-        read |= set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', shared))
-    for module in re.findall(r"from cloud\.functions\.(\w+) import submission", source):
-        imported = (FUNCTIONS / f"{module}.py").read_text()
-        body = imported[imported.index("def submission") :].split("\n\n\n")[0]
-        read |= set(re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', body))
-    return read
+    named = [name.replace(".", "/") for name in re.findall(r"^from cloud\.([\w.]+) import", source, re.M)]
+    sources = [source, *((FUNCTIONS.parent / f"{name}.py").read_text() for name in named)]
+    return {name for each in sources for name in re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', each)}
 
 
 def test_every_function_is_given_the_environment_that_it_reads_and_no_more() -> None:
@@ -213,12 +207,11 @@ def test_whoever_serves_callers_may_write_the_audit_and_nobody_may_take_from_it(
 def test_the_zip_describes_every_service_that_a_function_calls() -> None:
     called = {
         service
-        for folder in (FUNCTIONS, FUNCTIONS.parent / "aws")
-        for path in folder.glob("*.py")
-        for service in re.findall(r'\bclient\("([a-z0-9-]+)"\)', path.read_text())
+        for path in FUNCTIONS.parent.rglob("*.py")
+        for service in re.findall(r'[^.\w]client\("([a-z0-9-]+)"\)', path.read_text())
     }
 
-    assert called >= {"dynamodb", "iot-data", "sqs"}
+    assert called >= {"dynamodb", "greengrassv2", "iot-data", "sqs"}
     assert called <= set(SERVICES)
 
 
