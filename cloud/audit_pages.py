@@ -2,7 +2,8 @@
 
 from cloud.audit import parse_day
 from cloud.clock import Clock
-from cloud.http import Problem, Request
+from cloud.gateway import Problem
+from cloud.http import Request
 
 DIGITS = 12  # of a place in a day
 

@@ -19,7 +19,8 @@ from cloud.command import Command
 from cloud.command_views import as_made
 from cloud.device import Device
 from cloud.dispatch import Dispatcher, NotSent, SignsUploads, TooLarge
-from cloud.http import Problem, Request, Response, lambda_handler, location
+from cloud.gateway import Problem, Response
+from cloud.http import Request, lambda_handler, location
 from cloud.milliseconds import from_ms, to_ms
 from cloud.presence import state
 from cloud.reached_device import FindsDevices, reached_device

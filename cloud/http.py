@@ -24,8 +24,6 @@ from cloud.idempotency import Idempotency, KeyReused
 from cloud.logs import start_logging, tell
 from cloud.strict_json import NotStrictJson
 
-__all__ = ["Problem", "Request", "Response", "field_path", "field_problem", "lambda_handler", "location"]
-
 log = logging.getLogger(__name__)
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")

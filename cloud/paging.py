@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
-from cloud.http import Problem, Request
+from cloud.gateway import Problem
+from cloud.http import Request
 
 PAGE_DEFAULT, PAGE_MAX = 50, 100
 Value = TypeVar("Value")

@@ -3,7 +3,8 @@
 from typing import Protocol
 
 from cloud.device import Device
-from cloud.http import Problem, Request
+from cloud.gateway import Problem
+from cloud.http import Request
 
 
 class FindsDevices(Protocol):

@@ -2,8 +2,9 @@
 
 from typing import Protocol
 
+from cloud.gateway import Problem
 from cloud.group_reboot import GroupReboot
-from cloud.http import Problem, Request
+from cloud.http import Request
 
 
 class GetsGroupReboots(Protocol):

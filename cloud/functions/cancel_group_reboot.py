@@ -7,10 +7,11 @@ from cloud.aws.clients import client
 from cloud.aws.errors import Unavailable
 from cloud.aws.sqs import Queue
 from cloud.clock import Clock, utc_now
+from cloud.gateway import Problem, Response
 from cloud.group_reboot import GroupReboot
 from cloud.group_reboot_steps import cancel
 from cloud.group_reboot_view import summary, where
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.http import Request, lambda_handler
 from cloud.nudges import SendsMessages, nudge
 from cloud.reached_group_reboot import reached_group_reboot
 from cloud.tables.group_reboots import GroupReboots

@@ -20,7 +20,8 @@ from cloud.deploy.submission import Submission
 from cloud.deploy.wiring import submission
 from cloud.deploy.wish import DeploymentWish, WantedApplication
 from cloud.device import Device
-from cloud.http import Problem, Request, Response, lambda_handler, location
+from cloud.gateway import Problem, Response
+from cloud.http import Request, lambda_handler, location
 from cloud.tables.devices import Devices
 from contract.defaults import DESIRED_DOCUMENT_MAX_BYTES
 from contract.desired import Application, DesiredDocument

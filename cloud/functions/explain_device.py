@@ -12,7 +12,8 @@ from cloud.aws.greengrass import Greengrass
 from cloud.clock import Clock, utc_now
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.device import Device
-from cloud.http import Request, Response, lambda_handler
+from cloud.gateway import Response
+from cloud.http import Request, lambda_handler
 from cloud.presence import state
 from cloud.reached_device import FindsDevices, reached_device
 from cloud.tables.deployments import Deployments

@@ -11,7 +11,8 @@ from cloud.aws.s3 import Bundles
 from cloud.clock import Clock, utc_now
 from cloud.command import Command
 from cloud.command_views import detail
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.gateway import Problem, Response
+from cloud.http import Request, lambda_handler
 from cloud.reached_device import FindsDevices
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices

@@ -8,7 +8,8 @@ from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.deploy.outcomes import all_run, by_device, counts
 from cloud.deploy.revision import DeploymentState
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.gateway import Problem, Response
+from cloud.http import Request, lambda_handler
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 

@@ -4,7 +4,8 @@ import os
 
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
-from cloud.http import Request, Response, lambda_handler
+from cloud.gateway import Response
+from cloud.http import Request, lambda_handler
 from cloud.reached_device import FindsDevices, reached_device
 from cloud.tables.devices import Devices
 from cloud.views import detail

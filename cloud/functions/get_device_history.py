@@ -8,8 +8,9 @@ from typing import Any, Protocol
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.device import Device
+from cloud.gateway import Problem, Response
 from cloud.history import kept_since, shown
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.http import Request, lambda_handler
 from cloud.paging import refuse_unknown
 from cloud.tables.devices import Devices
 from cloud.tables.history import History

@@ -7,9 +7,10 @@ from pydantic import TypeAdapter
 
 from cloud import paging
 from cloud.aws.clients import client
+from cloud.gateway import Response
 from cloud.group_reboot import GroupReboot
 from cloud.group_reboot_view import member, summary
-from cloud.http import Request, Response, lambda_handler
+from cloud.http import Request, lambda_handler
 from cloud.reached_group_reboot import reached_group_reboot
 from cloud.tables.group_reboots import GroupReboots, Page
 from contract.names import ThingName

@@ -9,7 +9,8 @@ from cloud.aws.account import Account
 from cloud.aws.catalog import Catalog, StoredImage
 from cloud.aws.clients import client
 from cloud.aws.errors import NotFound
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.gateway import Problem, Response
+from cloud.http import Request, lambda_handler
 from cloud.paging import after, chosen, following, limit, refuse_unknown
 
 _TAG = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")])

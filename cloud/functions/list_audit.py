@@ -10,7 +10,8 @@ from cloud.audit import Outcome
 from cloud.audit_pages import DIGITS, day_of, position
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
-from cloud.http import Request, Response, lambda_handler
+from cloud.gateway import Response
+from cloud.http import Request, lambda_handler
 from cloud.paging import chosen, limit, refuse_unknown
 from cloud.tables.audit import Audit
 

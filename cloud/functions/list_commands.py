@@ -10,7 +10,8 @@ from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.command import Command
 from cloud.command_views import summary
-from cloud.http import Request, Response, lambda_handler
+from cloud.gateway import Response
+from cloud.http import Request, lambda_handler
 from cloud.reached_device import FindsDevices, reached_device
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices

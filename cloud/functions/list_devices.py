@@ -13,7 +13,8 @@ from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.device import Device
 from cloud.device_filter import DeviceFilter
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.gateway import Problem, Response
+from cloud.http import Request, lambda_handler
 from cloud.milliseconds import LATEST_MS
 from cloud.presence import State, state
 from cloud.tables.device_lists import DeviceLists, Page, Position, Stream, streams

@@ -10,7 +10,8 @@ from cloud.aws.clients import client
 from cloud.aws.errors import Refused
 from cloud.aws.iot_registry import GroupPage, Registry
 from cloud.deploy.revision import Deployment
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.gateway import Problem, Response
+from cloud.http import Request, lambda_handler
 from cloud.paging import chosen, limit, refuse_unknown
 from cloud.tables.deployments import Deployments
 from cloud.tables.memberships import Memberships

@@ -9,7 +9,8 @@ from cloud.aws.account import Account
 from cloud.aws.catalog import Catalog, Repository
 from cloud.aws.clients import client
 from cloud.deploy.images import RepositoryName
-from cloud.http import Request, Response, lambda_handler
+from cloud.gateway import Response
+from cloud.http import Request, lambda_handler
 from cloud.paging import after, following, limit, refuse_unknown
 
 _REPOSITORY = TypeAdapter(RepositoryName)

@@ -9,7 +9,8 @@ from cloud.access import Role
 from cloud.command import Command
 from cloud.command_routes import CommandRoute, Common, Order
 from cloud.device import Device
-from cloud.http import Problem, Request
+from cloud.gateway import Problem
+from cloud.http import Request
 from contract.commands import RebootCommand
 from contract.defaults import COMMAND_EXPIRY_WHEN_ONLINE_S
 

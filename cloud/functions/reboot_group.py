@@ -9,9 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from cloud.aws.clients import client
 from cloud.aws.sqs import Queue
 from cloud.clock import Clock, new_id, utc_now
+from cloud.gateway import Problem, Response
 from cloud.group_reboot import MAX_CONCURRENT, STOP_AFTER_FAILURES_MAX, GroupReboot
 from cloud.group_reboot_view import submitted, where
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.http import Request, lambda_handler
 from cloud.nudges import SendsMessages, nudge
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots, StillRunning

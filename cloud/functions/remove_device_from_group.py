@@ -4,7 +4,8 @@ import os
 
 from cloud.aws.clients import client
 from cloud.aws.iot_registry import Registry
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.gateway import Problem, Response
+from cloud.http import Request, lambda_handler
 from cloud.membership import MovedMeanwhile, Mover, NotEnrolled
 from cloud.tables.memberships import Memberships
 

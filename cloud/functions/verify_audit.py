@@ -8,7 +8,8 @@ from cloud.audit import Head, verify
 from cloud.audit_pages import day_of
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
-from cloud.http import Request, Response, lambda_handler
+from cloud.gateway import Response
+from cloud.http import Request, lambda_handler
 from cloud.paging import refuse_unknown
 from cloud.tables.audit import Audit
 

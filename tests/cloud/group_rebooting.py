@@ -13,8 +13,9 @@ from cloud.functions.get_group_reboot import get_group_reboot
 from cloud.functions.reboot_group import reboot_group
 from cloud.functions.record_report import record_batch
 from cloud.functions.sweep import nudge_due
+from cloud.gateway import Response
 from cloud.hearing import News
-from cloud.http import Request, Response, lambda_handler
+from cloud.http import Request, lambda_handler
 from cloud.presence import Presence
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices

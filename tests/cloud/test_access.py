@@ -10,7 +10,8 @@ from pydantic import StringConstraints
 
 from cloud import access
 from cloud.access import ROUTES, Role, canonical_roles, scope
-from cloud.http import Request, Response, lambda_handler
+from cloud.gateway import Response
+from cloud.http import Request, lambda_handler
 from contract import names
 from tests.cloud.api import an_event, body_of
 

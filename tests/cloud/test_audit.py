@@ -17,7 +17,8 @@ from cloud.aws.errors import Unavailable
 from cloud.functions.export_audit import export_audit
 from cloud.functions.list_audit import list_audit
 from cloud.functions.verify_audit import verify_audit
-from cloud.http import Problem, Request, Response, lambda_handler
+from cloud.gateway import Problem, Response
+from cloud.http import Request, lambda_handler
 from cloud.tables.audit import Audit
 from tests.cloud.api import NOW, Clock, OneCallAtATime, an_event, body_of
 from tests.cloud.devices import dynamodb_in_memory

@@ -11,7 +11,8 @@ import pytest
 
 from cloud.access import ROUTES, Role
 from cloud.functions.authorize import authorize
-from cloud.http import Request, Response, lambda_handler
+from cloud.gateway import Response
+from cloud.http import Request, lambda_handler
 from tests.cloud.api import an_event, body_of
 from tests.cloud.template import template
 from tests.cloud.tokens import NOW, a_verifier, bearer, decide, token

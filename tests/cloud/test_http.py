@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
 from cloud.aws.errors import Unavailable
-from cloud.gateway import BODY_MAX_BYTES
-from cloud.http import Problem, Request, Response, field_path, lambda_handler
+from cloud.gateway import BODY_MAX_BYTES, Problem, Response
+from cloud.http import Request, field_path, lambda_handler
 from cloud.idempotency import Idempotency
 from contract.desired import Application
 from tests.cloud.api import an_event, body_of
