@@ -18,6 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cloud.aws.errors import CloudError
 from cloud.issuers import BadConfiguration, parse_issuers, parse_role_names
+from cloud.openapi.committed import DOCUMENT
 from cloud.tables.devices import Devices
 from cloud.tooling import build, enroll, stack
 from cloud.tooling.device_files import DeviceFiles
@@ -170,10 +171,10 @@ def _openapi(options: argparse.Namespace) -> dict[str, object]:  # noqa: ARG001
     from cloud.openapi import document  # imports every function's models, which a deployment does not need
 
     text = document.text()
-    changed = not document.DOCUMENT.exists() or text != document.DOCUMENT.read_text("utf-8")
+    changed = not DOCUMENT.exists() or text != DOCUMENT.read_text("utf-8")
     if changed:
-        document.DOCUMENT.write_text(text, "utf-8")
-    return {"document": document.DOCUMENT.name, "changed": changed}
+        DOCUMENT.write_text(text, "utf-8")
+    return {"document": DOCUMENT.name, "changed": changed}
 
 
 if __name__ == "__main__":

@@ -82,6 +82,7 @@ ROUTES: Mapping[str, Route] = {
 #: Route key → operation of what needs no token: no caller, no role, nothing audited.
 PUBLIC_ROUTES: Mapping[str, str] = {
     "GET /health": "health",
+    "GET /openapi.json": "get-openapi",
 }
 
 LEEWAY_S = 60.0  # between an issuer's clock and ours, wherever a token's times are judged

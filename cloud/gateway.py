@@ -22,7 +22,7 @@ from contract.names import ApplicationName, GroupName, Identifier, ThingName
 
 BODY_MAX_BYTES = 320 * 1024  # a desired document of 256 KiB, and room for white space
 RETRY_AFTER_S = 2  # where a problem that passes does not say better
-_PASSES = frozenset({429, 503})
+RETRY_LATER = frozenset({429, 503})  # the statuses of what passes
 PATH_PARAMETERS: Mapping[str, TypeAdapter[str]] = {
     "device": TypeAdapter(ThingName),
     "app": TypeAdapter(ApplicationName),
@@ -100,6 +100,11 @@ def caller_of(event: Mapping[str, Any]) -> Caller | None:
         return None
 
 
+def headers_of(event: Mapping[str, Any]) -> dict[str, str]:
+    """Return the headers, names in lower case."""
+    return {name.lower(): value for name, value in (event.get("headers") or {}).items()}
+
+
 def path_of(event: Mapping[str, Any]) -> dict[str, str]:
     """Return the path's parameters, decoded.
 
@@ -158,7 +163,7 @@ def problem_answer(problem: Problem, request_id: str) -> dict[str, Any]:
         "request_id": request_id,
     }
     headers = problem.headers | {"content-type": "application/problem+json", "x-request-id": request_id}
-    if problem.status in _PASSES:
+    if problem.status in RETRY_LATER:
         headers.setdefault("retry-after", str(RETRY_AFTER_S))
     return {
         "statusCode": problem.status,

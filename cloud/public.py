@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cloud import gateway
@@ -13,16 +13,19 @@ log = logging.getLogger(__name__)
 
 
 def public_handler(
-    operation: Callable[[], Response], *, route: str
+    operation: Callable[[Mapping[str, str]], Response], *, route: str
 ) -> Callable[[dict[str, Any], object], dict[str, Any]]:
-    """Return the Lambda entry of ``operation``, which serves the route key ``route`` of ``PUBLIC_ROUTES``."""
+    """Return the Lambda entry of ``operation``, which serves the route key ``route`` of ``PUBLIC_ROUTES``.
+
+    It is given the request's headers, names in lower case.
+    """
     start_logging()
 
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         began = time.monotonic()
         request_id = gateway.request_id_of(event, context)
         try:
-            answer = gateway.answer(operation(), request_id)
+            answer = gateway.answer(operation(gateway.headers_of(event)), request_id)
         except Problem as problem:
             answer = gateway.problem_answer(problem, request_id)
         except Exception:  # the one boundary: the caller gets an answer, the log the stack

@@ -3,18 +3,16 @@
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from cloud.access import PUBLIC_ROUTES, ROUTES
-from cloud.gateway import BODY_MAX_BYTES, PATH_PARAMETERS
+from cloud.gateway import BODY_MAX_BYTES, PATH_PARAMETERS, RETRY_LATER
 from cloud.openapi.models.answers import GatewayMessage, Problem
 from cloud.openapi.operations import OPERATIONS, Operation
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 _REF = "#/components/schemas/{model}"
 #: Who may do what (cloud.access) is said with each operation; these may be answered to any.
 _GATEWAY: Mapping[int, str] = {
@@ -23,6 +21,18 @@ _GATEWAY: Mapping[int, str] = {
     429: "Too many requests",
     500: "A failure of ours; the request id finds it in the log",
     503: "A service behind this one did not answer: try again",
+}
+
+
+_HEADERS: Mapping[str, tuple[str, str]] = {
+    "X-Request-Id": (
+        "string",
+        "Finds the request in our log; the gateway's own answers call it apigw-requestid",
+    ),
+    "Retry-After": ("integer", "Seconds to wait; the gateway's own answers say none"),
+    "Location": ("string", "Where to follow it"),
+    "ETag": ("string", "Of what is answered"),
+    "Cache-Control": ("string", "How long it may be kept"),
 }
 
 
@@ -46,6 +56,10 @@ def document() -> dict[str, Any]:
         "paths": paths,
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
+            "headers": {
+                name: {"description": description, "schema": {"type": kind}}
+                for name, (kind, description) in _HEADERS.items()
+            },
             "schemas": schemas.definitions(),
         },
     }
@@ -125,11 +139,25 @@ def _parameters(route: str, operation: Operation) -> list[dict[str, Any]]:
                 "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
             }
         )
+    if operation.cached:
+        found.append(
+            {
+                "name": "If-None-Match",
+                "in": "header",
+                "description": "The ETag of what the caller has already.",
+                "schema": {"type": "string"},
+            }
+        )
     return found
 
 
 def _responses(route: str, operation: Operation, schemas: _Schemas, *, public: bool) -> dict[str, Any]:
     responses: dict[str, Any] = {str(operation.status): _success(operation, schemas)}
+    if operation.cached:
+        responses["304"] = {
+            "description": "The caller has it already",
+            "headers": _headers("X-Request-Id", "ETag", "Cache-Control"),
+        }
     problems = dict(operation.problems)
     if not public:
         problems |= {status: _GATEWAY[status] for status in _GATEWAY if status not in problems}
@@ -146,8 +174,13 @@ def _responses(route: str, operation: Operation, schemas: _Schemas, *, public: b
         }
         if status in _GATEWAY:
             content["application/json"] = {"schema": schemas.reference(GatewayMessage, "serialization")}
-        responses[str(status)] = {"description": description, "content": content}
+        headers = _headers("X-Request-Id", *(["Retry-After"] if status in RETRY_LATER else []))
+        responses[str(status)] = {"description": description, "headers": headers, "content": content}
     return responses
+
+
+def _headers(*names: str) -> dict[str, Any]:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in names}
 
 
 def _success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
@@ -157,8 +190,11 @@ def _success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         said["content"] = {operation.media_type: {"schema": schema}}
     elif operation.media_type != "application/json":
         said["content"] = {operation.media_type: {"schema": {"type": "string"}}}
-    if operation.location:
-        said["headers"] = {"Location": {"schema": {"type": "string"}, "description": "Where to follow it"}}
+    said["headers"] = _headers(
+        "X-Request-Id",
+        *(["Location"] if operation.location else []),
+        *(["ETag", "Cache-Control"] if operation.cached else []),
+    )
     if operation.links:
         said["links"] = dict(operation.links)
     return said

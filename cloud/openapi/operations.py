@@ -48,6 +48,7 @@ class Operation:
     description: str = ""
     media_type: str = "application/json"
     links: Mapping[str, Any] = field(default_factory=dict)
+    cached: bool = False  # answers an ETag, and 304 to whoever has it already
 
 
 def _query(name: str, description: str, **schema: Any) -> Query:
@@ -244,4 +245,7 @@ OPERATIONS: Mapping[str, Operation] = {
         media_type="application/x-ndjson",
     ),
     "GET /health": Operation("health", "Whether the API answers", answers.Health),
+    "GET /openapi.json": Operation(
+        "health", "This description, in OpenAPI 3.1", answers.Description, cached=True
+    ),
 }  # fmt: skip

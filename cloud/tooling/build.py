@@ -25,6 +25,7 @@ SERVICES = ("dynamodb", "ecr", "greengrassv2", "iot", "iot-data", "s3", "sqs")
 
 _PLATFORMS = {"x86_64": "x86_64", "arm64": "aarch64"}
 _SOURCES = ("cloud", "contract")
+_FILES = ("docs/openapi.json",)  # what a function answers as it is
 _NOT_SHIPPED = ("cloud/tooling", "cloud/__main__.py")
 _NOT_NEEDED = ("boto3/examples", "bin")
 _INSTALLERS_OWN = frozenset({"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"})
@@ -133,6 +134,8 @@ def _sources(root: Path) -> Iterator[tuple[str, Path]]:
             name = path.relative_to(root).as_posix()
             if not _below(name, _NOT_SHIPPED):
                 yield name, path
+    for name in _FILES:
+        yield name, root / name
 
 
 def _vendored_files(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -3,11 +3,15 @@
 import logging
 import subprocess
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import pytest
 
+from cloud.functions import get_openapi
 from cloud.functions.health import handler
 from cloud.gateway import Response
+from cloud.openapi.committed import DOCUMENT
 from cloud.public import public_handler
 from tests.cloud.api import body_of
 
@@ -25,7 +29,7 @@ def test_health_says_ok_and_nothing_else(caplog: pytest.LogCaptureFixture) -> No
 
 
 def test_a_wrong_turn_of_ours_is_a_problem_document_that_tells_nothing() -> None:
-    def fails() -> Response:
+    def fails(headers: Mapping[str, str]) -> Response:
         raise RuntimeError("secret table name")
 
     answer = public_handler(fails, route="GET /health")(EVENT, None)
@@ -34,6 +38,42 @@ def test_a_wrong_turn_of_ours_is_a_problem_document_that_tells_nothing() -> None
     assert "secret" not in answer["body"]
 
 
-def test_a_public_function_starts_without_the_aws_sdk() -> None:
-    program = "import sys, cloud.functions.health; sys.exit('boto3' in sys.modules)"
+@pytest.mark.parametrize("name", ["health", "get_openapi"])
+def test_a_public_function_starts_without_the_aws_sdk_and_without_making_the_document(name: str) -> None:
+    loaded = "{'boto3', 'cloud.openapi.document'} & sys.modules.keys()"
+    program = f"import sys, cloud.functions.{name}; sys.exit(bool({loaded}))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def described(**headers: str) -> dict[str, Any]:
+    """The answer of ``GET /openapi.json``."""
+    return get_openapi.handler({**EVENT, "headers": headers}, None)
+
+
+def test_the_description_that_is_answered_is_the_committed_one_and_may_be_kept_for_a_while() -> None:
+    answer = described()
+
+    assert (answer["statusCode"], answer["body"]) == (200, DOCUMENT.read_text("utf-8"))
+    assert {name: value for name, value in answer["headers"].items() if name != "etag"} == {
+        "content-type": "application/json",
+        "cache-control": "public, max-age=300",
+        "vary": "origin",
+        "x-request-id": "request-1",
+    }
+
+
+@pytest.mark.parametrize("known", ["{tag}", "W/{tag}", '"another", {tag}', "*"])
+def test_whoever_has_the_description_already_is_answered_304_without_it(known: str) -> None:
+    headers = described()["headers"]
+
+    answer = described(**{"If-None-Match": known.format(tag=headers["etag"])})
+
+    assert answer["statusCode"] == 304
+    assert "body" not in answer
+    assert answer["headers"] == {name: value for name, value in headers.items() if name != "content-type"}
+
+
+@pytest.mark.parametrize("known", ["", '"another"', "{bare}", '"*"'])
+def test_whoever_has_another_description_is_answered_the_whole(known: str) -> None:
+    tag = described()["headers"]["etag"]
+    assert described(**{"If-None-Match": known.format(bare=tag.strip('"'))})["statusCode"] == 200

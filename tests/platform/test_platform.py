@@ -12,6 +12,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
+from cloud.openapi.committed import DOCUMENT
 from local.api import Api
 from local.aws import ROOT_KEY, Key, client_arguments
 from local.operators import STACK
@@ -136,6 +137,16 @@ def test_the_registry_that_devices_pull_through_wants_ecr_s_token(platform: Plat
         "imageDetails"
     ]
     assert (answer.status_code, answer.headers["Docker-Content-Digest"]) == (200, image["imageDigest"])
+
+
+def test_the_api_describes_itself_to_everybody_as_it_is_committed(platform: Platform) -> None:
+    url = f"{platform.api_url}/openapi.json"
+
+    answer = requests.get(url, timeout=30)
+    again = requests.get(url, headers={"If-None-Match": answer.headers["etag"]}, timeout=30)
+
+    assert (answer.status_code, answer.content) == (200, DOCUMENT.read_bytes())
+    assert (again.status_code, again.content) == (304, b"")
 
 
 def test_everything_listens_on_loopback_only(platform: Platform) -> None:

@@ -1,6 +1,6 @@
 """What all answers share, and those that are nobody's own."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -40,6 +40,14 @@ class GatewayMessage(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     message: str | None
+
+
+class Description(Answer):
+    """The API's description."""
+
+    openapi: str
+    info: dict[str, Any]
+    paths: dict[str, Any]
 
 
 class Health(Answer):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.access import ROUTES
+from cloud.access import PUBLIC_ROUTES, ROUTES
 from cloud.tooling import build
 from cloud.tooling.build import BuildFailed, Target
 
@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 MACHINE = "arm64" if platform.machine() == "aarch64" else "x86_64"
 HERE = Target(f"{sys.version_info.major}.{sys.version_info.minor}", MACHINE)
 HANDLERS = sorted(
-    {r.operation for r in ROUTES.values()} | {"authorize", "record-connection", "record-report", "sweep"}
+    {r.operation for r in ROUTES.values()}
+    | set(PUBLIC_ROUTES.values())
+    | {"advance-group-reboot", "authorize", "record-connection", "record-report", "sweep"}
 )
 IMPORT_ALL = """
 import importlib, sys
@@ -78,6 +80,19 @@ def test_the_authorizer_loads_no_boto3(unpacked: Path) -> None:
     assert outcome.stdout == "False\n"
 
 
+def test_the_api_s_description_is_answered_from_the_zip_alone(unpacked: Path) -> None:
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from cloud.functions.get_openapi import handler; "
+        "sys.stdout.write(handler({}, None)['body'])"
+    )
+
+    outcome = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", script, str(unpacked)], capture_output=True, check=True, cwd="/"
+    )
+
+    assert outcome.stdout == (build.ROOT / "docs" / "openapi.json").read_bytes()
+
+
 def _installed(target: Target, wanted: list[str], into: Path) -> None:
     """Two distributions, as pip leaves them: with files that differ from one installation to the next."""
     for name in ("zeta", "alpha"):
@@ -91,7 +106,10 @@ def _installed(target: Target, wanted: list[str], into: Path) -> None:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    for name in ("cloud/clock.py", "cloud/tooling/build.py", "cloud/__main__.py", "contract/names.py"):
+    for name in (
+        *("cloud/clock.py", "cloud/tooling/build.py", "cloud/__main__.py", "contract/names.py"),
+        "docs/openapi.json",
+    ):
         path = tmp_path / "checkout" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"# {name}\n")

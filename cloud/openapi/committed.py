@@ -1,0 +1,5 @@
+"""Where the document is, in a checkout and in the Lambdas' zip alike."""
+
+from pathlib import Path
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
