@@ -67,6 +67,7 @@ ROUTES: Mapping[str, Route] = {
     "GET /groups/{group}/reboots/{reboot}": Route("get-group-reboot", Role.READER, Reach.GROUP),
     "POST /groups/{group}/reboots/{reboot}/cancel": Route("cancel-group-reboot", Role.OPERATOR, Reach.GROUP),
     "POST /deployments": Route("create-deployment", Role.DEPLOYER, Reach.GROUP),
+    "GET /deployments": Route("list-deployments", Role.READER, Reach.LISTED),
     "GET /deployments/{deployment}": Route("get-deployment", Role.READER, Reach.GROUP),
     "GET /groups": Route("list-groups", Role.READER, Reach.LISTED),
     "POST /groups": Route("create-group", Role.DEPLOYER, Reach.GROUP),

@@ -61,7 +61,33 @@ class Deployment:
     @property
     def group(self) -> str:
         """The group that is deployed to."""
-        return self.target.partition("/")[2]
+        return group_of(self.target)
+
+
+@dataclass(frozen=True, slots=True)
+class Headline:
+    """What a list tells of a deployment."""
+
+    id: str
+    target: str
+    revision: int
+    state: DeploymentState
+    requested_by: str
+    reason: str | None
+    created_at: datetime
+    changed_at: datetime
+    code: str | None = None
+    message: str | None = None
+
+    @property
+    def group(self) -> str:
+        """The group that is deployed to."""
+        return group_of(self.target)
+
+
+def group_of(target: str) -> str:
+    """Return the group of a target, ``thinggroup/{group}``."""
+    return target.partition("/")[2]
 
 
 def diff(before: Iterable[Pinned], after: Iterable[Pinned]) -> dict[str, list[Any]]:

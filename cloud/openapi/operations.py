@@ -6,6 +6,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from cloud.deploy.revision import DeploymentState
 from cloud.deploy.wish import DeploymentWish
 from cloud.functions import (
     collect_logs,
@@ -216,6 +217,14 @@ OPERATIONS: Mapping[str, Operation] = {
             502: "`greengrass-refused`",
         },
         location=True, links=_TO_DEPLOYMENT,
+    ),
+    "GET /deployments": Operation(
+        "deployments", "List deployments, newest first", deployments.DeploymentPage,
+        query=(
+            *_PAGED,
+            Query("group", "Only deployments to this group", _GROUP),
+            Query("state", "Only in this state", {"enum": [state.value for state in DeploymentState]}),
+        ),
     ),
     "GET /deployments/{deployment}": Operation(
         "deployments", "Tell how far a deployment is, device by device", deployments.Deployment,

@@ -6,10 +6,15 @@ from datetime import datetime
 from typing import Any
 
 from cloud.aws.attributes import from_item
-from cloud.deploy.revision import Deployment, DeploymentState, Pinned
+from cloud.deploy.revision import Deployment, DeploymentState, Headline, Pinned
 from cloud.milliseconds import from_ms, to_ms
 
 DUE_SHARDS = 2
+KIND = "deployment"  # the one partition of the index by-created
+#: What a list shows: the keys, and what by-created includes.
+HEADLINE = (
+    "pk", "id", "revision", "state", "requested_by", "reason", "created_at", "changed_at", "code", "message",
+)  # fmt: skip
 _TIMES = ("created_at", "changed_at")
 
 
@@ -18,6 +23,7 @@ def to_row(deployment: Deployment) -> dict[str, object]:
     return {
         "pk": deployment.target,
         "sk": sort_key(deployment.revision),
+        "kind": KIND,
         "id": deployment.id,
         "revision": deployment.revision,
         "state": deployment.state.value,
@@ -54,6 +60,23 @@ def to_deployment(item: Mapping[str, Any]) -> Deployment:
         message=row.get("message"),
         greengrass_id=row.get("greengrass_id"),
         job_id=row.get("job_id"),
+    )
+
+
+def to_headline(item: Mapping[str, Any]) -> Headline:
+    """Return what a list tells of the deployment of an item, which may be projected to ``HEADLINE``."""
+    row = from_item(item)
+    return Headline(
+        id=row["id"],
+        target=row["pk"],
+        revision=row["revision"],
+        state=DeploymentState(row["state"]),
+        requested_by=row["requested_by"],
+        reason=row["reason"],
+        created_at=from_ms(row["created_at"]),
+        changed_at=from_ms(row["changed_at"]),
+        code=row.get("code"),
+        message=row.get("message"),
     )
 
 

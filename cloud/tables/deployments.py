@@ -10,6 +10,7 @@ Keys ``pk``, ``sk``; four kinds of rows:
 =====================  ======================  ============================================
 
 Sparse index ``by-due``: ``due_shard``, ``due_at``, while somebody must look at the row again.
+Sparse index ``by-created``: ``kind``, ``id``, of deployments alone (``cloud.tables.deployment_lists``).
 """
 
 from collections.abc import Iterator, Mapping

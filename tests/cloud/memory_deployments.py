@@ -6,9 +6,13 @@ from datetime import datetime
 from typing import Any
 
 from cloud.aws.errors import Conflict
-from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.deploy.revision import Deployment, DeploymentState, Pinned
 from cloud.idempotency import Idempotency, KeyReused
 from cloud.tables.deployments import Deployments
+from contract.names import identifier
+from tests.cloud.api import NOW
+
+TARGET = "thinggroup/line-3"
 
 
 class MemoryDeployments(Deployments):
@@ -94,3 +98,20 @@ class MemoryDeployments(Deployments):
         if remove:
             self.due_at.pop(row, None)
         return True
+
+
+def a_deployment(revision: int = 1, target: str = TARGET, **changes: Any) -> Deployment:
+    given: dict[str, Any] = {
+        "id": identifier("dep", unix_ms=revision, random80=hash(target) & 0xFFFF),
+        "target": target,
+        "revision": revision,
+        "document_uri": "s3://bucket/desired/x.json",
+        "applications": (Pinned("web", "image@sha256:1", "c1"),),
+        "diff": {"added": ["web"], "removed": [], "changed": [{"name": "b", "configuration_changed": True}]},
+        "warnings": ("mind the gap",),
+        "requested_by": "ada",
+        "reason": None,
+        "created_at": NOW,
+        "changed_at": NOW,
+    }
+    return Deployment(**(given | changes))

@@ -19,7 +19,7 @@ _ANSWERS = ("Item", "Items", "Attributes", "Responses", "LastEvaluatedKey")
 @dataclass
 class _Table:
     keys: tuple[str, ...]  # partition, and sort where there is one
-    indexes: Mapping[str, tuple[tuple[str, ...], bool]]  # its keys, and whether it holds them alone
+    indexes: Mapping[str, tuple[tuple[str, ...], tuple[str, ...] | None]]  # keys, and beside: None for all
     rows: dict[Key, Item] = field(default_factory=dict)
 
     def key(self, item: Item) -> Key:
@@ -41,10 +41,7 @@ class MemoryDynamoDB:
         **rest: object,
     ) -> None:
         indexes = {
-            each["IndexName"]: (
-                _names(each["KeySchema"]),
-                each["Projection"]["ProjectionType"] == "KEYS_ONLY",
-            )
+            each["IndexName"]: (_names(each["KeySchema"]), _beside(each["Projection"]))
             for each in GlobalSecondaryIndexes
         }
         self._tables[TableName] = _Table(_names(KeySchema), indexes)
@@ -101,7 +98,7 @@ class MemoryDynamoDB:
         **rest: Any,
     ) -> dict[str, Any]:
         table = self._tables[TableName]
-        keys, bare = table.indexes[IndexName] if IndexName else (table.keys, False)
+        keys, beside = table.indexes[IndexName] if IndexName else (table.keys, None)
         kept = dict.fromkeys((*keys, *table.keys))
 
         def place(item: Item) -> Key:
@@ -120,8 +117,8 @@ class MemoryDynamoDB:
         if Limit is not None and len(found) > Limit:
             found = found[:Limit]
             answer["LastEvaluatedKey"] = {name: found[-1][name] for name in kept}
-        if bare:
-            found = [{name: row[name] for name in kept} for row in found]
+        if beside is not None:
+            found = [{name: row[name] for name in (*kept, *beside) if name in row} for row in found]
         found = [row for row in found if holds(FilterExpression, _scope(row, rest))]
         return answer | {"Items": [_projected(row, rest) for row in found], "Count": len(found)}
 
@@ -215,6 +212,13 @@ def table_of(resource: str, number: int = 0) -> dict[str, Any]:
 def _names(schema: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
     by_type = {each["KeyType"]: each["AttributeName"] for each in schema}
     return tuple(by_type[kind] for kind in ("HASH", "RANGE") if kind in by_type)
+
+
+def _beside(projection: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Return what an index holds beside its keys; None for everything."""
+    if projection["ProjectionType"] == "ALL":
+        return None
+    return tuple(projection.get("NonKeyAttributes", ()))
 
 
 def _scope(item: Item, request: Mapping[str, Any]) -> Scope:

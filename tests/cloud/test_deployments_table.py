@@ -7,15 +7,14 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import Conflict
-from cloud.deploy.revision import Deployment, DeploymentState, Pinned
+from cloud.deploy.revision import DeploymentState
 from cloud.idempotency import Idempotency, KeyReused
 from cloud.tables.deployments import Deployments
 from contract.names import identifier
 from tests.cloud.api import DEPLOYMENTS, NOW, empty, tables_in_memory
-from tests.cloud.memory_deployments import MemoryDeployments
+from tests.cloud.memory_deployments import TARGET, MemoryDeployments, a_deployment
 
 LATER = NOW + timedelta(minutes=1)
-TARGET = "thinggroup/line-3"
 
 
 @pytest.fixture(scope="module")
@@ -28,23 +27,6 @@ def table() -> Iterator[Any]:
 def deployments(request: pytest.FixtureRequest, table: Any) -> Deployments:
     empty(table, DEPLOYMENTS)
     return MemoryDeployments() if request.param == "memory" else Deployments(table, DEPLOYMENTS)
-
-
-def a_deployment(revision: int = 1, target: str = TARGET, **changes: Any) -> Deployment:
-    given: dict[str, Any] = {
-        "id": identifier("dep", unix_ms=revision, random80=hash(target) & 0xFFFF),
-        "target": target,
-        "revision": revision,
-        "document_uri": "s3://bucket/desired/x.json",
-        "applications": (Pinned("web", "image@sha256:1", "c1"),),
-        "diff": {"added": ["web"], "removed": [], "changed": [{"name": "b", "configuration_changed": True}]},
-        "warnings": ("mind the gap",),
-        "requested_by": "ada",
-        "reason": None,
-        "created_at": NOW,
-        "changed_at": NOW,
-    }
-    return Deployment(**(given | changes))
 
 
 def test_a_deployment_comes_back_as_it_was_made(deployments: Deployments) -> None:

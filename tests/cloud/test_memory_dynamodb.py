@@ -1,19 +1,24 @@
 """What stands in for DynamoDB answers as moto does, call by call, to everything that our tables ask."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cloud.aws.errors import Conflict
 from cloud.command import Command
+from cloud.deploy.revision import Deployment
 from cloud.device_filter import DeviceFilter
 from cloud.idempotency import Idempotency, KeyReused
 from cloud.ledger import Inferred
 from cloud.tables.commands import Commands
+from cloud.tables.deployment_lists import DeploymentLists
+from cloud.tables.deployments import Deployments
 from cloud.tables.device_lists import DeviceLists, Position, streams
 from cloud.tables.devices import Devices
 from contract.commands import CommandResult, CommandState, RebootCommand
@@ -28,6 +33,7 @@ from tests.cloud.devices import (
     dynamodb_in_memory,
     news,
 )
+from tests.cloud.memory_deployments import a_deployment
 from tests.cloud.memory_dynamodb import MemoryDynamoDB, Twin, table_of
 
 EXAMPLES = settings(max_examples=5)  # on moto: a call is five milliseconds
@@ -163,6 +169,62 @@ def _command(n: int) -> Command:
 
 def _key(n: int) -> Idempotency:
     return Idempotency(f"key-{n}", "same")
+
+
+TARGETS = ("thinggroup/line-3", "thinggroup/line-4")
+STEPS = st.tuples(
+    st.sampled_from(["create", "activate", "fail", "succeed", "supersede", "again"]), st.integers(0, 1)
+)
+
+
+@EXAMPLES
+@given(st.lists(STEPS, max_size=12))
+def test_what_becomes_of_deployments_is_the_same_on_both(moto: Any, steps: list[tuple[str, int]]) -> None:
+    client, names = twin(moto, "DeploymentsTable")
+    deployments, lists = Deployments(client, *names), DeploymentLists(client, *names)
+    made: list[Deployment] = []
+    for step, (what, n) in enumerate([("create", 0), *steps]):
+        now = NOW + timedelta(seconds=step)
+        deployment = made[-1 - n] if len(made) > n else None
+        if what == "create":
+            made.append(_next(made, TARGETS[n], step))
+            deployments.create(made[-1], due_at=now, idempotency=_key(step))
+        elif deployment is not None:
+            _happens(deployments, deployments.get(deployment.id) or deployment, what, now)
+    with contextlib.suppress(Conflict):
+        deployments.create(made[0], due_at=NOW)
+    list(deployments.due(NOW + timedelta(seconds=6)))
+
+    newest = sorted((d.id for d in made), reverse=True)
+    for reads in (1, 2, 99):
+        listed, before, more = list[str](), None, True
+        while more:
+            page = lists.of_all(before=before, reads=reads)
+            listed += [headline.id for headline in page.headlines]
+            before, more = listed[-1], page.more
+        assert listed == newest
+    for target in TARGETS:
+        of_target = lists.of_target(target, before=None, reads=2)
+        assert [h.id for h in of_target.headlines] == [d.id for d in deployments.newest_first(target)][:2]
+
+
+def _next(made: Sequence[Deployment], target: str, step: int) -> Deployment:
+    revision = 1 + sum(each.target == target for each in made)
+    return a_deployment(revision, target, id=identifier("dep", unix_ms=step, random80=0))
+
+
+def _happens(deployments: Deployments, deployment: Deployment, what: str, now: datetime) -> None:
+    match what:
+        case "activate":
+            deployments.activate(deployment, greengrass_id="g", job_id=None, now=now, due_at=now)
+        case "fail":
+            deployments.fail(deployment, code="greengrass-refused", message="no", now=now)
+        case "succeed":
+            deployments.succeed(deployment, now=now)
+        case "supersede":
+            deployments.supersede_before(deployment, now=now)
+        case _:
+            deployments.look_again(deployment, due_at=now)
 
 
 def test_a_difference_is_seen() -> None:

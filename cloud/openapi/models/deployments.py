@@ -4,7 +4,7 @@ from datetime import datetime
 
 from cloud.deploy.outcomes import OutcomeState
 from cloud.deploy.revision import DeploymentState
-from cloud.openapi.models.answers import Answer
+from cloud.openapi.models.answers import Answer, Cursor
 from contract.applications import Application
 from contract.names import ApplicationName, GroupName, Identifier, ThingName
 
@@ -44,6 +44,28 @@ class DeploymentCreated(Answer):
     diff: Diff
     warnings: list[str]
     created_at: datetime
+
+
+class DeploymentSummary(Answer):
+    """A deployment in a list, its state as it was last written; ``code`` and ``message``: why it failed."""
+
+    id: Identifier
+    target: TargetOfDeployment
+    revision: int
+    state: DeploymentState
+    requested_by: str
+    reason: str | None
+    created_at: datetime
+    changed_at: datetime
+    code: str | None = None
+    message: str | None = None
+
+
+class DeploymentPage(Answer):
+    """Deployments, newest first. A page may be short and not the last."""
+
+    deployments: list[DeploymentSummary]
+    cursor: Cursor
 
 
 class ApplicationOfRevision(Answer):
