@@ -49,7 +49,9 @@ def add_device_to_group(request: Request, *, registry: KnowsGroups, mover: Mover
     except NotEnrolled:
         raise Problem(404, "device-not-found", f"there is no device {device}") from None
     except MovedMeanwhile:
-        raise Problem(409, "membership-conflict", f"{device} was moved at the same moment") from None
+        raise Problem(
+            409, "membership-conflict", f"{device} is being moved: look again in a minute"
+        ) from None
     return Response(
         200,
         {"device": device, "group": after.group, "before": before.group},

@@ -26,7 +26,9 @@ def remove_device_from_group(request: Request, *, mover: Mover) -> Response:
     except NotEnrolled:
         raise Problem(404, "device-not-found", f"there is no device {device}") from None
     except MovedMeanwhile:
-        raise Problem(409, "membership-conflict", f"{device} was moved at the same moment") from None
+        raise Problem(
+            409, "membership-conflict", f"{device} is being moved: look again in a minute"
+        ) from None
     return Response(204, before={"group": group}, after={"group": None})
 
 

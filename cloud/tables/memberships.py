@@ -1,15 +1,18 @@
 """Who is in which group, in the ``devices`` table: attributes of a device's row that no message touches.
 
 ``group`` is where the device belongs. While the registry has not followed yet, ``leaving`` names the
-group it comes from ("-" for none) and ``unsettled`` puts the row into the sparse index ``unsettled``.
+group it comes from ("-" for none), ``settling_until`` (ms) says until when one caller has that to itself,
+and ``unsettled`` puts the row into the sparse index ``unsettled``, the longest left first.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
+from cloud.milliseconds import from_ms, to_ms
 from cloud.tables.conditional import update_if
 
 UNSETTLED, BY_GROUP = "unsettled", "by-group"
@@ -18,12 +21,16 @@ _NOWHERE = "-"
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Where a device belongs; ``moving``: the registry may still have it in ``leaving`` (None: in none)."""
+    """Where a device belongs.
+
+    Until ``settling_until`` somebody brings the registry there, from ``leaving`` (None: from no group);
+    it is None once that is done.
+    """
 
     device: str
     group: str | None
-    moving: bool = False
     leaving: str | None = None
+    settling_until: datetime | None = None
 
 
 class Memberships:
@@ -40,55 +47,53 @@ class Memberships:
                 TableName=self._name,
                 Key=to_item({"device": device}),
                 ConsistentRead=True,
-                ProjectionExpression="device, #group, leaving",
+                ProjectionExpression="device, #group, leaving, settling_until",
                 ExpressionAttributeNames={"#group": "group"},
             )
         return _membership(answer["Item"]) if "Item" in answer else None
 
-    def move(self, before: Membership, group: str | None) -> bool:
-        """Have a settled device belong to ``group``; False when it is not as ``before`` says any more.
+    def move(self, before: Membership, group: str | None, until: datetime) -> Membership | None:
+        """Have a settled device belong to ``group``; None when it is not as ``before`` says any more.
 
         From then on it is unsettled, until ``settle`` says that the registry has followed.
         """
-        values: dict[str, object] = {":leaving": before.group or _NOWHERE, ":yes": "yes"}
+        values: dict[str, object] = {
+            ":leaving": before.group or _NOWHERE,
+            ":until": to_ms(until),
+            ":yes": "yes",
+        }
         condition = "attribute_exists(device) AND attribute_not_exists(leaving) AND "
         if before.group is None:
             condition += "attribute_not_exists(#group)"
         else:
             condition += "#group = :before"
             values[":before"] = before.group
-        change = "SET leaving = :leaving, unsettled = :yes"
+        change = "SET leaving = :leaving, settling_until = :until, unsettled = :yes"
         if group is None:
             change += " REMOVE #group"
         else:
             change += ", #group = :group"
             values[":group"] = group
-        key, names = {"device": before.device}, {"#group": "group"}
-        moved = update_if(
-            self._table, self._name, key, change, condition=condition, values=values, names=names
-        )
-        return moved is not None
+        return self._update(before.device, change, condition, values, {"#group": "group"})
+
+    def take_up(self, left: Membership, until: datetime) -> Membership | None:
+        """Have ``left`` to oneself until then; None when somebody else was first."""
+        change, condition = "SET settling_until = :until", "settling_until = :left"
+        return self._update(left.device, change, condition, {":until": to_ms(until), ":left": _ms(left)})
 
     def settle(self, membership: Membership) -> bool:
-        """Say that the registry has followed; False when it was said already, or the device moved on."""
-        settled = update_if(
-            self._table,
-            self._name,
-            {"device": membership.device},
-            "REMOVE leaving, unsettled",
-            condition="leaving = :leaving",
-            values={":leaving": membership.leaving or _NOWHERE},
-        )
-        return settled is not None
+        """Say that the registry has followed; False when somebody took that up meanwhile."""
+        change, condition = "REMOVE leaving, settling_until, unsettled", "settling_until = :until"
+        return self._update(membership.device, change, condition, {":until": _ms(membership)}) is not None
 
-    def unsettled(self, at_most: int) -> list[str]:
-        """Return devices whose registry entry has not followed yet."""
+    def unsettled(self, now: datetime, at_most: int) -> list[str]:
+        """Return devices that were left unsettled, the longest first."""
         with translated():
             answer = self._table.query(
                 TableName=self._name,
                 IndexName=UNSETTLED,
-                KeyConditionExpression="unsettled = :yes",
-                ExpressionAttributeValues=to_item({":yes": "yes"}),
+                KeyConditionExpression="unsettled = :yes AND settling_until <= :now",
+                ExpressionAttributeValues=to_item({":yes": "yes", ":now": to_ms(now)}),
                 Limit=at_most,
             )
         return [from_item(item)["device"] for item in answer["Items"]]
@@ -113,13 +118,32 @@ class Memberships:
                 return total
             start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
 
+    def _update(
+        self,
+        device: str,
+        change: str,
+        condition: str,
+        values: Mapping[str, object],
+        names: Mapping[str, str] | None = None,
+    ) -> Membership | None:
+        key = {"device": device}
+        item = update_if(
+            self._table, self._name, key, change, condition=condition, values=values, names=names
+        )
+        return None if item is None else _membership(item)
+
 
 def _membership(item: Mapping[str, Any]) -> Membership:
     row = from_item(item)
-    leaving = row.get("leaving")
+    leaving, until = row.get("leaving"), row.get("settling_until")
     return Membership(
         row["device"],
         row.get("group"),
-        moving=leaving is not None,
-        leaving=None if leaving in (None, _NOWHERE) else leaving,
+        leaving=None if leaving == _NOWHERE else leaving,
+        settling_until=None if until is None else from_ms(until),
     )
+
+
+def _ms(membership: Membership) -> int:
+    assert membership.settling_until is not None  # noqa: S101 - what is settled is not brought anywhere
+    return to_ms(membership.settling_until)

@@ -50,10 +50,12 @@ class MemoryDynamoDB:
         """Return every item, in no order."""
         return list(self._tables[table].rows.values())
 
-    def get_item(self, *, TableName: str, Key: Item, ConsistentRead: bool = False) -> dict[str, Any]:
+    def get_item(
+        self, *, TableName: str, Key: Item, ConsistentRead: bool = False, **projection: Any
+    ) -> dict[str, Any]:
         table = self._tables[TableName]
         found = table.rows.get(table.key(Key))
-        return {} if found is None else {"Item": found}
+        return {} if found is None else {"Item": _projected(found, projection)}
 
     def put_item(self, *, TableName: str, Item: Item, **condition: Any) -> dict[str, Any]:
         self._write("PutItem", {"Put": {"TableName": TableName, "Item": Item, **condition}})
@@ -95,6 +97,7 @@ class MemoryDynamoDB:
         Limit: int | None = None,
         FilterExpression: str | None = None,
         ConsistentRead: bool = False,
+        Select: str | None = None,
         **rest: Any,
     ) -> dict[str, Any]:
         table = self._tables[TableName]
@@ -120,7 +123,8 @@ class MemoryDynamoDB:
         if beside is not None:
             found = [{name: row[name] for name in (*kept, *beside) if name in row} for row in found]
         found = [row for row in found if holds(FilterExpression, _scope(row, rest))]
-        return answer | {"Items": [_projected(row, rest) for row in found], "Count": len(found)}
+        items = {} if Select == "COUNT" else {"Items": [_projected(row, rest) for row in found]}
+        return answer | items | {"Count": len(found)}
 
     def _write(self, operation: str, item: Mapping[str, Any]) -> tuple[Item, Item]:
         """Do one write; return the item before and after."""

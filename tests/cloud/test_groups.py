@@ -16,10 +16,10 @@ from cloud.functions.create_group import create_group
 from cloud.functions.list_groups import list_groups
 from cloud.functions.remove_device_from_group import remove_device_from_group
 from cloud.http import lambda_handler
-from cloud.membership import Mover
+from cloud.membership import SETTLES_WITHIN, Mover
 from cloud.tables.devices import Devices
 from cloud.tables.memberships import Memberships
-from tests.cloud.api import NOW, REGION, OneCallAtATime, an_event, body_of
+from tests.cloud.api import NOW, REGION, Clock, OneCallAtATime, an_event, body_of
 from tests.cloud.template import template
 
 ADD, REMOVE = "PUT /groups/{group}/devices/{device}", "DELETE /groups/{group}/devices/{device}"
@@ -53,7 +53,8 @@ class World:
         self.devices = Devices(dynamodb, table)
         self.memberships = Memberships(dynamodb, table)
         self.registry = Registered(iot)
-        self.mover = Mover(self.memberships, self.registry)
+        self.clock = Clock()
+        self.mover = Mover(self.memberships, self.registry, self.clock)
         self._iot, self._number = iot, next(_tables)
 
     def group(self, name: str) -> str:
@@ -157,7 +158,10 @@ def test_a_move_that_dies_half_way_is_finished_by_the_sweep_or_by_the_next_calle
     assert len(world.where(robot)[1]) <= 1
 
     world.registry.dies_at = None
-    assert world.memberships.unsettled(10) == [robot]
+    assert body_of(world.put(robot, there))["code"] == "membership-conflict"  # who has it may still live
+    assert world.mover.settle_all() == 0
+    world.clock.advance(SETTLES_WITHIN.total_seconds())
+    assert world.memberships.unsettled(world.clock.now, 10) == [robot]
     assert world.mover.settle_all() == 1
     assert world.where(robot) == (there, {there})
     assert world.mover.settle_all() == 0
@@ -166,6 +170,7 @@ def test_a_move_that_dies_half_way_is_finished_by_the_sweep_or_by_the_next_calle
     world.registry.dies_at = dies_at
     assert world.put(other, there, move="true")["statusCode"] == 503
     world.registry.dies_at = None
+    world.clock.advance(SETTLES_WITHIN.total_seconds())
     assert world.put(other, there)["statusCode"] == 200
     assert world.where(other) == (there, {there})
 
@@ -178,11 +183,10 @@ def test_of_callers_who_move_a_device_at_once_one_wins_and_it_is_in_one_group(wo
     memberships = Memberships(OneCallAtATime(world.dynamodb), "groups")
 
     with ThreadPoolExecutor(8) as callers:
-        won = list(callers.map(lambda group: memberships.move(before, group), others))
+        won = list(callers.map(lambda group: memberships.move(before, group, world.clock.now), others))
     world.mover.settle_all()
 
-    assert won.count(True) == 1
-    winner = others[won.index(True)]
+    (winner,) = (group for group, moved in zip(others, won, strict=True) if moved is not None)
     assert world.where(robot) == (winner, {winner})
 
 

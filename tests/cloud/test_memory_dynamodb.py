@@ -21,6 +21,7 @@ from cloud.tables.deployment_lists import DeploymentLists
 from cloud.tables.deployments import Deployments
 from cloud.tables.device_lists import DeviceLists, Position, streams
 from cloud.tables.devices import Devices
+from cloud.tables.memberships import Membership, Memberships
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.names import identifier
 from tests.cloud.api import NOW
@@ -114,6 +115,28 @@ def test_what_devices_say_is_the_same_on_both(moto: Any, said: list[Any]) -> Non
             after = page.after
         assert expected in (None, sorted(listed))  # both answered the same
     assert len(devices.in_group("line-3")) == 3
+
+
+def test_where_devices_belong_is_the_same_on_both(moto: Any) -> None:
+    client, (name, history) = twin(moto, "DevicesTable", "HistoryTable")
+    memberships = Memberships(client, name)
+    for device in ("robot-6", "robot-7"):
+        Devices(client, name, history).create(device, "line-3", now=NOW)
+
+    here = memberships.get("robot-7")
+    assert here == Membership("robot-7", "line-3")
+    away = memberships.move(here, None, NOW)
+    assert away is not None
+    assert memberships.move(here, "line-4", NOW) is None
+    assert memberships.get("robot-7") == away
+    assert memberships.unsettled(NOW, 10) == ["robot-7"]
+    taken = memberships.take_up(away, at(60))
+    assert taken is not None
+    assert memberships.take_up(away, at(61)) is None
+    assert memberships.unsettled(NOW, 10) == []
+    assert [memberships.settle(one) for one in (away, taken, taken)] == [False, True, False]
+    assert memberships.get("robot-7") == Membership("robot-7", None)
+    assert [memberships.count(group) for group in ("line-3", "line-4")] == [1, 0]
 
 
 WORDS = st.tuples(st.integers(0, 3), st.sampled_from(list(CommandState)))

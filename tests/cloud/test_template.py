@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from cloud.access import PUBLIC_ROUTES, ROUTES
 from cloud.aws.s3 import Bundles
+from cloud.membership import SETTLES_WITHIN
 from cloud.tooling import template as rendering
 from cloud.tooling.build import SERVICES
 from contract import topics
@@ -233,10 +234,21 @@ def test_no_role_may_do_anything_to_everything() -> None:
                 assert set(actions) <= WITHOUT_RESOURCE, name
 
 
+def may(role: dict[str, Any]) -> set[str]:
+    return {action for statement in statements(role) for action in as_list(statement["Action"])}
+
+
 def test_no_role_may_scan_a_table() -> None:
     for role in resources("AWS::IAM::Role").values():
-        for statement in statements(role):
-            assert "dynamodb:Scan" not in as_list(statement["Action"])
+        assert not may(role) & {"dynamodb:Scan", "dynamodb:PartiQLSelect"}
+
+
+def test_no_function_that_moves_devices_lives_as_long_as_it_has_one_to_itself() -> None:
+    movers = {name for name in functions() if "iot:AddThingToThingGroup" in may(role_of(name))}
+
+    assert movers == {"add-device-to-group", "remove-device-from-group", "sweep"}
+    for name in movers:
+        assert timedelta(seconds=functions()[name]["Timeout"]) < SETTLES_WITHIN, name
 
 
 def test_a_device_may_speak_as_itself_alone() -> None:
