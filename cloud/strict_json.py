@@ -1,4 +1,7 @@
-"""JSON without its ambiguities: no repeated names, no NaN, no infinities, no lone surrogates. Pure."""
+"""JSON without its ambiguities: no repeated names, no NaN, no infinities, no lone surrogates. Pure.
+
+``2.0`` is the whole number 2, as JSON Schema has it and as writers without integers write it.
+"""
 
 import json
 from typing import NoReturn
@@ -42,11 +45,11 @@ def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
 
 
-def _finite(digits: str) -> float:
+def _number(digits: str) -> float:
     number = float(digits)
     if number in (float("inf"), float("-inf")):
         raise ValueError(f"{digits[:32]} is out of range")
-    return number
+    return int(number) if number.is_integer() else number
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite)
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_number)

@@ -6,7 +6,8 @@ from http import HTTPStatus
 from typing import Any
 
 from pydantic import BaseModel
-from pydantic.json_schema import JsonSchemaMode, models_json_schema
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
+from pydantic_core.core_schema import DictSchema
 
 from cloud.access import PUBLIC_ROUTES, ROUTES
 from cloud.gateway import BODY_MAX_BYTES, PATH_PARAMETERS, RETRY_LATER
@@ -70,6 +71,14 @@ def text() -> str:
     return json.dumps(document(), indent=1, ensure_ascii=False) + "\n"
 
 
+class _ClosedMappings(GenerateJsonSchema):
+    """As pydantic's, and a mapping whose names have a pattern takes no other name."""
+
+    def dict_schema(self, schema: DictSchema) -> dict[str, Any]:
+        said = super().dict_schema(schema)
+        return said | {"additionalProperties": False} if "patternProperties" in said else said
+
+
 class _Schemas:
     """The models that were referred to."""
 
@@ -81,7 +90,8 @@ class _Schemas:
         return {"$ref": _REF.format(model=model.__name__)}
 
     def definitions(self) -> dict[str, Any]:
-        _, schema = models_json_schema(list(self._wanted.values()), ref_template=_REF)
+        wanted = list(self._wanted.values())
+        _, schema = models_json_schema(wanted, ref_template=_REF, schema_generator=_ClosedMappings)
         found: dict[str, Any] = schema["$defs"]
         missing = self._wanted.keys() - found.keys()
         assert not missing, f"models of one name: {sorted(missing)}"  # noqa: S101 - a mistake of ours

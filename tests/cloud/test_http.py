@@ -85,6 +85,14 @@ def test_a_wrong_field_is_named_by_its_path(body: object, field: str, message: s
     assert message in found[field]["message"] or message in problem["detail"]
 
 
+def test_a_whole_number_is_one_however_it_is_written() -> None:
+    for written in ("2", "2.0", "20e-1", "0.2e1"):
+        answer = ask(take, an_event(ROUTE, text=f'{{"revision": {written}}}'))
+
+        assert body_of(answer) == {"revision": 2}
+    assert ask(take, an_event(ROUTE, text='{"revision": 2.5}'))["statusCode"] == 400
+
+
 def test_a_problem_document_has_the_rfcs_members_and_our_code() -> None:
     answer = ask(take, an_event(ROUTE, body={"revisoin": 2}))
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from cloud.access import PUBLIC_ROUTES, ROUTES
@@ -58,6 +59,16 @@ def test_a_body_refuses_unknown_fields_and_an_answer_may_grow(described: dict[st
             assert schemas[operation.request.__name__]["additionalProperties"] is False
         if operation.response is not None:
             assert schemas[operation.response.__name__].get("additionalProperties") is not False
+
+
+def test_a_name_that_a_mapping_does_not_take_is_refused_by_its_schema(described: dict[str, Any]) -> None:
+    schema = {"$ref": "#/components/schemas/WantedApplication"} | described
+    takes = Draft202012Validator(schema).is_valid
+    application = {"name": "web", "image": "fleetgrass/hello:v1"}
+
+    assert takes(application | {"env": {"TZ": "UTC"}, "labels": {"line": "3"}})
+    assert not takes(application | {"env": {"9": "nine"}})
+    assert not takes(application | {"labels": {"": "nothing"}})
 
 
 def test_the_examples_are_bodies_that_their_models_take() -> None:
