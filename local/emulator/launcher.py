@@ -61,6 +61,7 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
     from local.emulator.greengrass_gate import GreengrassGate
     from local.emulator.lambda_code import mend_code_folders
     from local.emulator.mqtt import mend_keep_alive, mend_listener, mend_subscribe
+    from local.emulator.output import mend_output_wait
     from local.emulator.rules import mend_republish, mend_rule_to_lambda
 
     mend_listener(HOST)
@@ -70,6 +71,7 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
     mend_registry_listing()
     mend_transport()
     mend_code_folders()
+    mend_output_wait()
     mend_republish()
     invokes = mend_rule_to_lambda()
 

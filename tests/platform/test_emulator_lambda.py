@@ -1,5 +1,6 @@
 """What the template needs of Lambda in the emulator: retries, batches, authorizers, and roles."""
 
+import base64
 import json
 
 import pytest
@@ -178,3 +179,22 @@ def test_functions_of_the_same_code_share_its_unpacked_folder(lab: Lab) -> None:
         lab.client("lambda").invoke(FunctionName=lab.function(code, seen=seen))
 
     assert len(set(lab.receive(seen, 2))) == 1
+
+
+def test_what_an_invocation_wrote_is_its_own_even_an_unfinished_line(lab: Lab) -> None:
+    code = """
+        import sys
+        def handler(event, context): sys.stderr.write(f"told\\nleft {event}")
+        """
+    function = lab.function(code, seen=lab.queue())
+    tails = [
+        lab.client("lambda").invoke(FunctionName=function, LogType="Tail", Payload=str(n))["LogResult"]
+        for n in range(3)
+    ]
+
+    written = [base64.b64decode(tail).decode().splitlines() for tail in tails]
+
+    assert [[line for line in lines if "told" in line or "left" in line] for lines in written] == [
+        ["told", f"left {n}"] for n in range(3)
+    ]
+    assert not any("invocation's output" in line for lines in written for line in lines)
