@@ -37,6 +37,9 @@ Dialect = Literal["classic", "lite"]
 #: The devices that the demo and `make up` have, and the group each is in.
 DEVICES: Mapping[str, str] = {"robot-1": "line-3", "robot-2": "line-3"}
 
+#: The console's, served by whoever works on it; nothing of the platform listens there.
+CONSOLE_ORIGIN = "http://localhost:5173"
+
 _PURPOSES = ("AWS", "MQTT", "Greengrass's control plane", "sign-in", "the registry")
 _OFF_S = 6  # how long a rebooting device is away: long enough to be seen offline
 _DEBOUNCE_S = 1
@@ -255,6 +258,7 @@ class Platform:
             "Issuers": json.dumps([issuer]),
             "AgentVersion": AGENT_VERSION,
             "OfflineDebounceS": str(_DEBOUNCE_S),
+            "ConsoleOrigin": CONSOLE_ORIGIN,
             "Local": "true",
         }
         architecture = "arm64" if machine.machine() == "aarch64" else "x86_64"

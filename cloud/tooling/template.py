@@ -5,7 +5,7 @@ words. The result is committed, so that whoever reviews a change sees what AWS w
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -112,15 +112,32 @@ def render() -> str:
         raise TemplateInvalid(f"{_FUNCTIONS.name}: {error}") from None
     parts = [_BASE.read_text("utf-8")]
     for name, function in sorted(functions.items()):
-        text = yaml.dump(resources(name, function), Dumper=_Dumper, sort_keys=False, width=150)
-        parts.append(f"  # ---------------------------------------------------------------- {name}\n")
-        parts.append("".join(f"  {line}\n" if line else "\n" for line in text.splitlines()))
+        parts += _section(name, resources(name, function))
+    parts += _section("tracing; its actions take no resource", tracing(sorted(functions)))
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def _section(title: str, found: Mapping[str, Any]) -> list[str]:
+    text = yaml.dump(found, Dumper=_Dumper, sort_keys=False, width=150)
+    indented = "".join(f"  {line}\n" if line else "\n" for line in text.splitlines())
+    return [f"  # ---------------------------------------------------------------- {title}\n", indented]
+
+
+def tracing(names: Iterable[str]) -> dict[str, Any]:
+    """Return the right to send traces, which the functions' roles have while ``Tracing`` is Active."""
+    sends = {"Action": ["xray:PutTraceSegments", "xray:PutTelemetryRecords"], "Resource": "*"}
+    policy = _resource(
+        "AWS::IAM::Policy",
+        PolicyName="tracing",
+        PolicyDocument=_policy(sends),
+        Roles=[_ref(f"{_logical(name)}Role") for name in names],
+    )
+    return {"TracingPolicy": {"Condition": "Traced", **policy}}
 
 
 def resources(name: str, function: Function) -> dict[str, Any]:
     """Return the resources of one function, by their logical names."""
-    logical = "".join(word.title() for word in name.split("-"))
+    logical = _logical(name)
     found = {
         f"{logical}LogGroup": _resource(
             "AWS::Logs::LogGroup",
@@ -139,6 +156,10 @@ def resources(name: str, function: Function) -> dict[str, Any]:
     if function.route is not None:
         found |= _route(logical, function.route, public=function.public)
     return found
+
+
+def _logical(name: str) -> str:
+    return "".join(word.title() for word in name.split("-"))
 
 
 def _statements(logical: str, function: Function) -> list[Mapping[str, Any]]:
@@ -176,7 +197,14 @@ def _function(name: str, logical: str, function: Function) -> dict[str, Any]:
         Role=_get(f"{logical}Role.Arn"),
         Timeout=function.timeout_s,
         MemorySize=function.memory_mb,
-        LoggingConfig={"LogGroup": _ref(f"{logical}LogGroup")},
+        LoggingConfig={
+            "LogGroup": _ref(f"{logical}LogGroup"),
+            "LogFormat": "JSON",
+            "ApplicationLogLevel": "INFO",
+            # A start and a report of each call would be most of the log; a failure is a warning.
+            "SystemLogLevel": "WARN",
+        },
+        TracingConfig={"Mode": _ref("Tracing")},
         **letters,
         **({"Environment": {"Variables": environment}} if environment else {}),
     )

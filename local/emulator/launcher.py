@@ -58,6 +58,7 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
     from ministack.app import app
     from ministack.core import lambda_runtime
 
+    from local.emulator.cors import mend_cors
     from local.emulator.greengrass_gate import GreengrassGate
     from local.emulator.lambda_code import mend_code_folders
     from local.emulator.mqtt import mend_keep_alive, mend_listener, mend_subscribe
@@ -72,6 +73,7 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
     mend_transport()
     mend_code_folders()
     mend_output_wait()
+    mend_cors()
     mend_republish()
     invokes = mend_rule_to_lambda()
 

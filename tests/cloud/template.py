@@ -31,3 +31,21 @@ def template() -> dict[str, Any]:
     """The infrastructure template."""
     value: dict[str, Any] = yaml.load(TEMPLATE.read_text(), _Loader)  # noqa: S506 (a SafeLoader)
     return value
+
+
+def resources(kind: str) -> dict[str, dict[str, Any]]:
+    """The properties of the resources of a kind, by their logical names."""
+    return {
+        name: resource["Properties"]
+        for name, resource in template()["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+def functions() -> dict[str, dict[str, Any]]:
+    """The functions by their kebab-name."""
+    found = {}
+    for function in resources("AWS::Lambda::Function").values():
+        name = function["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
+        found[name] = function
+    return found

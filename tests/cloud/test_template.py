@@ -17,7 +17,7 @@ from cloud.tooling import template as rendering
 from cloud.tooling.build import SERVICES
 from contract import topics
 from contract.names import COMPONENT
-from tests.cloud.template import template
+from tests.cloud.template import functions, resources, template
 
 FUNCTIONS = Path(__file__).parents[2] / "cloud" / "functions"
 BEHIND_RULES_AND_TIMERS = {"advance-group-reboot", "authorize", "record-connection", "record-report", "sweep"}
@@ -34,28 +34,13 @@ WITHOUT_RESOURCE = {
     "greengrass:ListDeployments",
     "iot:DescribeEndpoint",
     "iot:ListThingGroups",
+    "xray:PutTelemetryRecords",
+    "xray:PutTraceSegments",
 }
-
-
-def resources(kind: str) -> dict[str, dict[str, Any]]:
-    return {
-        name: resource["Properties"]
-        for name, resource in template()["Resources"].items()
-        if resource["Type"] == kind
-    }
 
 
 def rules() -> dict[str, dict[str, Any]]:
     return {n: r["TopicRulePayload"] for n, r in resources("AWS::IoT::TopicRule").items()}
-
-
-def functions() -> dict[str, dict[str, Any]]:
-    """The functions by their kebab-name."""
-    found = {}
-    for function in resources("AWS::Lambda::Function").values():
-        name = function["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
-        found[name] = function
-    return found
 
 
 def statements(role: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -226,8 +211,10 @@ def test_every_function_has_a_role_of_its_own_and_logs_to_its_own_group() -> Non
 
 
 def test_no_role_may_do_anything_to_everything() -> None:
-    for name, role in resources("AWS::IAM::Role").items():
-        for statement in statements(role):
+    own = {name: list(statements(role)) for name, role in resources("AWS::IAM::Role").items()}
+    shared = {n: p["PolicyDocument"]["Statement"] for n, p in resources("AWS::IAM::Policy").items()}
+    for name, granted in (own | shared).items():
+        for statement in granted:
             actions = as_list(statement["Action"])
             assert not [a for a in actions if "*" in a], name
             if "*" in as_list(statement["Resource"]):

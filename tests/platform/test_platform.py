@@ -16,7 +16,7 @@ from cloud.openapi.committed import DOCUMENT
 from local.api import Api
 from local.aws import ROOT_KEY, Key, client_arguments
 from local.operators import STACK
-from local.platform import Platform
+from local.platform import CONSOLE_ORIGIN, Platform
 from tests.platform.lab import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.engine]
@@ -147,6 +147,51 @@ def test_the_api_describes_itself_to_everybody_as_it_is_committed(platform: Plat
 
     assert (answer.status_code, answer.content) == (200, DOCUMENT.read_bytes())
     assert (again.status_code, again.content) == (304, b"")
+
+
+def cors_headers(answer: requests.Response) -> dict[str, str]:
+    """What ``answer`` lets a page of another origin do, by the lower-case rest of the header's name."""
+    prefix = "access-control-"
+    return {n.lower()[len(prefix) :]: v for n, v in answer.headers.items() if n.lower().startswith(prefix)}
+
+
+def preflight(platform: Platform, origin: str) -> requests.Response:
+    """What a browser asks, without a token, before a page of ``origin`` may reboot a device."""
+    asked = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization,content-type,idempotency-key",
+    }
+    return requests.options(f"{platform.api_url}/devices/robot-1/reboot", headers=asked, timeout=30)
+
+
+def test_a_page_of_the_consoles_origin_may_call_the_api(platform: Platform) -> None:
+    before = preflight(platform, CONSOLE_ORIGIN)
+    answer = requests.get(
+        f"{platform.api_url}/devices/nobody",
+        headers={"Origin": CONSOLE_ORIGIN, "Authorization": f"Bearer {platform.token('Fleet.Reader')}"},
+        timeout=30,
+    )
+
+    exposed = "etag,location,retry-after,x-request-id,apigw-requestid"
+    assert (before.status_code, answer.status_code) == (204, 404)
+    assert cors_headers(before) == {
+        "allow-origin": CONSOLE_ORIGIN,
+        "allow-methods": "GET,POST,PUT,DELETE",
+        "allow-headers": "authorization,content-type,idempotency-key,if-match,if-none-match",
+        "expose-headers": exposed,
+        "max-age": "600",
+    }
+    assert cors_headers(answer) == {"allow-origin": CONSOLE_ORIGIN, "expose-headers": exposed}
+    assert answer.headers["x-request-id"] == answer.json()["request_id"]
+
+
+@pytest.mark.parametrize("origin", ["https://evil.test", f"{CONSOLE_ORIGIN}.evil.test", "null"])
+def test_a_page_of_another_origin_may_not(platform: Platform, origin: str) -> None:
+    answer = requests.get(f"{platform.api_url}/health", headers={"Origin": origin}, timeout=30)
+
+    assert answer.status_code == 200
+    assert cors_headers(answer) == cors_headers(preflight(platform, origin)) == {}
 
 
 def test_everything_listens_on_loopback_only(platform: Platform) -> None:
