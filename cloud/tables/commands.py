@@ -9,6 +9,7 @@ Every write that can race is conditional; one that is refused is an answer.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from cloud import ledger
@@ -88,19 +89,19 @@ class Commands:
     def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> Command | None:
         """Store the device's own word if it is a step forward, and return the command as it is then.
 
-        It replaces what the cloud had inferred. None, and nothing changes, for an unknown command and for
-        a word that was said before.
+        It replaces what the cloud had inferred. None for an unknown command and for a word that was said
+        before, where nothing changes, and for one that a later word overtook on its way, which only takes
+        its place in the history.
         """
         earlier = ledger.earlier_than(result.state)
         if not earlier:
             return None
+        step = transition(result.state, received_at, by="device", code=result.code, device_time=result.at)
         values: dict[str, object] = {
             ":state": result.state.value,
             ":changed_at": to_ms(received_at),
             ":result": result.to_dict(),
-            ":transition": [
-                transition(result.state, received_at, by="device", code=result.code, device_time=result.at)
-            ],
+            ":transition": [step],
             **{f":earlier{i}": state.value for i, state in enumerate(earlier)},
         }
         change = (
@@ -125,7 +126,26 @@ class Commands:
             names={"#state": "state", "#result": "result"},
             values=values,
         )
+        if moved is None and not result.state.final:
+            self._fill_in(device, result.id, step)
         return None if moved is None else to_command(moved)
+
+    def _fill_in(self, device: str, command_id: str, step: Mapping[str, Any]) -> None:
+        """Give a word that came late its place in the history: the queue in between keeps no order."""
+        while (item := self._item(device, command_id)) is not None:
+            known = from_item(item)["transitions"]
+            if any((each["by"], each["state"]) == ("device", step["state"]) for each in known):
+                return
+            filled = sorted([*known, step], key=itemgetter("at"))
+            if self._update(
+                device,
+                command_id,
+                "SET transitions = :filled",
+                condition="transitions = :known",
+                values={":filled": filled, ":known": known},
+                names={},
+            ):
+                return
 
     def conclude(self, command: Command, inferred: Inferred) -> bool:
         """Store what the cloud concluded, unless the device has spoken or a conclusion is there."""
