@@ -7,12 +7,15 @@ transaction under the head that was read, so two writers never hold the same pla
 import random
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from cloud.audit import Event, Head, link
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, Unavailable
+from cloud.tables.conditional import put
+from cloud.tables.reading import item_at, pages
 
 _TRIES = 40  # of all writers of one instant, one gets its place in each round
 _WAIT_S, _WAIT_MAX_S = 0.01, 0.2
@@ -68,11 +71,8 @@ class Audit:
         return row is not None and bool(row["hash"] == entry["hash"])
 
     def _row(self, day: str, sequence: int) -> dict[str, Any] | None:
-        with translated():
-            answer = self._table.get_item(
-                TableName=self._name, Key=to_item({"day": day, "sequence": sequence}), ConsistentRead=True
-            )
-        return from_item(answer["Item"]) if "Item" in answer else None
+        item = item_at(self._table, self._name, {"day": day, "sequence": sequence})
+        return None if item is None else from_item(item)
 
     def _query(
         self, day: str, condition: str, bound: int, *, forward: bool, at_most: int | None
@@ -82,27 +82,17 @@ class Audit:
             values[":one"] = 1
             if bound < 1:
                 return
-        start: dict[str, Any] = {}
-        given = 0
-        while at_most is None or given < at_most:
-            limit = {} if at_most is None else {"Limit": at_most - given}
-            with translated():
-                page = self._table.query(
-                    TableName=self._name,
-                    KeyConditionExpression=f"#day = :day AND {condition}",
-                    ExpressionAttributeNames={"#day": "day", "#sequence": "sequence"},
-                    ExpressionAttributeValues=to_item(values),
-                    ScanIndexForward=forward,
-                    ConsistentRead=True,
-                    **limit,
-                    **start,
-                )
-            for item in page["Items"]:
-                given += 1
-                yield from_item(item)
-            if "LastEvaluatedKey" not in page:
-                return
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        found = pages(
+            self._table,
+            TableName=self._name,
+            KeyConditionExpression=f"#day = :day AND {condition}",
+            ExpressionAttributeNames={"#day": "day", "#sequence": "sequence"},
+            ExpressionAttributeValues=to_item(values),
+            ScanIndexForward=forward,
+            ConsistentRead=True,
+            **({} if at_most is None else {"Limit": at_most}),
+        )
+        yield from islice((from_item(item) for page in found for item in page["Items"]), at_most)
 
     def _write(self, entry: dict[str, Any], head: Head) -> None:
         key = {"day": entry["day"], "sequence": 0}
@@ -113,14 +103,7 @@ class Audit:
         with translated():
             self._table.transact_write_items(
                 TransactItems=[
-                    {
-                        "Put": {
-                            "TableName": self._name,
-                            "Item": to_item(entry),
-                            "ConditionExpression": "attribute_not_exists(#day)",
-                            "ExpressionAttributeNames": {"#day": "day"},
-                        }
-                    },
+                    put(self._name, entry, condition="attribute_not_exists(#day)", names={"#day": "day"}),
                     {
                         "Update": {
                             "TableName": self._name,

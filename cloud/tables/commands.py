@@ -9,6 +9,8 @@ Every write that can race is conditional; one that is refused is an answer.
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from itertools import islice
+from math import ceil
 from operator import itemgetter
 from typing import Any
 
@@ -21,7 +23,8 @@ from cloud.idempotency import Idempotency, KeyReused
 from cloud.ledger import Inferred
 from cloud.milliseconds import to_ms
 from cloud.tables.command_rows import DUE_SHARDS, key_row, shard, to_command, to_row, transition
-from cloud.tables.conditional import update_if
+from cloud.tables.conditional import put, update_if
+from cloud.tables.reading import item_at, pages
 from contract.commands import CommandResult, CommandState
 from contract.defaults import COMMAND_EXPIRY_MAX_S, INFER_EXPIRED_AFTER_S
 from contract.names import identifier
@@ -47,16 +50,7 @@ class Commands:
         rows = [to_row(command)]
         if idempotency is not None:
             rows.append(key_row(idempotency, command))
-        puts = [
-            {
-                "Put": {
-                    "TableName": self._name,
-                    "Item": to_item(row),
-                    "ConditionExpression": "attribute_not_exists(id)",
-                }
-            }
-            for row in rows
-        ]
+        puts = [put(self._name, row, condition="attribute_not_exists(id)") for row in rows]
         try:
             with translated():
                 self._table.transact_write_items(TransactItems=puts)
@@ -235,35 +229,28 @@ class Commands:
         Looks as far back as a command may wait.
         """
         oldest = to_ms(newer.issued_at) - round(COMMAND_EXPIRY_MAX_S * 1000)
-        start: dict[str, Any] = {}
         inferred = Inferred(CommandState.SUPERSEDED, "newer-reboot", newer.issued_at)
-        superseded = 0
-        while True:
-            with translated():
-                page = self._table.query(
-                    TableName=self._name,
-                    KeyConditionExpression="device = :device AND id BETWEEN :oldest AND :newer",
-                    FilterExpression="kind = :reboot AND #state IN (:pending, :delivered)"
-                    " AND attribute_not_exists(inferred)",
-                    ExpressionAttributeNames={"#state": "state"},
-                    ExpressionAttributeValues=to_item(
-                        {
-                            ":device": newer.device,
-                            ":oldest": identifier("cmd", unix_ms=oldest, random80=0),
-                            ":newer": newer.id,
-                            ":reboot": "reboot",
-                            ":pending": CommandState.PENDING.value,
-                            ":delivered": CommandState.DELIVERED.value,
-                        }
-                    ),
-                    ConsistentRead=True,
-                    **start,
-                )
-            older = (to_command(item) for item in page["Items"])
-            superseded += sum(self.conclude(command, inferred) for command in older if command.id < newer.id)
-            if "LastEvaluatedKey" not in page:
-                return superseded
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        found = pages(
+            self._table,
+            TableName=self._name,
+            KeyConditionExpression="device = :device AND id BETWEEN :oldest AND :newer",
+            FilterExpression="kind = :reboot AND #state IN (:pending, :delivered)"
+            " AND attribute_not_exists(inferred)",
+            ExpressionAttributeNames={"#state": "state"},
+            ExpressionAttributeValues=to_item(
+                {
+                    ":device": newer.device,
+                    ":oldest": identifier("cmd", unix_ms=oldest, random80=0),
+                    ":newer": newer.id,
+                    ":reboot": "reboot",
+                    ":pending": CommandState.PENDING.value,
+                    ":delivered": CommandState.DELIVERED.value,
+                }
+            ),
+            ConsistentRead=True,
+        )
+        older = (to_command(item) for page in found for item in page["Items"])
+        return sum(self.conclude(command, inferred) for command in older if command.id < newer.id)
 
     def infer_due(
         self, now: datetime, *, waits: Callable[[Command], object] | None = None, at_most: int = 1000
@@ -275,35 +262,25 @@ class Commands:
         """
         concluded = 0
         for number in range(DUE_SHARDS):
-            start: dict[str, Any] = {}
-            for _ in range(0, at_most, _SWEEP_PAGE):
-                with translated():
-                    page = self._table.query(
-                        TableName=self._name,
-                        IndexName=BY_DUE,
-                        KeyConditionExpression="due_shard = :shard AND due_at <= :now",
-                        ExpressionAttributeValues=to_item({":shard": str(number), ":now": to_ms(now)}),
-                        Limit=_SWEEP_PAGE,
-                        **start,
-                    )
-                for command in (to_command(item) for item in page["Items"]):
-                    inferred = command.conclusion(now)
-                    if inferred is not None:
-                        concluded += self.conclude(command, inferred)
-                    elif waits is not None:
-                        waits(command)
-                if "LastEvaluatedKey" not in page:
-                    break
-                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+            found = pages(
+                self._table,
+                TableName=self._name,
+                IndexName=BY_DUE,
+                KeyConditionExpression="due_shard = :shard AND due_at <= :now",
+                ExpressionAttributeValues=to_item({":shard": str(number), ":now": to_ms(now)}),
+                Limit=_SWEEP_PAGE,
+            )
+            looked_at = islice(found, ceil(at_most / _SWEEP_PAGE))
+            for command in (to_command(item) for page in looked_at for item in page["Items"]):
+                inferred = command.conclusion(now)
+                if inferred is not None:
+                    concluded += self.conclude(command, inferred)
+                elif waits is not None:
+                    waits(command)
         return concluded
 
     def _item(self, device: str, command_id: str) -> Mapping[str, Any] | None:
-        with translated():
-            answer = self._table.get_item(
-                TableName=self._name, Key=to_item({"device": device, "id": command_id}), ConsistentRead=True
-            )
-        item: Mapping[str, Any] | None = answer.get("Item")
-        return item
+        return item_at(self._table, self._name, {"device": device, "id": command_id})
 
     def _update(
         self,

@@ -1,6 +1,6 @@
 """Writes that hold only under a condition. A refused one is an answer, and never raised.
 
-Both raise ``cloud.aws.errors.CloudError`` when DynamoDB does not answer.
+They raise ``cloud.aws.errors.CloudError`` when DynamoDB does not answer.
 """
 
 from collections.abc import Mapping
@@ -53,12 +53,28 @@ def put_if(
     names: Mapping[str, str] | None = None,
 ) -> bool:
     """Put ``row`` in place of whatever has its key; return False where that was refused."""
-    given: dict[str, Any] = {"ExpressionAttributeValues": to_item(values)} if values else {}
-    if names:
-        given["ExpressionAttributeNames"] = dict(names)
     try:
         with translated():
-            table.put_item(TableName=name, Item=to_item(row), ConditionExpression=condition, **given)
+            table.put_item(**put(name, row, condition=condition, values=values, names=names)["Put"])
     except Conflict:
         return False
     return True
+
+
+def put(
+    name: str,
+    row: Mapping[str, object],
+    *,
+    condition: str | None = None,
+    values: Mapping[str, object] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return a put as a transaction takes it, which as a whole is refused with it."""
+    request: dict[str, Any] = {"TableName": name, "Item": to_item(row)}
+    if condition is not None:
+        request["ConditionExpression"] = condition
+    if values:
+        request["ExpressionAttributeValues"] = to_item(values)
+    if names:
+        request["ExpressionAttributeNames"] = dict(names)
+    return {"Put": request}

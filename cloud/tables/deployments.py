@@ -22,8 +22,9 @@ from cloud.aws.clients import translated
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.idempotency import KEPT_S, Idempotency, KeyReused
 from cloud.milliseconds import from_ms, to_ms
-from cloud.tables.conditional import put_if, update_if
+from cloud.tables.conditional import put, put_if, update_if
 from cloud.tables.deployment_rows import DUE_SHARDS, due, sort_key, to_deployment, to_row
+from cloud.tables.reading import item_at, pages
 
 BY_DUE = "by-due"
 OUTCOMES_KEPT = timedelta(days=400)
@@ -63,16 +64,7 @@ class Deployments:
                     "delete_at": int(deployment.created_at.timestamp()) + KEPT_S,
                 }
             )
-        puts = [
-            {
-                "Put": {
-                    "TableName": self._name,
-                    "Item": to_item(row),
-                    "ConditionExpression": "attribute_not_exists(pk)",
-                }
-            }
-            for row in rows
-        ]
+        puts = [put(self._name, row, condition="attribute_not_exists(pk)") for row in rows]
         with translated():
             self._table.transact_write_items(TransactItems=puts)
 
@@ -97,22 +89,16 @@ class Deployments:
             ":target": target,
             ":before": "~" if before is None else sort_key(before),
         }
-        start: dict[str, Any] = {}
-        while True:
-            with translated():
-                page = self._table.query(
-                    TableName=self._name,
-                    KeyConditionExpression="pk = :target AND sk < :before",
-                    ExpressionAttributeValues=to_item(values),
-                    ScanIndexForward=False,
-                    ConsistentRead=True,
-                    Limit=4,
-                    **start,
-                )
-            yield from (to_deployment(item) for item in page["Items"])
-            if "LastEvaluatedKey" not in page:
-                return
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        for page in pages(
+            self._table,
+            TableName=self._name,
+            KeyConditionExpression="pk = :target AND sk < :before",
+            ExpressionAttributeValues=to_item(values),
+            ScanIndexForward=False,
+            ConsistentRead=True,
+            Limit=4,
+        ):
+            yield from map(to_deployment, page["Items"])
 
     def activate(
         self,
@@ -158,20 +144,14 @@ class Deployments:
     def due(self, now: datetime) -> Iterator[Deployment]:
         """Give the deployments that somebody must look at by ``now``."""
         for shard in range(DUE_SHARDS):
-            start: dict[str, Any] = {}
-            while True:
-                with translated():
-                    page = self._table.query(
-                        TableName=self._name,
-                        IndexName=BY_DUE,
-                        KeyConditionExpression="due_shard = :shard AND due_at <= :now",
-                        ExpressionAttributeValues=to_item({":shard": str(shard), ":now": to_ms(now)}),
-                        **start,
-                    )
-                yield from (to_deployment(item) for item in page["Items"])
-                if "LastEvaluatedKey" not in page:
-                    break
-                start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+            for page in pages(
+                self._table,
+                TableName=self._name,
+                IndexName=BY_DUE,
+                KeyConditionExpression="due_shard = :shard AND due_at <= :now",
+                ExpressionAttributeValues=to_item({":shard": str(shard), ":now": to_ms(now)}),
+            ):
+                yield from map(to_deployment, page["Items"])
 
     def record_outcome(
         self, deployment_id: str, device: str, outcome: Mapping[str, Any], received_at: datetime
@@ -204,25 +184,19 @@ class Deployments:
     def outcomes(self, deployment_id: str) -> dict[str, Mapping[str, Any]]:
         """Return each device's recorded outcome: state, application, code, message, received_at."""
         found: dict[str, Mapping[str, Any]] = {}
-        start: dict[str, Any] = {}
-        while True:
-            with translated():
-                page = self._table.query(
-                    TableName=self._name,
-                    KeyConditionExpression="pk = :pk",
-                    ExpressionAttributeValues=to_item({":pk": f"outcomes#{deployment_id}"}),
-                    ConsistentRead=True,
-                    **start,
-                )
-            for item in page["Items"]:
-                row = from_item(item)
+        for page in pages(
+            self._table,
+            TableName=self._name,
+            KeyConditionExpression="pk = :pk",
+            ExpressionAttributeValues=to_item({":pk": f"outcomes#{deployment_id}"}),
+            ConsistentRead=True,
+        ):
+            for row in map(from_item, page["Items"]):
                 told = {
                     name: row[name] for name in ("state", "application", "code", "message") if name in row
                 }
                 found[row["sk"]] = told | {"received_at": from_ms(row["received_at"])}
-            if "LastEvaluatedKey" not in page:
-                return found
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        return found
 
     def _move(
         self,
@@ -269,9 +243,4 @@ class Deployments:
         return None if item is None else from_item(item)
 
     def _item(self, pk: str, sk: str) -> Mapping[str, Any] | None:
-        with translated():
-            answer = self._table.get_item(
-                TableName=self._name, Key=to_item({"pk": pk, "sk": sk}), ConsistentRead=True
-            )
-        item: Mapping[str, Any] | None = answer.get("Item")
-        return item
+        return item_at(self._table, self._name, {"pk": pk, "sk": sk})

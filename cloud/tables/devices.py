@@ -28,8 +28,9 @@ from cloud.hearing import News
 from cloud.history import point_of
 from cloud.milliseconds import to_ms
 from cloud.presence import Presence
-from cloud.tables.conditional import put_if
+from cloud.tables.conditional import put, put_if
 from cloud.tables.device_rows import SUMMARY, Write, confirmation, presence_write, replacement, to_device
+from cloud.tables.reading import item_at
 
 BY_GROUP = "by-group"
 PAGE_MAX = 100  # BatchGetItem takes no more keys
@@ -94,11 +95,8 @@ class Devices:
 
     def get(self, device: str) -> Device | None:
         """Return the device, strongly consistent; None when it was never enrolled."""
-        with translated():
-            answer = self._table.get_item(
-                TableName=self._name, Key=to_item({"device": device}), ConsistentRead=True
-            )
-        return to_device(answer["Item"]) if "Item" in answer else None
+        item = item_at(self._table, self._name, {"device": device})
+        return None if item is None else to_device(item)
 
     def in_group(self, group: str) -> list[Device]:
         """Return every device of ``group`` in order of name, applications included."""
@@ -166,7 +164,7 @@ class Devices:
             return self._write(after.name, write)
         items: list[Any] = [{"Update": self._request(after.name, write)}]
         if after.history_at != before.history_at:
-            items.append({"Put": {"TableName": self._history, "Item": to_item(point_of(after))}})
+            items.append(put(self._history, point_of(after)))
         room = _AT_ONCE - len(items)
         within, beyond = filings[:room], filings[room:]
         for item in beyond:

@@ -21,6 +21,7 @@ from cloud.idempotency import Idempotency, KeyReused
 from cloud.milliseconds import to_ms
 from cloud.tables.command_rows import to_command
 from cloud.tables.commands import BY_DUE
+from cloud.tables.conditional import put
 from cloud.tables.group_reboot_rows import (
     DUE_SHARD,
     HEAD,
@@ -35,6 +36,7 @@ from cloud.tables.group_reboot_rows import (
     to_member,
     to_reboot,
 )
+from cloud.tables.reading import item_at, pages
 
 _KEYS_MAX = 100  # BatchGetItem takes no more
 _TRIES = 8
@@ -77,7 +79,7 @@ class GroupReboots:
             rows.append(key_row(idempotency, reboot))
         for _ in range(_TRIES):
             try:
-                self._transact([self._put(row, "attribute_not_exists(id)") for row in rows])
+                self._transact([put(self._name, row, condition="attribute_not_exists(id)") for row in rows])
             except Conflict:
                 earlier = None if idempotency is None else self.made_by(idempotency)
                 if earlier is not None:
@@ -111,8 +113,13 @@ class GroupReboots:
     def save(self, step: Step, now: datetime) -> bool:
         """Store a step, all of it; False, and nothing changes, when another step was first."""
         reboot = step.after
-        head = self._put(head_row(reboot, now), "version = :before", {":before": reboot.version - 1})
-        members = [self._put(member_row(reboot, member)) for member in step.members]
+        head = put(
+            self._name,
+            head_row(reboot, now),
+            condition="version = :before",
+            values={":before": reboot.version - 1},
+        )
+        members = [put(self._name, member_row(reboot, member)) for member in step.members]
         claim = {"Delete": {"TableName": self._name, "Key": to_item(claim_key(reboot.group))}}
         try:
             self._transact([head, *members, *([claim] if reboot.state.final else [])])
@@ -150,21 +157,14 @@ class GroupReboots:
 
     def due(self, now: datetime) -> list[str]:
         """Return the ids of those that no step moved for a minute, the longest due first."""
-        ids: list[str] = []
-        start: dict[str, Any] = {}
-        while True:
-            with translated():
-                page = self._table.query(
-                    TableName=self._name,
-                    IndexName=BY_DUE,
-                    KeyConditionExpression="due_shard = :shard AND due_at <= :now",
-                    ExpressionAttributeValues=to_item({":shard": DUE_SHARD, ":now": to_ms(now)}),
-                    **start,
-                )
-            ids += [id_of(item) for item in page["Items"]]
-            if "LastEvaluatedKey" not in page:
-                return ids
-            start = {"ExclusiveStartKey": page["LastEvaluatedKey"]}
+        found = pages(
+            self._table,
+            TableName=self._name,
+            IndexName=BY_DUE,
+            KeyConditionExpression="due_shard = :shard AND due_at <= :now",
+            ExpressionAttributeValues=to_item({":shard": DUE_SHARD, ":now": to_ms(now)}),
+        )
+        return [id_of(item) for page in found for item in page["Items"]]
 
     def _members(self, reboot_id: str, after: str, limit: int) -> list[Member]:
         with translated():
@@ -178,23 +178,7 @@ class GroupReboots:
         return [to_member(item) for item in page["Items"]]
 
     def _item(self, key: Mapping[str, object]) -> Mapping[str, Any] | None:
-        with translated():
-            answer = self._table.get_item(TableName=self._name, Key=to_item(key), ConsistentRead=True)
-        item: Mapping[str, Any] | None = answer.get("Item")
-        return item
-
-    def _put(
-        self,
-        row: Mapping[str, object],
-        condition: str | None = None,
-        values: Mapping[str, object] | None = None,
-    ) -> dict[str, Any]:
-        put: dict[str, Any] = {"TableName": self._name, "Item": to_item(row)}
-        if condition is not None:
-            put["ConditionExpression"] = condition
-        if values is not None:
-            put["ExpressionAttributeValues"] = to_item(values)
-        return {"Put": put}
+        return item_at(self._table, self._name, key)
 
     def _transact(self, items: Sequence[Mapping[str, Any]]) -> None:
         with translated():

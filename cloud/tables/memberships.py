@@ -14,6 +14,7 @@ from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.milliseconds import from_ms, to_ms
 from cloud.tables.conditional import update_if
+from cloud.tables.reading import pages
 
 UNSETTLED, BY_GROUP = "unsettled", "by-group"
 _NOWHERE = "-"
@@ -100,23 +101,16 @@ class Memberships:
 
     def count(self, group: str) -> int:
         """Return how many devices belong to ``group``."""
-        total = 0
-        start: dict[str, Any] = {}
-        while True:
-            with translated():
-                answer = self._table.query(
-                    TableName=self._name,
-                    IndexName=BY_GROUP,
-                    KeyConditionExpression="#group = :group",
-                    ExpressionAttributeNames={"#group": "group"},
-                    ExpressionAttributeValues=to_item({":group": group}),
-                    Select="COUNT",
-                    **start,
-                )
-            total += int(answer["Count"])
-            if "LastEvaluatedKey" not in answer:
-                return total
-            start = {"ExclusiveStartKey": answer["LastEvaluatedKey"]}
+        found = pages(
+            self._table,
+            TableName=self._name,
+            IndexName=BY_GROUP,
+            KeyConditionExpression="#group = :group",
+            ExpressionAttributeNames={"#group": "group"},
+            ExpressionAttributeValues=to_item({":group": group}),
+            Select="COUNT",
+        )
+        return sum(int(page["Count"]) for page in found)
 
     def _update(
         self,
