@@ -4,6 +4,7 @@ Endpoints come from the environment (AWS_ENDPOINT_URL, AWS_ENDPOINT_URL_<SERVICE
 """
 
 import os
+import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 #: An API call has 29 s at the gateway: two tries must fit, with room for the other services' calls.
 _CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
+_MEETINGS = 5  # of two transactions, until it is given up: half a second at most
+
 _NOT_FOUND = frozenset(
     {
         "ResourceNotFoundException",
@@ -31,7 +34,9 @@ _NOT_FOUND = frozenset(
         "RepositoryNotFoundException",
     }
 )
-_CONFLICT = frozenset({"ConditionalCheckFailedException", "ConflictException"})
+_CONFLICT = frozenset(
+    {"ConditionalCheckFailedException", "ConflictException", "ResourceAlreadyExistsException"}
+)
 _UNKNOWN = frozenset(
     {
         "ThrottlingException",
@@ -56,7 +61,10 @@ _UNKNOWN = frozenset(
 @cache
 def client(service: str) -> Any:
     """Return the one client of ``service``; the port around it gives it a type."""
-    return boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
+    made = boto3.client(service, config=_CONFIG)  # type: ignore[call-overload]
+    if service == "dynamodb":
+        made.meta.events.register("needs-retry.dynamodb", _when_transactions_met)
+    return made
 
 
 @cache
@@ -112,5 +120,24 @@ def _translate(error: ClientError) -> CloudError:
 
 
 def _cancelled(response: "Mapping[str, Any]") -> Callable[[str], CloudError]:
-    reasons = {reason.get("Code") for reason in response.get("CancellationReasons", [])} - {"None", None}
-    return Conflict if reasons <= {"ConditionalCheckFailed"} else Unavailable
+    return Conflict if _reasons(response) <= {"ConditionalCheckFailed"} else Unavailable
+
+
+def _reasons(response: "Mapping[str, Any]") -> set[str]:
+    return {reason.get("Code") for reason in response.get("CancellationReasons", [])} - {"None", None}
+
+
+def _when_transactions_met(
+    response: "tuple[object, Mapping[str, Any]] | None", attempts: int, **_: object
+) -> float | None:
+    """Return the seconds after which to try again what met a transaction on the same item; else None.
+
+    DynamoDB refuses it before it judges its conditions, and no SDK tries that again (developer guide,
+    "Transaction conflict handling"): who lost a race would be told 503 and not that somebody else won.
+    """
+    if response is None or attempts > _MEETINGS:
+        return None
+    met = response[1].get("Error", {}).get("Code") == "TransactionConflictException"
+    if met or "TransactionConflict" in _reasons(response[1]):
+        return random.uniform(0, 0.01 * 2**attempts)  # noqa: S311 - no secret
+    return None

@@ -47,11 +47,20 @@ class Registry:
             return False
         return True
 
-    def create_group(self, group: str, description: str | None) -> None:
-        """Create a group; the same again changes nothing."""
-        about = {"thingGroupProperties": {"thingGroupDescription": description}} if description else {}
+    def create_group(self, group: str, description: str | None, *, made_by: str) -> None:
+        """Create a group; the same again changes nothing.
+
+        AWS refuses a name that is taken only where the properties differ (API reference, CreateThingGroup):
+        so who made it is one of them.
+
+        Raises:
+            Conflict: there is a group of this name, made by somebody else or otherwise.
+        """
+        about: dict[str, Any] = {"attributePayload": {"attributes": {"made_by": made_by}}}
+        if description is not None:
+            about["thingGroupDescription"] = description
         with translated():
-            self._iot.create_thing_group(thingGroupName=group, **about)
+            self._iot.create_thing_group(thingGroupName=group, thingGroupProperties=about)
 
     def groups_of(self, thing: str) -> frozenset[str]:
         """Return the groups that a thing is in itself.

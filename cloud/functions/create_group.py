@@ -1,13 +1,17 @@
 """``POST /groups``: a group that can be deployed to."""
 
+import os
 from typing import Annotated, Protocol
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from cloud.aws.clients import client
+from cloud.aws.errors import Conflict
 from cloud.aws.iot_registry import Registry
+from cloud.clock import Clock, new_id, utc_now
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
+from cloud.tables.keys import Keys
 from contract.names import GroupName
 
 
@@ -29,28 +33,33 @@ class GroupWish(BaseModel):
 class MakesGroups(Protocol):
     """The part of the registry that this needs."""
 
-    def has_group(self, group: str) -> bool: ...
-    def create_group(self, group: str, description: str | None) -> None: ...
+    def create_group(self, group: str, description: str | None, *, made_by: str) -> None: ...
 
 
-def create_group(request: Request, *, registry: MakesGroups) -> Response:
-    """Answer 201 with the group.
+def create_group(request: Request, *, registry: MakesGroups, keys: Keys, clock: Clock) -> Response:
+    """Answer 201 with the group; with an Idempotency-Key that made it, again.
 
     Raises:
+        KeyReused: the key was used with a different request.
         Problem: 409 ``group-exists``.
     """
     wish = request.parse(GroupWish)
     request.require_group((wish.name,))
-    request.idempotency()  # the name is the key; a malformed header is refused all the same
-    if registry.has_group(wish.name):
-        raise Problem(409, "group-exists", f"there is a group {wish.name}", group=wish.name)
-    registry.create_group(wish.name, wish.description)
+    idempotency, now = request.idempotency(), clock()
+    if idempotency is not None:
+        keys.claim(idempotency, now)
+    made_by = new_id("group", now) if idempotency is None else idempotency.key
+    try:
+        registry.create_group(wish.name, wish.description, made_by=made_by)
+    except Conflict:
+        raise Problem(409, "group-exists", f"there is a group {wish.name}", group=wish.name) from None
     body = {"name": wish.name, "description": wish.description, "devices": 0, "latest": None}
     return Response(201, body, after={"group": wish.name})
 
 
 def _operation(request: Request) -> Response:
-    return create_group(request, registry=Registry(client("iot")))
+    keys = Keys(client("dynamodb"), os.environ["COMMANDS_TABLE"])
+    return create_group(request, registry=Registry(client("iot")), keys=keys, clock=utc_now)
 
 
 handler = lambda_handler(_operation, route="POST /groups")

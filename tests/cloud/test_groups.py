@@ -18,8 +18,10 @@ from cloud.functions.remove_device_from_group import remove_device_from_group
 from cloud.http import lambda_handler
 from cloud.membership import SETTLES_WITHIN, Mover
 from cloud.tables.devices import Devices
+from cloud.tables.keys import Keys
 from cloud.tables.memberships import Memberships
 from tests.cloud.api import NOW, REGION, Clock, OneCallAtATime, an_event, body_of
+from tests.cloud.memory_dynamodb import MemoryDynamoDB
 from tests.cloud.template import template
 
 ADD, REMOVE = "PUT /groups/{group}/devices/{device}", "DELETE /groups/{group}/devices/{device}"
@@ -225,7 +227,10 @@ class NoDeployments:
 
 
 def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> None:
-    create = lambda_handler(lambda r: create_group(r, registry=world.registry), route="POST /groups")
+    keys = Keys(MemoryDynamoDB(), "commands")
+    create = lambda_handler(
+        lambda r: create_group(r, registry=world.registry, keys=keys, clock=world.clock), route="POST /groups"
+    )
     name = f"new-{world._number}"
     event = an_event("POST /groups", body={"name": name, "description": "the third line"})
 

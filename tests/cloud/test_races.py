@@ -1,0 +1,43 @@
+"""Fifty writers on DynamoDB in memory: all have read before anyone writes, then in an order that is drawn.
+
+tests/platform/test_races.py has the same races in threads, on the emulator's DynamoDB and registry.
+"""
+
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from tests.cloud.memory_dynamodb import MemoryDynamoDB
+from tests.cloud.racing import RACES, Answers, FakeRegistry, Stage, make_tables
+from tests.cloud.turns import Turns
+
+
+class InStep:
+    """Nobody makes a call before everybody has made the one before; who is next in that is drawn."""
+
+    def __init__(self, seed: int) -> None:
+        self._random, self._made = random.Random(seed), Counter[int]()
+
+    def __call__(self, options: Sequence[int]) -> int:
+        least = min(self._made[n] for n in options)
+        chosen = self._random.choice([n for n in options if self._made[n] == least])
+        self._made[chosen] += 1
+        return chosen
+
+
+def in_turns(seed: int) -> Stage:
+    turns, memory, registry = Turns(InStep(seed)), MemoryDynamoDB(), FakeRegistry()
+    make_tables(memory)
+
+    def at_once(calls: Sequence[Callable[[], dict[str, Any]]]) -> Answers:
+        return [answer for answer in turns.run(calls) if answer is not None]
+
+    return Stage(turns.between(memory), turns.between(registry), lambda thing: None, at_once)
+
+
+@pytest.mark.parametrize("race", RACES)
+def test_fifty_at_once(race: Callable[[Stage], None]) -> None:
+    race(in_turns(seed=0))
