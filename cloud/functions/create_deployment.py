@@ -22,6 +22,7 @@ from cloud.deploy.wish import DeploymentWish, WantedApplication
 from cloud.device import Device
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler, location
+from cloud.preconditions import Preconditions, entity_tag, preconditions
 from cloud.tables.devices import Devices
 from contract.defaults import DESIRED_DOCUMENT_MAX_BYTES
 from contract.desired import Application, DesiredDocument
@@ -68,16 +69,20 @@ class Ports:
 def create_deployment(request: Request, ports: Ports) -> Response:
     """Answer 201 with the revision's Location; SUBMITTING in it means that Greengrass has not answered yet.
 
+    ``If-Match`` and ``If-None-Match`` are judged of the target's newest revision, whatever became of it,
+    once nothing else speaks against the call.
+
     Raises:
-        Problem: 404 ``group-not-found``; 409 ``deployment-in-progress`` or ``revision-conflict``; 422
-            ``group-empty``, ``image-not-found``, ``registry-not-ours``, ``invalid-desired`` or
+        Problem: 404 ``group-not-found``; 409 ``deployment-in-progress`` or ``revision-conflict``; 412
+            ``precondition-failed`` with the newest ``revision`` and its ``deployment``, and nothing done;
+            422 ``group-empty``, ``image-not-found``, ``registry-not-ours``, ``invalid-desired`` or
             ``document-too-large``; 502 ``greengrass-refused`` and its kin.
     """
     wish = request.parse(DeploymentWish)
     group = wish.target.group
     request.require_group([group])
     deployments = ports.submission.deployments
-    idempotency = request.idempotency()
+    idempotency, asked = request.idempotency(), preconditions(request.headers)
     earlier = deployments.made_by(idempotency) if idempotency else None
     if earlier is not None:
         return _created(earlier)
@@ -85,7 +90,9 @@ def create_deployment(request: Request, ports: Ports) -> Response:
 
     applications, architectures = _resolve(wish.applications, ports)
     target = wish.target.arn_part
-    before = _finished(target, ports.submission)
+    latest = next(deployments.newest_first(target), None)
+    _require(asked, latest, group)
+    before = _finished(latest, ports.submission)
     now = ports.clock()
     document = _document(wish, before.revision + 1 if before else 1, new_id("dep", now), applications)
     body = document.canonical()
@@ -114,10 +121,15 @@ def create_deployment(request: Request, ports: Ports) -> Response:
     )
     try:
         deployments.create(deployment, due_at=ports.submission.due_at(now), idempotency=idempotency)
-    except Conflict:
+    except (Conflict, Unavailable) as error:
         earlier = deployments.made_by(idempotency) if idempotency else None
         if earlier is not None:
             return _created(earlier)
+        latest = next(deployments.newest_first(target), None)
+        # Of two transactions that meet, one is told to come again, which it need not where the other won.
+        if isinstance(error, Unavailable) and not _is_overtaken(deployment, latest):
+            raise
+        _require(asked, latest, group)
         raise Problem(
             409, "revision-conflict", f"another deployment to {group} was created at the same moment"
         ) from None
@@ -139,9 +151,23 @@ def _require_members(groups: KnowsGroups, group: str) -> None:
         raise Problem(422, "group-empty", f"group {group} has no devices")
 
 
-def _finished(target: str, submission: Submission) -> Deployment | None:
-    """Return the target's latest deployment, which is not SUBMITTING; finish it where it was left so."""
-    latest = next(submission.deployments.newest_first(target), None)
+def _require(asked: Preconditions, latest: Deployment | None, group: str) -> None:
+    """Refuse what was asked for on the condition that another revision is the latest."""
+    revision = None if latest is None else latest.revision
+    if not asked.hold(revision):
+        stands = "has no deployment yet" if revision is None else f"is at revision {revision}"
+        raise Problem(
+            412, "precondition-failed", f"{group} {stands}",
+            revision=revision, deployment=None if latest is None else latest.id,
+        )  # fmt: skip
+
+
+def _is_overtaken(deployment: Deployment, latest: Deployment | None) -> bool:
+    return latest is not None and latest.revision >= deployment.revision and latest.id != deployment.id
+
+
+def _finished(latest: Deployment | None, submission: Submission) -> Deployment | None:
+    """Return a target's latest deployment, which is not SUBMITTING; finish it where it was left so."""
     if latest is None or latest.state is not DeploymentState.SUBMITTING:
         return latest
     if not submission.is_stale(latest):
@@ -246,8 +272,9 @@ def _created(deployment: Deployment, applications: list[Application] | None = No
         "warnings": [*deployment.warnings, *more],
         "created_at": deployment.created_at,
     }
+    headers = where | {"etag": entity_tag(deployment.revision)}
     change = {"deployment": deployment.id, "revision": deployment.revision, "diff": deployment.diff}
-    return Response(201, body, where, before={"revision": deployment.revision - 1}, after=change)
+    return Response(201, body, headers, before={"revision": deployment.revision - 1}, after=change)
 
 
 def _operation(request: Request) -> Response:

@@ -10,6 +10,7 @@ from cloud.deploy.outcomes import all_run, by_device, counts
 from cloud.deploy.revision import DeploymentState
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
+from cloud.preconditions import entity_tag
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 
@@ -25,7 +26,8 @@ def get_deployment(
 ) -> Response:
     """Answer with the deployment, its counts and every device's outcome.
 
-    An ACTIVE deployment that every member runs is SUCCEEDED from this look on.
+    An ACTIVE deployment that every member runs is SUCCEEDED from this look on. The ``ETag`` is the
+    revision's, for ``If-Match`` of the next one; no cache may go by it, as the outcomes go on changing.
 
     Raises:
         Problem: 404 ``deployment-not-found``.
@@ -58,7 +60,7 @@ def get_deployment(
     for name in ("reason", "code", "message", "greengrass_id", "job_id"):
         if getattr(deployment, name) is not None:
             body[name] = getattr(deployment, name)
-    return Response(200, body)
+    return Response(200, body, {"etag": entity_tag(deployment.revision), "cache-control": "no-store"})
 
 
 def _operation(request: Request) -> Response:

@@ -13,6 +13,7 @@ from cloud.access import PUBLIC_ROUTES, ROUTES
 from cloud.gateway import BODY_MAX_BYTES, PATH_PARAMETERS, RETRY_LATER
 from cloud.openapi.models.answers import GatewayMessage, Problem
 from cloud.openapi.operations import OPERATIONS, Operation
+from cloud.preconditions import TAGS
 
 _REF = "#/components/schemas/{model}"
 #: Who may do what (cloud.access) is said with each operation; these may be answered to any.
@@ -25,6 +26,10 @@ _GATEWAY: Mapping[int, str] = {
 }
 
 
+_CONDITIONS: Mapping[str, str] = {
+    "If-Match": "Only if the target's newest revision has one of these ETags; `*`: if it has a revision.",
+    "If-None-Match": "Only if the target's newest revision has none of these ETags; `*`: if it has none yet.",
+}
 _HEADERS: Mapping[str, tuple[str, str]] = {
     "X-Request-Id": (
         "string",
@@ -32,7 +37,7 @@ _HEADERS: Mapping[str, tuple[str, str]] = {
     ),
     "Retry-After": ("integer", "Seconds to wait; the gateway's own answers say none"),
     "Location": ("string", "Where to follow it"),
-    "ETag": ("string", "Of what is answered"),
+    "ETag": ("string", "Of what is answered, or of the revision"),
     "Cache-Control": ("string", "How long it may be kept"),
 }
 
@@ -149,6 +154,10 @@ def _parameters(route: str, operation: Operation) -> list[dict[str, Any]]:
                 "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
             }
         )
+    if operation.conditional:
+        for name, asks in _CONDITIONS.items():
+            schema = {"type": "string", "pattern": f"^{TAGS}$"}
+            found.append({"name": name, "in": "header", "description": asks, "schema": schema})
     if operation.cached:
         found.append(
             {
@@ -204,6 +213,7 @@ def _success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
         "X-Request-Id",
         *(["Location"] if operation.location else []),
         *(["ETag", "Cache-Control"] if operation.cached else []),
+        *operation.headers,
     )
     if operation.links:
         said["links"] = dict(operation.links)

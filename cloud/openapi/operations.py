@@ -49,6 +49,8 @@ class Operation:
     description: str = ""
     media_type: str = "application/json"
     links: Mapping[str, Any] = field(default_factory=dict)
+    headers: tuple[str, ...] = ()  # further ones of its answer
+    conditional: bool = False  # takes If-Match and If-None-Match, of a target's newest revision
     cached: bool = False  # answers an ETag, and 304 to whoever has it already
 
 
@@ -212,11 +214,13 @@ OPERATIONS: Mapping[str, Operation] = {
         problems={
             404: "`group-not-found`",
             409: "`deployment-in-progress`, `revision-conflict`",
+            412: "`precondition-failed`: `revision` is the target's newest, and nothing was done",
             422: "`group-empty`, `image-not-found`, `registry-not-ours`, `invalid-desired`, "
             "`document-too-large`",
             502: "`greengrass-refused`",
         },
-        location=True, links=_TO_DEPLOYMENT,
+        location=True, headers=("ETag",), conditional=True, links=_TO_DEPLOYMENT,
+        description="The ETag is of the revision, for If-Match of the next one.",
     ),
     "GET /deployments": Operation(
         "deployments", "List deployments, newest first", deployments.DeploymentPage,
@@ -228,7 +232,9 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /deployments/{deployment}": Operation(
         "deployments", "Tell how far a deployment is, device by device", deployments.Deployment,
-        problems={404: "`deployment-not-found`"},
+        problems={404: "`deployment-not-found`"}, headers=("ETag", "Cache-Control"),
+        description="The ETag is of the revision, for If-Match of the next one. It stays while the devices' "
+        "outcomes change, so it is none for a cache.",
     ),
     "GET /images": Operation(
         "images", "List the repositories that devices may pull from", images.RepositoryPage, query=_PAGED

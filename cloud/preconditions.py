@@ -1,0 +1,58 @@
+"""``If-Match`` and ``If-None-Match`` (RFC 9110, 13.1) of a call that makes a target's next revision. Pure.
+
+What they speak of is the target's newest revision; its entity tag is its number: ``"7"``.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from cloud.gateway import Problem
+
+_TAG = r'(?:W/)?"[!#-~]*"'
+#: A header's value: any, or a list of entity tags.
+TAGS = rf"(?:\*|{_TAG}(?:[ \t]*,[ \t]*{_TAG})*)"
+_ANY = "*"
+
+
+def entity_tag(revision: int) -> str:
+    """Return the strong entity tag of a revision."""
+    return f'"{revision}"'
+
+
+@dataclass(frozen=True, slots=True)
+class Preconditions:
+    """What the newest revision must be, and must not be; None where nothing is asked."""
+
+    match: frozenset[str] | None
+    none_match: frozenset[str] | None
+
+    def hold(self, revision: int | None) -> bool:
+        """Whether both hold where ``revision`` is the newest; None: there is none yet.
+
+        A weak tag matches nothing, and is matched by what it must not be (RFC 9110, 8.8.3.2).
+        """
+        current = set() if revision is None else {entity_tag(revision), _ANY}
+        if self.match is not None and current.isdisjoint(self.match):
+            return False
+        return self.none_match is None or current.isdisjoint(
+            tag.removeprefix("W/") for tag in self.none_match
+        )
+
+
+def preconditions(headers: Mapping[str, str]) -> Preconditions:
+    """Return what ``headers``, their names in lower case, ask for.
+
+    Raises:
+        Problem: 400 ``invalid-precondition``.
+    """
+    return Preconditions(_tags(headers, "If-Match"), _tags(headers, "If-None-Match"))
+
+
+def _tags(headers: Mapping[str, str], name: str) -> frozenset[str] | None:
+    value = headers.get(name.lower())
+    if value is None:
+        return None
+    if not re.fullmatch(TAGS, value):
+        raise Problem(400, "invalid-precondition", f'{name}: must be * or entity tags, as "7"')
+    return frozenset([_ANY] if value == _ANY else re.findall(_TAG, value))
