@@ -4,6 +4,7 @@
 """
 
 import json
+from collections import Counter
 from typing import NoReturn
 
 
@@ -35,8 +36,7 @@ def parse(body: bytes, *, what: str = "the body") -> object:
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
     value = dict(pairs)
     if len(value) != len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        (repeated, _), *_ = Counter(name for name, _ in pairs).most_common(1)
         raise ValueError(f"{json.dumps(repeated)} is given twice in one object")
     return value
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
+from cloud import strict_json
 from cloud.aws.errors import Unavailable
 from cloud.gateway import BODY_MAX_BYTES, Problem, Response
 from cloud.http import Request, field_path, lambda_handler
@@ -42,7 +43,15 @@ def take(request: Request) -> Response:
         ("", "the body is not JSON: Expecting value at character 0"),
         ("{", "Expecting property name"),
         ('{"revision": 1, "revision": 2}', '"revision" is given twice in one object'),
+        (
+            '{"applications": [{"name": "a", "image": "x", "name": "b"}]}',
+            '"name" is given twice in one object',
+        ),
         ('{"revision": NaN}', "NaN is not JSON"),
+        ('{"revision": Infinity}', "Infinity is not JSON"),
+        ('{"revision": -Infinity}', "-Infinity is not JSON"),
+        ("{} {}", "Extra data at character 3"),
+        ("\ufeff{}", "the body is not JSON: Expecting value at character 0"),
         ('{"revision": 1e999}', "1e999 is out of range"),
         ("[" * 100_000, "nested too deeply"),
         ('{"revision": ' + "9" * 5000 + "}", "the body is not JSON"),
@@ -56,6 +65,26 @@ def test_a_body_that_is_not_strict_json_is_refused_with_the_reason(text: str, de
     assert answer["statusCode"] == 400
     assert body_of(answer)["code"] == "invalid-body"
     assert detail in body_of(answer)["detail"]
+
+
+def test_a_repeated_name_is_found_by_looking_at_each_name_a_few_times() -> None:
+    """A body in its bounds has tens of thousands of names: compared each with each, they take minutes."""
+    compared = 0
+
+    class Name(str):
+        __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return str.__eq__(self, other)
+
+    names = [Name(f"name-{number}") for number in range(1000)]
+    with pytest.raises(ValueError, match='"name-999" is given twice'):
+        strict_json._object([(name, 0) for name in (*names, Name("name-999"))])
+
+    assert compared < 10 * len(names)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +163,17 @@ def test_a_service_that_does_not_answer_is_503_and_worth_another_try() -> None:
     assert "PutItem" not in answer["body"]
 
 
-def test_a_body_over_the_bound_is_413() -> None:
-    answer = ask(take, an_event(ROUTE, text=" " * (BODY_MAX_BYTES + 1)))
-    assert (answer["statusCode"], body_of(answer)["code"]) == (413, "body-too-large")
+def test_a_body_over_the_bound_is_413_and_one_of_the_bound_is_taken() -> None:
+    largest = '{"revision": 2}'.ljust(BODY_MAX_BYTES)
+    encoded = base64.b64encode(largest.encode()).decode()
+
+    for event in (an_event(ROUTE, text=largest), an_event(ROUTE, text=encoded) | {"isBase64Encoded": True}):
+        assert body_of(ask(take, event)) == {"revision": 2}
+    for text in (largest + " ", "é" * (BODY_MAX_BYTES // 2 + 1)):  # bytes are counted, not characters
+        answer = ask(take, an_event(ROUTE, text=text))
+        assert (answer["statusCode"], body_of(answer)["code"]) == (413, "body-too-large")
+    larger = an_event(ROUTE, text=base64.b64encode(largest.encode() + b" ").decode())
+    assert ask(take, larger | {"isBase64Encoded": True})["statusCode"] == 413
 
 
 def test_a_base64_body_is_read_as_what_it_holds_and_a_false_one_is_refused() -> None:
