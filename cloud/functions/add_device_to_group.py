@@ -50,7 +50,10 @@ def add_device_to_group(request: Request, *, registry: KnowsGroups, mover: Mover
         raise Problem(404, "device-not-found", f"there is no device {device}") from None
     except MovedMeanwhile:
         raise Problem(
-            409, "membership-conflict", f"{device} is being moved: look again in a minute"
+            409,
+            "membership-conflict",
+            f"{device} is being moved: look again in a minute",
+            headers={"retry-after": "60"},
         ) from None
     return Response(
         200,

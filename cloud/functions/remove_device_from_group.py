@@ -27,7 +27,10 @@ def remove_device_from_group(request: Request, *, mover: Mover) -> Response:
         raise Problem(404, "device-not-found", f"there is no device {device}") from None
     except MovedMeanwhile:
         raise Problem(
-            409, "membership-conflict", f"{device} is being moved: look again in a minute"
+            409,
+            "membership-conflict",
+            f"{device} is being moved: look again in a minute",
+            headers={"retry-after": "60"},
         ) from None
     return Response(204, before={"group": group}, after={"group": None})
 

@@ -193,7 +193,7 @@ def _responses(route: str, operation: Operation, schemas: _Schemas, *, public: b
         }
         if status in _GATEWAY:
             content["application/json"] = {"schema": schemas.reference(GatewayMessage, "serialization")}
-        headers = _headers("X-Request-Id", *(["Retry-After"] if status in RETRY_LATER else []))
+        headers = _headers("X-Request-Id", *(["Retry-After"] if status in RETRY_LATER | {409} else []))
         responses[str(status)] = {"description": description, "headers": headers, "content": content}
     return responses
 

@@ -71,6 +71,12 @@ def test_the_authorizer_stops_whose_role_reaches_the_route_nowhere(route: str, h
     assert decide(bearer(token(roles=[held])), route)["isAuthorized"] is reaches(route, held)
 
 
+@pytest.mark.parametrize("held", ["Fleet.Reader", ""])
+@pytest.mark.parametrize("route", [*ROUTES, *PUBLIC_ROUTES])
+def test_every_answer_carries_the_id_of_its_request(world: World, route: str, held: str) -> None:
+    assert world.ask(route, HERE, held)["headers"]["x-request-id"] == "request-1"
+
+
 @pytest.mark.parametrize("route", list(ROUTES))
 def test_a_call_that_passed_no_authorizer_is_401(world: World, route: str) -> None:
     event = {"requestContext": {"requestId": "request-1"}, "headers": {}, "pathParameters": {}}

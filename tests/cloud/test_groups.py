@@ -160,7 +160,8 @@ def test_a_move_that_dies_half_way_is_finished_by_the_sweep_or_by_the_next_calle
     assert len(world.where(robot)[1]) <= 1
 
     world.registry.dies_at = None
-    assert body_of(world.put(robot, there))["code"] == "membership-conflict"  # who has it may still live
+    refused = world.put(robot, there)  # who has it may still live
+    assert (body_of(refused)["code"], refused["headers"]["retry-after"]) == ("membership-conflict", "60")
     assert world.mover.settle_all() == 0
     world.clock.advance(SETTLES_WITHIN.total_seconds())
     assert world.memberships.unsettled(world.clock.now, 10) == [robot]

@@ -1,5 +1,8 @@
 """docs/openapi.json: generated, whole, valid, and the same as the routes and the handlers."""
 
+import json
+import re
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -51,12 +54,37 @@ def test_the_gateways_own_answers_are_described(described: dict[str, Any]) -> No
     assert responses["404"]["content"].keys() == {"application/problem+json"}
 
 
-def test_a_body_refuses_unknown_fields_and_an_answer_may_grow(described: dict[str, Any]) -> None:
-    schemas = described["components"]["schemas"]
+def test_every_answer_is_described_with_its_id_and_what_passes_with_when_to_come_again(
+    described: dict[str, Any],
+) -> None:
+    for methods in described["paths"].values():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                assert "X-Request-Id" in response["headers"], operation["operationId"]
+                assert ("Retry-After" in response["headers"]) is (status in ("409", "429", "503"))
 
+
+def within(schemas: Mapping[str, Any], name: str) -> set[str]:
+    """The schema ``name`` and every other that is somewhere in it."""
+    found, wanted = set(), {name}
+    while wanted:
+        found |= wanted
+        text = json.dumps([schemas[each] for each in wanted])
+        wanted = set(re.findall(r'"#/components/schemas/(\w+)"', text)) - found
+    return found
+
+
+def test_a_body_refuses_unknown_fields_at_every_depth_and_an_answer_may_grow(
+    described: dict[str, Any],
+) -> None:
+    schemas = described["components"]["schemas"]
+    bodies = [operation.request.__name__ for operation in OPERATIONS.values() if operation.request]
+    asked = {each for body in bodies for each in within(schemas, body) if "properties" in schemas[each]}
+
+    assert {"DeploymentWish", "WantedApplication"} < asked
+    for name in asked:
+        assert schemas[name]["additionalProperties"] is False, name
     for operation in OPERATIONS.values():
-        if operation.request is not None:
-            assert schemas[operation.request.__name__]["additionalProperties"] is False
         if operation.response is not None:
             assert schemas[operation.response.__name__].get("additionalProperties") is not False
 

@@ -158,6 +158,7 @@ def test_while_a_submission_is_young_the_next_post_waits_its_turn(world: World) 
     refused = world.post(V2_WISH)
 
     assert (refused["statusCode"], body_of(refused)["code"]) == (409, "deployment-in-progress")
+    assert refused["headers"]["retry-after"] == "10"
     assert body_of(refused)["deployment"] == body_of(submitting)["id"]
     assert world.sweep() == 0
 
