@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import authorizing, crashes, lives, processes, pulls
+from bench import authorizing, crashes, handlers, lives, processes, pulls
 from bench.lab import Lab, lab
 from bench.rows import Row, merged, table
 from bench.sides import BenchFailed
@@ -21,9 +21,10 @@ _PASSES = 10_000
 
 Measure = Callable[[Lab, int], Sequence[Row]]
 #: The rows that are measured together, and how, in how many rounds: in the cloud, where nothing is needed,
-_IN_THE_CLOUD: Mapping[tuple[str, ...], Callable[[int], Sequence[Row]]] = {
-    ("import-authorize",): lambda rounds: [authorizing.importing(rounds)],
-    ("warm-authorize",): lambda rounds: [authorizing.deciding(rounds)],
+_IN_THE_CLOUD: Mapping[tuple[str, ...], Callable[[Sequence[str], int], Sequence[Row]]] = {
+    ("import-authorize",): lambda _, rounds: [authorizing.importing(rounds)],
+    ("warm-authorize",): lambda _, rounds: [authorizing.deciding(rounds)],
+    handlers.IMPORTS: handlers.importing,
 }
 #: and on a device, where an engine is.
 _ON_A_DEVICE: Mapping[tuple[str, ...], Measure] = {
@@ -50,13 +51,13 @@ def main(arguments: Sequence[str]) -> int:
         if wanted.write:
             _keep(found)
 
-    def chosen(ids: Sequence[str]) -> bool:
-        return any(each.startswith(tuple(wanted.only)) for each in ids)
+    def chosen(ids: Sequence[str]) -> list[str]:
+        return [each for each in ids if each.startswith(tuple(wanted.only))]
 
     try:
         for ids, compute in _IN_THE_CLOUD.items():
-            if chosen(ids):
-                keep(compute(wanted.rounds))
+            if these := chosen(ids):
+                keep(compute(these, wanted.rounds))
         if any(chosen(ids) for ids in _ON_A_DEVICE):
             _measure_on_a_device(chosen, wanted.rounds, keep)
     except (BenchFailed, EngineUnavailable) as error:
@@ -67,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _measure_on_a_device(
-    chosen: Callable[[Sequence[str]], bool], rounds: int, keep: Callable[[Sequence[Row]], None]
+    chosen: Callable[[Sequence[str]], list[str]], rounds: int, keep: Callable[[Sequence[Row]], None]
 ) -> None:
     engine = obtain(lambda line: print(line, file=sys.stderr))
     try:

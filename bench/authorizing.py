@@ -1,19 +1,15 @@
 """The authorizer: how long its cold import takes, and one decision, beside what PyJWT alone takes for it."""
 
-import compileall
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from bench.imports import compile_ours, imported
 from bench.rows import Machine, Row, Target, judge
 from bench.sides import BenchFailed
 from cloud.functions.authorize import authorize
@@ -24,7 +20,6 @@ _IMPORT = Target(
     "import-authorize", "cold import", "import PyJWT[crypto]", 1.1, counts={"aws_and_pydantic_modules": 0}
 )
 _WARM = Target("warm-authorize", "decide one request", "PyJWT verifies the token", 1.3, "µs", {"fetches": 1})
-_ROOT = Path(__file__).parents[1]
 _HEAVY = ("boto3", "botocore", "pydantic", "urllib3")
 _AUTHORIZER = "cloud.functions.authorize"
 _PER_ROUND = 2_000
@@ -34,16 +29,17 @@ _LIFETIME_S = 3600
 
 def importing(rounds: int) -> Row:
     """Return how long a new process takes to import the authorizer; starting Python is not in it."""
-    for package in ("contract", "cloud"):
-        compileall.compile_dir(str(_ROOT / package), quiet=1)
+    compile_ours()
     ours, reference, heavy = [], [], 0
     for number in range(rounds + 1):
-        pairs = [(_import("jwt"), _import(_AUTHORIZER)) for _ in range(_IMPORTS_PER_ROUND)]
-        heavy = max(heavy, *(modules for _, (_, modules) in pairs))
+        pairs = [
+            (imported("import jwt"), imported(f"import {_AUTHORIZER}")) for _ in range(_IMPORTS_PER_ROUND)
+        ]
+        heavy = max(heavy, *(len(authorizer.modules.intersection(_HEAVY)) for _, authorizer in pairs))
         if number:  # the first brings the files into the page cache
-            reference.append(median(took_ms for (took_ms, _), _ in pairs))
-            ours.append(median(took_ms for _, (took_ms, _) in pairs))
-    return judge(_IMPORT, ours, reference, {"aws_and_pydantic_modules": heavy}, _machine())
+            reference.append(median(jwt_alone.cpu_ms for jwt_alone, _ in pairs))
+            ours.append(median(authorizer.cpu_ms for _, authorizer in pairs))
+    return judge(_IMPORT, ours, reference, {"aws_and_pydantic_modules": heavy}, Machine.without_engine())
 
 
 def deciding(rounds: int) -> Row:
@@ -75,7 +71,7 @@ def deciding(rounds: int) -> Row:
     for _ in range(rounds):
         reference.append(_each_us(verify))
         ours.append(_each_us(decide))
-    return judge(_WARM, ours, reference, {"fetches": len(fetches)}, _machine())
+    return judge(_WARM, ours, reference, {"fetches": len(fetches)}, Machine.without_engine())
 
 
 def _token(key: rsa.RSAPrivateKey) -> str:
@@ -89,30 +85,8 @@ def _token(key: rsa.RSAPrivateKey) -> str:
     return jwt.encode(claims, key, "RS256", {"kid": "k1"})
 
 
-def _import(module: str) -> tuple[float, int]:
-    """Return the milliseconds, and how many of the heavy packages a new process has loaded after it."""
-    program = (
-        "import sys, time\n"
-        "began = time.perf_counter()\n"
-        f"import {module}\n"
-        "took = time.perf_counter() - began\n"
-        f"print(took * 1000, sum(name in sys.modules for name in {_HEAVY!r}))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True, check=False, timeout=60
-    )
-    if done.returncode:
-        raise BenchFailed(f"import {module}: {done.stderr.strip()[-400:]}")
-    took_ms, heavy = done.stdout.split()
-    return float(took_ms), int(heavy)
-
-
 def _each_us(call: Callable[[], bool]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(_PER_ROUND):
         call()
-    return (time.perf_counter() - began) / _PER_ROUND * 1e6
-
-
-def _machine() -> Machine:
-    return Machine(os.cpu_count() or 1, round(os.getloadavg()[0], 1), "none")
+    return (time.process_time() - began) / _PER_ROUND * 1e6

@@ -1,13 +1,15 @@
-"""A row of the bench: what was measured beside which reference, and whether that is good enough; pure.
+"""A row of the bench: what was measured beside which reference, and whether that is good enough.
 
 Machines wobble by a third, so a figure is a ratio of medians of interleaved rounds, never a number of
 seconds that a test could assert; the counts beside it do not wobble.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
+from typing import Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,11 @@ class Machine:
     cores: int
     load_1m: float
     engine: str
+
+    @classmethod
+    def without_engine(cls) -> Self:
+        """Return this machine as it is now, for a row that needs no engine."""
+        return cls(os.cpu_count() or 1, round(os.getloadavg()[0], 1), "none")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from contract.defaults import COMMAND_EXPIRY_MAX_S, COMMAND_EXPIRY_S, OFFLINE_DE
 class Order(BaseModel):
     """What the body of every command holds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     reason: Annotated[str, StringConstraints(min_length=1, max_length=256)]
     expires_in_s: Annotated[float, Field(ge=1, le=COMMAND_EXPIRY_MAX_S)] = COMMAND_EXPIRY_S

@@ -18,7 +18,7 @@ _THING = TypeAdapter(ThingName)
 class PresenceEvent(BaseModel):
     """``$aws/events/presence/{connected,disconnected}/{clientId}`` as AWS IoT publishes it."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = ConfigDict(frozen=True, extra="ignore", defer_build=True)
 
     client_id: Annotated[str, Field(alias="clientId", min_length=1, max_length=256)]
     timestamp: Annotated[

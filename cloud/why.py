@@ -14,7 +14,7 @@ from typing import Any
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.device import Device
 from cloud.presence import Seen
-from contract.desired import parse_document_uri
+from contract.documents import parse_document_uri
 
 
 @dataclass(frozen=True, slots=True)

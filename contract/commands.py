@@ -5,6 +5,7 @@ A command's life, forward only: PENDING → DELIVERED → IN_PROGRESS → one of
 
 from collections.abc import Mapping
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Literal, Self
 
 from pydantic import Discriminator, Field, StringConstraints, Tag, TypeAdapter, model_validator
@@ -140,7 +141,12 @@ AnyCommand = Annotated[
     | Annotated[RotateSecretsCommand, Tag("rotate-secrets")],
     Discriminator(_name_of),
 ]
-_ANY: TypeAdapter[AnyCommand] = TypeAdapter(AnyCommand)
+
+
+@cache
+def _any() -> TypeAdapter[AnyCommand]:
+    """Return what reads any command; it is made when the first one is read, as who sends none needs none."""
+    return TypeAdapter(AnyCommand)
 
 
 def parse_command(payload: bytes) -> AnyCommand:
@@ -149,7 +155,7 @@ def parse_command(payload: bytes) -> AnyCommand:
     Raises:
         pydantic.ValidationError: not JSON, not an object, or no command that is known here.
     """
-    return _ANY.validate_json(payload)
+    return _any().validate_json(payload)
 
 
 def command_of(fields: Mapping[str, object]) -> AnyCommand:
@@ -158,7 +164,7 @@ def command_of(fields: Mapping[str, object]) -> AnyCommand:
     Raises:
         pydantic.ValidationError: they are no command.
     """
-    return _ANY.validate_python(fields)
+    return _any().validate_python(fields)
 
 
 def name_of(command: Command) -> topics.Command:

@@ -1,12 +1,9 @@
 """Desired state: the applications of one revision of one target, as an immutable document.
 
-The document is content-addressed: its name is the SHA-256 of its bytes, and the component's
-configuration carries only ``desired: {document_uri: "s3://BUCKET/desired/{sha256}.json"}``.
+Where a document is kept, and what names it, is ``contract.documents``'s.
 """
 
-import hashlib
 import json
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -48,13 +45,7 @@ __all__ = [
     "Secret",
     "TcpHealthCheck",
     "Volume",
-    "document_key",
-    "parse_document_uri",
 ]
-
-_URI = re.compile(
-    r"^s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])/(?P<key>desired/(?P<sha256>[0-9a-f]{64})\.json)$"
-)
 
 
 def _cron(text: str) -> str:
@@ -102,20 +93,3 @@ class DesiredDocument(Strict):
             sort_keys=True,
             separators=(",", ":"),
         ).encode()
-
-
-def document_key(document: bytes) -> str:
-    """Return the object key of a document: ``desired/{sha256}.json``."""
-    return f"desired/{hashlib.sha256(document).hexdigest()}.json"
-
-
-def parse_document_uri(uri: str) -> tuple[str, str, str]:
-    """Return ``(bucket, key, sha256)`` of a document URI.
-
-    Raises:
-        ValueError: not an ``s3://BUCKET/desired/{sha256}.json``.
-    """
-    match = _URI.match(uri)
-    if match is None:
-        raise ValueError("document_uri must be s3://BUCKET/desired/{sha256}.json")
-    return match["bucket"], match["key"], match["sha256"]

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pydantic import ValidationError
 
 from contract.defaults import PULL_BACKOFF_MAX_S
-from contract.desired import DesiredDocument, parse_document_uri
+from contract.desired import DesiredDocument
+from contract.documents import parse_document_uri
 from contract.reports import DesiredStatus
 from contract.wire import complaint
 from edge.clock import Clock

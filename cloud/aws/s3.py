@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from cloud.aws.clients import translated
-from contract.desired import document_key
+from contract.documents import document_key
 
 
 class Documents:

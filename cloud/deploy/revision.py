@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from contract.desired import Application
+if TYPE_CHECKING:  # most who know deployments make none, and the model is a tenth of a cold start
+    from contract.desired import Application
 
 
 class DeploymentState(StrEnum):
@@ -31,7 +32,7 @@ class Pinned:
     configuration: str  # a digest of everything but the image
 
     @classmethod
-    def of(cls, application: Application) -> "Pinned":
+    def of(cls, application: "Application") -> "Pinned":
         """Return what is kept of ``application``; environment values are not."""
         without_image = application.model_copy(update={"image": "-"})
         return cls(application.name, application.image, without_image.wish_digest())

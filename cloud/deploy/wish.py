@@ -20,7 +20,7 @@ class WantedApplication(Application):
 class TargetWish(BaseModel):
     """What is deployed to."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     group: GroupName
 
@@ -33,7 +33,7 @@ class TargetWish(BaseModel):
 class DeploymentWish(BaseModel):
     """What an operator sends. An empty list means: remove ours."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     target: TargetWish
     applications: Annotated[list[WantedApplication], Field(max_length=APPLICATIONS_MAX)]

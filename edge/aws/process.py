@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pydantic import ValidationError
 
 from contract.defaults import DESIRED_DOCUMENT_MAX_BYTES
-from contract.desired import parse_document_uri
+from contract.documents import parse_document_uri
 from edge.aws.messages import (
     ANSWER,
     Document,

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from contract.desired import DesiredDocument, parse_document_uri
+from contract.desired import DesiredDocument
+from contract.documents import parse_document_uri
 from contract.wire import complaint
 from edge.containers.collecting import DiskSpace, Floor, Pulled, collectable
 from edge.containers.registry import CredentialsUnavailable

@@ -14,7 +14,7 @@ from cloud.functions.create_deployment import Ports, create_deployment
 from cloud.functions.get_deployment import get_deployment
 from cloud.http import lambda_handler
 from cloud.tables.deployments import Deployments
-from contract.desired import document_key
+from contract.documents import document_key
 from contract.names import COMPONENT
 from tests.cloud.api import ACCOUNT, DEPLOYMENTS, REGION, Clock, FakeDevices, a_device, an_event
 from tests.cloud.memory_deployments import MemoryDeployments

@@ -9,7 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from contract import topics
 from contract.commands import CommandResult, CommandState, RebootCommand
-from contract.desired import Application, DesiredDocument, Port, document_key, parse_document_uri
+from contract.desired import Application, DesiredDocument, Port
+from contract.documents import document_key, parse_document_uri
 from contract.names import Identifier, ThingName, identifier
 
 IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/fleetgrass/web@sha256:{'a' * 64}"

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Literal
 
 from contract.commands import CommandResult, CommandState, RebootCommand
-from contract.desired import Application, DesiredDocument, document_key
+from contract.desired import Application, DesiredDocument
+from contract.documents import document_key
 from edge.agent import Agent
 from edge.containers.creation import lock_folder
 from edge.containers.gate import LOCK_FILE

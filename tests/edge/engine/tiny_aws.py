@@ -7,7 +7,8 @@ import time
 from collections.abc import Mapping
 from http.server import BaseHTTPRequestHandler
 
-from contract.desired import DesiredDocument, document_key
+from contract.desired import DesiredDocument
+from contract.documents import document_key
 from local.loopback import LoopbackServer
 from tests.edge.engine.tiny_registry import LOGIN
 

@@ -1,0 +1,62 @@
+"""Every Lambda that keeps data: its cold start beside boto3 and pydantic, without which there is none."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+
+from bench.imports import Imported, compile_ours, imported
+from bench.rows import Machine, Row, Target, judge
+from cloud.access import PUBLIC_ROUTES
+
+_FUNCTIONS = Path(__file__).parents[1] / "cloud" / "functions"
+#: They have no table: the authorizer has rows of its own, and what is public answers without AWS.
+_WITHOUT_DATA = {"authorize", *PUBLIC_ROUTES.values()}
+_REFERENCE = """\
+import boto3, pydantic
+boto3.client("dynamodb")
+class Model(pydantic.BaseModel):
+    name: str
+"""
+_OURS = """\
+import cloud.functions.{module}
+from cloud.aws.clients import client
+client("dynamodb")
+"""
+_PER_REFERENCE = 4  # handlers that are measured between two measurements of the reference
+_OPENAPI = "openapi_modules"  # what describes the API is no part of serving it
+
+
+def _ids() -> tuple[str, ...]:
+    names = {path.stem.replace("_", "-") for path in _FUNCTIONS.glob("[a-z]*.py")}
+    return tuple(f"import-{name}" for name in sorted(names - _WITHOUT_DATA))
+
+
+#: The rows, one for each such Lambda.
+IMPORTS = _ids()
+
+
+def importing(ids: Sequence[str], rounds: int) -> list[Row]:
+    """Return those rows of ``IMPORTS``.
+
+    A handler makes its first client at its first request; it is made here too, as the reference makes it.
+    """
+    compile_ours()
+    ours: dict[str, list[Imported]] = {row: [] for row in ids}
+    reference = []
+    for number in range(rounds + 1):
+        theirs = []
+        for position, row in enumerate(ids):
+            if position % _PER_REFERENCE == 0:
+                theirs.append(imported(_REFERENCE).cpu_ms)
+            took = imported(_OURS.format(module=row.removeprefix("import-").replace("-", "_")))
+            if number:  # the first brings the files into the page cache
+                ours[row].append(took)
+        if number:
+            reference.append(median(theirs))
+    return [_row(row, found, reference) for row, found in ours.items()]
+
+
+def _row(row: str, found: Sequence[Imported], reference: Sequence[float]) -> Row:
+    target = Target(row, "cold import", "boto3.client and a pydantic model", 1.15, counts={_OPENAPI: 0})
+    counts = {_OPENAPI: sum(name.startswith("cloud.openapi") for name in found[0].modules)}
+    return judge(target, [each.cpu_ms for each in found], reference, counts, Machine.without_engine())
