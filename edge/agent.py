@@ -226,6 +226,7 @@ class Agent:
                 assert_never(event)
 
     def _receive(self, message: Received) -> None:
+        self._outbox.way_is_open()
         try:
             name = self._requests.get(message.topic)
             if name is None or len(message.payload) > COMMAND_MAX_BYTES:

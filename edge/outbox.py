@@ -116,8 +116,12 @@ class Outbox:
         self._keep()
 
     def retry_now(self) -> None:
-        """Forget the back-off: the link is back."""
+        """Forget the back-off: the link is new, and may be allowed more."""
         self._barred_until_s.clear()
+        self.way_is_open()
+
+    def way_is_open(self) -> None:
+        """Forget the back-off: what comes in shows the broker; on Nucleus Lite, nothing else does."""
         self._failures = 0
         self._retry_at_s = None
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract import topics
+from contract.commands import CommandState
 from edge.outbox import FILE, MESSAGES, RETRY_MAX_S, Outbox, Outgoing
 from tests.edge.fakes import THING, FakeClock, FakeLink, FakeState, Fate, World, until_killed
 
@@ -157,6 +158,21 @@ def test_a_link_that_comes_and_goes_within_a_message_makes_it_whole_again() -> N
 
     assert device.heard(REPORTS) == ["1/1", "1/1", "1/2"]
     assert device.sent == ["report"]
+
+
+def test_what_comes_in_shows_that_the_way_out_is_open_so_a_reboot_is_announced_before_it_happens() -> None:
+    """On Nucleus Lite nothing else tells that the broker is back; the back-off may have a minute to go."""
+    world = World()
+    world.start()
+    world.link.broker_up = False
+    world.turns(20 * 60)
+    world.link.broker_up = True
+
+    command = world.a_command()
+    world.send(command)
+
+    assert world.machine.reboots == 1
+    assert [result.state for result in world.results(command)] == [CommandState.IN_PROGRESS]
 
 
 def test_a_link_that_flaps_is_not_asked_more_often_than_the_patience_allows() -> None:

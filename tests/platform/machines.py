@@ -116,6 +116,10 @@ class Machine:
         )
         return self.command(command_id)
 
+    def steps(self, command_id: str) -> list[str]:
+        """The states a command went through, as the ledger tells it; the last may come before another."""
+        return [step["state"] for step in self.command(command_id)["transitions"]]
+
     def deliver(self, command: AnyCommand) -> None:
         """Publish a command to the device, past the API, as a broker that delivers once more would."""
         self.publish(topics.command_request(self.thing, name_of(command)), command.to_json())
