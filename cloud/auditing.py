@@ -16,7 +16,8 @@ from typing import Any
 from cloud.access import ROUTES, Caller
 from cloud.audit import Event, Outcome
 from cloud.aws.clients import client
-from cloud.metrics import count
+from cloud.logs import tell
+from cloud.metrics import Metric, count
 from cloud.tables.audit import Audit
 
 log = logging.getLogger(__name__)
@@ -70,9 +71,10 @@ def keep(event: Event) -> None:
     """
     try:
         _audit().append(event)
-    except Exception:  # whatever it was, the entry must not be lost with it
-        log.exception("audit entry not kept: %s", json.dumps(event.facts(), sort_keys=True))
-        count("audit_entries_not_kept", event.operation)
+    except Exception as error:  # noqa: BLE001 - whatever it was, the entry must not be lost with it
+        entry = json.dumps(event.facts(), sort_keys=True)
+        tell(log, "audit entry not kept", level=logging.ERROR, error=error, entry=entry)
+        count(Metric.AUDIT_ENTRIES_NOT_KEPT)
 
 
 @cache

@@ -13,6 +13,7 @@ from cloud.aws.errors import CloudError
 from cloud.command import Command
 from cloud.idempotency import Idempotency
 from cloud.ledger import NOT_SENT, Inferred
+from cloud.logs import tell
 from cloud.tables.commands import Commands
 from contract.commands import UPLOAD_URL_MAX, CommandState
 from contract.defaults import COMMAND_MAX_BYTES, INFER_EXPIRED_AFTER_S
@@ -100,16 +101,16 @@ class Dispatcher:
         try:
             self.publisher.publish(command_request(command.device, command.kind), payload)
         except CloudError as error:
-            log.warning(
-                "command not sent: command=%s device=%s code=%s",
-                command.id, command.device, error.code, exc_info=True,
+            tell(
+                log, "command not sent", level=logging.WARNING, error=error,
+                device=command.device, command=command.id, code=error.code,
             )  # fmt: skip
             if command.when_online:
                 return
             # The device may have it all the same (a time-out), so this is a conclusion it can overrule.
             self.commands.conclude(command, Inferred(CommandState.FAILED, NOT_SENT, now))
             raise NotSent(command) from error
-        log.info("command sent: command=%s device=%s kind=%s", command.id, command.device, command.kind)
+        tell(log, "command sent", device=command.device, command=command.id, kind=command.kind)
 
     def _upload_url(self, command: Command, now: datetime) -> str | None:
         """Return a new URL: one that was given away is a secret that nobody keeps."""

@@ -21,7 +21,7 @@ from cloud.access import LEEWAY_S, ROUTES, Caller, Role, Scope, scope
 from cloud.aws.errors import Unavailable
 from cloud.gateway import INTERNAL, Problem, Response
 from cloud.idempotency import Idempotency, KeyReused
-from cloud.logs import start_logging, tell
+from cloud.logs import about, start_logging, tell
 from cloud.strict_json import NotStrictJson
 
 log = logging.getLogger(__name__)
@@ -137,15 +137,19 @@ def lambda_handler(
     """Return the Lambda entry of ``operation``, which serves the route key ``route`` of ``ROUTES``.
 
     It authorises the caller again (a cached authorizer decision outlives the token), checks sizes and
-    path parameters, logs one line per request, audits what may have changed something and every refusal
-    of a caller, and maps what is raised to problem documents.
+    path parameters, logs one line per request and its id on every other, audits what may have changed
+    something and every refusal of a caller, and maps what is raised to problem documents.
     """
     role = ROUTES[route].role
     start_logging()
 
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
-        began = time.monotonic()
         request_id = gateway.request_id_of(event, context)
+        with about(request_id=request_id):
+            return handled(event, context, request_id)
+
+    def handled(event: dict[str, Any], context: object, request_id: str) -> dict[str, Any]:
+        began = time.monotonic()
         request: Request | None = None
         try:
             request = _request(event, context, route, role, now())
@@ -153,21 +157,21 @@ def lambda_handler(
             answer = gateway.answer(response, request_id)
             ended = auditing.Ended(response.status, None, response.before, response.after)
         except Exception as error:  # noqa: BLE001 - the one boundary: the caller gets an answer, the log the stack
-            problem = _problem_of(error, request_id, route)
+            problem = _problem_of(error, route)
             answer = gateway.problem_answer(problem, request_id)
             ended = auditing.Ended(problem.status, problem.code)
         caller = gateway.caller_of(event)
-        tell(
-            log,
-            "request",
-            request_id=request_id,
-            route=route,
-            status=ended.status,
-            code=ended.code,
-            duration_ms=round((time.monotonic() - began) * 1000),
-            subject=None if caller is None else caller.subject,
-            device=None if request is None else request.path.get("device"),
-        )
+        with about(**({} if request is None else request.path)):
+            tell(
+                log,
+                "request",
+                operation=ROUTES[route].operation,
+                route=route,
+                status=ended.status,
+                code=ended.code,
+                duration_ms=round((time.monotonic() - began) * 1000),
+                subject=None if caller is None else caller.subject,
+            )
         if auditing.is_audited(route, ended.status):
             audit(auditing.entry(route, event, caller, ended, request_id=request_id, now=now()))
         return answer
@@ -175,17 +179,17 @@ def lambda_handler(
     return handler
 
 
-def _problem_of(error: Exception, request_id: str, route: str) -> Problem:
+def _problem_of(error: Exception, route: str) -> Problem:
     match error:
         case Problem():
             return error
         case KeyReused():
             return _KEY_REUSED
         case Unavailable():
-            log.warning("service unavailable: request=%s route=%s", request_id, route, exc_info=error)
+            tell(log, "service unavailable", level=logging.WARNING, error=error, route=route)
             return _UNAVAILABLE
         case _:
-            log.error("request failed: request=%s route=%s", request_id, route, exc_info=error)
+            tell(log, "request failed", level=logging.ERROR, error=error, route=route)
             return INTERNAL
 
 

@@ -18,7 +18,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cloud.aws.attributes import storable
 from cloud.hearing import News
-from cloud.metrics import count
+from cloud.logs import tell
+from cloud.metrics import Metric, count
 from cloud.milliseconds import LATEST_MS, from_ms
 from cloud.presence import PresenceEvent
 from contract.commands import CommandResult
@@ -116,15 +117,16 @@ class Received:
         return message
 
 
-def refuse(malformed: Malformed, function: str) -> None:
+def refuse(malformed: Malformed) -> None:
     """Log a malformed message once, with its topic and size, and count it."""
-    log.warning(
-        "malformed message: topic=%s size=%d reason=%s", malformed.topic, malformed.size, malformed.reason
-    )
-    count("malformed_messages", function)
+    tell(
+        log, "malformed message", level=logging.WARNING,
+        topic=malformed.topic, size=malformed.size, reason=malformed.reason,
+    )  # fmt: skip
+    count(Metric.MALFORMED_MESSAGES)
 
 
-def not_enrolled(device: str, topic: str, function: str) -> None:
+def not_enrolled(device: str, topic: str) -> None:
     """Log and count a message of something that was never enrolled."""
-    log.warning("message of no enrolled device: device=%s topic=%s", device, topic)
-    count("messages_of_strangers", function)
+    tell(log, "message of no enrolled device", level=logging.WARNING, device=device, topic=topic)
+    count(Metric.MESSAGES_OF_STRANGERS)

@@ -14,6 +14,9 @@ from urllib.parse import urlsplit
 
 import jwt
 
+from cloud.logs import tell
+from cloud.metrics import Metric, count
+
 log = logging.getLogger(__name__)
 
 FETCH_TIMEOUT_S = 1.5  # whoever waits for a decision waits less than two seconds
@@ -139,7 +142,8 @@ class KeySet:
         try:
             self._entries, self._keys = parse_keys(self._fetch(self._uri)), {}
         except KeysUnavailable as failure:
-            log.warning("keys unavailable: jwks_uri=%s reason=%s", self._uri, failure.reason)
+            tell(log, "keys unavailable", level=logging.WARNING, jwks_uri=self._uri, reason=failure.reason)
+            count(Metric.KEY_SETS_UNAVAILABLE, jwks_uri=self._uri)
             self._failure = failure
         else:
             self._fetched_at, self._failure = now, None

@@ -7,8 +7,14 @@ On AWS the Lambda runtime writes a record as one JSON object, its ``extra`` incl
 import json
 import logging
 import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+Fact = str | float | bool | None
 
 _PLAIN = re.compile(r"[!#-~]*")
+_ABOUT: ContextVar[Mapping[str, Fact] | None] = ContextVar("about", default=None)
 
 
 def start_logging() -> None:
@@ -17,12 +23,34 @@ def start_logging() -> None:
     logging.getLogger("botocore").setLevel(logging.WARNING)
 
 
-def tell(log: logging.Logger, message: str, **facts: str | float | bool | None) -> None:
-    """Log ``message`` at INFO with those of ``facts`` that are not None."""
-    known = {name: fact for name, fact in facts.items() if fact is not None}
-    log.info(
-        "%s: %s", message, " ".join(f"{name}={_shown(fact)}" for name, fact in known.items()), extra=known
-    )
+@contextmanager
+def about(**facts: Fact) -> Iterator[None]:
+    """Give ``facts`` to every line told inside: which request, which message it is all about."""
+    before = _ABOUT.set({**(_ABOUT.get() or {}), **facts})
+    try:
+        yield
+    finally:
+        _ABOUT.reset(before)
+
+
+def tell(
+    log: logging.Logger,
+    message: str,
+    *,
+    level: int = logging.INFO,
+    error: BaseException | None = None,
+    **facts: Fact,
+) -> None:
+    """Log ``message`` with those of ``facts`` that are not None, and the stack of ``error``.
+
+    A fact is called ``device``, ``command``, ``deployment``, ``group``, ``code``, … wherever it is told,
+    so that one query finds a device's lines in all functions.
+    """
+    known = {
+        name: fact for name, fact in {**facts, **(_ABOUT.get() or {}), **facts}.items() if fact is not None
+    }
+    line = " ".join(f"{name}={_shown(fact)}" for name, fact in known.items())
+    log.log(level, "%s: %s", message, line, extra=known, exc_info=error, stacklevel=2)
 
 
 def _shown(fact: str | float) -> str:

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from cloud.aws.errors import CloudError, NotFound
 from cloud.clock import Clock, utc_now
+from cloud.logs import tell
 from cloud.tables.memberships import Membership
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Mover:
         moving = self.memberships.move(before, group, self.clock() + SETTLES_WITHIN)
         if moving is None:
             raise MovedMeanwhile(before.device)
-        log.info("device moved: device=%s from=%s to=%s", before.device, before.group, group)
+        tell(log, "device moved", device=before.device, from_group=before.group, group=group)
         return self._settle(moving)
 
     def settle_all(self) -> int:
@@ -100,7 +101,7 @@ class Mover:
                 self.settled(device)
                 done += 1
             except (CloudError, NotEnrolled, MovedMeanwhile) as error:
-                log.warning("device stays unsettled: device=%s code=%s", device, error.code)
+                tell(log, "device stays unsettled", level=logging.WARNING, device=device, code=error.code)
         return done
 
     def _settle(self, membership: Membership) -> Membership:
@@ -114,6 +115,9 @@ class Mover:
             try:
                 self.registry.add(membership.device, membership.group)
             except NotFound:
-                log.error("no such thing or group: device=%s group=%s", membership.device, membership.group)
+                tell(
+                    log, "no such thing or group", level=logging.ERROR,
+                    device=membership.device, group=membership.group,
+                )  # fmt: skip
         self.memberships.settle(membership)
         return Membership(membership.device, membership.group)

@@ -11,6 +11,7 @@ from typing import Protocol
 from pydantic import TypeAdapter
 
 from cloud.aws.errors import CloudError
+from cloud.logs import tell
 from contract.names import Identifier
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,10 @@ def nudge(queue: SendsMessages, reboot_id: str) -> None:
     try:
         queue.send(json.dumps({"group_reboot": reboot_id}))
     except CloudError as error:
-        log.warning("nudge not sent: group_reboot=%s code=%s", reboot_id, error.code, exc_info=True)
+        tell(
+            log, "nudge not sent", level=logging.WARNING, error=error,
+            group_reboot=reboot_id, code=error.code,
+        )  # fmt: skip
 
 
 def nudged(body: str) -> str | None:

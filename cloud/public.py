@@ -28,8 +28,8 @@ def public_handler(
             answer = gateway.answer(operation(gateway.headers_of(event)), request_id)
         except Problem as problem:
             answer = gateway.problem_answer(problem, request_id)
-        except Exception:  # the one boundary: the caller gets an answer, the log the stack
-            log.exception("request failed: request=%s route=%s", request_id, route)
+        except Exception as error:  # noqa: BLE001 - the one boundary: the caller gets an answer, the log the stack
+            tell(log, "request failed", level=logging.ERROR, error=error, request_id=request_id, route=route)
             answer = gateway.problem_answer(INTERNAL, request_id)
         tell(
             log,

@@ -22,6 +22,8 @@ from cloud.clock import Clock
 from cloud.deploy.components import Components, ConfigurationUnreadable, carries, merge
 from cloud.deploy.outcomes import all_run
 from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.logs import tell
+from cloud.metrics import Metric, count
 from cloud.tables.deployments import Deployments
 
 log = logging.getLogger(__name__)
@@ -129,9 +131,9 @@ class Submission:
             now=now,
             due_at=now + LOOK_EVERY,
         )
-        log.info(
-            "deployment submitted: deployment=%s target=%s revision=%d greengrass=%s",
-            deployment.id, deployment.target, deployment.revision, submitted.greengrass_id,
+        tell(
+            log, "deployment submitted", deployment=deployment.id, group=deployment.group,
+            revision=deployment.revision, greengrass=submitted.greengrass_id,
         )  # fmt: skip
         return self._as_it_is(deployment)
 
@@ -146,9 +148,10 @@ class Submission:
             try:
                 after = self._look_at(deployment, now)
             except CloudError as error:
-                log.warning(
-                    "deployment not finished: deployment=%s code=%s", deployment.id, error.code, exc_info=True
-                )
+                tell(
+                    log, "deployment not finished", level=logging.WARNING, error=error,
+                    deployment=deployment.id, group=deployment.group, code=error.code,
+                )  # fmt: skip
                 self.deployments.look_again(deployment, due_at=now + LOOK_EVERY)
                 continue
             moved += after.state is not deployment.state
@@ -191,10 +194,12 @@ class Submission:
         )
 
     def _fail(self, deployment: Deployment, code: str, message: str) -> Deployment:
-        self.deployments.fail(deployment, code=code, message=message, now=self._clock())
-        log.error(
-            "deployment refused: deployment=%s target=%s code=%s", deployment.id, deployment.target, code
-        )
+        if self.deployments.fail(deployment, code=code, message=message, now=self._clock()):
+            tell(
+                log, "deployment refused", level=logging.ERROR,
+                deployment=deployment.id, group=deployment.group, code=code,
+            )  # fmt: skip
+            count(Metric.DEPLOYMENTS_FAILED, code=code)
         return self._as_it_is(deployment)
 
     def _as_it_is(self, deployment: Deployment) -> Deployment:

@@ -19,7 +19,7 @@ from cloud.clock import Clock, utc_now
 from cloud.command import Command
 from cloud.device import Device
 from cloud.dispatch import Dispatcher, NotSent
-from cloud.group_reboot import GroupReboot, Member, MemberState, State
+from cloud.group_reboot import GroupReboot, Member, MemberState, State, StoppedBy
 from cloud.group_reboot_steps import (
     CHANGES_MAX,
     Candidate,
@@ -30,7 +30,8 @@ from cloud.group_reboot_steps import (
     list_members,
     order,
 )
-from cloud.metrics import count
+from cloud.logs import about, start_logging, tell
+from cloud.metrics import Metric, count
 from cloud.nudges import SendsMessages, nudge, nudged
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
@@ -38,7 +39,6 @@ from cloud.tables.group_reboots import GroupReboots
 from contract.defaults import OFFLINE_DEBOUNCE_S
 
 log = logging.getLogger(__name__)
-FUNCTION = "advance-group-reboot"
 
 _STEPS_MAX = 20  # of one nudge; what is left is another one's
 _LOOK_AHEAD = 50  # candidates looked up for a step
@@ -74,7 +74,7 @@ class Advance:
             step = self._step(reboot)
             if step is None:
                 return True
-            self._save(step)
+            self._save(reboot, step)
         return False
 
     def _step(self, reboot: GroupReboot) -> Step | None:
@@ -120,19 +120,22 @@ class Advance:
             for name in names
         ]
 
-    def _save(self, step: Step) -> None:
+    def _save(self, before: GroupReboot, step: Step) -> None:
         reboot = step.after
         try:
             stored = self.reboots.save(step, self.clock())
-        except Unavailable:  # maybe stored, maybe at odds with another step: the next look tells
-            log.warning("step not confirmed: group_reboot=%s", reboot.id, exc_info=True)
+        except Unavailable as error:  # maybe stored, maybe at odds with another step: the next look tells
+            tell(log, "step not confirmed", level=logging.WARNING, error=error, group_reboot=reboot.id)
             return
         if stored:
-            log.info(
-                "group reboot: id=%s group=%s state=%s version=%d waiting=%d active=%d failed=%d",
-                reboot.id, reboot.group, reboot.state, reboot.version,
-                reboot.waiting, len(reboot.active), len(reboot.failures),
+            tell(
+                log, "group reboot",
+                group_reboot=reboot.id, group=reboot.group, state=reboot.state, version=reboot.version,
+                waiting=reboot.waiting, active=len(reboot.active), failed=len(reboot.failures),
+                stopped_by=reboot.stopped_by,
             )  # fmt: skip
+            if before.stopped_by is None and reboot.stopped_by in (StoppedBy.FAILURES, StoppedBy.EMPTY_GROUP):
+                count(Metric.GROUP_REBOOTS_STOPPED, stopped_by=reboot.stopped_by)
 
 
 def advance_batch(records: list[Mapping[str, Any]], *, advance: Advance, queue: SendsMessages) -> list[str]:
@@ -142,26 +145,26 @@ def advance_batch(records: list[Mapping[str, Any]], *, advance: Advance, queue: 
     for record in records:
         reboot_id = nudged(record["body"])
         if reboot_id is None:
-            log.warning("no nudge: message=%s", record["messageId"])
-            count("malformed_messages", FUNCTION)
+            tell(log, "no nudge", level=logging.WARNING, message_id=record["messageId"])
+            count(Metric.MALFORMED_MESSAGES)
             continue
         if reboot_id in done:
             continue
-        try:
-            if not advance.advance(reboot_id):
-                nudge(queue, reboot_id)
-        except Exception:  # SQS gets the answer: this record again, the others not
-            log.exception("group reboot not advanced: id=%s message=%s", reboot_id, record["messageId"])
-            again.append(record["messageId"])
-        else:
-            done.add(reboot_id)
+        with about(message_id=record["messageId"], group_reboot=reboot_id):
+            try:
+                if not advance.advance(reboot_id):
+                    nudge(queue, reboot_id)
+            except Exception as error:  # noqa: BLE001 - SQS gets the answer: this record again, the others not
+                tell(log, "group reboot not advanced", level=logging.ERROR, error=error)
+                again.append(record["messageId"])
+            else:
+                done.add(reboot_id)
     return again
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
     """Lambda's entry; answers with the records that must come again."""
-    logging.getLogger().setLevel(logging.INFO)
-    logging.getLogger("botocore").setLevel(logging.WARNING)  # tells of its credentials at each cold start
+    start_logging()
     dynamodb = client("dynamodb")
     advance = Advance(
         GroupReboots(dynamodb, os.environ["COMMANDS_TABLE"]),

@@ -12,6 +12,8 @@ from typing import Any
 from cloud.access import ROUTES, canonical_roles, scope
 from cloud.issuers import parse_issuers, parse_role_names
 from cloud.jwks import fetch
+from cloud.logs import about, start_logging, tell
+from cloud.metrics import Metric, count
 from cloud.tokens import Untrusted, Verifier
 
 log = logging.getLogger(__name__)
@@ -75,7 +77,8 @@ def _bearer(headers: object) -> str | None:
 
 
 def _refuse(code: str) -> dict[str, Any]:
-    log.info("refused: code=%s", code)
+    tell(log, "refused", code=code)
+    count(Metric.AUTHORIZER_REFUSALS, code=code)
     return dict(_REFUSED)
 
 
@@ -89,8 +92,15 @@ _wired: list[tuple[Verifier, Mapping[str, str]]] = []
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     """The Lambda's entry; the verifier and its keys live as long as the process."""
-    logging.getLogger().setLevel(logging.INFO)
+    start_logging()
     if not _wired:
         _wired.append(_wiring())
     verifier, names = _wired[0]
-    return authorize(event, verifier, names)
+    with about(request_id=_request_id(event), route=str(event.get("routeKey"))):
+        return authorize(event, verifier, names)
+
+
+def _request_id(event: Mapping[str, Any]) -> str | None:
+    context = event.get("requestContext")
+    found = context.get("requestId") if isinstance(context, Mapping) else None
+    return found if isinstance(found, str) else None

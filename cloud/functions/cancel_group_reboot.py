@@ -12,6 +12,7 @@ from cloud.group_reboot import GroupReboot
 from cloud.group_reboot_steps import cancel
 from cloud.group_reboot_view import summary, where
 from cloud.http import Request, lambda_handler
+from cloud.logs import tell
 from cloud.nudges import SendsMessages, nudge
 from cloud.reached_group_reboot import reached_group_reboot
 from cloud.tables.group_reboots import GroupReboots
@@ -58,7 +59,8 @@ def _cancelled(request: Request, reboots: GroupReboots, clock: Clock) -> GroupRe
         if step is None:
             return reboot
         if reboots.save(step, clock()):
-            log.info("group reboot: id=%s group=%s state=%s", reboot.id, reboot.group, step.after.state)
+            after = step.after
+            tell(log, "group reboot", group_reboot=after.id, group=after.group, state=after.state)
             return step.after
     raise Unavailable(f"{request.path['reboot']} is contended")
 

@@ -14,6 +14,7 @@ from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.device import Device
 from cloud.gateway import Response
 from cloud.http import Request, lambda_handler
+from cloud.logs import tell
 from cloud.presence import state
 from cloud.reached_device import FindsDevices, reached_device
 from cloud.tables.deployments import Deployments
@@ -89,7 +90,7 @@ def _ask(facts: Facts, greengrass_id: str, greengrass: KnowsJobs) -> Facts:
     try:
         return replace(facts, job=greengrass.on_device(facts.device.name, greengrass_id))
     except CloudError as error:
-        log.warning("Greengrass did not say: device=%s code=%s", facts.device.name, error.code)
+        tell(log, "Greengrass did not say", level=logging.WARNING, device=facts.device.name, code=error.code)
         return replace(facts, job_known=False)
 
 

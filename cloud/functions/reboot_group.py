@@ -13,6 +13,7 @@ from cloud.gateway import Problem, Response
 from cloud.group_reboot import MAX_CONCURRENT, STOP_AFTER_FAILURES_MAX, GroupReboot
 from cloud.group_reboot_view import submitted, where
 from cloud.http import Request, lambda_handler
+from cloud.logs import tell
 from cloud.nudges import SendsMessages, nudge
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots, StillRunning
@@ -70,7 +71,7 @@ def reboot_group(
             raise Problem(
                 409, running.code, f"{running.id} is not done with the group {group}", group_reboot=running.id
             ) from running
-        log.info("group reboot: id=%s group=%s state=%s", reboot.id, group, reboot.state)
+        tell(log, "group reboot", group_reboot=reboot.id, group=group, state=reboot.state)
     nudge(queue, reboot.id)
     told = submitted(reboot)
     limits = ("max_concurrent", "stop_after_failures", "force", "expires_in_s")

@@ -13,13 +13,13 @@ from cloud.aws.iot_data import Publisher
 from cloud.clock import utc_now
 from cloud.dispatch import Dispatcher
 from cloud.ingest import Malformed, Received, not_enrolled, refuse
+from cloud.logs import about, start_logging, tell
 from cloud.presence import presence_of
 from cloud.redelivery import Redelivery
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices, Effect
 
 log = logging.getLogger(__name__)
-FUNCTION = "record-connection"
 
 
 def record(event: object, devices: Devices, is_back: Callable[[str], object]) -> str:
@@ -29,11 +29,12 @@ def record(event: object, devices: Devices, is_back: Callable[[str], object]) ->
     """
     try:
         received = Received.of(event)
-        if received.topic.startswith("$aws/events/presence/"):
-            return _presence(received, devices, is_back)
-        return _said(received, devices, is_back)
+        with about(topic=received.topic):
+            if received.topic.startswith("$aws/events/presence/"):
+                return _presence(received, devices, is_back)
+            return _said(received, devices, is_back)
     except Malformed as malformed:
-        refuse(malformed, FUNCTION)
+        refuse(malformed)
         return "malformed"
 
 
@@ -41,21 +42,22 @@ def _presence(received: Received, devices: Devices, is_back: Callable[[str], obj
     if received.topic.split("/")[3] not in ("connected", "disconnected"):
         return "ignored"  # AWS tells of refused connections (connect_failed) in the same place
     presence = presence_of(received.presence(), received.received_at)
-    if presence is None or not devices.record_presence(presence):
+    if presence is None:
         return "ignored"
-    log.info("presence: device=%s connected=%s", presence.device, presence.connected)
-    if presence.connected:
+    effect = Effect.CHANGED if devices.record_presence(presence) else "ignored"
+    tell(log, "presence", device=presence.device, connected=presence.connected, effect=effect)
+    if effect == Effect.CHANGED and presence.connected:
         is_back(presence.device)
-    return Effect.CHANGED
+    return effect
 
 
 def _said(received: Received, devices: Devices, is_back: Callable[[str], object]) -> str:
     news = received.connection()
     applied = devices.apply(news)
     if applied.effect is Effect.NOT_ENROLLED:
-        not_enrolled(news.device, received.topic, FUNCTION)
+        not_enrolled(news.device, received.topic)
         return applied.effect
-    log.info("connection event: device=%s effect=%s", news.device, applied.effect)
+    tell(log, "connection event", device=news.device, goodbye=news.goodbye, effect=applied.effect)
     if news.goodbye is None:  # an old hello too: the call that took it may have failed after that
         is_back(news.device)
     return applied.effect
@@ -63,7 +65,7 @@ def _said(received: Received, devices: Devices, is_back: Callable[[str], object]
 
 def handler(event: object, context: object) -> dict[str, str]:  # noqa: ARG001
     """Lambda's entry."""
-    logging.getLogger().setLevel(logging.INFO)
+    start_logging()
     dynamodb = client("dynamodb")
     commands = Commands(dynamodb, os.environ["COMMANDS_TABLE"])
     redelivery = Redelivery(Dispatcher(commands, Publisher(iot_data)))

@@ -13,11 +13,15 @@ from typing import Any, Protocol
 
 from cloud.aws.clients import client
 from cloud.aws.sqs import Queue
+from cloud.clock import Clock, utc_now
 from cloud.command import Command
 from cloud.deploy.outcomes import Outcome, outcome_of
 from cloud.device import Device
 from cloud.hearing import News
 from cloud.ingest import Malformed, Received, not_enrolled, refuse
+from cloud.logs import about, start_logging, tell
+from cloud.metrics import Metric, measure
+from cloud.milliseconds import to_ms
 from cloud.nudges import SendsMessages, nudge
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
@@ -25,7 +29,6 @@ from cloud.tables.devices import Applied, Devices, Effect
 from contract.commands import CommandResult
 
 log = logging.getLogger(__name__)
-FUNCTION = "record-report"
 
 
 class HearsDevices(Protocol):
@@ -55,24 +58,30 @@ def record_batch(
     commands: HearsResults,
     deployments: HearsOutcomes,
     group_reboots: SendsMessages,
+    clock: Clock = utc_now,
 ) -> list[str]:
     """Apply the records in order; return the message ids of those that must come again.
 
+    How old each message was when it was done is measured, in one line for the batch.
     ``group_reboots`` is nudged when a command that is part of one came to its end.
     """
     again: list[str] = []
+    ages_ms: list[int] = []
     for record in records:
-        try:
-            received = _received(record["body"])
-            if received.topic.startswith("cmd/"):
-                _record_result(received, commands, group_reboots)
-            else:
-                _record_report(received, devices, deployments)
-        except Malformed as malformed:
-            refuse(malformed, FUNCTION)
-        except Exception:  # SQS gets the answer: this record again, the others not
-            log.exception("record failed: message=%s", record["messageId"])
-            again.append(record["messageId"])
+        with about(message_id=record["messageId"]):
+            try:
+                received = _received(record["body"])
+                if received.topic.startswith("cmd/"):
+                    _record_result(received, commands, group_reboots)
+                else:
+                    _record_report(received, devices, deployments)
+                ages_ms.append(max(0, to_ms(clock()) - to_ms(received.received_at)))
+            except Malformed as malformed:
+                refuse(malformed)
+            except Exception as error:  # noqa: BLE001 - SQS gets the answer: this record again, the others not
+                tell(log, "record failed", level=logging.ERROR, error=error)
+                again.append(record["messageId"])
+    measure(Metric.INGESTION_AGE_MS, ages_ms)
     return again
 
 
@@ -87,13 +96,10 @@ def _received(body: str) -> Received:
 def _record_result(received: Received, commands: HearsResults, group_reboots: SendsMessages) -> None:
     result, device = received.result(), received.device
     moved = commands.apply_result(device, result, received.received_at)
-    log.info(
-        "command result: command=%s device=%s state=%s forward=%s",
-        result.id,
-        device,
-        result.state,
-        moved is not None,
-    )
+    tell(
+        log, "command result", device=device, command=result.id, topic=received.topic,
+        state=result.state, effect="ignored" if moved is None else Effect.CHANGED,
+    )  # fmt: skip
     if moved is not None and moved.part_of is not None and moved.state.final:
         nudge(group_reboots, moved.part_of)
 
@@ -102,21 +108,19 @@ def _record_report(received: Received, devices: HearsDevices, deployments: Hears
     news = received.report()
     applied = devices.apply(news)
     if applied.effect is Effect.NOT_ENROLLED:
-        not_enrolled(news.device, received.topic, FUNCTION)
-    if applied.device is None:
-        return
+        not_enrolled(news.device, received.topic)
     # For an old report too: when this very message was applied and the next line failed, it comes again.
-    told = _outcome(applied.device)
-    if told is not None:
+    told = None if applied.device is None else _outcome(applied.device)
+    tell(
+        log, "report", device=news.device, topic=received.topic, effect=applied.effect,
+        deployment=None if told is None else told.deployment_id, outcome=None if told is None else told.state,
+    )  # fmt: skip
+    if applied.device is not None and told is not None:
         row = applied.device
         order = {"epoch": row.enrolled_at.isoformat(), "sequence": row.writes}  # of the row it was read from
         deployments.record_outcome(
             told.deployment_id, row.name, told.to_dict() | order, row.last_report_at or received.received_at
         )
-        log.info(
-            "report: device=%s effect=%s deployment=%s outcome=%s",
-            news.device, applied.effect, told.deployment_id, told.state,
-        )  # fmt: skip
 
 
 def _outcome(device: Device) -> Outcome | None:
@@ -129,7 +133,7 @@ def _outcome(device: Device) -> Outcome | None:
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
     """Lambda's entry; answers with the records that must come again."""
-    logging.getLogger().setLevel(logging.INFO)
+    start_logging()
     dynamodb = client("dynamodb")
     again = record_batch(
         event["Records"],

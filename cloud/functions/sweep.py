@@ -12,8 +12,9 @@ from cloud.aws.sqs import Queue
 from cloud.clock import utc_now
 from cloud.deploy.wiring import submission
 from cloud.dispatch import Dispatcher
+from cloud.logs import about, start_logging, tell
 from cloud.membership import Mover
-from cloud.metrics import count
+from cloud.metrics import Metric, count
 from cloud.nudges import SendsMessages, nudge
 from cloud.redelivery import Redelivery
 from cloud.tables.commands import Commands
@@ -22,20 +23,23 @@ from cloud.tables.group_reboots import GroupReboots
 from cloud.tables.memberships import Memberships
 
 log = logging.getLogger(__name__)
-FUNCTION = "sweep"
 
 
 def sweep(duties: Mapping[str, Callable[[], int]]) -> dict[str, int | None]:
-    """Do every duty and return how much each finished; None for one that failed, which stops no other."""
+    """Do every duty and return how much each finished; None for one that failed, which stops no other.
+
+    How many failed is counted each time, none too: where that number is missing, nothing was swept.
+    """
     finished: dict[str, int | None] = {}
     for name, duty in duties.items():
         try:
             finished[name] = duty()
-        except Exception:  # the next minute tries again; the metric is what somebody looks at
-            log.exception("duty failed: duty=%s", name)
-            count("sweep_failures", FUNCTION)
+        except Exception as error:  # noqa: BLE001 - the next minute tries again; the metric is looked at
+            tell(log, "duty failed", level=logging.ERROR, error=error, duty=name)
             finished[name] = None
-    log.info("swept: %s", " ".join(f"{name}={number}" for name, number in finished.items()))
+    with about(**finished):
+        tell(log, "swept")
+    count(Metric.SWEEP_FAILURES, sum(number is None for number in finished.values()))
     return finished
 
 
@@ -48,7 +52,7 @@ def nudge_due(reboots: Sequence[str], queue: SendsMessages) -> int:
 
 def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG001
     """Lambda's entry."""
-    logging.getLogger().setLevel(logging.INFO)
+    start_logging()
     dynamodb = client("dynamodb")
     commands = Commands(dynamodb, os.environ["COMMANDS_TABLE"])
     devices = Devices(dynamodb, os.environ["DEVICES_TABLE"])

@@ -7,6 +7,7 @@ A row under ``key#{sha256}`` remembers which command an Idempotency-Key made.
 Every write that can race is conditional; one that is refused is an answer.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import islice
@@ -21,6 +22,8 @@ from cloud.aws.errors import Conflict
 from cloud.command import Command
 from cloud.idempotency import Idempotency, KeyReused
 from cloud.ledger import Inferred
+from cloud.logs import tell
+from cloud.metrics import Metric, count
 from cloud.milliseconds import to_ms
 from cloud.tables.command_rows import DUE_SHARDS, key_row, shard, to_command, to_row, transition
 from cloud.tables.conditional import put, update_if
@@ -30,6 +33,9 @@ from contract.defaults import COMMAND_EXPIRY_MAX_S, INFER_EXPIRED_AFTER_S
 from contract.names import identifier
 
 BY_DUE, BY_WAITING = "by-due", "by-waiting"
+log = logging.getLogger(__name__)
+
+_COUNTED = {"no-proof": Metric.COMMANDS_NO_PROOF, "no-answer": Metric.COMMANDS_NO_ANSWER}
 _SWEEP_PAGE = 100
 _WAITING_MAX = 20
 
@@ -156,7 +162,12 @@ class Commands:
                 ":state": command.state.value,
             },
         )
-        return stored is not None
+        if stored is None:
+            return False
+        tell(log, "command concluded", device=command.device, command=command.id, code=inferred.code)
+        if inferred.code in _COUNTED:
+            count(_COUNTED[inferred.code])
+        return True
 
     def withdraw(self, command: Command, now: datetime, *, code: str) -> bool:
         """Take back what the cloud concluded by ``code``; False when that no longer stands."""

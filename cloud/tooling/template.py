@@ -183,6 +183,8 @@ def _statements(logical: str, function: Function) -> list[Mapping[str, Any]]:
 
 def _function(name: str, logical: str, function: Function) -> dict[str, Any]:
     environment = function.environment | ({"AUDIT_TABLE": _ref("AuditTable")} if function.audits else {})
+    if not function.public:
+        environment |= {"STACK": _ref("AWS::StackName")}  # whose metrics it counts
     letters = (
         {"DeadLetterConfig": {"TargetArn": _get("DeadLetterQueue.Arn")}} if function.dead_letters else {}
     )

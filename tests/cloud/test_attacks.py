@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cloud.tokens import TOKEN_MAX_BYTES, Untrusted
 from tests.cloud.attacks import claims, forms, keys
 from tests.cloud.attacks.attack import ATTACKS, HONEST, H, P
+from tests.cloud.emf import assert_emf, lines
 from tests.cloud.tokens import (
     CLAIMS,
     HEADER,
@@ -50,10 +51,18 @@ def test_an_attack_is_refused_and_the_same_token_made_honestly_gets_in(
     assert decide(bearer(one.honest), verifier=two_issuers(*one.keys))["isAuthorized"] is True
 
 
-def test_a_refusal_logs_nothing_of_the_token(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refusal_is_counted_by_its_code_and_tells_nothing_of_the_token(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     for one in ATTACKS.values():
         decide(one.headers, verifier=two_issuers(*one.keys))
 
+    counted = lines(capsys)
+    assert len(counted) == len(caplog.records) == len(ATTACKS)
+    for line, record in zip(counted, caplog.records, strict=True):
+        assert_emf(line)
+        assert line["_aws"]["CloudWatchMetrics"][0]["Dimensions"] == [["stack"], ["stack", "code"]]
+        assert (line["authorizer_refusals"], line["code"]) == (1, vars(record)["code"])
     assert {record.getMessage().removeprefix("refused: code=") for record in caplog.records} <= {
         *(one.code for one in ATTACKS.values()),
         "no-token",

@@ -17,6 +17,7 @@ from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.names import identifier
 from tests.cloud.api import COMMANDS, NOW, FakeDevices, a_device, body_of
 from tests.cloud.commanding import REBOOT, Api
+from tests.cloud.emf import emitted
 
 State = CommandState
 
@@ -235,7 +236,9 @@ def test_a_newer_reboot_supersedes_one_that_has_not_started(api: Api) -> None:
     assert states == {first: "SUPERSEDED", started: "IN_PROGRESS", newest: "PENDING"}
 
 
-def test_silence_is_read_before_the_sweep_stores_it_and_after(api: Api) -> None:
+def test_silence_is_read_before_the_sweep_stores_it_and_after_and_counted_once(
+    api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = body_of(api.reboot(body={"reason": "x", "expires_in_s": 60}))["id"]
     api.clock.advance(60 + 5 * 60 - 1)
     assert body_of(api.get(command))["state"] == "PENDING"
@@ -247,15 +250,20 @@ def test_silence_is_read_before_the_sweep_stores_it_and_after(api: Api) -> None:
     assert api.commands.infer_due(api.clock.now) == 1
     assert api.commands.infer_due(api.clock.now) == 0
     assert body_of(api.get(command)) == read
+    assert emitted(capsys) == {"commands_no_answer": [1]}
 
 
-def test_a_reboot_without_proof_fails_until_the_proof_comes(api: Api) -> None:
+def test_a_reboot_without_proof_fails_until_the_proof_comes(
+    api: Api, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
     command = body_of(api.reboot())["id"]
     api.clock.advance(10)
     api.says(command, State.IN_PROGRESS)
     api.clock.advance(15 * 60)
     assert api.commands.infer_due(api.clock.now) == 1
     assert body_of(api.get(command))["code"] == "no-proof"
+    assert emitted(capsys) == {"commands_no_proof": [1]}
+    assert f"command concluded: device=robot-7 command={command} code=no-proof" in caplog.messages
 
     assert api.says(command, State.SUCCEEDED, boot_id="new")
     body = body_of(api.get(command))

@@ -11,6 +11,7 @@ from contract.commands import CommandState, RebootCommand
 from contract.names import identifier
 from tests.cloud.api import body_of, tables_in_memory
 from tests.cloud.devices import Calls
+from tests.cloud.emf import emitted
 from tests.cloud.group_rebooting import CANCEL, GET, GROUP, World, a_world
 
 State = CommandState
@@ -64,7 +65,9 @@ def test_a_group_is_rebooted_one_device_after_the_other_and_each_step_can_be_rea
     assert [member["started_at"][-4:-1] for member in read["members"]] == [":00", ":10", ":20"]
 
 
-def test_a_failure_stops_it_and_is_told_with_its_code_and_its_command(world: World) -> None:
+def test_a_failure_stops_it_and_is_told_with_its_code_and_its_command(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     world.enrol("robot-1", "robot-2", "robot-3")
     reboot = world.started(max_concurrent=2)
     world.pump()
@@ -79,6 +82,7 @@ def test_a_failure_stops_it_and_is_told_with_its_code_and_its_command(world: Wor
     (failure,) = read["failures"]
     (command,) = world.commanded["robot-2"]
     assert (failure["device"], failure["code"], failure["command"]) == ("robot-2", "reboot-budget", command)
+    assert emitted(capsys)["group_reboots_stopped"] == [1]  # when it stopped, and not again when it ended
     assert world.states(reboot) == {"robot-1": "SUCCEEDED", "robot-2": "FAILED", "robot-3": "NOT_STARTED"}
 
 
@@ -119,7 +123,9 @@ def test_silence_is_concluded_by_the_sweep_and_a_late_word_is_taken_over(world: 
     assert world.sweep() == 0
 
 
-def test_a_cancelled_one_says_what_cannot_be_called_back_and_awaits_it(world: World) -> None:
+def test_a_cancelled_one_says_what_cannot_be_called_back_and_awaits_it(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     world.enrol("robot-1", "robot-2")
     reboot = world.started()
     world.pump()
@@ -138,6 +144,7 @@ def test_a_cancelled_one_says_what_cannot_be_called_back_and_awaits_it(world: Wo
     assert world.states(reboot) == {"robot-1": "SUCCEEDED", "robot-2": "NOT_STARTED"}
     again = world.cancel(reboot)
     assert (again["statusCode"], body_of(again)["code"]) == (409, "group-reboot-ended")
+    assert "group_reboots_stopped" not in emitted(capsys)  # somebody wanted it: nobody is woken
 
 
 def test_one_that_is_cancelled_before_anybody_looked_starts_nothing(world: World) -> None:

@@ -148,7 +148,7 @@ def test_a_wrong_turn_of_ours_tells_the_log_and_not_the_caller(caplog: pytest.Lo
     assert body_of(answer)["code"] == "internal-error"
     assert "secret" not in answer["body"]
     assert "Traceback" not in answer["body"]
-    assert "request=request-1" in caplog.text
+    assert "request_id=request-1" in caplog.text
     assert "secret table name" in caplog.text
 
 
@@ -306,6 +306,7 @@ def test_a_request_is_one_line_with_its_facts_as_members(caplog: pytest.LogCaptu
     assert isinstance(told.pop("duration_ms"), int)
     assert told == {
         "request_id": "request-1",
+        "operation": "create-deployment",
         "route": ROUTE,
         "status": 400,
         "code": "invalid-field",

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cloud.issuers import Issuer
 from cloud.jwks import JWKS_MAX_BYTES, KeysUnavailable, fetch, parse_keys
 from cloud.tokens import Untrusted, Verifier
+from tests.cloud.emf import emitted
 from tests.cloud.tokens import (
     ISSUER,
     KEY,
@@ -64,7 +65,9 @@ def test_a_known_key_needs_no_issuer_and_survives_its_outage() -> None:
     assert verifier.verify(token()).subject == "ada"
 
 
-def test_while_the_issuer_does_not_answer_nothing_is_said_of_a_token() -> None:
+def test_while_the_issuer_does_not_answer_nothing_is_said_of_a_token(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     """Not even between two tries: a refusal would be kept by the gateway's cache."""
     keys, clock = Keys(jwk(KEY, "k1")), Time()
     keys.down = True
@@ -73,6 +76,7 @@ def test_while_the_issuer_does_not_answer_nothing_is_said_of_a_token() -> None:
         with pytest.raises(KeysUnavailable):
             decide(bearer(token()), verifier=verifier)
     assert len(keys.asked) == 1
+    assert emitted(capsys) == {"key_sets_unavailable": [1]}  # once a try; nobody was refused
 
     keys.down = False
     clock.at += 60

@@ -1,6 +1,6 @@
 """Presence events, hello and goodbye on their way into the row."""
 
-import json
+import logging
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +11,7 @@ from cloud.functions import record_connection
 from cloud.tables.devices import Devices
 from tests.cloud.api import NOW
 from tests.cloud.devices import a_connection_event, a_rule_event, devices_table, dynamodb_in_memory, recorded
+from tests.cloud.emf import emitted
 
 CONNECTION = "dt/fleetgrass/robot-7/connection"
 
@@ -105,7 +106,7 @@ def test_a_stranger_is_logged_and_gets_no_row(
 
     assert record(event, devices) == "not-enrolled"
     assert "device=ghost" in caplog.text
-    assert json.loads(capsys.readouterr().out)["messages_of_strangers"] == 1
+    assert emitted(capsys) == {"messages_of_strangers": [1]}
 
 
 @pytest.mark.parametrize(
@@ -141,8 +142,7 @@ def test_a_malformed_message_is_logged_once_counted_and_changes_nothing(
     (line,) = caplog.messages
     assert f"size={size}" in line or size is None
     assert "secret" not in line
-    (metric,) = capsys.readouterr().out.splitlines()
-    assert json.loads(metric)["malformed_messages"] == 1
+    assert emitted(capsys) == {"malformed_messages": [1]}
 
 
 def test_a_topic_cannot_forge_a_log_line(devices: Devices, caplog: pytest.LogCaptureFixture) -> None:
@@ -150,6 +150,23 @@ def test_a_topic_cannot_forge_a_log_line(devices: Devices, caplog: pytest.LogCap
 
     (line,) = caplog.messages
     assert "\n" not in line
+
+
+def test_each_event_is_a_line_with_its_device_and_what_it_did(
+    devices: Devices, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    topic = "$aws/events/presence/connected/robot-7"
+
+    record(presence("connected"), devices)
+    record(presence("connected"), devices)
+    record(said("goodbye", 1, reason="reboot"), devices)
+
+    assert caplog.messages == [
+        f"presence: device=robot-7 connected=True effect=changed topic={topic}",
+        f"presence: device=robot-7 connected=True effect=ignored topic={topic}",
+        f"connection event: device=robot-7 goodbye=reboot effect=changed topic={CONNECTION}",
+    ]
 
 
 def test_what_may_work_again_is_raised_so_that_lambda_tries_again() -> None:

@@ -1,6 +1,7 @@
 """Reports and command results, batch by batch."""
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,7 @@ from tests.cloud.devices import (
     dynamodb_in_memory,
     recorded,
 )
+from tests.cloud.emf import assert_emf, emitted, lines
 
 REPORT, RESULT = "dt/fleetgrass/robot-7/report", "cmd/fleetgrass/robot-7/reboot/res"
 DEPLOYMENT = "dep-00000000000000000000000001"
@@ -59,6 +61,7 @@ class World:
     devices: Devices
     ledger: Ledger = field(default_factory=Ledger)
     outcomes: Outcomes = field(default_factory=Outcomes)
+    now: datetime = NOW
 
     def batch(self, *bodies: object) -> list[str]:
         """Record a batch of rule events (or raw bodies); message ids are their positions."""
@@ -73,6 +76,7 @@ class World:
             commands=self.ledger,
             deployments=self.outcomes,
             group_reboots=FakeQueue(),
+            clock=lambda: self.now,
         )
 
 
@@ -191,7 +195,56 @@ def test_a_malformed_message_never_poisons_the_queue(
 
     assert world.devices.get("robot-7") == before
     assert len(caplog.messages) == 1
-    assert json.loads(capsys.readouterr().out)["malformed_messages"] == 1
+    assert emitted(capsys) == {"malformed_messages": [1]}
+
+
+def test_a_batch_tells_how_old_its_messages_were_in_one_line_and_a_clock_behind_makes_none_younger(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.now = at(5)
+    result = CommandResult(id=COMMAND, state=CommandState.SUCCEEDED, at=NOW)
+
+    world.batch(
+        event(a_report(1), received=2),
+        "not a rule's event",
+        a_rule_event(RESULT, result.to_json(), 4.75),
+        event(a_report(3), received=6),
+    )
+
+    ages, refused = lines(capsys)[1], "malformed_messages"
+    assert_emf(ages)
+    assert ages["ingestion_age_ms"] == [3000, 250, 0]
+    assert refused not in ages
+
+
+def test_what_could_not_be_recorded_has_no_age_yet(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.outcomes.broken = True
+
+    assert world.batch(working(1, "RUNNING")) == ["0"]
+
+    assert emitted(capsys) == {}
+
+
+def test_each_record_is_a_line_with_its_message_its_device_and_what_it_did_and_nothing_it_said(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="cloud")
+    said = working(1, "FAILED", code="hunter2", message="KEY=hunter2")
+    result = CommandResult(id=COMMAND, state=CommandState.FAILED, at=NOW, code="hunter2", message="hunter2")
+
+    world.batch(said, a_rule_event(RESULT, result.to_json()), "hunter2")
+
+    report, answered, refused = caplog.records
+    assert report.getMessage() == (
+        f"report: device=robot-7 topic={REPORT} effect=changed deployment={DEPLOYMENT} outcome=FAILED"
+        " message_id=0"
+    )
+    assert answered.getMessage() == (
+        f"command result: device=robot-7 command={COMMAND} topic={RESULT} state=FAILED effect=ignored"
+        " message_id=1"
+    )
+    assert refused.getMessage().endswith('reason="not a rule\'s event" message_id=2')
+    assert "hunter2" not in "".join(str(vars(record)) for record in caplog.records)
 
 
 def test_a_report_of_a_newer_agent_is_heard(world: World) -> None:

@@ -10,6 +10,7 @@ from cloud.deploy.components import carries
 from contract.desired import DesiredDocument
 from tests.cloud.api import DEPLOYMENTS, body_of, empty, tables_in_memory
 from tests.cloud.deploying import Crash, World, a_wish
+from tests.cloud.emf import emitted
 
 pytestmark = pytest.mark.slow
 
@@ -163,7 +164,9 @@ def test_while_a_submission_is_young_the_next_post_waits_its_turn(world: World) 
     assert world.sweep() == 0
 
 
-def test_a_refused_submission_is_failed_and_the_next_revision_follows(world: World) -> None:
+def test_a_refused_submission_is_failed_and_counted_and_the_next_revision_follows(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
     world.greengrass.broken = Refused("CreateDeployment: ValidationException")
     answer = world.post()
     assert (answer["statusCode"], body_of(answer)["code"]) == (502, "greengrass-refused")
@@ -173,6 +176,7 @@ def test_a_refused_submission_is_failed_and_the_next_revision_follows(world: Wor
     world.greengrass.broken = None
     assert body_of(world.post())["revision"] == 2
     assert world.states() == [(1, "FAILED"), (2, "ACTIVE")]
+    assert emitted(capsys) == {"deployments_failed": [1]}
     whole(world)
 
 
