@@ -17,6 +17,7 @@ from tests.cloud.template import template
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 REGION, ACCOUNT = "eu-west-1", "123456789012"
 DEVICES, COMMANDS, DEPLOYMENTS = "devices", "commands", "deployments"
+Tell = Callable[[str], None]
 
 
 class Clock:
@@ -139,7 +140,7 @@ def tables_in_memory() -> Iterator[Any]:
     with mock_aws(), pytest.MonkeyPatch.context() as environment:
         for name, value in keys.items():
             environment.setenv(name, value)
-        yield _make_tables()
+        yield with_tables(boto3.client("dynamodb", region_name=REGION))
 
 
 def empty(dynamodb: Any, table: str) -> None:
@@ -148,8 +149,8 @@ def empty(dynamodb: Any, table: str) -> None:
     _make_table(dynamodb, table)
 
 
-def _make_tables() -> Any:
-    dynamodb: Any = boto3.client("dynamodb", region_name=REGION)
+def with_tables(dynamodb: Any) -> Any:
+    """Make the tables of commands and deployments; return ``dynamodb``."""
     for name in _LOGICAL:
         _make_table(dynamodb, name)
     return dynamodb
@@ -162,6 +163,35 @@ def _make_table(dynamodb: Any, name: str) -> None:
     described = template()["Resources"][_LOGICAL[name]]["Properties"]
     wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     dynamodb.create_table(TableName=name, **{key: described[key] for key in wanted})
+
+
+class Watched:
+    """A client that tells of each call, by AWS's name for it, ``before`` it is made and ``after``.
+
+    What either raises is what the caller gets.
+    """
+
+    def __init__(self, client: Any, *, before: Tell | None = None, after: Tell | None = None) -> None:
+        self._client = client
+        self.before = before or _nobody
+        self.after = after or _nobody
+
+    def __getattr__(self, operation: str) -> Callable[..., Any]:
+        call = getattr(self._client, operation)
+        name = "".join(word.title() for word in operation.split("_"))
+
+        def watched(**request: Any) -> Any:
+            self.before(name)
+            try:
+                return call(**request)
+            finally:
+                self.after(name)
+
+        return watched
+
+
+def _nobody(call: str) -> None:
+    """Tell nobody."""
 
 
 class OneCallAtATime:

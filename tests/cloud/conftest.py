@@ -1,29 +1,24 @@
-"""Nothing of the caller's AWS (a sourced local/.env, a profile, a region) reaches these tests.
-
-How long an example takes says how busy the machine is, and nothing of our code.
-"""
+"""Nothing of the caller's AWS (a sourced local/.env, a profile, a region) reaches these tests."""
 
 import os
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
 
 from cloud import auditing
 from cloud.audit import Event
 from cloud.tables.commands import Commands
-from tests.cloud.api import COMMANDS, empty, tables_in_memory
+from tests.cloud.api import COMMANDS, empty, with_tables
 from tests.cloud.commanding import Api
+from tests.cloud.devices import dynamodb_in_memory
+from tests.cloud.memory_dynamodb import MemoryDynamoDB
 from tests.cloud.tokens import Today
 
 for _name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[_name]
 os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
-
-settings.register_profile("busy-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("busy-machine")
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +35,20 @@ def today(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jwt.api_jwt.datetime", Today)
 
 
+@pytest.fixture(scope="module", params=["dictionaries", pytest.param("moto", marks=pytest.mark.slow)])
+def dynamodb(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """DynamoDB's client with no table: one that is fast, and among the long tests moto, as a check on it."""
+    if request.param == "dictionaries":
+        yield MemoryDynamoDB()
+    else:
+        with dynamodb_in_memory() as client:
+            yield client
+
+
 @pytest.fixture(scope="module")
-def table() -> Iterator[Any]:
-    """DynamoDB in memory, with the tables of commands and deployments."""
-    with tables_in_memory() as dynamodb:
-        yield dynamodb
+def table(dynamodb: Any) -> Any:
+    """The same, with the tables of commands and deployments."""
+    return with_tables(dynamodb)
 
 
 @pytest.fixture

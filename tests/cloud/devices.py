@@ -19,7 +19,7 @@ from cloud.tables.devices import Devices
 from cloud.tables.history import History
 from contract.events import ConnectionEvent
 from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, HostHealth
-from tests.cloud.api import NOW, REGION
+from tests.cloud.api import NOW, REGION, Watched
 from tests.cloud.template import template
 
 EVENTS = Path(__file__).parent / "events"
@@ -87,7 +87,7 @@ def recorded(name: str) -> dict[str, Any]:
 
 
 class Calls(list[str]):
-    """The DynamoDB calls that were made, by name."""
+    """The calls of one table's owners to DynamoDB, by name."""
 
 
 _tables = itertools.count()
@@ -118,6 +118,6 @@ def devices_and_history(dynamodb: Any) -> tuple[Devices, History, Calls]:
         described = template()["Resources"][resource]["Properties"]
         dynamodb.create_table(TableName=name, **{key: described[key] for key in wanted if key in described})
     calls = Calls()
-    dynamodb.meta.events.register("before-call.dynamodb.*", lambda model, **_: calls.append(model.name))
-    devices = Devices(dynamodb, names["DevicesTable"], names["HistoryTable"])
-    return devices, History(dynamodb, names["HistoryTable"]), calls
+    heard = Watched(dynamodb, before=calls.append)
+    devices = Devices(heard, names["DevicesTable"], names["HistoryTable"])
+    return devices, History(heard, names["HistoryTable"]), calls

@@ -22,7 +22,7 @@ from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.topics import command_result, thing_of
-from tests.cloud.api import COMMANDS, NOW, Clock, FakeBroker, FakeQueue, an_event, body_of, empty
+from tests.cloud.api import COMMANDS, NOW, Clock, FakeBroker, FakeQueue, Watched, an_event, body_of, empty
 from tests.cloud.devices import a_connection_event, a_rule_event, devices_table
 from tests.cloud.test_record_report import Outcomes
 
@@ -44,7 +44,7 @@ class Fuse:
     calls: int = 0
     out: bool = False  # while a test looks
 
-    def burn(self, **_: object) -> None:
+    def burn(self, call: str = "") -> None:
         if self.out:
             return
         self.calls += 1
@@ -59,7 +59,7 @@ class Fuse:
 class World:
     """One group's devices, the functions around its reboots, and every message on its way."""
 
-    dynamodb: Any
+    dynamodb: Watched
     devices: Devices
     fates: dict[str, CommandState] = field(default_factory=dict)
     clock: Clock = field(default_factory=Clock)
@@ -174,14 +174,11 @@ def unburnt(fuse: Fuse) -> Iterator[None]:
     fuse.out = False
 
 
-@contextmanager
-def a_world(dynamodb: Any) -> Iterator[World]:
-    """Give a world on empty tables; its fuse burns with every call to DynamoDB and every publish."""
+def a_world(dynamodb: Any) -> World:
+    """Return a world on empty tables; its fuse burns with every call to DynamoDB and every publish."""
     empty(dynamodb, COMMANDS)
-    devices, _ = devices_table(dynamodb)
-    world = World(dynamodb, devices)
-    dynamodb.meta.events.register("after-call.dynamodb.*", world.fuse.burn, unique_id="fuse")
-    try:
-        yield world
-    finally:
-        dynamodb.meta.events.unregister("after-call.dynamodb.*", unique_id="fuse")
+    fuse = Fuse()
+    watched = Watched(dynamodb, after=fuse.burn)
+    with unburnt(fuse):
+        devices, _ = devices_table(watched)
+    return World(watched, devices, fuse=fuse)

@@ -3,7 +3,7 @@
 ``Twin`` makes every call on two clients and refuses to go on when they answer differently.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,14 +46,20 @@ class MemoryDynamoDB:
         }
         self._tables[TableName] = _Table(_names(KeySchema), indexes)
 
+    def delete_table(self, *, TableName: str) -> None:
+        del self._tables[TableName]
+
+    def scan(self, *, TableName: str) -> dict[str, Any]:
+        return {"Items": self.rows(TableName)}
+
     def rows(self, table: str) -> list[Item]:
         """Return every item, in no order."""
-        return list(self._tables[table].rows.values())
+        return list(self._table(table, "Scan").rows.values())
 
     def get_item(
         self, *, TableName: str, Key: Item, ConsistentRead: bool = False, **projection: Any
     ) -> dict[str, Any]:
-        table = self._tables[TableName]
+        table = self._table(TableName, "GetItem")
         found = table.rows.get(table.key(Key))
         return {} if found is None else {"Item": _projected(found, projection)}
 
@@ -71,6 +77,9 @@ class MemoryDynamoDB:
 
     def transact_write_items(self, *, TransactItems: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         items = list(TransactItems)
+        _at_most_100("TransactWriteItems", items)
+        for request in (request for item in items for request in item.values()):
+            self._table(request["TableName"], "TransactWriteItems")
         reasons = [{"Code": "None"} if self._allowed(item) else self._refused(item) for item in items]
         if any(reason["Code"] != "None" for reason in reasons):
             answer: Any = {"Error": {"Code": "TransactionCanceledException"}, "CancellationReasons": reasons}
@@ -81,6 +90,7 @@ class MemoryDynamoDB:
 
     def batch_get_item(self, *, RequestItems: Mapping[str, Any]) -> dict[str, Any]:
         found: dict[str, list[Item]] = {}
+        _at_most_100("BatchGetItem", [key for wanted in RequestItems.values() for key in wanted["Keys"]])
         for name, wanted in RequestItems.items():
             rows = [self.get_item(TableName=name, Key=key).get("Item") for key in wanted["Keys"]]
             found[name] = [_projected(row, wanted) for row in rows if row is not None]
@@ -100,7 +110,7 @@ class MemoryDynamoDB:
         Select: str | None = None,
         **rest: Any,
     ) -> dict[str, Any]:
-        table = self._tables[TableName]
+        table = self._table(TableName, "Query")
         keys, beside = table.indexes[IndexName] if IndexName else (table.keys, None)
         kept = dict.fromkeys((*keys, *table.keys))
 
@@ -160,8 +170,13 @@ class MemoryDynamoDB:
         _, _, old = self._of(kind, request)
         return holds(request.get("ConditionExpression"), _scope(old or {}, request))
 
+    def _table(self, name: str, operation: str) -> _Table:
+        if name not in self._tables:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": name}}, operation)
+        return self._tables[name]
+
     def _of(self, kind: str, request: Mapping[str, Any]) -> tuple[_Table, Key, Item | None]:
-        table = self._tables[request["TableName"]]
+        table = self._table(request["TableName"], f"{kind}Item")
         key = table.key(request["Item" if kind == "Put" else "Key"])
         return table, key, table.rows.get(key)
 
@@ -211,6 +226,12 @@ def table_of(resource: str, number: int = 0) -> dict[str, Any]:
     wanted = ("AttributeDefinitions", "KeySchema", "GlobalSecondaryIndexes", "BillingMode")
     named = {"TableName": f"{resource}-of-{number}"}
     return named | {name: described[name] for name in wanted if name in described}
+
+
+def _at_most_100(operation: str, asked: Sequence[object]) -> None:
+    """Refuse what DynamoDB does (developer guide, "Service quotas")."""
+    if len(asked) > 100:
+        raise ClientError({"Error": {"Code": "ValidationException"}}, operation)
 
 
 def _names(schema: Iterable[Mapping[str, str]]) -> tuple[str, ...]:

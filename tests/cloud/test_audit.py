@@ -1,7 +1,6 @@
 """The audit: a chain that nobody can change unnoticed, whoever writes to it at the same time."""
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -21,7 +20,6 @@ from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
 from cloud.tables.audit import Audit
 from tests.cloud.api import NOW, Clock, OneCallAtATime, an_event, body_of
-from tests.cloud.devices import dynamodb_in_memory
 from tests.cloud.template import template
 
 DAY = "2026-11-22"
@@ -89,12 +87,6 @@ def test_no_change_omission_insertion_or_exchange_goes_unnoticed(length: int, da
             entries = entries[:at]
 
     assert verify(entries, head).broken_at is not None
-
-
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with dynamodb_in_memory() as client:
-        yield client
 
 
 @pytest.fixture

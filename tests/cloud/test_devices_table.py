@@ -2,7 +2,6 @@
 
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -27,7 +26,6 @@ from tests.cloud.devices import (
     a_status,
     at,
     devices_table,
-    dynamodb_in_memory,
     news,
 )
 from tests.cloud.test_hearing import histories
@@ -37,12 +35,6 @@ PER_EXAMPLE = settings(
     max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 _numbers = iter(range(10**6))
-
-
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with dynamodb_in_memory() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

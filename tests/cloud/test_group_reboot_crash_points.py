@@ -1,21 +1,15 @@
 """A group reboot whose functions die after every single call: the same end, and no device commanded twice."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from contract.commands import CommandState
-from tests.cloud.api import body_of, tables_in_memory
+from tests.cloud.api import body_of
 from tests.cloud.group_rebooting import GROUP, Died, World, a_world, unburnt
 
 FATES = {"a": CommandState.SUCCEEDED, "b": CommandState.FAILED, "c": CommandState.SUCCEEDED}
-
-
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with tables_in_memory() as client:
-        yield client
 
 
 def course(world: World, die_after: int | None) -> dict[str, Any]:
@@ -89,17 +83,18 @@ CALLS = 56  # that an undisturbed course makes
 EVERY = 12
 
 
-def test_a_course_that_nothing_disturbs_ends_as_it_should(dynamodb: Any) -> None:
-    with a_world(dynamodb) as world:
-        assert course(world, None) == UNDISTURBED
-        assert world.fuse.calls == CALLS
+def test_a_course_that_nothing_disturbs_ends_as_it_should(table: Any) -> None:
+    world = a_world(table)
+
+    assert course(world, None) == UNDISTURBED
+    assert world.fuse.calls == CALLS
 
 
 @pytest.mark.parametrize(
     "first", [1, *(pytest.param(first, marks=pytest.mark.slow) for first in range(2, EVERY + 1))]
 )
-def test_it_survives_death_after_any_call_and_any_publish(dynamodb: Any, first: int) -> None:
+def test_it_survives_death_after_any_call_and_any_publish(table: Any, first: int) -> None:
     for die_after in range(first, CALLS + 1, EVERY):
-        with a_world(dynamodb) as world:
-            assert course(world, die_after) == UNDISTURBED, f"died after call {die_after}"
-            assert world.fuse.left is None
+        world = a_world(table)
+        assert course(world, die_after) == UNDISTURBED, f"died after call {die_after}"
+        assert world.fuse.left is None

@@ -1,6 +1,6 @@
 """Group reboots as an operator sees them, on tables in memory, with devices that do as they are told."""
 
-from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -9,7 +9,7 @@ from cloud.aws.errors import Unavailable
 from cloud.nudges import nudge
 from contract.commands import CommandState, RebootCommand
 from contract.names import identifier
-from tests.cloud.api import body_of, tables_in_memory
+from tests.cloud.api import body_of
 from tests.cloud.devices import Calls
 from tests.cloud.emf import emitted
 from tests.cloud.group_rebooting import CANCEL, GET, GROUP, World, a_world
@@ -17,16 +17,9 @@ from tests.cloud.group_rebooting import CANCEL, GET, GROUP, World, a_world
 State = CommandState
 
 
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with tables_in_memory() as client:
-        yield client
-
-
 @pytest.fixture
-def world(dynamodb: Any) -> Iterator[World]:
-    with a_world(dynamodb) as world:
-        yield world
+def world(table: Any) -> World:
+    return a_world(table)
 
 
 def test_a_group_is_rebooted_one_device_after_the_other_and_each_step_can_be_read(world: World) -> None:
@@ -302,18 +295,16 @@ def test_a_nudge_about_nothing_does_nothing(world: World) -> None:
     assert world.rows() == []
 
 
-def test_a_table_that_does_not_answer_gives_the_message_back(world: World, dynamodb: Any) -> None:
+def test_a_table_that_does_not_answer_gives_the_message_back(world: World) -> None:
     world.enrol("robot-1")
     world.started()
 
-    def refuse(**_: object) -> None:
-        raise Unavailable("throttled")
+    def refuse(call: str) -> None:
+        if call == "BatchGetItem":
+            raise Unavailable("throttled")
 
-    dynamodb.meta.events.register("before-call.dynamodb.BatchGetItem", refuse, unique_id="refuse")
-    try:
-        assert len(world.pump()) == 1
-    finally:
-        dynamodb.meta.events.unregister("before-call.dynamodb.BatchGetItem", unique_id="refuse")
+    world.dynamodb.before = refuse
+    assert len(world.pump()) == 1
 
 
 def test_two_who_look_at_the_same_time_command_each_device_once(world: World) -> None:
@@ -340,35 +331,29 @@ def test_two_who_look_at_the_same_time_command_each_device_once(world: World) ->
     assert [len(commands) for commands in world.commanded.values()] == [1, 1, 1]
 
 
-def test_a_step_that_was_stored_though_nobody_confirmed_it_is_not_taken_twice(
-    world: World, dynamodb: Any
-) -> None:
+def test_a_step_that_was_stored_though_nobody_confirmed_it_is_not_taken_twice(world: World) -> None:
     world.enrol("robot-1", "robot-2")
     reboot = world.started()
 
-    def unconfirmed(**_: object) -> None:
-        raise Unavailable("TransactWriteItems: timeout")
+    def unconfirmed(call: str) -> None:
+        if call == "TransactWriteItems":
+            raise Unavailable("TransactWriteItems: timeout")
 
+    world.dynamodb.after = unconfirmed
     for _ in range(3):
-        dynamodb.meta.events.register_first(
-            "after-call.dynamodb.TransactWriteItems", unconfirmed, unique_id="unconfirmed"
-        )
-        try:
+        with suppress(Unavailable):  # of a command, whose creation is not confirmed either
             world.advance.advance(reboot)
-        except Unavailable:  # of a command, whose creation is not confirmed either
-            pass
-        finally:
-            dynamodb.meta.events.unregister("after-call.dynamodb.TransactWriteItems", unique_id="unconfirmed")
+    world.dynamodb.after = lambda call: None
     world.pump()
     assert world.states(reboot) == {"robot-1": "IN_FLIGHT", "robot-2": "WAITING"}
     assert len(world.commanded["robot-1"]) == 1
 
 
 def test_a_large_group_is_listed_in_several_steps_and_a_wave_costs_what_it_costs_in_a_small_one(
-    world: World, dynamodb: Any
+    world: World,
 ) -> None:
     calls = Calls()
-    dynamodb.meta.events.register("before-call.dynamodb.*", lambda model, **_: calls.append(model.name))
+    world.dynamodb.before = calls.append
     costs: list[list[str]] = []
     for group, size in (("small", 3), ("large", 101)):
         names = [f"{group}-{number:04}" for number in range(size)]

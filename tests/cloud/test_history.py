@@ -1,6 +1,5 @@
 """A device's key figures over the last day: written once a span, read for plotting, gone by themselves."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +24,6 @@ from tests.cloud.devices import (
     a_status,
     at,
     devices_and_history,
-    dynamodb_in_memory,
     news,
 )
 
@@ -57,12 +55,6 @@ class World:
         }
         answer = lambda_handler(operation, route=ROUTE)(event, None)
         return answer["statusCode"], body_of(answer)
-
-
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with dynamodb_in_memory() as client:
-        yield client
 
 
 def a_world(dynamodb: Any) -> World:

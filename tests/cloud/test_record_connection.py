@@ -1,7 +1,6 @@
 """Presence events, hello and goodbye on their way into the row."""
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from cloud.aws.errors import Unavailable
 from cloud.functions import record_connection
 from cloud.tables.devices import Devices
 from tests.cloud.api import NOW
-from tests.cloud.devices import a_connection_event, a_rule_event, devices_table, dynamodb_in_memory, recorded
+from tests.cloud.devices import a_connection_event, a_rule_event, devices_table, recorded
 from tests.cloud.emf import emitted
 
 CONNECTION = "dt/fleetgrass/robot-7/connection"
@@ -18,12 +17,6 @@ CONNECTION = "dt/fleetgrass/robot-7/connection"
 
 def record(event: object, devices: Devices, back: list[str] | None = None) -> str:
     return record_connection.record(event, devices, (back if back is not None else []).append)
-
-
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with dynamodb_in_memory() as client:
-        yield client
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,6 @@ from tests.cloud.devices import (
     a_status,
     at,
     devices_table,
-    dynamodb_in_memory,
     recorded,
 )
 from tests.cloud.emf import assert_emf, emitted, lines
@@ -78,12 +77,6 @@ class World:
             group_reboots=FakeQueue(),
             clock=lambda: self.now,
         )
-
-
-@pytest.fixture(scope="module")
-def dynamodb() -> Iterator[Any]:
-    with dynamodb_in_memory() as client:
-        yield client
 
 
 @pytest.fixture
