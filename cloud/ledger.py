@@ -36,10 +36,14 @@ NOT_SENT = "not-sent"
 NOT_STARTED = (CommandState.PENDING, CommandState.DELIVERED)
 
 
+def rank(state: CommandState) -> int:
+    """Return how far along a command in ``state`` is; every final state is as far as the others."""
+    return _RANK.get(state, _FINAL)
+
+
 def earlier_than(state: CommandState) -> tuple[CommandState, ...]:
     """Return the states from which the device's word ``state`` is a step forward; empty for PENDING."""
-    rank = _RANK.get(state, _FINAL)
-    return tuple(earlier for earlier, its_rank in _RANK.items() if its_rank < rank)
+    return tuple(earlier for earlier, its_rank in _RANK.items() if its_rank < rank(state))
 
 
 def due_at(state: CommandState, *, expires_at: datetime, changed_at: datetime) -> datetime | None:

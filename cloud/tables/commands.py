@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from itertools import islice
 from math import ceil
-from operator import itemgetter
 from typing import Any
 
 from cloud import ledger
@@ -136,7 +135,7 @@ class Commands:
             known = from_item(item)["transitions"]
             if any((each["by"], each["state"]) == ("device", step["state"]) for each in known):
                 return
-            filled = sorted([*known, step], key=itemgetter("at"))
+            filled = sorted([*known, step], key=lambda each: (each["at"], ledger.rank(each["state"])))
             if self._update(
                 device,
                 command_id,

@@ -270,14 +270,15 @@ def test_a_reboot_without_proof_fails_until_the_proof_comes(
     assert (body["state"], body["inferred"]) == ("SUCCEEDED", False)
 
 
+@pytest.mark.parametrize("apart_s", [60, 0], ids=["a minute apart", "in the same millisecond"])
 def test_a_word_that_comes_after_a_later_one_takes_its_place_in_the_history_and_nothing_else(
-    api: Api,
+    api: Api, apart_s: float
 ) -> None:
     """A standard queue hands on in any order, and the steps of a proof are evidence."""
     command = body_of(api.reboot())["id"]
     said_at = api.clock.now
     started = CommandResult(id=command, state=State.IN_PROGRESS, at=NOW, boot_id_before="old")
-    api.clock.advance(60)
+    api.clock.advance(apart_s)
     api.says(command, State.SUCCEEDED, boot_id="new")
     done = body_of(api.get(command))
 
