@@ -6,6 +6,7 @@ from functools import cache
 
 from cloud.gateway import Response
 from cloud.openapi.committed import DOCUMENT
+from cloud.preconditions import preconditions
 from cloud.public import public_handler
 
 _MAX_AGE_S = 300  # a deployment's new document is seen this much later at most
@@ -19,12 +20,16 @@ def _document() -> tuple[str, str]:
 
 
 def get_openapi(headers: Mapping[str, str]) -> Response:
-    """Answer 200 with the document, or 304 to whoever has it already (RFC 9110, If-None-Match)."""
+    """Answer 200 with the document, or 304 to whoever has it already (RFC 9110, If-None-Match).
+
+    Raises:
+        Problem: 400 ``invalid-precondition``.
+    """
     text, tag = _document()
     # One copy in a cache serves every origin, and only the console's is answered with CORS headers.
     caching = {"etag": tag, "cache-control": f"public, max-age={_MAX_AGE_S}", "vary": "origin"}
-    known = {each.strip().removeprefix("W/") for each in headers.get("if-none-match", "").split(",")}
-    if known & {tag, "*"}:
+    known = preconditions(headers).none_match or frozenset()
+    if not {tag, "*"}.isdisjoint(each.removeprefix("W/") for each in known):
         return Response(304, headers=caching)
     return Response(200, headers=caching, text=("application/json", text))
 

@@ -164,7 +164,7 @@ def _parameters(route: str, operation: Operation) -> list[dict[str, Any]]:
                 "name": "If-None-Match",
                 "in": "header",
                 "description": "The ETag of what the caller has already.",
-                "schema": {"type": "string"},
+                "schema": {"type": "string", "pattern": f"^{TAGS}$"},
             }
         )
     return found

@@ -261,6 +261,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /health": Operation("health", "Whether the API answers", answers.Health),
     "GET /openapi.json": Operation(
-        "health", "This description, in OpenAPI 3.1", answers.Description, cached=True
+        "health", "This description, in OpenAPI 3.1", answers.Description, cached=True,
+        problems={400: "`invalid-precondition`"},
     ),
 }  # fmt: skip

@@ -73,7 +73,11 @@ def test_whoever_has_the_description_already_is_answered_304_without_it(known: s
     assert answer["headers"] == {name: value for name, value in headers.items() if name != "content-type"}
 
 
-@pytest.mark.parametrize("known", ["", '"another"', "{bare}", '"*"'])
+@pytest.mark.parametrize("known", ['"another"', 'W/"another", "third"', '"*"'])
 def test_whoever_has_another_description_is_answered_the_whole(known: str) -> None:
-    tag = described()["headers"]["etag"]
-    assert described(**{"If-None-Match": known.format(bare=tag.strip('"'))})["statusCode"] == 200
+    assert described(**{"If-None-Match": known})["statusCode"] == 200
+
+
+def test_a_tag_that_is_none_is_400() -> None:
+    answer = described(**{"If-None-Match": described()["headers"]["etag"].strip('"')})
+    assert (answer["statusCode"], body_of(answer)["code"]) == (400, "invalid-precondition")
