@@ -169,6 +169,7 @@ def test_a_page_reads_a_bounded_number_of_rows_and_says_that_there_is_more(fleet
 
     assert pages == [[], [], [ours]]
     assert [query["Limit"] for query in fleet.dynamodb.queries] == [101] * 3
+    assert len(fleet.lists.of_all(before=None, reads=100).headlines) == 100
 
 
 @settings(max_examples=60)
