@@ -1,20 +1,24 @@
-"""The infrastructure template, made of its two sources: ``base.yaml`` word for word, then the functions.
+"""The infrastructure template, made of its sources: ``base.yaml`` word for word, the alarms, the functions.
 
 A function and its route are seven resources that differ in a few words; ``functions.yaml`` says those
-words. The result is committed, so that whoever reviews a change sees what AWS will be given.
+words, as ``alarms.yaml`` does for alarms. The result is committed, so that whoever reviews a change sees
+what AWS will be given.
 """
 
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
+from cloud.metrics import NAMESPACE, STACK
+
 CLOUD = Path(__file__).parent.parent
 TEMPLATE = CLOUD / "template.yaml"
 _BASE = CLOUD / "infrastructure" / "base.yaml"
+_ALARMS = CLOUD / "infrastructure" / "alarms.yaml"
 _FUNCTIONS = CLOUD / "infrastructure" / "functions.yaml"
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z]+(-[a-z]+)*$")]
@@ -64,7 +68,27 @@ class Function(BaseModel):
         return self.route is not None and not self.public
 
 
-_FILE = TypeAdapter(dict[Name, Function])
+class Alarm(BaseModel):
+    """One entry of ``alarms.yaml``: what it watches, and when that is too much."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    AlarmDescription: str
+    Namespace: str = NAMESPACE
+    MetricName: str
+    Dimensions: list[Any] = []  # none on our own metrics: theirs is the stack
+    Statistic: Literal["Sum", "Average", "Maximum"] | None = None
+    ExtendedStatistic: Literal["p90"] | None = None
+    Period: Annotated[int, Field(ge=60, multiple_of=60)]
+    EvaluationPeriods: Annotated[int, Field(ge=1)]
+    DatapointsToAlarm: Annotated[int, Field(ge=1)] | None = None
+    Threshold: Annotated[int, Field(ge=0)]
+    TreatMissingData: Literal["breaching", "notBreaching"]
+
+
+_FUNCTIONS_FILE = TypeAdapter(dict[Name, Function])
+_ALARMS_FILE = TypeAdapter(dict[Annotated[str, StringConstraints(pattern=r"^[A-Z][A-Za-z]+Alarm$")], Alarm])
+_Entries = TypeVar("_Entries")
 
 
 class _Loader(yaml.SafeLoader):
@@ -104,17 +128,23 @@ def render() -> str:
     """Return the whole template as text.
 
     Raises:
-        TemplateInvalid: ``functions.yaml`` holds what no function has.
+        TemplateInvalid: ``functions.yaml`` holds what no function has, or ``alarms.yaml`` what no alarm has.
     """
-    try:
-        functions = _FILE.validate_python(yaml.load(_FUNCTIONS.read_text("utf-8"), _Loader))  # noqa: S506
-    except (ValidationError, yaml.YAMLError) as error:
-        raise TemplateInvalid(f"{_FUNCTIONS.name}: {error}") from None
+    functions = _read(_FUNCTIONS, _FUNCTIONS_FILE)
+    alarms = _read(_ALARMS, _ALARMS_FILE)
     parts = [_BASE.read_text("utf-8")]
+    parts += _section("alarms", {name: alarm(each) for name, each in alarms.items()})
     for name, function in sorted(functions.items()):
         parts += _section(name, resources(name, function))
     parts += _section("tracing; its actions take no resource", tracing(sorted(functions)))
     return "\n".join(part.rstrip("\n") + "\n" for part in parts)
+
+
+def _read(path: Path, entries: TypeAdapter[_Entries]) -> _Entries:
+    try:
+        return entries.validate_python(yaml.load(path.read_text("utf-8"), _Loader))  # noqa: S506
+    except (ValidationError, yaml.YAMLError) as error:
+        raise TemplateInvalid(f"{path.name}: {error}") from None
 
 
 def _section(title: str, found: Mapping[str, Any]) -> list[str]:
@@ -133,6 +163,18 @@ def tracing(names: Iterable[str]) -> dict[str, Any]:
         Roles=[_ref(f"{_logical(name)}Role") for name in names],
     )
     return {"TracingPolicy": {"Condition": "Traced", **policy}}
+
+
+def alarm(described: Alarm) -> dict[str, Any]:
+    """Return the resource of one alarm."""
+    stack = {"Dimensions": [{"Name": STACK, "Value": _ref("AWS::StackName")}]}
+    notified = Tagged("!If", ["HasAlarmTopic", [_ref("AlarmTopic")], _ref("AWS::NoValue")])
+    return _resource(
+        "AWS::CloudWatch::Alarm",
+        **described.model_dump(exclude_none=True)
+        | (stack if described.Namespace == NAMESPACE else {})
+        | {"ComparisonOperator": "GreaterThanThreshold", "AlarmActions": notified, "OKActions": notified},
+    )
 
 
 def resources(name: str, function: Function) -> dict[str, Any]:
