@@ -1,7 +1,4 @@
-"""``If-Match`` and ``If-None-Match`` (RFC 9110, 13.1) of a call that makes a target's next revision. Pure.
-
-What they speak of is the target's newest revision; its entity tag is its number: ``"7"``.
-"""
+"""``If-Match`` and ``If-None-Match`` (RFC 9110, 13.1): on which entity tag a call depends. Pure."""
 
 import re
 from collections.abc import Mapping
@@ -16,28 +13,27 @@ _ANY = "*"
 
 
 def entity_tag(revision: int) -> str:
-    """Return the strong entity tag of a revision."""
+    """Return the strong entity tag of a revision: its number, ``"7"``."""
     return f'"{revision}"'
 
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """What the newest revision must be, and must not be; None where nothing is asked."""
+    """What the current entity tag must be, and must not be; None where nothing is asked."""
 
     match: frozenset[str] | None
     none_match: frozenset[str] | None
 
-    def hold(self, revision: int | None) -> bool:
-        """Whether both hold where ``revision`` is the newest; None: there is none yet.
+    def hold(self, tag: str | None) -> bool:
+        """Whether both hold where ``tag``, a strong one, is current; None: there is nothing yet.
 
-        A weak tag matches nothing, and is matched by what it must not be (RFC 9110, 8.8.3.2).
+        If-Match compares strongly, so a weak tag matches nothing; If-None-Match weakly (RFC 9110, 8.8.3.2).
         """
-        current = set() if revision is None else {entity_tag(revision), _ANY}
+        current = set() if tag is None else {tag, _ANY}
         if self.match is not None and current.isdisjoint(self.match):
             return False
-        return self.none_match is None or current.isdisjoint(
-            tag.removeprefix("W/") for tag in self.none_match
-        )
+        known = self.none_match or ()
+        return current.isdisjoint(each.removeprefix("W/") for each in known)
 
 
 def preconditions(headers: Mapping[str, str]) -> Preconditions:

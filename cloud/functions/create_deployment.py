@@ -153,13 +153,16 @@ def _require_members(groups: KnowsGroups, group: str) -> None:
 
 def _require(asked: Preconditions, latest: Deployment | None, group: str) -> None:
     """Refuse what was asked for on the condition that another revision is the latest."""
-    revision = None if latest is None else latest.revision
-    if not asked.hold(revision):
-        stands = "has no deployment yet" if revision is None else f"is at revision {revision}"
+    if asked.hold(None if latest is None else entity_tag(latest.revision)):
+        return
+    if latest is None:
         raise Problem(
-            412, "precondition-failed", f"{group} {stands}",
-            revision=revision, deployment=None if latest is None else latest.id,
-        )  # fmt: skip
+            412, "precondition-failed", f"{group} has no deployment yet", revision=None, deployment=None
+        )
+    raise Problem(
+        412, "precondition-failed", f"{group} is at revision {latest.revision}",
+        revision=latest.revision, deployment=latest.id,
+    )  # fmt: skip
 
 
 def _is_overtaken(deployment: Deployment, latest: Deployment | None) -> bool:

@@ -6,7 +6,7 @@ from functools import cache
 
 from cloud.gateway import Response
 from cloud.openapi.committed import DOCUMENT
-from cloud.preconditions import preconditions
+from cloud.preconditions import Preconditions, preconditions
 from cloud.public import public_handler
 
 _MAX_AGE_S = 300  # a deployment's new document is seen this much later at most
@@ -28,8 +28,8 @@ def get_openapi(headers: Mapping[str, str]) -> Response:
     text, tag = _document()
     # One copy in a cache serves every origin, and only the console's is answered with CORS headers.
     caching = {"etag": tag, "cache-control": f"public, max-age={_MAX_AGE_S}", "vary": "origin"}
-    known = preconditions(headers).none_match or frozenset()
-    if not {tag, "*"}.isdisjoint(each.removeprefix("W/") for each in known):
+    known = preconditions(headers).none_match
+    if not Preconditions(match=None, none_match=known).hold(tag):
         return Response(304, headers=caching)
     return Response(200, headers=caching, text=("application/json", text))
 
