@@ -88,8 +88,8 @@ class Dispatcher:
         not_sent = concluded is not None and concluded.code == NOT_SENT
         unheard = command.state is CommandState.PENDING and now < command.expires_at
         if unheard and (concluded is None or not_sent):
-            if command.kind == "reboot":
-                self.commands.supersede_before(command)
+            if command.kind == "reboot" and not self.commands.supersede(command):
+                return
             self._publish(command, now)
             if not_sent:
                 self.commands.withdraw(command, now, code=NOT_SENT)

@@ -233,25 +233,24 @@ class Commands:
             )
         return [to_command(item) for item in page["Items"]], "LastEvaluatedKey" in page
 
-    def supersede_before(self, newer: Command) -> int:
-        """Conclude SUPERSEDED for the device's older reboots that have not started; return how many.
+    def supersede(self, reboot: Command) -> bool:
+        """Conclude SUPERSEDED for all but the newest of a device's reboots that have not started.
 
-        Looks as far back as a command may wait.
+        Return whether ``reboot`` is the newest: of two that were stored at the same moment, the later one
+        sees the other, whichever is older. Looks as far back as a command may wait.
         """
-        oldest = to_ms(newer.issued_at) - round(COMMAND_EXPIRY_MAX_S * 1000)
-        inferred = Inferred(CommandState.SUPERSEDED, "newer-reboot", newer.issued_at)
+        oldest = to_ms(reboot.issued_at) - round(COMMAND_EXPIRY_MAX_S * 1000)
         found = pages(
             self._table,
             TableName=self._name,
-            KeyConditionExpression="device = :device AND id BETWEEN :oldest AND :newer",
+            KeyConditionExpression="device = :device AND id >= :oldest",
             FilterExpression="kind = :reboot AND #state IN (:pending, :delivered)"
             " AND attribute_not_exists(inferred)",
             ExpressionAttributeNames={"#state": "state"},
             ExpressionAttributeValues=to_item(
                 {
-                    ":device": newer.device,
+                    ":device": reboot.device,
                     ":oldest": identifier("cmd", unix_ms=oldest, random80=0),
-                    ":newer": newer.id,
                     ":reboot": "reboot",
                     ":pending": CommandState.PENDING.value,
                     ":delivered": CommandState.DELIVERED.value,
@@ -259,8 +258,13 @@ class Commands:
             ),
             ConsistentRead=True,
         )
-        older = (to_command(item) for page in found for item in page["Items"])
-        return sum(self.conclude(command, inferred) for command in older if command.id < newer.id)
+        others = [to_command(item) for page in found for item in page["Items"]]
+        newest = max([reboot, *others], key=lambda command: command.id)
+        inferred = Inferred(CommandState.SUPERSEDED, "newer-reboot", newest.issued_at)
+        for older in others:
+            if older.id < newest.id:
+                self.conclude(older, inferred)
+        return newest.id == reboot.id
 
     def infer_due(
         self, now: datetime, *, waits: Callable[[Command], object] | None = None, at_most: int = 1000

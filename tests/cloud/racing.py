@@ -270,6 +270,19 @@ def a_key_reboots_a_device_once(stage: Stage) -> None:
     assert (stored.id, stored.reason) == (parse_command(payload).id, f"number {won}")
 
 
+def of_all_reboots_of_a_device_one_is_left_to_be_done(stage: Stage) -> None:
+    api = Api(stage.dynamodb, Commands(stage.dynamodb, COMMANDS))
+
+    answers = stage.at_once([api.reboot] * WRITERS)
+
+    assert told(answers) == {(202, None): WRITERS}
+    stored, _ = api.commands.page("robot-7", before=None, limit=100)
+    assert {each.id for each in stored} == {body_of(answer)["id"] for answer in answers}
+    left = [each.id for each in stored if each.conclusion(NOW) is None]
+    assert left == [max(each.id for each in stored)]
+    assert left[0] in {parse_command(payload).id for _, payload in api.broker.published}
+
+
 def of_all_who_reboot_a_group_one_does(stage: Stage) -> None:
     group = f"line-{next(_numbers)}"
     world = _group_reboots(stage, group)
@@ -337,6 +350,7 @@ RACES: tuple[Callable[[Stage], None], ...] = (
     of_all_who_deploy_one_does,
     a_key_deploys_once,
     a_key_reboots_a_device_once,
+    of_all_reboots_of_a_device_one_is_left_to_be_done,
     of_all_who_reboot_a_group_one_does,
     a_key_reboots_a_group_once,
     a_group_reboot_is_cancelled_once,

@@ -171,7 +171,7 @@ def _conclude(commands: Commands, command: Command, what: str, now: Any) -> None
         case "withdraw":
             commands.withdraw(command, now, code="not-sent")
         case "supersede":
-            commands.supersede_before(command)
+            commands.supersede(command)
         case "infer":
             commands.infer_due(now)
         case _:

@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from cloud.tables.commands import Commands
+from contract.commands import parse_command
+from tests.cloud.api import COMMANDS, NOW, body_of
+from tests.cloud.commanding import Api
 from tests.cloud.memory_dynamodb import MemoryDynamoDB
 from tests.cloud.racing import RACES, Answers, FakeRegistry, Stage, make_tables
-from tests.cloud.turns import Turns
+from tests.cloud.turns import Turns, in_every_order
 
 
 class InStep:
@@ -41,3 +45,20 @@ def in_turns(seed: int) -> Stage:
 @pytest.mark.parametrize("race", RACES)
 def test_fifty_at_once(race: Callable[[Stage], None]) -> None:
     race(in_turns(seed=0))
+
+
+def test_of_two_reboots_in_every_order_of_their_steps_the_newer_is_left_to_be_done() -> None:
+    def race(turns: Turns) -> None:
+        memory: Any = MemoryDynamoDB()
+        make_tables(memory)
+        commands = Commands(memory, COMMANDS)
+        api = Api(memory, Commands(turns.between(memory), COMMANDS))
+
+        answers = turns.run([api.reboot, api.reboot])
+
+        newer = max(body_of(answer)["id"] for answer in answers if answer)
+        stored, _ = commands.page("robot-7", before=None, limit=10)
+        assert [each.id for each in stored if each.conclusion(NOW) is None] == [newer]
+        assert newer in {parse_command(payload).id for _, payload in api.broker.published}
+
+    assert in_every_order(race) > 10

@@ -115,7 +115,7 @@ class Callers:
         with requests.Session() as session:
             session.trust_env = False
             answer = session.request(
-                method, self._url + path, json=body, headers={**self._headers, **keyed}, timeout=60
+                method, self._url + path, json=body, headers={**self._headers, **keyed}, timeout=200
             )
         return answer.status_code, answer.json() if answer.content else {}
 
