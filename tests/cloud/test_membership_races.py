@@ -159,3 +159,18 @@ def test_what_was_taken_up_last_is_looked_at_last(dynamodb: Any) -> None:
     assert memberships.settle(taken)
     assert memberships.unsettled(then + timedelta(seconds=1), 10) == [second]
     assert memberships.get(first) == Membership(first, B)
+
+
+def test_who_saw_a_device_where_it_is_coming_back_to_does_not_move_it(dynamodb: Any) -> None:
+    device, memberships = World(dynamodb).device, Memberships(dynamodb, DEVICES)
+    seen = Membership(device, A)
+    away = memberships.move(seen, B, NOW)
+    assert away is not None
+    assert memberships.settle(away)
+    back = memberships.move(Membership(device, B), A, NOW)
+    assert back is not None
+
+    assert memberships.move(seen, C, NOW) is None
+
+    assert memberships.settle(back)
+    assert memberships.get(device) == seen
