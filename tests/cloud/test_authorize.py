@@ -1,6 +1,7 @@
 """The authorizer's answers, as API Gateway asks for them and keeps them."""
 
 import itertools
+import logging
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from cloud.access import ROUTES, Role
+from cloud.functions import authorize as authorizer
 from cloud.functions.authorize import authorize
 from cloud.gateway import Response
 from cloud.http import Request, lambda_handler
@@ -72,6 +74,18 @@ def test_a_decision_about_no_user_and_no_application_is_none(kind: object) -> No
     event["requestContext"]["authorizer"]["lambda"]["kind"] = kind
     answer = lambda_handler(lambda request: Response(200), route="GET /devices")(event, None)
     assert answer["statusCode"] == 401
+
+
+def test_a_refusal_is_told_with_its_request_and_route(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(authorizer, "_wired", [(a_verifier(), {})])
+    event = {"routeKey": "GET /devices", "headers": {}, "requestContext": {"requestId": "request-1"}}
+
+    with caplog.at_level(logging.INFO):
+        assert authorizer.handler(event, None) == {"isAuthorized": False}
+
+    assert caplog.messages == ['refused: code=no-token request_id=request-1 route="GET /devices"']
 
 
 @pytest.mark.parametrize(

@@ -253,6 +253,18 @@ def test_silence_is_read_before_the_sweep_stores_it_and_after_and_counted_once(
     assert emitted(capsys) == {"commands_no_answer": [1]}
 
 
+def test_of_two_sweeps_that_conclude_the_same_one_counts_it(
+    api: Api, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = api.commands.get("robot-7", body_of(api.reboot())["id"])
+    assert read is not None
+    concluded = ledger.Inferred(State.EXPIRED, "no-answer", api.clock.now)
+
+    assert [api.commands.conclude(read, concluded) for _ in range(2)] == [True, False]
+
+    assert emitted(capsys) == {"commands_no_answer": [1]}
+
+
 def test_a_reboot_without_proof_fails_until_the_proof_comes(
     api: Api, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,12 +1,14 @@
 """Group reboots as an operator sees them, on tables in memory, with devices that do as they are told."""
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cloud.aws.errors import Unavailable
 from cloud.nudges import nudge
+from cloud.tables.devices import Devices
 from contract.commands import CommandState, RebootCommand
 from contract.names import identifier
 from tests.cloud.api import body_of
@@ -77,6 +79,23 @@ def test_a_failure_stops_it_and_is_told_with_its_code_and_its_command(
     assert (failure["device"], failure["code"], failure["command"]) == ("robot-2", "reboot-budget", command)
     assert emitted(capsys)["group_reboots_stopped"] == [1]  # when it stopped, and not again when it ended
     assert world.states(reboot) == {"robot-1": "SUCCEEDED", "robot-2": "FAILED", "robot-3": "NOT_STARTED"}
+
+
+def test_a_group_that_emptied_meanwhile_fails_and_wakes_somebody_too(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Nobody(Devices):
+        def names_after(self, *_: Any) -> tuple[list[str], bool]:
+            return [], False
+
+    world.enrol("robot-1")
+    reboot = world.started()
+
+    replace(world.advance, devices=Nobody(world.dynamodb, "")).advance(reboot)
+
+    read = world.get(reboot)
+    assert (read["state"], read["stopped_by"]) == ("FAILED", "empty-group")
+    assert emitted(capsys)["group_reboots_stopped"] == [1]
 
 
 def test_a_device_that_is_not_there_is_skipped_by_name(world: World) -> None:
@@ -295,16 +314,20 @@ def test_a_nudge_about_nothing_does_nothing(world: World) -> None:
     assert world.rows() == []
 
 
-def test_a_table_that_does_not_answer_gives_the_message_back(world: World) -> None:
+def test_a_table_that_does_not_answer_gives_the_message_back_and_the_log_says_which_reboot(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
     world.enrol("robot-1")
-    world.started()
+    reboot = world.started()
 
     def refuse(call: str) -> None:
         if call == "BatchGetItem":
             raise Unavailable("throttled")
 
     world.dynamodb.before = refuse
-    assert len(world.pump()) == 1
+    (message,) = world.pump()
+    (failed,) = [vars(record) for record in caplog.records if record.levelname == "ERROR"]
+    assert (failed["group_reboot"], failed["message_id"]) == (reboot, message)
 
 
 def test_two_who_look_at_the_same_time_command_each_device_once(world: World) -> None:

@@ -16,6 +16,7 @@ from cloud.aws.errors import Unavailable
 from cloud.gateway import BODY_MAX_BYTES, Problem, Response
 from cloud.http import Request, field_path, lambda_handler
 from cloud.idempotency import Idempotency
+from cloud.logs import tell
 from contract.desired import Application
 from tests.cloud.api import an_event, body_of
 
@@ -314,6 +315,22 @@ def test_a_request_is_one_line_with_its_facts_as_members(caplog: pytest.LogCaptu
         "device": "robot-7",
     }
     assert 'route="POST /deployments" status=400' in record.getMessage()
+
+
+def test_every_line_of_a_request_has_its_id_whoever_tells_it(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(request: Request) -> Response:
+        tell(logging.getLogger("cloud.dispatch"), "command sent", device="robot-7")
+        raise ZeroDivisionError
+
+    with caplog.at_level(logging.INFO):
+        ask(fails, an_event(ROUTE, body={}))
+
+    assert [record.getMessage().partition(":")[0] for record in caplog.records] == [
+        "command sent",
+        "request failed",
+        "request",
+    ]
+    assert {vars(record)["request_id"] for record in caplog.records} == {"request-1"}
 
 
 def test_neither_token_nor_body_nor_a_line_of_the_callers_own_gets_into_the_log(
