@@ -236,6 +236,19 @@ def of_all_who_deploy_one_does(stage: Stage) -> None:
     assert len(world.carried()) == 1
 
 
+def of_all_who_deploy_on_one_revision_one_does(stage: Stage) -> None:
+    world = deploying.World(stage.dynamodb)
+    assert world.post()["statusCode"] == 201
+    seen = {"If-Match": '"1"'}
+
+    answers = stage.at_once([lambda: world.post(headers=seen)] * WRITERS)
+
+    winner = one_of_all(answers, 201, (412, "precondition-failed"), (409, "deployment-in-progress"))
+    assert (body_of(winner)["revision"], world.states()) == (2, [(1, "SUPERSEDED"), (2, "ACTIVE")])
+    assert len(world.carried()) == 2
+    assert told([world.post(headers=seen)]) == {(412, "precondition-failed"): 1}
+
+
 def a_key_deploys_once(stage: Stage) -> None:
     world = deploying.World(stage.dynamodb)
     bodies = [deploying.a_wish(reason=f"number {n}") for n in range(BODIES)]
@@ -348,6 +361,7 @@ RACES: tuple[Callable[[Stage], None], ...] = (
     of_all_who_move_a_device_one_does,
     of_all_who_take_a_device_out_one_does,
     of_all_who_deploy_one_does,
+    of_all_who_deploy_on_one_revision_one_does,
     a_key_deploys_once,
     a_key_reboots_a_device_once,
     of_all_reboots_of_a_device_one_is_left_to_be_done,
