@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bench import authorizing, crashes, handlers, lives, processes, pulls
+from bench import authorizing, calls, crashes, handlers, ingestion, lives, processes, pulls, warm
 from bench.lab import Lab, lab
 from bench.rows import Row, merged, table
 from bench.sides import BenchFailed
@@ -25,6 +25,9 @@ _IN_THE_CLOUD: Mapping[tuple[str, ...], Callable[[Sequence[str], int], Sequence[
     ("import-authorize",): lambda _, rounds: [authorizing.importing(rounds)],
     ("warm-authorize",): lambda _, rounds: [authorizing.deciding(rounds)],
     handlers.IMPORTS: handlers.importing,
+    warm.WARM: warm.answering,
+    ("dynamodb-calls",): lambda *_: [calls.count()],
+    ("ingestion",): lambda _, rounds: [ingestion.ingest(rounds)],
 }
 #: and on a device, where an engine is.
 _ON_A_DEVICE: Mapping[tuple[str, ...], Measure] = {
