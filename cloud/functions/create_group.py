@@ -23,9 +23,7 @@ class GroupWish(BaseModel):
     name: GroupName
     #: As AWS IoT takes it (API reference, ThingGroupProperties).
     description: (
-        Annotated[
-            str, StringConstraints(min_length=1, max_length=2028, pattern=r"^[\x20-\x7e\xa0-\U0010ffff]*$")
-        ]
+        Annotated[str, StringConstraints(min_length=1, max_length=2028, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
         | None
     ) = None
 

@@ -99,6 +99,14 @@ def test_a_name_that_a_mapping_does_not_take_is_refused_by_its_schema(described:
     assert not takes(application | {"labels": {"": "nothing"}})
 
 
+def test_every_pattern_reads_the_same_in_javascript() -> None:
+    # As OpenAPI's patterns are: these are Python's alone, which others refuse or read as plain letters.
+    patterns = re.findall(r'"pattern": (".*")', document.text())
+
+    assert len(patterns) > 20
+    assert [each for each in patterns if re.search(r"\\[AZU]|\(\?P", json.loads(each))] == []
+
+
 def test_the_examples_are_bodies_that_their_models_take() -> None:
     for operation in OPERATIONS.values():
         if operation.request is not None and operation.example is not None:
