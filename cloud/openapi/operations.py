@@ -193,7 +193,10 @@ OPERATIONS: Mapping[str, Operation] = {
         reboot_group.GroupRebootRequest,
         {"reason": "kernel update", "max_concurrent": 5, "stop_after_failures": 2},
         problems={404: "`group-not-found`", 409: "`group-reboot-running`"}, location=True,
-        links={"how far it is": {"operationId": "get-group-reboot", "parameters": _REBOOT_PATH}},
+        links={
+            "how far it is": {"operationId": "get-group-reboot", "parameters": _REBOOT_PATH},
+            "stop it": {"operationId": "cancel-group-reboot", "parameters": _REBOOT_PATH},
+        },
     ),
     "GET /groups/{group}/reboots/{reboot}": Operation(
         "groups", "Tell how far a group reboot is", groups.GroupReboot, query=_PAGED,

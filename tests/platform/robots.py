@@ -11,6 +11,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from contract import topics
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.events import ConnectionEvent
+from contract.reports import ApplicationState, ApplicationStatus, DeviceReport
 from local.platform import Platform
 
 
@@ -45,6 +46,15 @@ class Robot:
         code = None if self.fate is CommandState.SUCCEEDED else "reboot-not-performed"
         self._answer(command, self.fate, code=code, boot_id_before="before", boot_id="after")
 
+    def report(self, *applications: str) -> None:
+        """Report them as running."""
+        running = [ApplicationStatus(name=name, state=ApplicationState.RUNNING) for name in applications]
+        said: dict[str, Any] = {
+            "at": datetime.now(UTC), "epoch": f"epoch-{self.thing}", "sequence": 2, "boot_id": "before",
+            "agent_version": "1.0.0", "interval_s": 300.0, "application_names": [*applications],
+        }  # fmt: skip
+        self._publish(topics.report(self.thing), DeviceReport(applications=running, **said))
+
     def close(self) -> None:
         """Disconnect."""
         self._client.disconnect()
@@ -74,5 +84,5 @@ class Robot:
         }  # fmt: skip
         self._publish(topics.connection(self.thing), ConnectionEvent.model_validate(hello))
 
-    def _publish(self, topic: str, message: CommandResult | ConnectionEvent) -> None:
+    def _publish(self, topic: str, message: CommandResult | ConnectionEvent | DeviceReport) -> None:
         self._client.publish(topic, message.to_json(), qos=1)
