@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contract.commands import CommandState
-from tests.cloud.api import body_of, tables_in_memory, with_tables
+from tests.cloud.api import body_of, with_tables
 from tests.cloud.group_rebooting import GROUP, Died, World, a_world, unburnt
 from tests.cloud.memory_dynamodb import MemoryDynamoDB
 
@@ -99,10 +99,10 @@ def test_it_survives_death_after_any_call_and_any_publish(die_after: int) -> Non
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("dynamodb", ["moto"], indirect=True, scope="module")
 @pytest.mark.parametrize("die_after", range(1, CALLS + 1, 12))
-def test_so_it_does_on_moto(die_after: int) -> None:
-    with tables_in_memory() as table:
-        world = a_world(table)
+def test_so_it_does_on_moto(table: Any, die_after: int) -> None:
+    world = a_world(table)
 
-        assert course(world, die_after) == UNDISTURBED
-        assert world.fuse.left is None
+    assert course(world, die_after) == UNDISTURBED
+    assert world.fuse.left is None
