@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 
 from bench.imports import Imported, compile_ours, imported
 from bench.rows import Machine, Row, Target, judge
@@ -22,7 +21,7 @@ import cloud.functions.{module}
 from cloud.aws.clients import client
 client("dynamodb")
 """
-_PER_REFERENCE = 4  # handlers that are measured between two measurements of the reference
+_PER_REFERENCE = 3  # handlers that are measured between two measurements of the reference
 _OPENAPI = "openapi_modules"  # what describes the API is no part of serving it
 
 
@@ -42,18 +41,17 @@ def importing(ids: Sequence[str], rounds: int) -> list[Row]:
     """
     compile_ours()
     ours: dict[str, list[Imported]] = {row: [] for row in ids}
-    reference = []
+    reference: dict[str, list[float]] = {row: [] for row in ids}
+    theirs_ms = 0.0
     for number in range(rounds + 1):
-        theirs = []
         for position, row in enumerate(ids):
             if position % _PER_REFERENCE == 0:
-                theirs.append(imported(_REFERENCE).cpu_ms)
+                theirs_ms = imported(_REFERENCE).cpu_ms
             took = imported(_OURS.format(module=row.removeprefix("import-").replace("-", "_")))
             if number:  # the first brings the files into the page cache
                 ours[row].append(took)
-        if number:
-            reference.append(median(theirs))
-    return [_row(row, found, reference) for row, found in ours.items()]
+                reference[row].append(theirs_ms)  # of the same moments: how busy the machine is changes
+    return [_row(row, found, reference[row]) for row, found in ours.items()]
 
 
 def _row(row: str, found: Sequence[Imported], reference: Sequence[float]) -> Row:
