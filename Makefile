@@ -45,7 +45,7 @@ format: setup  ## put the code into its form
 	@$(PY) -m ruff check --fix .
 
 test: setup check  ## everything, with a real Docker Engine and the local platform
-	@$(PY) -m local with-engine -- $(PY) -m pytest --timeout=600 -m "engine or platform or slow"
+	@$(PY) -m local with-engine -- $(PY) -m pytest -n 2 --dist loadgroup --timeout=600 --durations=25 -m "engine or platform or slow"
 
 crash-points: setup  ## stop the agent at every engine call and every write, and see it converge
 	@$(PY) -m local with-engine -- $(PY) -m tests.crash_points
