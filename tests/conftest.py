@@ -26,14 +26,6 @@ settings.register_profile(
 settings.load_profile("fleetgrass")
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With ``--dist loadgroup``: what shares the engine or the platform in one worker, the rest beside it."""
-    for item in items:
-        shared = item.get_closest_marker("engine") or item.get_closest_marker("platform")
-        item.add_marker(pytest.mark.xdist_group("machine" if shared else item.path.stem))
-
-
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Collect garbage from here on, and only of what the tests make."""
