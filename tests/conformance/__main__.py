@@ -22,9 +22,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--max-examples", type=int, default=20, help="cases of each operation and phase (20)")
     parser.add_argument("--max-time-s", type=int, default=2400, help="give up after this long (2400)")
     parser.add_argument("--seed", type=int, default=secrets.randbits(32), help="of an earlier run")
-    parser.add_argument("--workers", type=int, default=2, help="requests at a time (2)")
     options = parser.parse_args(arguments)
-    numbers = {name: getattr(options, name) for name in ("max_examples", "seed", "workers")}
+    numbers = {name: getattr(options, name) for name in ("max_examples", "seed")}
     with tempfile.TemporaryDirectory(prefix="fleetgrass-conformance-") as folder:
         try:
             with Platform.start(Path(folder) / "platform", engine="memory", say=print) as platform:

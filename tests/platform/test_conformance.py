@@ -19,7 +19,7 @@ pytestmark = pytest.mark.platform
 
 GROUP, THING, LOOSE = "line-conform", "robot-conform", "robot-conform-loose"
 ROLES = ["Fleet.Reader", f"Fleet.Deployer:{GROUP}", f"Fleet.Deployer:{GROUP}-spare"]
-FEW = ["--phases=examples,fuzzing,stateful", "--max-examples=5", "--seed=1", "--workers=2"]
+FEW = ["--phases=examples,fuzzing,stateful", "--max-examples=5", "--seed=1"]
 
 
 @pytest.fixture
