@@ -35,11 +35,15 @@ class Reach(Enum):
 
 
 class Route(NamedTuple):
-    """One operation of the API: its Lambda's kebab-name, the least role, and what a scoped one reaches."""
+    """One operation of the API: its Lambda's kebab-name, the least role, and what a scoped one reaches.
+
+    ``names_group`` is where its body names the group that it is about, if its path does not.
+    """
 
     operation: str
     role: Role
     reach: Reach
+    names_group: tuple[str, ...] = ()
 
 
 #: API Gateway route key → operation. The one table of who may do what: the authorizer and the handlers
@@ -66,11 +70,11 @@ ROUTES: Mapping[str, Route] = {
     "POST /groups/{group}/reboots": Route("reboot-group", Role.OPERATOR, Reach.GROUP),
     "GET /groups/{group}/reboots/{reboot}": Route("get-group-reboot", Role.READER, Reach.GROUP),
     "POST /groups/{group}/reboots/{reboot}/cancel": Route("cancel-group-reboot", Role.OPERATOR, Reach.GROUP),
-    "POST /deployments": Route("create-deployment", Role.DEPLOYER, Reach.GROUP),
+    "POST /deployments": Route("create-deployment", Role.DEPLOYER, Reach.GROUP, ("target", "group")),
     "GET /deployments": Route("list-deployments", Role.READER, Reach.LISTED),
     "GET /deployments/{deployment}": Route("get-deployment", Role.READER, Reach.GROUP),
     "GET /groups": Route("list-groups", Role.READER, Reach.LISTED),
-    "POST /groups": Route("create-group", Role.DEPLOYER, Reach.GROUP),
+    "POST /groups": Route("create-group", Role.DEPLOYER, Reach.GROUP, ("name",)),
     "PUT /groups/{group}/devices/{device}": Route("add-device-to-group", Role.DEPLOYER, Reach.GROUP),
     "DELETE /groups/{group}/devices/{device}": Route("remove-device-from-group", Role.DEPLOYER, Reach.GROUP),
     "GET /images": Route("list-images", Role.READER, Reach.SHARED),

@@ -7,12 +7,13 @@ handler. (What the gateway or the authorizer refuses is in the API's access log.
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
+from cloud import gateway
 from cloud.access import ROUTES, Caller
 from cloud.audit import Event, Outcome
 from cloud.aws.clients import client
@@ -23,7 +24,7 @@ from cloud.tables.audit import Audit
 log = logging.getLogger(__name__)
 
 Keep = Callable[[Event], object]
-REASON_MAX = 256
+REASON_MAX, NAME_MAX = 256, 160  # characters
 _REFUSED = frozenset({401, 403})
 
 
@@ -45,19 +46,26 @@ def is_audited(route: str, status: int) -> bool:
 def entry(
     route: str, event: Mapping[str, Any], caller: Caller | None, ended: Ended, *, request_id: str, now: float
 ) -> Event:
-    """Return what is to be remembered of a call."""
+    """Return what is to be remembered of a call.
+
+    Its target is what the caller named in path and body, valid or not, so that a refusal has one too.
+    """
     outcome: Outcome = "succeeded" if ended.status < 400 else "failed" if ended.status >= 500 else "refused"
     context = _mapping(event.get("requestContext"))
+    body = _body(event)
+    target = {name: _text(value, NAME_MAX) for name, value in gateway.raw_path_of(event).items()}
+    if ROUTES[route].names_group:
+        target["group"] = _text(_at(body, ROUTES[route].names_group), NAME_MAX)
     return Event(
         at=datetime.fromtimestamp(now, UTC),
         request_id=request_id,
         caller={} if caller is None else _who(caller),
         operation=ROUTES[route].operation,
-        target={str(name): str(value)[:160] for name, value in _mapping(event.get("pathParameters")).items()},
+        target={name: value for name, value in target.items() if value},
         outcome=outcome,
         status=ended.status,
         code=ended.code,
-        reason=_reason(event),
+        reason=_text(_at(body, ("reason",)), REASON_MAX),
         before=_plain(ended.before),
         after=_plain(ended.after),
         source_ip=str(_mapping(context.get("http")).get("sourceIp") or "") or None,
@@ -98,14 +106,23 @@ def _mapping(value: object) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _reason(event: Mapping[str, Any]) -> str | None:
-    """Return the reason in a body that may be anything."""
+def _body(event: Mapping[str, Any]) -> object:
+    """Return a body that may be anything; None where it is no JSON that we take."""
     try:
-        body = json.loads(event.get("body") or "null")
-    except (ValueError, TypeError, RecursionError):
+        return json.loads(gateway.body_of(event))
+    except (gateway.Problem, ValueError, RecursionError):
         return None
-    reason = body.get("reason") if isinstance(body, dict) else None
-    return reason.encode(errors="replace").decode()[:REASON_MAX] if isinstance(reason, str) else None
+
+
+def _at(value: object, names: Sequence[str]) -> object:
+    for name in names:
+        value = _mapping(value).get(name)
+    return value
+
+
+def _text(value: object, most: int) -> str | None:
+    """Return a text that can be kept: at most ``most`` characters, each of which UTF-8 has."""
+    return value.encode(errors="replace").decode()[:most] if isinstance(value, str) else None
 
 
 def _plain(facts: Mapping[str, object]) -> dict[str, object]:

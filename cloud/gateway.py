@@ -105,19 +105,24 @@ def headers_of(event: Mapping[str, Any]) -> dict[str, str]:
     return {name.lower(): value for name, value in (event.get("headers") or {}).items()}
 
 
+def raw_path_of(event: Mapping[str, Any]) -> dict[str, str]:
+    """Return the path's parameters, decoded; they may be anything."""
+    return {name: unquote(value) for name, value in (event.get("pathParameters") or {}).items()}
+
+
 def path_of(event: Mapping[str, Any]) -> dict[str, str]:
     """Return the path's parameters, decoded.
 
     Raises:
         Problem: 400 ``invalid-parameter``: one does not match its AWS pattern.
     """
-    decoded: dict[str, str] = {}
-    for name, value in (event.get("pathParameters") or {}).items():
+    path = raw_path_of(event)
+    for name, value in path.items():
         try:
-            decoded[name] = PATH_PARAMETERS[name].validate_python(unquote(value))
+            PATH_PARAMETERS[name].validate_python(value)
         except ValidationError:
             raise Problem(400, "invalid-parameter", f"{name}: not a valid name", field=name) from None
-    return decoded
+    return path
 
 
 def body_of(event: Mapping[str, Any]) -> bytes:

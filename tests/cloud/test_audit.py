@@ -1,5 +1,6 @@
 """The audit: a chain that nobody can change unnoticed, whoever writes to it at the same time."""
 
+import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cloud import auditing
+from cloud.access import ROUTES, Reach
 from cloud.audit import Event, Head, hash_of, link, verify
 from cloud.aws.errors import Unavailable
 from cloud.functions.export_audit import export_audit
@@ -238,6 +240,73 @@ def test_a_call_that_changes_something_is_audited_with_what_it_changed(audited: 
     )  # fmt: skip
     assert entry.caller["subject"] == "ada"
     assert (entry.target, entry.before, entry.after["a"]) == ({"device": "robot-7"}, {"a": 1}, 2)
+
+
+def test_a_body_that_the_gateway_encoded_gives_its_reason_too(audited: list[Event]) -> None:
+    encoded = base64.b64encode(json.dumps({"reason": "stuck"}).encode()).decode()
+    event = an_event(REBOOT, path={"device": "robot-7"}, text=encoded) | {"isBase64Encoded": True}
+
+    ask(lambda _: Response(202, {}), event, REBOOT)
+
+    assert [entry.reason for entry in audited] == ["stuck"]
+
+
+@pytest.mark.parametrize(
+    ("route", "body"),
+    [
+        ("POST /groups", {"name": "line-3"}),
+        ("POST /deployments", {"target": {"group": "line-3"}, "applications": []}),
+    ],
+)
+@pytest.mark.parametrize("status", [201, 403, 409])
+def test_the_group_that_a_body_names_is_the_target_however_the_call_ends(
+    audited: list[Event], route: str, body: object, status: int
+) -> None:
+    def operation(_: Request) -> Response:
+        if status == 201:
+            return Response(201, {})
+        raise Problem(status, "refused", "no")
+
+    ask(operation, an_event(route, body=body), route)
+
+    assert [(entry.status, entry.target) for entry in audited] == [(status, {"group": "line-3"})]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "7", '{"name": 7}', '{"target": "line-3"}', "[" * 100_000])
+def test_a_body_that_names_no_group_gives_no_target(audited: list[Event], text: str) -> None:
+    for route in ("POST /groups", "POST /deployments"):
+        ask(lambda _: Response(201, {}), an_event(route, text=text), route)
+
+    assert [entry.target for entry in audited] == [{}, {}]
+
+
+def test_every_call_about_a_group_names_it_in_its_path_or_body() -> None:
+    changing = [
+        (route, it)
+        for route, it in ROUTES.items()
+        if it.reach is Reach.GROUP and not route.startswith("GET ")
+    ]
+
+    assert len(changing) == 6
+    for route, it in changing:
+        assert ("{group}" in route) != bool(it.names_group), route
+
+
+def test_a_target_is_called_as_the_handler_knows_it(audited: list[Event]) -> None:
+    seen: list[str] = []
+
+    def operation(request: Request) -> Response:
+        seen.append(request.path["device"])
+        return Response(202, {})
+
+    ask(operation, an_event(REBOOT, path={"device": "robot%3A7"}), REBOOT)
+    ask(operation, an_event(REBOOT, path={"device": "robot%207"}), REBOOT)
+
+    assert seen == ["robot:7"]
+    assert [(entry.status, entry.target["device"]) for entry in audited] == [
+        (202, "robot:7"),
+        (400, "robot 7"),
+    ]
 
 
 def test_refusals_and_failures_are_audited_and_what_is_only_looked_at_is_not(audited: list[Event]) -> None:
