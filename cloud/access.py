@@ -37,22 +37,29 @@ class Reach(Enum):
 class Route(NamedTuple):
     """One operation of the API: its Lambda's kebab-name, the least role, and what a scoped one reaches.
 
+    ``query`` names the parameters it knows; any other is refused.
     ``names_group`` is where its body names the group that it is about, if its path does not.
     """
 
     operation: str
     role: Role
     reach: Reach
+    query: tuple[str, ...] = ()
     names_group: tuple[str, ...] = ()
 
 
 #: API Gateway route key → operation. The one table of who may do what: the authorizer and the handlers
 #: judge by it, the template and docs/access.md are tested against it, and so is every handler.
 ROUTES: Mapping[str, Route] = {
-    "GET /devices": Route("list-devices", Role.READER, Reach.LISTED),
+    "GET /devices": Route(
+        "list-devices",
+        Role.READER,
+        Reach.LISTED,
+        ("cursor", "limit", "sort", "group", "prefix", "image", "application", "agent_version", "state"),
+    ),
     "GET /devices/{device}": Route("get-device", Role.READER, Reach.DEVICE),
     "GET /devices/{device}/why": Route("explain-device", Role.READER, Reach.DEVICE),
-    "GET /devices/{device}/history": Route("get-device-history", Role.READER, Reach.DEVICE),
+    "GET /devices/{device}/history": Route("get-device-history", Role.READER, Reach.DEVICE, ("from", "to")),
     "POST /devices/{device}/reboot": Route("reboot-device", Role.OPERATOR, Reach.DEVICE),
     "POST /devices/{device}/report": Route("request-report", Role.OPERATOR, Reach.DEVICE),
     "POST /devices/{device}/applications/{app}/restart": Route(
@@ -65,23 +72,35 @@ ROUTES: Mapping[str, Route] = {
     "POST /devices/{device}/applications/{app}/rotate-secrets": Route(
         "rotate-secrets", Role.OPERATOR, Reach.DEVICE
     ),
-    "GET /devices/{device}/commands": Route("list-commands", Role.READER, Reach.DEVICE),
+    "GET /devices/{device}/commands": Route(
+        "list-commands", Role.READER, Reach.DEVICE, ("cursor", "limit", "kind", "state")
+    ),
     "GET /devices/{device}/commands/{command}": Route("get-command", Role.READER, Reach.DEVICE),
     "POST /groups/{group}/reboots": Route("reboot-group", Role.OPERATOR, Reach.GROUP),
-    "GET /groups/{group}/reboots/{reboot}": Route("get-group-reboot", Role.READER, Reach.GROUP),
+    "GET /groups/{group}/reboots/{reboot}": Route(
+        "get-group-reboot", Role.READER, Reach.GROUP, ("cursor", "limit")
+    ),
     "POST /groups/{group}/reboots/{reboot}/cancel": Route("cancel-group-reboot", Role.OPERATOR, Reach.GROUP),
-    "POST /deployments": Route("create-deployment", Role.DEPLOYER, Reach.GROUP, ("target", "group")),
-    "GET /deployments": Route("list-deployments", Role.READER, Reach.LISTED),
+    "POST /deployments": Route(
+        "create-deployment", Role.DEPLOYER, Reach.GROUP, names_group=("target", "group")
+    ),
+    "GET /deployments": Route(
+        "list-deployments", Role.READER, Reach.LISTED, ("cursor", "limit", "group", "state")
+    ),
     "GET /deployments/{deployment}": Route("get-deployment", Role.READER, Reach.GROUP),
-    "GET /groups": Route("list-groups", Role.READER, Reach.LISTED),
-    "POST /groups": Route("create-group", Role.DEPLOYER, Reach.GROUP, ("name",)),
-    "PUT /groups/{group}/devices/{device}": Route("add-device-to-group", Role.DEPLOYER, Reach.GROUP),
+    "GET /groups": Route("list-groups", Role.READER, Reach.LISTED, ("cursor", "limit", "prefix")),
+    "POST /groups": Route("create-group", Role.DEPLOYER, Reach.GROUP, names_group=("name",)),
+    "PUT /groups/{group}/devices/{device}": Route(
+        "add-device-to-group", Role.DEPLOYER, Reach.GROUP, ("move",)
+    ),
     "DELETE /groups/{group}/devices/{device}": Route("remove-device-from-group", Role.DEPLOYER, Reach.GROUP),
-    "GET /images": Route("list-images", Role.READER, Reach.SHARED),
-    "GET /images/{repository}": Route("get-image", Role.READER, Reach.SHARED),
-    "GET /audit": Route("list-audit", Role.ADMIN, Reach.FLEET),
-    "GET /audit/verify": Route("verify-audit", Role.ADMIN, Reach.FLEET),
-    "GET /audit/export": Route("export-audit", Role.ADMIN, Reach.FLEET),
+    "GET /images": Route("list-images", Role.READER, Reach.SHARED, ("cursor", "limit")),
+    "GET /images/{repository}": Route("get-image", Role.READER, Reach.SHARED, ("cursor", "limit", "tag")),
+    "GET /audit": Route(
+        "list-audit", Role.ADMIN, Reach.FLEET, ("cursor", "limit", "day", "operation", "outcome", "subject")
+    ),
+    "GET /audit/verify": Route("verify-audit", Role.ADMIN, Reach.FLEET, ("day",)),
+    "GET /audit/export": Route("export-audit", Role.ADMIN, Reach.FLEET, ("day", "cursor")),
 }
 
 #: Route key → operation of what needs no token: no caller, no role, nothing audited.

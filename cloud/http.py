@@ -136,8 +136,8 @@ def lambda_handler(
 ) -> Callable[[dict[str, Any], object], dict[str, Any]]:
     """Return the Lambda entry of ``operation``, which serves the route key ``route`` of ``ROUTES``.
 
-    It authorises the caller again (a cached authorizer decision outlives the token), checks sizes and
-    path parameters, logs one line per request and its id on every other, audits what may have changed
+    It authorises the caller again (a cached authorizer decision outlives the token), checks sizes, path
+    and query parameters, logs one line per request and its id on every other, audits what may have changed
     something and every refusal of a caller, and maps what is raised to problem documents.
     """
     role = ROUTES[route].role
@@ -226,10 +226,14 @@ def _request(event: Mapping[str, Any], context: object, route: str, role: Role, 
     held = scope(caller.roles, role)
     if held is None:
         raise Problem(403, "role-missing", f"{role.canonical} is needed", role=role.canonical)
+    query = dict(event.get("queryStringParameters") or {})
+    unknown = sorted(query.keys() - ROUTES[route].query)
+    if unknown:
+        raise Problem(400, "unknown-parameter", f"{unknown[0]}: unknown parameter", field=unknown[0])
     return Request(
         route_key=route,
         path=gateway.path_of(event),
-        query=dict(event.get("queryStringParameters") or {}),
+        query=query,
         headers=gateway.headers_of(event),
         body=gateway.body_of(event),
         caller=caller,

@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-from collections.abc import Collection
 from typing import TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -12,17 +11,6 @@ from cloud.http import Request
 
 PAGE_DEFAULT, PAGE_MAX = 50, 100
 Value = TypeVar("Value")
-
-
-def refuse_unknown(request: Request, known: Collection[str]) -> None:
-    """Refuse a query parameter that is not in ``known``.
-
-    Raises:
-        Problem: 400 ``unknown-parameter``.
-    """
-    unknown = sorted(set(request.query).difference(known))
-    if unknown:
-        raise Problem(400, "unknown-parameter", f"{unknown[0]}: unknown parameter", field=unknown[0])
 
 
 def limit(request: Request) -> int:

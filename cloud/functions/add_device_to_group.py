@@ -8,7 +8,6 @@ from cloud.aws.iot_registry import Registry
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
 from cloud.membership import MovedMeanwhile, Mover, NotEnrolled
-from cloud.paging import refuse_unknown
 from cloud.tables.memberships import Memberships
 
 
@@ -27,7 +26,6 @@ def add_device_to_group(request: Request, *, registry: KnowsGroups, mover: Mover
         Problem: 404 ``device-not-found``, ``group-not-found``; 409 ``device-in-group`` without
             ``?move=true``, ``membership-conflict``.
     """
-    refuse_unknown(request, ("move",))
     group, device = request.path["group"], request.path["device"]
     may_move = request.query.get("move", "false")
     if may_move not in ("true", "false"):

@@ -11,7 +11,6 @@ from cloud.device import Device
 from cloud.gateway import Problem, Response
 from cloud.history import kept_since, shown
 from cloud.http import Request, lambda_handler
-from cloud.paging import refuse_unknown
 from cloud.tables.devices import Devices
 from cloud.tables.history import History
 from contract.defaults import HISTORY_POINT_S
@@ -40,7 +39,6 @@ def get_device_history(
     Raises:
         Problem: 400 for a parameter that is unknown or wrong, 404 ``device-not-found``.
     """
-    refuse_unknown(request, ("from", "to"))
     now = clock()
     end = _time(request, "to", now)
     begin = _time(request, "from", min(kept_since(now), end))

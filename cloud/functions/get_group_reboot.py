@@ -32,7 +32,6 @@ def get_group_reboot(request: Request, *, reboots: FindsGroupReboots) -> Respons
     Raises:
         Problem: 400 for a parameter that is unknown or wrong, 404 ``group-reboot-not-found``.
     """
-    paging.refuse_unknown(request, ("cursor", "limit"))
     cursor, at_most = paging.after(request, _THING), paging.limit(request)
     reboot = reached_group_reboot(request, reboots)
     page = reboots.members(reboot.id, cursor, at_most)

@@ -11,7 +11,7 @@ from cloud.aws.clients import client
 from cloud.aws.errors import NotFound
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
-from cloud.paging import after, chosen, following, limit, refuse_unknown
+from cloud.paging import after, chosen, following, limit
 
 _TAG = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")])
 _DIGEST = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")])
@@ -30,7 +30,6 @@ def get_image(request: Request, *, catalog: ListsImages) -> Response:
         Problem: 400 for a parameter that is unknown or wrong, 404 ``repository-not-found``,
             ``tag-not-found``.
     """
-    refuse_unknown(request, ("cursor", "limit", "tag"))
     repository, tag = request.path["repository"], chosen(request, "tag", _TAG)
     previous, room = after(request, _DIGEST), limit(request)
     try:

@@ -42,7 +42,6 @@ def list_commands(
     Raises:
         Problem: 400 for a parameter that is unknown or wrong, 404 ``device-not-found``.
     """
-    paging.refuse_unknown(request, ("cursor", "limit", "kind", "state"))
     kind, wanted = paging.chosen(request, "kind", _KIND), paging.chosen(request, "state", _STATE)
     limit, before = paging.limit(request), paging.after(request, _ID)
     device = reached_device(request, devices)

@@ -36,7 +36,6 @@ def list_deployments(request: Request, *, deployments: ListsDeployments) -> Resp
     Raises:
         Problem: 400 for a parameter that is unknown or wrong, 403 for a group out of reach.
     """
-    paging.refuse_unknown(request, ("cursor", "limit", "group", "state"))
     group, state = paging.chosen(request, "group", _GROUP), paging.chosen(request, "state", _STATE)
     limit = paging.limit(request)
     if group is not None:

@@ -32,9 +32,6 @@ _STATE: TypeAdapter[State] = TypeAdapter(State)
 _SORT: TypeAdapter[str] = TypeAdapter(Literal["name", "state-since"])
 _Since = Annotated[int, Field(ge=0, le=LATEST_MS)]
 _POSITIONS: TypeAdapter[list[Position]] = TypeAdapter(Json[list[ThingName | tuple[_Since, ThingName] | None]])
-_PARAMETERS = (
-    "cursor", "limit", "sort", "group", "prefix", "image", "application", "agent_version", "state",
-)  # fmt: skip
 
 
 class ListsDevices(Protocol):
@@ -71,7 +68,6 @@ def list_devices(
         Problem: 400 for a parameter that is unknown or wrong, 403 for a group out of reach, 404
             ``group-not-found`` where no device is enrolled in it.
     """
-    paging.refuse_unknown(request, _PARAMETERS)
     wanted = DeviceFilter(
         group=paging.chosen(request, "group", _GROUP),
         prefix=paging.chosen(request, "prefix", _PREFIX),

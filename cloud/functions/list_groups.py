@@ -12,7 +12,7 @@ from cloud.aws.iot_registry import GroupPage, Registry
 from cloud.deploy.revision import Deployment
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
-from cloud.paging import chosen, limit, refuse_unknown
+from cloud.paging import chosen, limit
 from cloud.tables.deployments import Deployments
 from cloud.tables.memberships import Memberships
 from contract.names import GroupName
@@ -49,7 +49,6 @@ def list_groups(
     Raises:
         Problem: 400 for a parameter that is unknown or wrong.
     """
-    refuse_unknown(request, ("cursor", "limit", "prefix"))
     cursor, prefix = request.query.get("cursor"), chosen(request, "prefix", _GROUP)
     wrong = Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor")
     if cursor is not None and not (cursor.isascii() and 0 < len(cursor) <= _CURSOR_MAX):

@@ -11,7 +11,7 @@ from cloud.aws.clients import client
 from cloud.deploy.images import RepositoryName
 from cloud.gateway import Response
 from cloud.http import Request, lambda_handler
-from cloud.paging import after, following, limit, refuse_unknown
+from cloud.paging import after, following, limit
 
 _REPOSITORY = TypeAdapter(RepositoryName)
 
@@ -28,7 +28,6 @@ def list_images(request: Request, *, catalog: ListsRepositories) -> Response:
     Raises:
         Problem: 400 for a parameter that is unknown or wrong.
     """
-    refuse_unknown(request, ("cursor", "limit"))
     previous, room = after(request, _REPOSITORY), limit(request)
     found, truncated = catalog.repositories()
     rest = [one for one in found if previous is None or one.name > previous]

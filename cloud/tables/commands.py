@@ -17,7 +17,7 @@ from typing import Any
 from cloud import ledger
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
-from cloud.aws.errors import Conflict
+from cloud.aws.errors import Conflict, Unavailable
 from cloud.command import Command
 from cloud.idempotency import Idempotency, KeyReused
 from cloud.ledger import Inferred
@@ -35,6 +35,7 @@ BY_DUE, BY_WAITING = "by-due", "by-waiting"
 log = logging.getLogger(__name__)
 
 _COUNTED = {"no-proof": Metric.COMMANDS_NO_PROOF, "no-answer": Metric.COMMANDS_NO_ANSWER}
+_RACES = 8  # writers of one command's row: its own words, and the sweep
 _SWEEP_PAGE = 100
 _WAITING_MAX = 20
 
@@ -131,9 +132,10 @@ class Commands:
 
     def _fill_in(self, device: str, command_id: str, step: Mapping[str, Any]) -> None:
         """Give a word that came late its place in the history: the queue in between keeps no order."""
-        while (item := self._item(device, command_id)) is not None:
-            known = from_item(item)["transitions"]
-            if any((each["by"], each["state"]) == ("device", step["state"]) for each in known):
+        for _ in range(_RACES):
+            item = self._item(device, command_id)
+            known = [] if item is None else from_item(item)["transitions"]
+            if item is None or any((e["by"], e["state"]) == ("device", step["state"]) for e in known):
                 return
             filled = sorted([*known, step], key=lambda each: (each["at"], ledger.rank(each["state"])))
             if self._update(
@@ -145,6 +147,7 @@ class Commands:
                 names={},
             ):
                 return
+        raise Unavailable("others write the command's history all the time")
 
     def conclude(self, command: Command, inferred: Inferred) -> bool:
         """Store what the cloud concluded, unless the device has spoken or a conclusion is there."""

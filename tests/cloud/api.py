@@ -40,6 +40,7 @@ def an_event(
     body: object = None,
     text: str | None = None,
     headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
     roles: str = "Fleet.Admin",
     subject: str = "ada",
     issuer: str = "https://id.test",
@@ -52,6 +53,7 @@ def an_event(
         "rawPath": route.split()[1],
         "headers": {"Content-Type": "application/json", **(headers or {})},
         "pathParameters": dict(path or {}),
+        **({"queryStringParameters": dict(query)} if query else {}),
         "requestContext": {
             "requestId": "request-1",
             "authorizer": {

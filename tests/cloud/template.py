@@ -49,3 +49,15 @@ def functions() -> dict[str, dict[str, Any]]:
         name = function["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}-")
         found[name] = function
     return found
+
+
+def granted(function: str, table: str) -> set[str]:
+    """The calls that a function's role lets it make on all of a table, by AWS's names for them."""
+    role = resources("AWS::IAM::Role")[function.title().replace("-", "") + "Role"]
+    calls: set[str] = set()
+    for policy in role["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            if statement["Resource"] == {"Fn::GetAtt": f"{table}.Arn"} and "Condition" not in statement:
+                actions = statement["Action"]
+                calls |= {actions} if isinstance(actions, str) else set(actions)
+    return {call.removeprefix("dynamodb:") for call in calls}

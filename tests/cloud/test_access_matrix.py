@@ -5,6 +5,7 @@ until a body that is needed is given, and until the handler does what the table 
 """
 
 import itertools
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -75,6 +76,16 @@ def test_the_authorizer_stops_whose_role_reaches_the_route_nowhere(route: str, h
 @pytest.mark.parametrize("route", [*ROUTES, *PUBLIC_ROUTES])
 def test_every_answer_carries_the_id_of_its_request(world: World, route: str, held: str) -> None:
     assert world.ask(route, HERE, held)["headers"]["x-request-id"] == "request-1"
+
+
+@pytest.mark.parametrize("route", list(ROUTES))
+def test_a_parameter_that_a_route_does_not_know_is_refused_before_anything_is_done(
+    world: World, route: str
+) -> None:
+    answer = world.ask(route, HERE, "Fleet.Admin", query={"dry_run": "true"})
+
+    problem = json.loads(answer["body"])
+    assert (answer["statusCode"], problem["code"], problem["field"]) == (400, "unknown-parameter", "dry_run")
 
 
 @pytest.mark.parametrize("route", list(ROUTES))

@@ -1,5 +1,6 @@
 """Reboot, its ledger and how it is read, on DynamoDB in memory."""
 
+import itertools
 import json
 from datetime import UTC, datetime, timedelta
 
@@ -15,9 +16,10 @@ from cloud.idempotency import Idempotency
 from cloud.tables.commands import Commands
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.names import identifier
-from tests.cloud.api import COMMANDS, NOW, FakeDevices, a_device, body_of
+from tests.cloud.api import COMMANDS, NOW, FakeDevices, Watched, a_device, body_of
 from tests.cloud.commanding import REBOOT, Api
 from tests.cloud.emf import emitted
+from tests.cloud.template import granted
 
 State = CommandState
 
@@ -303,6 +305,23 @@ def test_a_word_that_comes_after_a_later_one_takes_its_place_in_the_history_and_
         name: done[name] for name in done if name != "transitions"
     }
     assert api.commands.infer_due(api.clock.now) == 0
+
+
+@pytest.mark.parametrize(
+    "order", list(itertools.permutations([State.DELIVERED, State.IN_PROGRESS, State.FAILED]))
+)
+def test_who_records_a_word_has_the_rights_for_it_in_whatever_order_the_words_come(
+    api: Api, order: tuple[State, ...]
+) -> None:
+    command = body_of(api.reboot())["id"]
+    asked: set[str] = set()
+    heard_by = Commands(Watched(api.table, before=asked.add), COMMANDS)
+
+    for state in (*order, *order):
+        heard_by.apply_result("robot-7", CommandResult(id=command, state=state, at=NOW), api.clock.now)
+
+    assert asked == {"UpdateItem", "GetItem"}
+    assert asked <= granted("record-report", "CommandsTable")
 
 
 def test_a_result_for_another_devices_command_changes_nothing(api: Api) -> None:

@@ -46,6 +46,11 @@ def test_the_described_operations_are_the_gateways_routes(described: dict[str, A
     }
 
 
+def test_a_route_takes_the_parameters_that_are_described_and_no_other() -> None:
+    for key, route in ROUTES.items():
+        assert {parameter.name for parameter in OPERATIONS[key].query} == set(route.query), key
+
+
 def test_the_gateways_own_answers_are_described(described: dict[str, Any]) -> None:
     responses = described["paths"]["/devices/{device}"]["get"]["responses"]
 

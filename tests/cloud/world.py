@@ -61,7 +61,9 @@ class World:
         _make_resources(self._dynamodb)
         self.parameters = {group: self._fill(group) for group in GROUPS}
 
-    def ask(self, route: str, group: str, roles: str) -> dict[str, Any]:
+    def ask(
+        self, route: str, group: str, roles: str, query: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
         """The answer of the real handler to a caller with ``roles`` who asks for what is in ``group``."""
         path = {
             segment[1:-1]: self._parameter(segment[1:-1], group)
@@ -69,7 +71,7 @@ class World:
             if segment.startswith("{")
         }
         body = BODIES[route](group) if route in BODIES else None
-        return handler(route)(an_event(route, path=path, body=body, roles=roles), Context())
+        return handler(route)(an_event(route, path=path, body=body, roles=roles, query=query), Context())
 
     def _parameter(self, name: str, group: str) -> str:
         try:
