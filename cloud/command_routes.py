@@ -88,7 +88,7 @@ class CommandRoute(Generic[Body]):
         now = from_ms(to_ms(clock()))
         made = self.make(request, device, order, _common(request, order, now))
         try:
-            earlier = dispatcher.commands.made_by(idempotency) if idempotency else None
+            earlier = dispatcher.commands.made_by(idempotency, now) if idempotency else None
             if earlier is not None:
                 dispatcher.send(earlier, now)
                 return _accepted(earlier)

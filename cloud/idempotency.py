@@ -17,5 +17,5 @@ class KeyReused(Exception):
     code = "idempotency-key-reused"
 
 
-#: An answer is repeated for this long; a client that retries later asks anew.
+#: An answer is repeated for this long, from its first on; a client that retries later asks anew.
 KEPT_S = 24 * 3600

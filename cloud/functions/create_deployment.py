@@ -83,7 +83,7 @@ def create_deployment(request: Request, ports: Ports) -> Response:
     request.require_group([group])
     deployments = ports.submission.deployments
     idempotency, asked = request.idempotency(), preconditions(request.headers)
-    earlier = deployments.made_by(idempotency) if idempotency else None
+    earlier = deployments.made_by(idempotency, ports.clock()) if idempotency else None
     if earlier is not None:
         return _created(earlier)
     _require_members(ports.groups, group)
@@ -122,7 +122,7 @@ def create_deployment(request: Request, ports: Ports) -> Response:
     try:
         deployments.create(deployment, due_at=ports.submission.due_at(now), idempotency=idempotency)
     except (Conflict, Unavailable) as error:
-        earlier = deployments.made_by(idempotency) if idempotency else None
+        earlier = deployments.made_by(idempotency, now) if idempotency else None
         if earlier is not None:
             return _created(earlier)
         latest = next(deployments.newest_first(target), None)

@@ -44,9 +44,7 @@ def create_group(request: Request, *, registry: MakesGroups, keys: Keys, clock: 
     wish = request.parse(GroupWish)
     request.require_group((wish.name,))
     idempotency, now = request.idempotency(), clock()
-    if idempotency is not None:
-        keys.claim(idempotency, now)
-    made_by = new_id("group", now) if idempotency is None else idempotency.key
+    made_by = new_id("group", now) if idempotency is None else keys.claim(idempotency, now)
     try:
         registry.create_group(wish.name, wish.description, made_by=made_by)
     except Conflict:

@@ -55,12 +55,12 @@ def reboot_group(
     wish = request.parse(GroupRebootRequest)
     request.require_group((group,))
     idempotency = request.idempotency()
-    reboot = reboots.made_by(idempotency) if idempotency else None
+    now = clock()
+    reboot = reboots.made_by(idempotency, now) if idempotency else None
     if reboot is None:
         names, _ = devices.names_after(None, 1, group)
         if not names:
             raise Problem(404, "group-not-found", f"no device is enrolled in a group {group}")
-        now = clock()
         reboot = GroupReboot(
             id=new_id("reboot", now), group=group, requested_at=now,
             requested_by=request.caller.subject, **wish.model_dump(),

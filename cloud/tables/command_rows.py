@@ -7,7 +7,6 @@ from typing import Any
 
 from cloud.aws.attributes import from_item
 from cloud.command import Command
-from cloud.idempotency import KEPT_S, Idempotency
 from cloud.ledger import Inferred
 from cloud.milliseconds import from_ms, to_ms
 from contract.commands import CommandState
@@ -41,18 +40,6 @@ def to_row(command: Command) -> dict[str, object]:
         "due_at": to_ms(command.due_at),
         **waiting,
         "delete_at": int((command.expires_at + KEPT_AFTER_EXPIRY).timestamp()),
-    }
-
-
-def key_row(idempotency: Idempotency, command: Command) -> dict[str, object]:
-    """Return the row that remembers which command a key made."""
-    return {
-        "device": f"key#{idempotency.key}",
-        "id": "key",
-        "fingerprint": idempotency.fingerprint,
-        "command_device": command.device,
-        "command_id": command.id,
-        "delete_at": int(command.issued_at.timestamp()) + KEPT_S,
     }
 
 

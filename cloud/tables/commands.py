@@ -19,13 +19,14 @@ from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, Unavailable
 from cloud.command import Command
-from cloud.idempotency import Idempotency, KeyReused
+from cloud.idempotency import Idempotency
 from cloud.ledger import Inferred
 from cloud.logs import tell
 from cloud.metrics import Metric, count
 from cloud.milliseconds import to_ms
-from cloud.tables.command_rows import DUE_SHARDS, key_row, shard, to_command, to_row, transition
+from cloud.tables.command_rows import DUE_SHARDS, shard, to_command, to_row, transition
 from cloud.tables.conditional import put, update_if
+from cloud.tables.keys import key_of, put_key, what_stands
 from cloud.tables.reading import item_at, pages
 from contract.commands import CommandResult, CommandState
 from contract.defaults import COMMAND_EXPIRY_MAX_S, INFER_EXPIRED_AFTER_S
@@ -53,33 +54,28 @@ class Commands:
         Raises:
             KeyReused: the key was used with a different request.
         """
-        rows = [to_row(command)]
+        puts = [put(self._name, to_row(command), condition="attribute_not_exists(id)")]
         if idempotency is not None:
-            rows.append(key_row(idempotency, command))
-        puts = [put(self._name, row, condition="attribute_not_exists(id)") for row in rows]
+            made = {"command_device": command.device, "command_id": command.id}
+            puts.append(put_key(self._name, key_of(idempotency), idempotency, command.issued_at, **made))
         try:
             with translated():
                 self._table.transact_write_items(TransactItems=puts)
         except Conflict:
-            earlier = self.made_by(idempotency) if idempotency is not None else None
+            earlier = self.made_by(idempotency, command.issued_at) if idempotency is not None else None
             if earlier is None:
                 raise
             return earlier
         return command
 
-    def made_by(self, idempotency: Idempotency) -> Command | None:
-        """Return the command that this key made before.
+    def made_by(self, idempotency: Idempotency, now: datetime) -> Command | None:
+        """Return the command that this key made within its day.
 
         Raises:
             KeyReused: it was made by a different request.
         """
-        item = self._item(f"key#{idempotency.key}", "key")
-        if item is None:
-            return None
-        row = from_item(item)
-        if row["fingerprint"] != idempotency.fingerprint:
-            raise KeyReused
-        return self.get(row["command_device"], row["command_id"])
+        row = what_stands(item_at(self._table, self._name, key_of(idempotency)), idempotency, now)
+        return None if row is None else self.get(row["command_device"], row["command_id"])
 
     def get(self, device: str, command_id: str) -> Command | None:
         """Return one command of ``device``."""

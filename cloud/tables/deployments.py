@@ -20,10 +20,11 @@ from typing import Any
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.deploy.revision import Deployment, DeploymentState
-from cloud.idempotency import KEPT_S, Idempotency, KeyReused
+from cloud.idempotency import Idempotency
 from cloud.milliseconds import from_ms, to_ms
 from cloud.tables.conditional import put, put_if, update_if
 from cloud.tables.deployment_rows import DUE_SHARDS, due, sort_key, to_deployment, to_row
+from cloud.tables.keys import partition, put_key, what_stands
 from cloud.tables.reading import item_at, pages
 
 BY_DUE = "by-due"
@@ -54,17 +55,10 @@ class Deployments:
             to_row(deployment) | due(deployment.id, due_at),
             {"pk": f"id#{deployment.id}", "sk": "-", "row": key},
         ]
-        if idempotency is not None:
-            rows.append(
-                {
-                    "pk": f"key#{idempotency.key}",
-                    "sk": "-",
-                    "row": key,
-                    "fingerprint": idempotency.fingerprint,
-                    "delete_at": int(deployment.created_at.timestamp()) + KEPT_S,
-                }
-            )
         puts = [put(self._name, row, condition="attribute_not_exists(pk)") for row in rows]
+        if idempotency is not None:
+            where = {"pk": partition(idempotency), "sk": "-"}
+            puts.append(put_key(self._name, where, idempotency, deployment.created_at, row=key))
         with translated():
             self._table.transact_write_items(TransactItems=puts)
 
@@ -72,16 +66,13 @@ class Deployments:
         """Return a deployment by its id."""
         return self._referred(self._get(f"id#{deployment_id}", "-"))
 
-    def made_by(self, idempotency: Idempotency) -> Deployment | None:
-        """Return the deployment that this key made before.
+    def made_by(self, idempotency: Idempotency, now: datetime) -> Deployment | None:
+        """Return the deployment that this key made within its day.
 
         Raises:
             KeyReused: it was made by a different request.
         """
-        row = self._get(f"key#{idempotency.key}", "-")
-        if row is not None and row["fingerprint"] != idempotency.fingerprint:
-            raise KeyReused
-        return self._referred(row)
+        return self._referred(what_stands(self._item(partition(idempotency), "-"), idempotency, now))
 
     def newest_first(self, target: str, *, before: int | None = None) -> Iterator[Deployment]:
         """Give the revisions of ``target`` from the newest on, read as they are asked for."""

@@ -6,7 +6,6 @@ from typing import Any
 
 from cloud.aws.attributes import from_item
 from cloud.group_reboot import GroupReboot, Member, MemberState, State, StoppedBy
-from cloud.idempotency import KEPT_S, Idempotency
 from cloud.milliseconds import from_ms, to_ms
 
 HEAD = "head"
@@ -38,17 +37,6 @@ def claim_key(group: str) -> dict[str, object]:
 def claim_row(reboot: GroupReboot) -> dict[str, object]:
     """Return the row that keeps a second group reboot from starting in the group."""
     return {**claim_key(reboot.group), "group_reboot": reboot.id}
-
-
-def key_row(idempotency: Idempotency, reboot: GroupReboot) -> dict[str, object]:
-    """Return the row that remembers which group reboot a key made."""
-    return {
-        "device": f"key#{idempotency.key}",
-        "id": "key",
-        "fingerprint": idempotency.fingerprint,
-        "group_reboot": reboot.id,
-        "delete_at": int(reboot.requested_at.timestamp()) + KEPT_S,
-    }
 
 
 def head_row(reboot: GroupReboot, now: datetime) -> dict[str, object]:

@@ -17,7 +17,7 @@ from cloud.aws.errors import Conflict, Unavailable
 from cloud.command import Command
 from cloud.group_reboot import GroupReboot, Member
 from cloud.group_reboot_steps import Step
-from cloud.idempotency import Idempotency, KeyReused
+from cloud.idempotency import Idempotency
 from cloud.milliseconds import to_ms
 from cloud.tables.command_rows import to_command
 from cloud.tables.commands import BY_DUE
@@ -30,12 +30,12 @@ from cloud.tables.group_reboot_rows import (
     claim_row,
     head_row,
     id_of,
-    key_row,
     member_row,
     partition,
     to_member,
     to_reboot,
 )
+from cloud.tables.keys import key_of, put_key, what_stands
 from cloud.tables.reading import item_at, pages
 
 _KEYS_MAX = 100  # BatchGetItem takes no more
@@ -75,13 +75,15 @@ class GroupReboots:
             StillRunning: another one of the same group is not done.
         """
         rows = [head_row(reboot, reboot.requested_at), claim_row(reboot)]
+        puts = [put(self._name, row, condition="attribute_not_exists(id)") for row in rows]
         if idempotency is not None:
-            rows.append(key_row(idempotency, reboot))
+            now = reboot.requested_at
+            puts.append(put_key(self._name, key_of(idempotency), idempotency, now, group_reboot=reboot.id))
         for _ in range(_TRIES):
             try:
-                self._transact([put(self._name, row, condition="attribute_not_exists(id)") for row in rows])
+                self._transact(puts)
             except Conflict:
-                earlier = None if idempotency is None else self.made_by(idempotency)
+                earlier = self.made_by(idempotency, reboot.requested_at) if idempotency else None
                 if earlier is not None:
                     return earlier
                 claim = self._item(claim_key(reboot.group))
@@ -91,19 +93,14 @@ class GroupReboots:
                 return reboot
         raise Unavailable(f"the group {reboot.group} is contended")
 
-    def made_by(self, idempotency: Idempotency) -> GroupReboot | None:
-        """Return the group reboot that this key made before.
+    def made_by(self, idempotency: Idempotency, now: datetime) -> GroupReboot | None:
+        """Return the group reboot that this key made within its day.
 
         Raises:
             KeyReused: it was made by a different request.
         """
-        item = self._item({"device": f"key#{idempotency.key}", "id": "key"})
-        if item is None:
-            return None
-        row = from_item(item)
-        if row["fingerprint"] != idempotency.fingerprint:
-            raise KeyReused
-        return self.get(row["group_reboot"])
+        row = what_stands(self._item(key_of(idempotency)), idempotency, now)
+        return None if row is None else self.get(row["group_reboot"])
 
     def get(self, reboot_id: str) -> GroupReboot | None:
         """Return the group reboot, strongly consistent."""

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cloud.aws.errors import Conflict
 from cloud.deploy.revision import Deployment, DeploymentState, Pinned
-from cloud.idempotency import Idempotency, KeyReused
+from cloud.idempotency import KEPT_S, Idempotency, KeyReused
 from cloud.tables.deployments import Deployments
 from contract.names import identifier
 from tests.cloud.api import NOW
@@ -21,27 +21,35 @@ class MemoryDeployments(Deployments):
     def __init__(self) -> None:
         self.rows: dict[tuple[str, int], Deployment] = {}
         self.due_at: dict[tuple[str, int], datetime] = {}
-        self.keys: dict[str, tuple[str, tuple[str, int]]] = {}
+        self.keys: dict[str, tuple[Idempotency, Deployment]] = {}
         self.told: dict[tuple[str, str], tuple[Mapping[str, Any], datetime]] = {}
 
     def create(
         self, deployment: Deployment, *, due_at: datetime, idempotency: Idempotency | None = None
     ) -> None:
         row = (deployment.target, deployment.revision)
-        if row in self.rows or (idempotency is not None and idempotency.key in self.keys):
+        taken = idempotency is not None and self._standing(idempotency, deployment.created_at)
+        if row in self.rows or taken:
             raise Conflict("create")
         self.rows[row], self.due_at[row] = deployment, due_at
         if idempotency is not None:
-            self.keys[idempotency.key] = (idempotency.fingerprint, row)
+            self.keys[idempotency.key] = (idempotency, deployment)
 
     def get(self, deployment_id: str) -> Deployment | None:
         return next((row for row in self.rows.values() if row.id == deployment_id), None)
 
-    def made_by(self, idempotency: Idempotency) -> Deployment | None:
-        fingerprint, row = self.keys.get(idempotency.key, (idempotency.fingerprint, ("", 0)))
-        if fingerprint != idempotency.fingerprint:
+    def made_by(self, idempotency: Idempotency, now: datetime) -> Deployment | None:
+        standing = self._standing(idempotency, now)
+        if standing is None:
+            return None
+        used, made = standing
+        if used != idempotency:
             raise KeyReused
-        return self.rows.get(row)
+        return self.rows[(made.target, made.revision)]
+
+    def _standing(self, idempotency: Idempotency, now: datetime) -> tuple[Idempotency, Deployment] | None:
+        found = self.keys.get(idempotency.key)
+        return found if found and now < found[1].created_at + timedelta(seconds=KEPT_S) else None
 
     def newest_first(self, target: str, *, before: int | None = None) -> Iterator[Deployment]:
         of_target = [row for row in self.rows.values() if row.target == target]

@@ -12,7 +12,7 @@ from cloud import ledger
 from cloud.access import ROUTES
 from cloud.aws.errors import Unavailable
 from cloud.command import Command
-from cloud.idempotency import Idempotency
+from cloud.idempotency import KEPT_S, Idempotency
 from cloud.tables.commands import Commands
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.names import identifier
@@ -172,14 +172,30 @@ def test_the_same_key_with_the_same_wish_reboots_once(api: Api) -> None:
     assert (other["statusCode"], body_of(other)["code"]) == (422, "idempotency-key-reused")
 
 
+@pytest.mark.parametrize("reason", ["stuck", "another"])
+def test_a_key_is_free_again_after_its_day_though_its_row_is_still_there(api: Api, reason: str) -> None:
+    headers, body = {"Idempotency-Key": "k1"}, {"reason": reason}
+    first = api.reboot(headers=headers)
+    api.clock.advance(KEPT_S - 1)
+    assert api.reboot(headers=headers) == first
+
+    api.clock.advance(1)
+    second = api.reboot(headers=headers, body=body)
+
+    assert second["statusCode"] == 202
+    assert body_of(second)["id"] != body_of(first)["id"]
+    assert RebootCommand.from_json(api.broker.published[-1][1]).id == body_of(second)["id"]
+    assert api.reboot(headers=headers, body=body) == second
+
+
 class FindsItTooLate(Commands):
     """Sees no key at its first look: the other call with the same key is not written yet."""
 
     looks = 0
 
-    def made_by(self, idempotency: Idempotency) -> Command | None:
+    def made_by(self, idempotency: Idempotency, now: datetime) -> Command | None:
         self.looks += 1
-        return None if self.looks == 1 else super().made_by(idempotency)
+        return None if self.looks == 1 else super().made_by(idempotency, now)
 
 
 def test_a_race_of_two_calls_with_one_key_makes_one_command(api: Api) -> None:

@@ -1,6 +1,7 @@
 """The deployments table: the same tests on DynamoDB (moto) and on the fake that other tests use."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -46,19 +47,34 @@ def test_a_revision_is_given_once(deployments: Deployments) -> None:
 
 def test_a_key_is_bound_to_its_request_and_a_refused_create_leaves_none(deployments: Deployments) -> None:
     key = Idempotency("k" * 64, "f1")
-    assert deployments.made_by(key) is None
+    assert deployments.made_by(key, NOW) is None
     deployments.create(a_deployment(), due_at=LATER, idempotency=key)
-    made = deployments.made_by(key)
+    made = deployments.made_by(key, NOW)
     assert made is not None
     assert made.revision == 1
     with pytest.raises(KeyReused):
-        deployments.made_by(Idempotency("k" * 64, "f2"))
+        deployments.made_by(Idempotency("k" * 64, "f2"), NOW)
     with pytest.raises(Conflict):
         deployments.create(a_deployment(2), due_at=LATER, idempotency=key)
     with pytest.raises(Conflict):
         deployments.create(a_deployment(1), due_at=LATER, idempotency=Idempotency("l" * 64, "f1"))
-    assert deployments.made_by(Idempotency("l" * 64, "f1")) is None
+    assert deployments.made_by(Idempotency("l" * 64, "f1"), NOW) is None
     assert [d.revision for d in deployments.newest_first(TARGET)] == [1]
+
+
+def test_a_key_is_free_again_after_its_day_though_its_row_is_still_there(deployments: Deployments) -> None:
+    first, other, day = Idempotency("k" * 64, "f1"), Idempotency("k" * 64, "f2"), timedelta(days=1)
+    deployments.create(a_deployment(), due_at=LATER, idempotency=first)
+    assert deployments.made_by(first, NOW + day - timedelta(seconds=1)) is not None
+    assert deployments.made_by(first, NOW + day) is None
+    assert deployments.made_by(other, NOW + day) is None
+
+    later = replace(a_deployment(2), created_at=NOW + day)
+    deployments.create(later, due_at=LATER + day, idempotency=other)
+
+    assert deployments.made_by(other, NOW + day) == later
+    with pytest.raises(KeyReused):
+        deployments.made_by(first, NOW + day)
 
 
 def test_revisions_come_newest_first_past_nine_and_past_a_page(deployments: Deployments) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import Unavailable
+from cloud.idempotency import KEPT_S
 from cloud.nudges import nudge
 from cloud.tables.devices import Devices
 from contract.commands import CommandState, RebootCommand
@@ -199,12 +200,29 @@ def test_the_same_key_is_the_same_group_reboot_and_the_same_answer(world: World)
     assert world.get(body_of(first)["id"])["state"] == "RUNNING"
 
 
+@pytest.mark.parametrize("reason", ["stuck", "another"])
+def test_a_key_is_free_again_after_its_day_though_its_row_is_still_there(world: World, reason: str) -> None:
+    world.enrol("robot-1")
+    headers = {"Idempotency-Key": "k1"}
+    first = body_of(world.post(headers=headers, body={"reason": "stuck"}))["id"]
+    world.pump()
+    world.says("robot-1", State.SUCCEEDED)
+    world.pump()
+
+    world.clock.advance(KEPT_S)
+    second = world.post(headers=headers, body={"reason": reason})
+
+    assert second["statusCode"] == 202
+    assert body_of(second)["id"] != first
+    assert world.post(headers=headers, body={"reason": reason}) == second
+
+
 def test_a_key_that_another_call_stored_meanwhile_gives_its_group_reboot(world: World) -> None:
     world.enrol("robot-1")
     headers = {"Idempotency-Key": "k1"}
     first = world.post(headers=headers)
     look, looks = world.reboots.made_by, iter([None])
-    world.reboots.made_by = lambda key: next(looks, look(key))  # type: ignore[method-assign, assignment]
+    world.reboots.made_by = lambda key, now: next(looks, look(key, now))  # type: ignore[method-assign, assignment]
     assert world.post(headers=headers) == first
 
 

@@ -16,12 +16,13 @@ from cloud.functions.create_group import create_group
 from cloud.functions.list_groups import list_groups
 from cloud.functions.remove_device_from_group import remove_device_from_group
 from cloud.http import lambda_handler
+from cloud.idempotency import KEPT_S
 from cloud.membership import SETTLES_WITHIN, Mover
 from cloud.tables.devices import Devices
 from cloud.tables.keys import Keys
 from cloud.tables.memberships import Memberships
 from tests.cloud.api import NOW, REGION, Clock, OneCallAtATime, an_event, body_of
-from tests.cloud.memory_dynamodb import MemoryDynamoDB
+from tests.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 from tests.cloud.template import template
 
 ADD, REMOVE = "PUT /groups/{group}/devices/{device}", "DELETE /groups/{group}/devices/{device}"
@@ -252,3 +253,24 @@ def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> 
     assert (made["statusCode"], again["statusCode"]) == (201, 409)
     assert body_of(page)["groups"] == [{"name": name, "devices": 1, "latest": None}]
     assert body_of(hidden)["groups"] == []
+
+
+def test_a_key_creates_its_group_for_a_day_from_its_first_use(world: World) -> None:
+    dynamodb, clock, headers = MemoryDynamoDB(), Clock(), {"Idempotency-Key": "k1"}
+    dynamodb.create_table(**table_of("CommandsTable") | {"TableName": "commands"})
+    keys = Keys(dynamodb, "commands")
+    create = lambda_handler(
+        lambda r: create_group(r, registry=world.registry, keys=keys, clock=clock), route="POST /groups"
+    )
+
+    def post(name: str) -> Any:
+        return create(an_event("POST /groups", body={"name": name}, headers=headers), None)["statusCode"]
+
+    first, second = f"new-{world._number}-1", f"new-{world._number}-2"
+    assert (post(first), post(second)) == (201, 422)
+    clock.advance(KEPT_S - 1)
+    assert post(first) == 201
+    clock.advance(1)
+    assert post(first) == 409  # asked anew, and there it is
+    clock.advance(KEPT_S)
+    assert (post(second), post(second), post(first)) == (201, 201, 422)

@@ -161,7 +161,7 @@ def test_what_becomes_of_commands_is_the_same_on_both(moto: Any, told: list[tupl
         commands.get("robot-7", made[n].id)
 
     with pytest.raises(KeyReused):
-        commands.made_by(Idempotency(_key(0).key, "another"))
+        commands.made_by(Idempotency(_key(0).key, "another"), NOW)
 
 
 def _conclude(commands: Commands, command: Command, what: str, now: Any) -> None:
