@@ -2,13 +2,16 @@
 
 import logging
 import os
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
 
 from cloud.aws.clients import client
 from cloud.aws.errors import Unavailable
 from cloud.aws.sqs import Queue
 from cloud.clock import Clock, utc_now
 from cloud.gateway import Problem, Response
-from cloud.group_reboot import GroupReboot
+from cloud.group_reboot import GroupReboot, State
 from cloud.group_reboot_steps import cancel
 from cloud.group_reboot_view import summary, where
 from cloud.http import Request, lambda_handler
@@ -22,19 +25,29 @@ log = logging.getLogger(__name__)
 _RACES = 8  # steps that may come before ours
 
 
+class CancelRequest(BaseModel):
+    """What an operator may send; the audit keeps the reason."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
+
+
 def cancel_group_reboot(
     request: Request, *, reboots: GroupReboots, queue: SendsMessages, clock: Clock
 ) -> Response:
     """Answer 202 once nothing further will be started; a device that has its command cannot be called back.
 
-    Cancelling again, or what is stopping already, changes nothing, so that an Idempotency-Key needs no
-    memory here.
+    A body need not be. Cancelling again, or what is stopping already, changes nothing, so that an
+    Idempotency-Key needs no memory here.
 
     Raises:
         Problem: 404 ``group-reboot-not-found``, 409 ``group-reboot-ended`` with its ``state``.
     """
+    if request.body:
+        request.parse(CancelRequest)
     request.idempotency()
-    reboot = _cancelled(request, reboots, clock)
+    found, reboot = _cancelled(request, reboots, clock)
     nudge(queue, reboot.id)
     warnings = []
     if reboot.active:
@@ -45,10 +58,14 @@ def cancel_group_reboot(
             + (f" and {more} more" if more > 0 else "")
         )
     told = summary(reboot) | {"warnings": warnings}
-    return Response(202, told, where(reboot), after={"state": reboot.state.value})
+    if reboot.state is found:
+        return Response(202, told, where(reboot))
+    before, after = {"state": found.value}, {"state": reboot.state.value}
+    return Response(202, told, where(reboot), before=before, after=after)
 
 
-def _cancelled(request: Request, reboots: GroupReboots, clock: Clock) -> GroupReboot:
+def _cancelled(request: Request, reboots: GroupReboots, clock: Clock) -> tuple[State, GroupReboot]:
+    """Return the state in which the group reboot was found, and what it is now."""
     for _ in range(_RACES):
         reboot = reached_group_reboot(request, reboots)
         if reboot.state.final:
@@ -57,11 +74,11 @@ def _cancelled(request: Request, reboots: GroupReboots, clock: Clock) -> GroupRe
             )
         step = cancel(reboot, request.caller.subject)
         if step is None:
-            return reboot
+            return reboot.state, reboot
         if reboots.save(step, clock()):
             after = step.after
             tell(log, "group reboot", group_reboot=after.id, group=after.group, state=after.state)
-            return step.after
+            return reboot.state, after
     raise Unavailable(f"{request.path['reboot']} is contended")
 
 

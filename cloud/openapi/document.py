@@ -124,7 +124,10 @@ def _operation(route: str, operation: Operation, schemas: _Schemas) -> dict[str,
         content: dict[str, Any] = {"schema": schemas.reference(operation.request, "validation")}
         if operation.example is not None:
             content["example"] = operation.example
-        said["requestBody"] = {"required": True, "content": {"application/json": content}}
+        said["requestBody"] = {
+            "required": not operation.body_optional,
+            "content": {"application/json": content},
+        }
     said["responses"] = _responses(route, operation, schemas, public=public)
     return said
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from cloud.deploy.revision import DeploymentState
 from cloud.deploy.wish import DeploymentWish
 from cloud.functions import (
+    cancel_group_reboot,
     collect_logs,
     create_group,
     reboot_device,
@@ -43,6 +44,7 @@ class Operation:
     status: int = 200
     request: type[BaseModel] | None = None
     example: Mapping[str, Any] | None = None
+    body_optional: bool = False
     query: tuple[Query, ...] = ()
     problems: Mapping[int, str] = field(default_factory=dict)
     location: bool = False
@@ -204,6 +206,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "POST /groups/{group}/reboots/{reboot}/cancel": Operation(
         "groups", "Start no further device of a group reboot", groups.GroupRebootCancelled, 202,
+        cancel_group_reboot.CancelRequest, {"reason": "one did not come back"}, body_optional=True,
         problems={404: "`group-reboot-not-found`", 409: "`group-reboot-ended`"}, location=True,
     ),
     "POST /deployments": Operation(

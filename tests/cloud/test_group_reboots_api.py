@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cloud.audit import Event
 from cloud.aws.errors import Unavailable
 from cloud.idempotency import KEPT_S
 from cloud.nudges import nudge
@@ -158,6 +159,40 @@ def test_a_cancelled_one_says_what_cannot_be_called_back_and_awaits_it(
     again = world.cancel(reboot)
     assert (again["statusCode"], body_of(again)["code"]) == (409, "group-reboot-ended")
     assert "group_reboots_stopped" not in emitted(capsys)  # somebody wanted it: nobody is woken
+
+
+def test_a_cancelled_one_is_audited_with_what_it_changed_and_a_reason_if_there_is_one(
+    world: World, audited: list[Event]
+) -> None:
+    world.enrol("robot-1")
+    reboot = world.started()
+    world.pump()
+    del audited[:]
+
+    world.cancel(reboot, body={"reason": "enough"})
+    world.cancel(reboot)
+
+    assert [(entry.status, entry.reason, entry.before, entry.after) for entry in audited] == [
+        (202, "enough", {"state": "RUNNING"}, {"state": "STOPPING"}),
+        (202, None, {}, {}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('{"typo": 1, NaN', "invalid-body"), ('{"reason": NaN}', "invalid-body"), (" ", "invalid-body"),
+        ('{"typo": 1}', "invalid-field"), ('{"reason": ""}', "invalid-field"), ("[]", "invalid-field"),
+    ],
+)  # fmt: skip
+def test_a_wrong_body_cancels_nothing(world: World, text: str, code: str) -> None:
+    world.enrol("robot-1")
+    reboot = world.started()
+
+    answer = world.cancel(reboot, text=text)
+
+    assert (answer["statusCode"], body_of(answer)["code"]) == (400, code)
+    assert world.get(reboot)["state"] == "SUBMITTED"
 
 
 def test_one_that_is_cancelled_before_anybody_looked_starts_nothing(world: World) -> None:
