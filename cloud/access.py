@@ -99,7 +99,7 @@ ROUTES: Mapping[str, Route] = {
     "GET /audit": Route(
         "list-audit", Role.ADMIN, Reach.FLEET, ("cursor", "limit", "day", "operation", "outcome", "subject")
     ),
-    "GET /audit/verify": Route("verify-audit", Role.ADMIN, Reach.FLEET, ("day",)),
+    "GET /audit/verify": Route("verify-audit", Role.ADMIN, Reach.FLEET, ("day", "cursor")),
     "GET /audit/export": Route("export-audit", Role.ADMIN, Reach.FLEET, ("day", "cursor")),
 }
 

@@ -72,6 +72,9 @@ class Head:
     hash: str = NOTHING_BEFORE
 
 
+NOTHING_YET = Head()
+
+
 def link(event: Event, head: Head) -> dict[str, Any]:
     """Return the entry that follows ``head``, as JSON types."""
     place = {"v": 1, "day": event.day, "sequence": head.count + 1, "previous": head.hash}
@@ -112,9 +115,15 @@ class Verdict:
     reason: str | None = None
 
 
-def verify(entries: Iterable[Mapping[str, Any]], head: Head) -> Verdict:
-    """Return whether ``entries``, in order, are the whole and unchanged chain that ends at ``head``."""
-    last = Head()
+def verify(
+    entries: Iterable[Mapping[str, Any]], head: Head, *, after: Head = NOTHING_YET, at_most: int | None = None
+) -> Verdict:
+    """Return whether ``entries``, in order, are the whole and unchanged chain from ``after`` to ``head``.
+
+    Where that is longer than ``at_most``, they are to be its next ``at_most``.
+    """
+    end = head.count if at_most is None else min(head.count, after.count + at_most)
+    last = after
     for entry in entries:
         sequence = last.count + 1
         if entry.get("sequence") != sequence:
@@ -124,7 +133,7 @@ def verify(entries: Iterable[Mapping[str, Any]], head: Head) -> Verdict:
         if entry.get("hash") != hash_of(entry):
             return Verdict(last.count, last.hash, sequence, "it was changed after it was written")
         last = Head(sequence, str(entry["hash"]))
-    if last != head:
+    if last.count != end or (end == head.count and last != head):
         return Verdict(last.count, last.hash, last.count + 1, "the day's head names another last entry")
     return Verdict(last.count, last.hash)
 

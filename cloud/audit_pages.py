@@ -1,11 +1,14 @@
 """Which part of the audit a request asks for: a day, and a place in it. Pure."""
 
-from cloud.audit import parse_day
+import re
+
+from cloud.audit import NOTHING_YET, Head, parse_day
 from cloud.clock import Clock
 from cloud.gateway import Problem
 from cloud.http import Request
 
 DIGITS = 12  # of a place in a day
+_LINK = re.compile(rf"([0-9]{{1,{DIGITS}}})-([0-9a-f]{{64}})")
 
 
 def day_of(request: Request, clock: Clock) -> str:
@@ -35,3 +38,23 @@ def position(request: Request, first: int) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > DIGITS:
         raise Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor")
     return int(text)
+
+
+def link_of(request: Request) -> Head:
+    """Return the link of the day's chain that the page before this one got to.
+
+    Raises:
+        Problem: 400 ``invalid-parameter``.
+    """
+    text = request.query.get("cursor")
+    if text is None:
+        return NOTHING_YET
+    found = _LINK.fullmatch(text)
+    if found is None:
+        raise Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor")
+    return Head(int(found[1]), found[2])
+
+
+def cursor_of(link: Head) -> str:
+    """Return the cursor of the page that goes on from ``link``."""
+    return f"{link.count}-{link.hash}"

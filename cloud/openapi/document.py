@@ -38,6 +38,7 @@ _HEADERS: Mapping[str, tuple[str, str]] = {
     "Retry-After": ("integer", "Seconds to wait; the gateway's own answers say none"),
     "Location": ("string", "Where to follow it"),
     "ETag": ("string", "Of what is answered, or of the revision"),
+    "Link": ("string", 'Where the next page is, `rel="next"`; none on the last one'),
     "Cache-Control": ("string", "How long it may be kept"),
 }
 

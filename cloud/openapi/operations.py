@@ -259,11 +259,14 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
     ),
     "GET /audit/verify": Operation(
-        "audit", "Verify that one day's audit is whole and unchanged", audit.AuditVerdict, query=(_DAY,)
+        "audit", "Verify that one day's audit is whole and unchanged", audit.AuditVerdict,
+        query=(_DAY, _CURSOR),
+        description="A page is 2,000 entries of the chain; the day is intact when every page of it is.",
     ),
     "GET /audit/export": Operation(
         "audit", "Export one day's audit as JSON lines", None, query=(_DAY, _CURSOR),
-        media_type="application/x-ndjson",
+        media_type="application/x-ndjson", headers=("Link",),
+        description="A page has at most 2,000 lines; the Link header says where the next one is.",
     ),
     "GET /health": Operation("health", "Whether the API answers", answers.Health),
     "GET /openapi.json": Operation(

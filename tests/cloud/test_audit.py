@@ -211,6 +211,69 @@ def test_a_day_is_verified_and_a_changed_entry_is_found(dynamodb: Any, api: Api,
     assert (verdict["intact"], verdict["broken_at"], verdict["entries"]) == (False, 3, 2)
 
 
+def test_a_day_without_entries_is_intact(api: Api) -> None:
+    verdict = body_of(api.get("GET /audit/verify", day="2026-11-21"))
+
+    assert (verdict["intact"], verdict["entries"], verdict["cursor"]) == (True, 0, None)
+
+
+def verified(api: Api, day: str = DAY) -> list[dict[str, Any]]:
+    """The verdict of every page of a day."""
+    verdicts = [body_of(api.get("GET /audit/verify", day=day))]
+    while verdicts[-1]["cursor"] is not None:
+        verdicts.append(body_of(api.get("GET /audit/verify", day=day, cursor=verdicts[-1]["cursor"])))
+    return verdicts
+
+
+def test_a_long_day_is_verified_page_by_page(api: Api, audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cloud.functions.verify_audit.ENTRIES_MAX", 2)
+
+    verdicts = verified(api)
+
+    assert [(each["intact"], each["entries"]) for each in verdicts] == [(True, 2), (True, 4), (True, 5)]
+    assert verdicts[-1]["head"] == audit.head(DAY).hash
+
+
+@pytest.mark.parametrize("gone", [1, 2, 3, 4, 5])
+def test_an_entry_that_is_gone_breaks_the_page_that_it_was_on(
+    dynamodb: Any, api: Api, audit: Audit, monkeypatch: pytest.MonkeyPatch, gone: int
+) -> None:
+    monkeypatch.setattr("cloud.functions.verify_audit.ENTRIES_MAX", 2)
+    dynamodb.delete_item(TableName=audit._name, Key={"day": {"S": DAY}, "sequence": {"N": str(gone)}})
+
+    *before, last = verified(api)
+
+    assert [each["intact"] for each in before] == [True] * ((gone - 1) // 2)
+    assert (last["intact"], last["broken_at"], last["entries"]) == (False, gone, gone - 1)
+
+
+def test_a_page_does_not_look_beyond_the_head_that_was_read(api: Api, audit: Audit) -> None:
+    class WrittenMeanwhile(Audit):
+        def head(self, day: str) -> Head:
+            head = super().head(day)
+            if head.count == 5:
+                audit.append(REBOOTED)
+            return head
+
+    meanwhile = WrittenMeanwhile(audit._table, audit._name)
+
+    answer = Api(meanwhile).get("GET /audit/verify")
+
+    assert (body_of(answer)["intact"], body_of(answer)["entries"], audit.head(DAY).count) == (True, 5, 6)
+
+
+@pytest.mark.parametrize("cursor", ["5", "5-", "x-" + "0" * 64, "5-" + "g" * 64, "1" * 13 + "-" + "0" * 64])
+def test_a_cursor_that_no_page_gave_is_refused(api: Api, cursor: str) -> None:
+    assert api.get("GET /audit/verify", cursor=cursor)["statusCode"] == 400
+
+
+@pytest.mark.parametrize("place", [0, 2, 5, 9])
+def test_a_cursor_with_another_hash_finds_the_chain_broken(api: Api, place: int) -> None:
+    verdict = body_of(api.get("GET /audit/verify", cursor=f"{place}-{'a' * 64}"))
+
+    assert (verdict["intact"], verdict["broken_at"]) == (False, place + 1)
+
+
 def test_a_day_is_exported_as_lines_that_verify_without_us(
     api: Api, audit: Audit, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -69,6 +69,13 @@ def test_every_answer_is_described_with_its_id_and_what_passes_with_when_to_come
                 assert ("Retry-After" in response["headers"]) is (status in ("409", "429", "503"))
 
 
+def test_an_export_says_where_its_next_page_is(described: dict[str, Any]) -> None:
+    headers = described["paths"]["/audit/export"]["get"]["responses"]["200"]["headers"]
+
+    assert headers["Link"] == {"$ref": "#/components/headers/Link"}
+    assert described["components"]["headers"].keys() >= {"Link"}
+
+
 def within(schemas: Mapping[str, Any], name: str) -> set[str]:
     """The schema ``name`` and every other that is somewhere in it."""
     found, wanted = set(), {name}

@@ -38,11 +38,12 @@ class AuditPage(Answer):
 
 
 class AuditVerdict(Answer):
-    """Whether one day's entries are whole and unchanged."""
+    """Whether one day's entries are whole and unchanged, from its first to the last that was looked at."""
 
     day: str
     intact: bool
     entries: int
     head: str
+    cursor: Cursor
     broken_at: int | None = None
     reason: str | None = None
