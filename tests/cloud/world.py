@@ -62,16 +62,28 @@ class World:
         self.parameters = {group: self._fill(group) for group in GROUPS}
 
     def ask(
-        self, route: str, group: str, roles: str, query: Mapping[str, str] | None = None
+        self,
+        route: str,
+        group: str,
+        roles: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        device: str | None = None,
+        **event: Any,
     ) -> dict[str, Any]:
-        """The answer of the real handler to a caller with ``roles`` who asks for what is in ``group``."""
+        """The answer of the real handler to a caller with ``roles`` who asks for what is in ``group``.
+
+        ``device`` is another one than the group's own; ``event`` says more of the call, or another body.
+        """
         path = {
             segment[1:-1]: self._parameter(segment[1:-1], group)
             for segment in route.split()[1].split("/")
             if segment.startswith("{")
         }
-        body = BODIES[route](group) if route in BODIES else None
-        return handler(route)(an_event(route, path=path, body=body, roles=roles, query=query), Context())
+        if device is not None:
+            path["device"] = device
+        event = {"body": BODIES[route](group) if route in BODIES else None, **event}
+        return handler(route)(an_event(route, path=path, roles=roles, query=query, **event), Context())
 
     def _parameter(self, name: str, group: str) -> str:
         try:
