@@ -27,6 +27,7 @@ from cloud.strict_json import NotStrictJson
 log = logging.getLogger(__name__)
 
 IDEMPOTENCY_KEY = re.compile(r"[!-~]{1,255}")
+_LOGGED_AS: Mapping[str, str] = {"app": "application", "reboot": "group_reboot"}  # path parameters
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -161,7 +162,7 @@ def lambda_handler(
             answer = gateway.problem_answer(problem, request_id)
             ended = auditing.Ended(problem.status, problem.code)
         caller = gateway.caller_of(event)
-        with about(**({} if request is None else request.path)):
+        with about(**({} if request is None else _facts_of(request.path))):
             tell(
                 log,
                 "request",
@@ -177,6 +178,11 @@ def lambda_handler(
         return answer
 
     return handler
+
+
+def _facts_of(path: Mapping[str, str]) -> dict[str, str]:
+    """Return the path's parameters by the names that the log has for them."""
+    return {_LOGGED_AS.get(name, name): value for name, value in path.items()}
 
 
 def _problem_of(error: Exception, route: str) -> Problem:

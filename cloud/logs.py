@@ -46,6 +46,7 @@ def tell(
     A fact is called ``device``, ``command``, ``deployment``, ``group``, ``code``, … wherever it is told,
     so that one query finds a device's lines in all functions.
     """
+    # Its own facts come first in the line, and win.
     known = {
         name: fact for name, fact in {**facts, **(_ABOUT.get() or {}), **facts}.items() if fact is not None
     }

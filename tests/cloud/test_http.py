@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from cloud import strict_json
+from cloud import gateway, strict_json
 from cloud.aws.errors import Unavailable
 from cloud.gateway import BODY_MAX_BYTES, Problem, Response
 from cloud.http import Request, field_path, lambda_handler
@@ -315,6 +316,19 @@ def test_a_request_is_one_line_with_its_facts_as_members(caplog: pytest.LogCaptu
         "device": "robot-7",
     }
     assert 'route="POST /deployments" status=400' in record.getMessage()
+
+
+def test_what_a_path_names_is_called_in_the_log_as_everywhere_else(caplog: pytest.LogCaptureFixture) -> None:
+    name_of_any = "x-" + "0" * 26
+    path = dict.fromkeys(gateway.PATH_PARAMETERS, name_of_any)
+    documented = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+
+    with caplog.at_level(logging.INFO):
+        ask(take, an_event(ROUTE, path=path, body={}))
+
+    told = {name for name, fact in facts(caplog.records[-1]).items() if fact == name_of_any}
+    assert told == {"device", "application", "command", "deployment", "group", "group_reboot", "repository"}
+    assert [name for name in told if f"`{name}`" not in documented] == []
 
 
 def test_every_line_of_a_request_has_its_id_whoever_tells_it(caplog: pytest.LogCaptureFixture) -> None:
