@@ -49,7 +49,8 @@ def create_group(request: Request, *, registry: MakesGroups, keys: Keys, clock: 
         registry.create_group(wish.name, wish.description, made_by=made_by)
     except Conflict:
         raise Problem(409, "group-exists", f"there is a group {wish.name}", group=wish.name) from None
-    body = {"name": wish.name, "description": wish.description, "devices": 0, "latest": None}
+    holds = {"devices": 0, "devices_exact": True, "latest": None}
+    body = {"name": wish.name, "description": wish.description, **holds}
     return Response(201, body, after={"group": wish.name})
 
 

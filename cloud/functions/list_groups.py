@@ -30,7 +30,7 @@ class ListsGroups(Protocol):
 class CountsDevices(Protocol):
     """The part of the devices table that this needs."""
 
-    def count(self, group: str) -> int: ...
+    def count(self, group: str) -> tuple[int, bool]: ...
 
 
 class FindsDeployments(Protocol):
@@ -42,7 +42,8 @@ class FindsDeployments(Protocol):
 def list_groups(
     request: Request, *, registry: ListsGroups, devices: CountsDevices, deployments: FindsDeployments
 ) -> Response:
-    """Answer with ``{groups, cursor}``; a group says how many devices it has and its latest deployment.
+    """Answer with ``{groups, cursor}``; a group says how many devices it has, as far
+    as they are counted (``devices_exact``), and its latest deployment.
 
     A caller whose role is scoped to groups sees those only, so a page may hold fewer than ``limit``.
 
@@ -59,12 +60,13 @@ def list_groups(
         if cursor is None:
             raise
         raise wrong from None
-    shown = [
-        {"name": name, "devices": devices.count(name), "latest": _latest(deployments, name)}
-        for name in page.groups
-        if request.scope.covers((name,))
-    ]
+    shown = [_shown(name, devices, deployments) for name in page.groups if request.scope.covers((name,))]
     return Response(200, {"groups": shown, "cursor": page.cursor})
+
+
+def _shown(group: str, devices: CountsDevices, deployments: FindsDeployments) -> dict[str, object]:
+    count, exact = devices.count(group)
+    return {"name": group, "devices": count, "devices_exact": exact, "latest": _latest(deployments, group)}
 
 
 def _latest(deployments: FindsDeployments, group: str) -> dict[str, object] | None:

@@ -14,9 +14,10 @@ from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.milliseconds import from_ms, to_ms
 from cloud.tables.conditional import update_if
-from cloud.tables.reading import pages
 
 UNSETTLED, BY_GROUP = "unsettled", "by-group"
+#: What a count is worth in a listing: its entries of the index are far below a page of DynamoDB's (1 MB).
+COUNTED_AT_MOST = 1_000
 _NOWHERE = "-"
 
 
@@ -99,18 +100,23 @@ class Memberships:
             )
         return [from_item(item)["device"] for item in answer["Items"]]
 
-    def count(self, group: str) -> int:
-        """Return how many devices belong to ``group``."""
-        found = pages(
-            self._table,
-            TableName=self._name,
-            IndexName=BY_GROUP,
-            KeyConditionExpression="#group = :group",
-            ExpressionAttributeNames={"#group": "group"},
-            ExpressionAttributeValues=to_item({":group": group}),
-            Select="COUNT",
-        )
-        return sum(int(page["Count"]) for page in found)
+    def count(self, group: str) -> tuple[int, bool]:
+        """Return how many devices belong to ``group`` and whether that is all of them: one call.
+
+        A larger group has ``COUNTED_AT_MOST`` and more.
+        """
+        with translated():
+            page = self._table.query(
+                TableName=self._name,
+                IndexName=BY_GROUP,
+                KeyConditionExpression="#group = :group",
+                ExpressionAttributeNames={"#group": "group"},
+                ExpressionAttributeValues=to_item({":group": group}),
+                Select="COUNT",
+                Limit=COUNTED_AT_MOST + 1,
+            )
+        count = int(page["Count"])
+        return min(count, COUNTED_AT_MOST), count <= COUNTED_AT_MOST and "LastEvaluatedKey" not in page
 
     def _update(
         self,

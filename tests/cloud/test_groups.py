@@ -9,6 +9,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from cloud.aws.attributes import to_item
 from cloud.aws.errors import Unavailable
 from cloud.aws.iot_registry import Registry
 from cloud.functions.add_device_to_group import add_device_to_group
@@ -251,8 +252,27 @@ def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> 
     )
 
     assert (made["statusCode"], again["statusCode"]) == (201, 409)
-    assert body_of(page)["groups"] == [{"name": name, "devices": 1, "latest": None}]
+    assert body_of(page)["groups"] == [{"name": name, "devices": 1, "devices_exact": True, "latest": None}]
     assert body_of(hidden)["groups"] == []
+
+
+@pytest.mark.parametrize(("enrolled", "said"), [(1_000, (1_000, True)), (1_001, (1_000, False))])
+def test_devices_of_a_group_are_counted_to_a_thousand_in_one_call(
+    enrolled: int, said: tuple[int, bool]
+) -> None:
+    dynamodb, asked = MemoryDynamoDB(), []
+    dynamodb.create_table(**table_of("DevicesTable") | {"TableName": "devices"})
+    for number in range(enrolled):
+        row = {"device": f"robot-{number}", "group": "line-3"}
+        dynamodb.put_item(TableName="devices", Item=to_item(row))
+
+    class Asked:
+        def query(self, **arguments: Any) -> dict[str, Any]:
+            asked.append(arguments)
+            return dynamodb.query(**arguments)
+
+    assert Memberships(Asked(), "devices").count("line-3") == said
+    assert len(asked) == 1
 
 
 def test_a_key_creates_its_group_for_a_day_from_its_first_use(world: World) -> None:

@@ -1,11 +1,15 @@
 """Answers about groups, and about their reboots."""
 
 from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
 
 from cloud.deploy.revision import DeploymentState
 from cloud.group_reboot import MemberState
 from cloud.group_reboot import State as GroupRebootState
 from cloud.openapi.models.answers import Answer, Cursor
+from cloud.tables.memberships import COUNTED_AT_MOST
 from contract.names import GroupName, Identifier, ThingName
 
 
@@ -21,7 +25,10 @@ class Group(Answer):
     """A group that can be deployed to."""
 
     name: GroupName
-    devices: int
+    devices: Annotated[
+        int, Field(ge=0, le=COUNTED_AT_MOST, description="How many, as far as they are counted.")
+    ]
+    devices_exact: Annotated[bool, Field(description="False: the group has more devices than `devices`.")]
     latest: LatestDeployment | None
 
 
