@@ -20,6 +20,7 @@ _REF = "#/components/schemas/{model}"
 _GATEWAY: Mapping[int, str] = {
     401: "No token, or one that has expired",
     403: "The token is refused, or its roles do not reach this",
+    413: f"The body is larger than {BODY_MAX_BYTES} bytes, whether this takes one or not",
     429: "Too many requests",
     500: "A failure of ours; the request id finds it in the log",
     503: "A service behind this one did not answer: try again",
@@ -187,10 +188,9 @@ def _responses(route: str, operation: Operation, schemas: _Schemas, *, public: b
         problems.setdefault(400, "The request is not shaped as it must be; every wrong field is named")
     else:
         problems |= {status: _GATEWAY[status] for status in (429, 500, 503)}
-    if operation.request is not None:
-        problems[413] = f"The body is larger than {BODY_MAX_BYTES} bytes"
-        if route.startswith("POST "):
-            problems.setdefault(422, "The Idempotency-Key was used before with a different request")
+        problems[413] = "The body is larger than the gateway takes (10 MB)"
+    if operation.request is not None and route.startswith("POST "):
+        problems.setdefault(422, "The Idempotency-Key was used before with a different request")
     for status, description in sorted(problems.items()):
         content: dict[str, Any] = {
             "application/problem+json": {"schema": schemas.reference(Problem, "serialization")}

@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from cloud.access import PUBLIC_ROUTES, ROUTES, Reach, Role
+from cloud.gateway import BODY_MAX_BYTES
+from cloud.openapi.document import document
 from tests.cloud.api import body_of
 from tests.cloud.tokens import bearer, decide, token
 from tests.cloud.world import GROUPS, World, a_world, handler
@@ -23,6 +25,7 @@ HELD = [
     "Fleet.Unknown",
     *(f"{role.canonical}{of}" for role in Role for of in ("", f":{HERE}", f":{THERE}")),
 ]
+DESCRIBED = document()["paths"]
 DOCUMENT = Path(__file__).parents[2] / "docs" / "access.md"
 
 
@@ -86,6 +89,17 @@ def test_a_parameter_that_a_route_does_not_know_is_refused_before_anything_is_do
 
     problem = json.loads(answer["body"])
     assert (answer["statusCode"], problem["code"], problem["field"]) == (400, "unknown-parameter", "dry_run")
+
+
+@pytest.mark.parametrize("route", list(ROUTES))
+def test_a_body_that_is_too_large_is_refused_by_every_route_and_its_description_says_so(
+    world: World, route: str
+) -> None:
+    answer = world.ask(route, HERE, "Fleet.Admin", text="x" * (BODY_MAX_BYTES + 1))
+
+    assert (answer["statusCode"], body_of(answer)["code"]) == (413, "body-too-large")
+    method, path = route.split(" ")
+    assert str(BODY_MAX_BYTES) in DESCRIBED[path][method.lower()]["responses"]["413"]["description"]
 
 
 @pytest.mark.parametrize("route", list(ROUTES))

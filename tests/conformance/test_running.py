@@ -1,6 +1,7 @@
 """What is read from Schemathesis's record of a run: nothing that it found is lost, nothing untried passes."""
 
 import json
+import tomllib
 from base64 import b64encode
 from collections import Counter
 from pathlib import Path
@@ -9,6 +10,16 @@ from typing import Any
 from tests.conformance.running import OPERATIONS, Found, read
 
 REBOOT, COMMAND = "POST /devices/{device}/reboot", "GET /devices/{device}/commands/{command}"
+
+
+def test_an_operation_has_one_list_of_what_may_be_answered() -> None:
+    configuration = tomllib.loads((Path(__file__).parent / "schemathesis.toml").read_text())
+    checked = [each for each in configuration["operations"] if "checks" in each]
+    named = [each["include-operation-id"] for each in checked]
+    of_operation = Counter(name for names in named for name in ([names] if isinstance(names, str) else names))
+
+    assert of_operation["get-openapi"] == 1
+    assert set(of_operation.values()) == {1}
 
 
 def content(text: str) -> dict[str, str]:
