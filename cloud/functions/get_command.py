@@ -13,7 +13,7 @@ from cloud.command import Command
 from cloud.command_views import detail
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
-from cloud.reached_device import FindsDevices
+from cloud.reached_device import FindsDevices, reached_device
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 
@@ -45,19 +45,16 @@ def get_command(
     A bundle of logs comes with a URL of five minutes for an operator, and without one for a reader.
 
     Raises:
-        Problem: 404 ``command-not-found``.
+        Problem: 404 ``device-not-found`` or ``command-not-found``.
     """
-    name, command_id = request.path["device"], request.path["command"]
-    device = devices.get(name)
-    groups: Collection[str] = () if device is None else device.groups
-    request.require_group(groups)
-    command = commands.get(name, command_id)
+    device, command_id = reached_device(request, devices), request.path["command"]
+    command = commands.get(device.name, command_id)
     if command is None:
-        raise Problem(404, "command-not-found", f"{name} has no command {command_id}")
+        raise Problem(404, "command-not-found", f"{device.name} has no command {command_id}")
     now = clock()
     body = detail(command, now)
     if "bundle" in command.result:
-        body["bundle"] = command.result["bundle"] | _url(request, command, groups, bundles, now)
+        body["bundle"] = command.result["bundle"] | _url(request, command, device.groups, bundles, now)
     return Response(200, body)
 
 

@@ -168,7 +168,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /devices/{device}/commands/{command}": Operation(
         "commands", "Tell how a command stands, with its proof", commands.Command,
-        problems={404: "`command-not-found`"},
+        problems={404: "`device-not-found`, `command-not-found`"},
     ),
     "GET /groups": Operation(
         "groups", "List groups", groups.GroupPage,

@@ -367,6 +367,13 @@ def test_a_caller_of_another_group_neither_reboots_nor_reads(api: Api) -> None:
     assert len(api.broker.published) == 1
 
 
+@pytest.mark.parametrize("roles", ["Fleet.Reader", "Fleet.Reader:line-4"])
+def test_a_command_of_a_device_that_is_not_there_is_as_unknown_as_the_device(api: Api, roles: str) -> None:
+    command = body_of(api.reboot())["id"]
+    for answer in (api.get(command, "ghost", roles=roles), api.page("ghost", roles)):
+        assert (answer["statusCode"], body_of(answer)["code"]) == (404, "device-not-found")
+
+
 def test_a_device_whose_clock_is_at_the_end_of_time_is_still_read(api: Api) -> None:
     command = body_of(api.reboot())["id"]
     end_of_time = datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
