@@ -3,6 +3,7 @@
 import ast
 import json
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -80,3 +81,21 @@ def test_the_lambdas_log_by_tell_alone() -> None:
         and node.func.value.id in ("log", "logger", "logging")
     ]
     assert found == []
+
+
+def test_a_documented_query_for_a_message_finds_that_one_alone() -> None:
+    told = {
+        str(node.args[1].value)
+        for path in CLOUD.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tell"
+        if isinstance(node.args[1], ast.Constant)
+    }
+    documented = (CLOUD.parent / "docs" / "operations.md").read_text()
+    queries = re.findall(r'message like (?:/(.+?)/|"(.+?)")', documented)
+
+    assert {"refused", "deployment refused"} <= told
+    assert queries
+    for pattern, text in queries:
+        wanted = re.compile(pattern or re.escape(text))
+        assert len([message for message in told if wanted.search(f"{message}: ")]) == 1, pattern or text
