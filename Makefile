@@ -34,7 +34,7 @@ down:  ## stop what `make up` started
 token: setup  ## a bearer token for the API (ROLE=Fleet.Deployer)
 	@$(PY) -m local token --role $(or $(ROLE),Fleet.Deployer)
 
-check: setup  ## format, lint, types, import rules and the fast tests, in under a minute
+check: setup  ## format, lint, types, import rules and the fast tests
 	@$(PY) -m ruff format --check .
 	@$(PY) -m ruff check .
 	@$(PY) -m mypy contract edge cloud local bench tests
