@@ -11,6 +11,7 @@ from pydantic_core.core_schema import DictSchema
 
 from cloud.access import PUBLIC_ROUTES, ROUTES
 from cloud.gateway import BODY_MAX_BYTES, PATH_PARAMETERS, RETRY_LATER
+from cloud.openapi.examples import AUDIT_LINE, EXAMPLES, PARAMETERS
 from cloud.openapi.models.answers import GatewayMessage, Problem
 from cloud.openapi.operations import OPERATIONS, Operation
 from cloud.preconditions import TAGS
@@ -68,6 +69,7 @@ def document() -> dict[str, Any]:
                 name: {"description": description, "schema": {"type": kind}}
                 for name, (kind, description) in _HEADERS.items()
             },
+            "examples": {model.__name__: {"value": EXAMPLES[model]} for model in (Problem, GatewayMessage)},
             "schemas": schemas.definitions(),
         },
     }
@@ -140,7 +142,9 @@ def _parameters(route: str, operation: Operation) -> list[dict[str, Any]]:
         if segment.startswith("{"):
             name = segment.strip("{}")
             schema = PATH_PARAMETERS[name].json_schema()
-            found.append({"name": name, "in": "path", "required": True, "schema": schema})
+            found.append(
+                {"name": name, "in": "path", "required": True, "schema": schema, "example": PARAMETERS[name]}
+            )
     for parameter in operation.query:
         found.append(
             {
@@ -192,14 +196,19 @@ def _responses(route: str, operation: Operation, schemas: _Schemas, *, public: b
     if operation.request is not None and route.startswith("POST "):
         problems.setdefault(422, "The Idempotency-Key was used before with a different request")
     for status, description in sorted(problems.items()):
-        content: dict[str, Any] = {
-            "application/problem+json": {"schema": schemas.reference(Problem, "serialization")}
-        }
+        content = {"application/problem+json": _shared(Problem, schemas)}
         if status in _GATEWAY:
-            content["application/json"] = {"schema": schemas.reference(GatewayMessage, "serialization")}
+            content["application/json"] = _shared(GatewayMessage, schemas)
         headers = _headers("X-Request-Id", *(["Retry-After"] if status in RETRY_LATER | {409} else []))
         responses[str(status)] = {"description": description, "headers": headers, "content": content}
     return responses
+
+
+def _shared(model: type[BaseModel], schemas: _Schemas) -> dict[str, Any]:
+    """Return the content of what many answers are, with the one example of it."""
+    name = model.__name__
+    example = {"$ref": f"#/components/examples/{name}"}
+    return {"schema": schemas.reference(model, "serialization"), "examples": {name: example}}
 
 
 def _headers(*names: str) -> dict[str, Any]:
@@ -210,9 +219,9 @@ def _success(operation: Operation, schemas: _Schemas) -> dict[str, Any]:
     said: dict[str, Any] = {"description": HTTPStatus(operation.status).phrase}
     if operation.response is not None:
         schema = schemas.reference(operation.response, "serialization")
-        said["content"] = {operation.media_type: {"schema": schema}}
+        said["content"] = {operation.media_type: {"schema": schema, "example": EXAMPLES[operation.response]}}
     elif operation.media_type != "application/json":
-        said["content"] = {operation.media_type: {"schema": {"type": "string"}}}
+        said["content"] = {operation.media_type: {"schema": {"type": "string"}, "example": AUDIT_LINE}}
     said["headers"] = _headers(
         "X-Request-Id",
         *(["Location"] if operation.location else []),

@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from pydantic import BaseModel
 
 from cloud.access import PUBLIC_ROUTES, ROUTES
 from cloud.openapi import document
 from cloud.openapi.committed import DOCUMENT
+from cloud.openapi.examples import AUDIT_LINE, EXAMPLES
 from cloud.openapi.models.answers import Problem
+from cloud.openapi.models.audit import AuditEntry
 from cloud.openapi.operations import OPERATIONS
 from tests.cloud.template import template
 
@@ -123,6 +126,39 @@ def test_the_examples_are_bodies_that_their_models_take() -> None:
     for operation in OPERATIONS.values():
         if operation.request is not None and operation.example is not None:
             operation.request.model_validate(operation.example)
+
+
+def unknown(value: object) -> list[str]:
+    """The members, at every depth, that the models of an answer do not have."""
+    if isinstance(value, BaseModel):
+        held = [each for name in type(value).model_fields for each in unknown(getattr(value, name))]
+        return [*(value.model_extra or {}), *held]
+    return [each for part in value for each in unknown(part)] if isinstance(value, list) else []
+
+
+@pytest.mark.parametrize("model", EXAMPLES)
+def test_an_example_is_an_answer_that_its_model_and_its_schema_take(
+    model: type[BaseModel], described: dict[str, Any]
+) -> None:
+    example = json.loads(json.dumps(EXAMPLES[model]))
+
+    assert unknown(model.model_validate(example)) == []
+    schema = {"$ref": f"#/components/schemas/{model.__name__}"} | described
+    Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER).validate(example)
+
+
+def test_every_success_every_problem_and_every_name_in_a_path_has_an_example(
+    described: dict[str, Any],
+) -> None:
+    for methods in described["paths"].values():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                for content in response.get("content", {}).values():
+                    assert content.keys() & {"example", "examples"}, (operation["operationId"], status)
+            for parameter in operation.get("parameters", []):
+                if parameter["in"] == "path":
+                    Draft202012Validator(parameter["schema"]).validate(parameter["example"])
+    assert AuditEntry.model_validate_json(AUDIT_LINE).model_extra == {}
 
 
 def test_a_problem_says_what_the_framing_says() -> None:
