@@ -106,8 +106,9 @@ def headers_of(event: Mapping[str, Any]) -> dict[str, str]:
 
 
 def raw_path_of(event: Mapping[str, Any]) -> dict[str, str]:
-    """Return the path's parameters, decoded; they may be anything."""
-    return {name: unquote(value) for name, value in (event.get("pathParameters") or {}).items()}
+    """Return the path's parameters, decoded; they may be anything, and the event too."""
+    given = event.get("pathParameters")
+    return {name: unquote(str(each)) for name, each in given.items()} if isinstance(given, Mapping) else {}
 
 
 def path_of(event: Mapping[str, Any]) -> dict[str, str]:
@@ -132,6 +133,8 @@ def body_of(event: Mapping[str, Any]) -> bytes:
         Problem: 400 ``invalid-body``, 413 ``body-too-large``.
     """
     text = event.get("body") or ""
+    if not isinstance(text, str):
+        raise Problem(400, "invalid-body", "the body is not a text")
     try:
         body = base64.b64decode(text, validate=True) if event.get("isBase64Encoded") else text.encode()
     except (binascii.Error, ValueError):

@@ -408,3 +408,15 @@ def test_an_entry_that_cannot_be_kept_is_in_the_log_and_counted_and_the_call_sta
     (lost,) = [record for record in caplog.records if record.levelname == "ERROR"]
     assert json.loads(vars(lost)["entry"])["reason"] == "stuck"
     assert json.loads(capsys.readouterr().out)["audit_entries_not_kept"] == 1
+
+
+@pytest.mark.parametrize("odd", [{"pathParameters": "x"}, {"pathParameters": {"group": 7}}, {"body": 7}])
+def test_an_event_that_no_gateway_sends_is_answered_and_remembered(odd: dict[str, Any]) -> None:
+    kept: list[Event] = []
+    route = "POST /groups"
+    entry = lambda_handler(lambda request: Response(201), route=route, audit=kept.append)
+
+    answer = entry(an_event(route) | odd, None)
+
+    assert [event.status for event in kept] == [answer["statusCode"]]
+    assert answer["statusCode"] < 500

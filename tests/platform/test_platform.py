@@ -173,7 +173,7 @@ def test_a_page_of_the_consoles_origin_may_call_the_api(platform: Platform) -> N
         timeout=30,
     )
 
-    exposed = "etag,location,retry-after,x-request-id,apigw-requestid"
+    exposed = "etag,link,location,retry-after,x-request-id,apigw-requestid"
     assert (before.status_code, answer.status_code) == (204, 404)
     assert cors_headers(before) == {
         "allow-origin": CONSOLE_ORIGIN,
