@@ -7,7 +7,8 @@ from cloud.aws.clients import client
 from cloud.aws.iot_registry import Registry
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
-from cloud.membership import MovedMeanwhile, Mover, NotEnrolled
+from cloud.membership import Mover
+from cloud.membership_problems import membership_problems
 from cloud.tables.memberships import Memberships
 
 
@@ -33,7 +34,7 @@ def add_device_to_group(request: Request, *, registry: KnowsGroups, mover: Mover
     request.require_group((group,))
     if not registry.has_group(group):
         raise Problem(404, "group-not-found", f"there is no group {group}")
-    try:
+    with membership_problems(device):
         before = mover.settled(device)
         if before.group not in (None, group):
             request.require_group((str(before.group),))
@@ -44,15 +45,6 @@ def add_device_to_group(request: Request, *, registry: KnowsGroups, mover: Mover
                     group=before.group,
                 )  # fmt: skip
         after = mover.move(before, group)
-    except NotEnrolled:
-        raise Problem(404, "device-not-found", f"there is no device {device}") from None
-    except MovedMeanwhile:
-        raise Problem(
-            409,
-            "membership-conflict",
-            f"{device} is being moved: look again in a minute",
-            headers={"retry-after": "60"},
-        ) from None
     return Response(
         200,
         {"device": device, "group": after.group, "before": before.group},

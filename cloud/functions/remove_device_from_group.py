@@ -6,7 +6,8 @@ from cloud.aws.clients import client
 from cloud.aws.iot_registry import Registry
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
-from cloud.membership import MovedMeanwhile, Mover, NotEnrolled
+from cloud.membership import Mover
+from cloud.membership_problems import membership_problems
 from cloud.tables.memberships import Memberships
 
 
@@ -18,20 +19,11 @@ def remove_device_from_group(request: Request, *, mover: Mover) -> Response:
     """
     group, device = request.path["group"], request.path["device"]
     request.require_group((group,))
-    try:
+    with membership_problems(device):
         before = mover.settled(device)
         if before.group != group:
             raise Problem(404, "device-not-in-group", f"{device} is not in {group}")
         mover.move(before, None)
-    except NotEnrolled:
-        raise Problem(404, "device-not-found", f"there is no device {device}") from None
-    except MovedMeanwhile:
-        raise Problem(
-            409,
-            "membership-conflict",
-            f"{device} is being moved: look again in a minute",
-            headers={"retry-after": "60"},
-        ) from None
     return Response(204, before={"group": group}, after={"group": None})
 
 

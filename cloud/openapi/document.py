@@ -193,7 +193,7 @@ def _responses(route: str, operation: Operation, schemas: _Schemas, *, public: b
     else:
         problems |= {status: _GATEWAY[status] for status in (429, 500, 503)}
         problems[413] = "The body is larger than the gateway takes (10 MB)"
-    if operation.request is not None and route.startswith("POST "):
+    if operation.request is not None and route.startswith("POST ") and not operation.idempotent:
         problems.setdefault(422, "The Idempotency-Key was used before with a different request")
     for status, description in sorted(problems.items()):
         content = {"application/problem+json": _shared(Problem, schemas)}

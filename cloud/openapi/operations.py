@@ -54,6 +54,7 @@ class Operation:
     headers: tuple[str, ...] = ()  # further ones of its answer
     conditional: bool = False  # takes If-Match and If-None-Match, of a target's newest revision
     cached: bool = False  # answers an ETag, and 304 to whoever has it already
+    idempotent: bool = False  # by itself: an Idempotency-Key is taken and not remembered
 
 
 def _query(name: str, description: str, **schema: Any) -> Query:
@@ -207,7 +208,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /groups/{group}/reboots/{reboot}/cancel": Operation(
         "groups", "Start no further device of a group reboot", groups.GroupRebootCancelled, 202,
         cancel_group_reboot.CancelRequest, {"reason": "one did not come back"}, body_optional=True,
-        problems={404: "`group-reboot-not-found`", 409: "`group-reboot-ended`"}, location=True,
+        idempotent=True, location=True,
+        problems={404: "`group-reboot-not-found`", 409: "`group-reboot-ended`"},
     ),
     "POST /deployments": Operation(
         "deployments", "Deploy applications to a group", deployments.DeploymentCreated, 201, DeploymentWish,
