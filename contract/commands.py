@@ -190,6 +190,18 @@ class TimeAnswer(Strict):
     server_time_ms: Annotated[int, Field(gt=0)]
 
 
+class ResultAck(Strict):
+    """``cmd/fleetgrass/{thing}/ack/req``: IoT Core has the result with this id and state.
+
+    An IoT rule republishes it out of the result itself; what the rest of the cloud makes of the result is
+    another matter.
+    """
+
+    v: Literal[1] = 1
+    id: Identifier
+    state: CommandState
+
+
 class Bundle(Lenient):
     """What a device uploaded."""
 

@@ -1,5 +1,9 @@
 """The numbers both sides agree on, each with its unit in the name and its reason beside it."""
 
+#: What an agent can, as its hello and reports say. 0 (said by nobody): as the first release, which has its
+#: configuration validated. 1: takes acknowledgements of results, validates nothing, tells what it refused.
+LEVEL = 1
+
 HEARTBEAT_S = 60.0  # a report at least this often, jittered by HEARTBEAT_JITTER
 HEARTBEAT_JITTER = 0.2  # ± share of the interval, so that a fleet does not report in step
 STALE_AFTER_INTERVALS = 3  # connected but silent this long: the agent is dead or wedged
@@ -16,6 +20,9 @@ COMMAND_MEMORY_AFTER_EXPIRY_S = 3600.0  # the broker redelivers an unacknowledge
 COMMAND_MEMORY_IDS = 1_000  # ids remembered on the device; when full, new ones are refused
 INFER_EXPIRED_AFTER_S = 5 * 60.0  # the cloud infers EXPIRED this long after expires_at
 INFER_NO_PROOF_AFTER_S = 15 * 60.0  # and FAILED: no-proof this long after IN_PROGRESS
+#: A result that nobody acknowledged is said again after each of these, and with each hello, ACK_HELLOS times.
+ACK_WAITS_S = (60.0, 120.0, 240.0, 480.0, 960.0)
+ACK_HELLOS = 5
 REBOOT_STOP_S = 30.0  # all applications together may take this long to stop before a reboot
 REBOOT_GRACE_S = 120.0  # a machine still up this long after the reboot call did not reboot
 REBOOT_BUDGET = 3  # reboots by command per REBOOT_BUDGET_WINDOW_S

@@ -22,6 +22,7 @@ class ConnectionEvent(Lenient):
     sequence: Annotated[int, Field(ge=0)]
     boot_id: ShortText
     agent_version: ShortText
+    level: Annotated[int, Field(ge=0)] = 0  # see contract.defaults.LEVEL
     interval_s: Annotated[float, Field(gt=0, le=86_400)]
     nonce: ShortText | None = None  # with hello: the time answer repeats it
     reason: Literal["shutdown", "reboot"] | None = None  # with goodbye

@@ -82,6 +82,16 @@ class HostHealth(Lenient):
     temperature_c: float | None = None  # the hottest thermal zone
 
 
+class RefusedDocument(Lenient):
+    """A desired document that the device has read and will not follow; the one before stays in force."""
+
+    sha256: ShortText
+    deployment_id: ShortText
+    revision: Count
+    code: Code
+    message: Text
+
+
 class DesiredStatus(Lenient):
     """Which desired document the device has, and how far it got."""
 
@@ -93,6 +103,8 @@ class DesiredStatus(Lenient):
     deployment_id: ShortText | None = None
     code: Code | None = None  # desired-unreadable, desired-invalid, engine-unavailable, …
     message: Text | None = None
+    since: Utc | None = None  # when ``code`` began to hold, by the device's clock
+    refused: RefusedDocument | None = None  # the newest one, until another is referred to
 
 
 class DeviceReport(Lenient):
@@ -106,6 +118,7 @@ class DeviceReport(Lenient):
     at: Utc
     boot_id: ShortText
     agent_version: ShortText
+    level: Annotated[int, Field(ge=0)] = 0  # see contract.defaults.LEVEL
     interval_s: Annotated[float, Field(gt=0, le=86_400)]
     desired: DesiredStatus | None = None  # in part 0
     host: HostHealth | None = None  # in part 0

@@ -13,6 +13,7 @@ Command = Literal[
     "collect-logs",
     "rotate-secrets",
     "time",
+    "ack",
 ]
 
 COMMAND_RESULTS = "cmd/fleetgrass/+/+/res"

@@ -12,7 +12,7 @@ from typing import assert_never, get_args
 from pydantic import ValidationError
 
 from contract import topics
-from contract.commands import CommandResult, TimeAnswer, name_of, parse_command
+from contract.commands import CommandResult, ResultAck, TimeAnswer, name_of, parse_command
 from contract.defaults import COMMAND_MAX_BYTES
 from contract.desired import DesiredDocument
 from contract.reports import ApplicationState
@@ -235,6 +235,8 @@ class Agent:
                 answer = TimeAnswer.from_json(message.payload)
                 known = self._server_time.answered(answer, self._clock.monotonic())
                 log.info("server time answered: used=%s", known)
+            elif name == "ack":
+                ResultAck.from_json(message.payload)  # heard; nothing waits for it yet
             elif name_of(command := parse_command(message.payload)) == name:
                 self._commands.receive(command, critical=self._critical)
                 self._look_at_s = 0.0
