@@ -71,7 +71,11 @@ def test_the_agent_may_publish_exactly_its_own_answers_events_and_reports(recipe
     assert resources(recipe, "aws.greengrass#PublishToIoTCore") == {
         topics.connection(THING),
         topics.report(THING),
-        *(topics.command_result(THING, each) for each in get_args(topics.Command) if each not in ("time", "ack")),
+        *(
+            topics.command_result(THING, each)
+            for each in get_args(topics.Command)
+            if each not in ("time", "ack")
+        ),
     }
 
 
