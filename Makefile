@@ -10,7 +10,7 @@ ENGINE ?= docker
 LONG = $(PY) -m pytest --timeout=600 --durations=25
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help setup check format test crash-points api-conformance fuzz scale bench demo up down token component clean
+.PHONY: help setup check format test crash-points api-conformance fuzz scale bench demo demos up down token component clean
 
 help:  ## what can be done here
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,8 +22,11 @@ setup: .venv/.installed .venv-ministack/.installed  ## install what is missing (
 .venv-ministack/.installed: local/emulator/requirements.txt local/setup.sh
 	@bash local/setup.sh .venv-ministack "$(PYTHON)" -r local/emulator/requirements.txt
 
-demo: setup  ## the main job, end to end on this machine (DIALECT=classic|lite ENGINE=docker|memory)
+demo: setup  ## the main job, end to end on this machine (DIALECT=classic|lite|lite-main ENGINE=docker|memory)
 	@$(PY) -m local demo --dialect $(DIALECT) --engine $(ENGINE)
+
+demos: setup  ## the main job in every dialect of the nucleus, one after the other (ENGINE=docker|memory)
+	@for dialect in classic lite lite-main; do $(PY) -m local demo --dialect $$dialect --engine $(ENGINE); done
 
 up: setup  ## start the platform with two devices and leave it running
 	@$(PY) -m local up --dialect $(DIALECT) --engine $(ENGINE)

@@ -12,13 +12,14 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import get_args
 
 from rich.console import Console
 
 from local import supervisor
 from local.demo import tell
 from local.engine import EngineUnavailable, obtain
-from local.platform import Platform
+from local.platform import Dialect, Platform
 from local.processes import DidNotStart, PortInUse
 from local.remains import EngineTaken
 from local.story import Story, Untrue
@@ -50,7 +51,8 @@ def _parser() -> argparse.ArgumentParser:
         ("serve", _serve, "hold the platform in this process (what `up` starts)"),
     ):
         command = commands.add_parser(name, help=text, description=text)
-        command.add_argument("--dialect", choices=("classic", "lite"), default="classic", help="of the cores")
+        command.add_argument("--dialect", choices=get_args(Dialect), default="classic",
+                             help="of the cores")  # fmt: skip
         command.add_argument("--engine", choices=("docker", "memory"), default="docker",
                              help="memory: simulated containers, no Docker needed")  # fmt: skip
         command.set_defaults(run=run)

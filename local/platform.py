@@ -31,7 +31,7 @@ from local.publish import PublishError, publish
 from local.registry import RegistryFront
 
 Say = Callable[[str], None]
-Dialect = Literal["classic", "lite"]
+Dialect = Literal["classic", "lite", "lite-main"]
 
 
 #: The devices that the demo and `make up` have, and the group each is in.

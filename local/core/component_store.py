@@ -107,10 +107,10 @@ class CloudComponentStore:
         """See ComponentStore."""
         about = {
             "coreDeviceThingName": self._device.thing,
-            "coreVersion": "2.6.0" if self._device.dialect == "lite" else "2.18.0",
+            "coreVersion": self._device.nucleus.version,
             "platform": "linux",
             "architecture": architecture(),
-            "runtime": "aws_nucleus_lite" if self._device.dialect == "lite" else "aws_nucleus_classic",
+            "runtime": f"aws_nucleus_{self._device.nucleus.kind}",
         }
         try:
             self._post("_coreDeviceStatus", {**about, **status})
@@ -128,7 +128,7 @@ class CloudComponentStore:
                 _unzip(path, self._folder.unarchived(recipe.name, recipe.version) / path.stem)
 
     def _attributes(self) -> dict[str, str]:
-        lite = {"runtime": "aws_nucleus_lite"} if self._device.dialect == "lite" else {}
+        lite = {"runtime": "aws_nucleus_lite"} if self._device.nucleus.kind == "lite" else {}
         return {"os": "linux", "architecture": architecture(), **lite}
 
     def _post(self, path: str, body: Mapping[str, Any]) -> Any:

@@ -144,7 +144,7 @@ class Configuration:
         """
         with self._lock:
             node = self._peek((component, *key_path))
-            if self._dialect.name == "classic" and isinstance(node, _Leaf) and node.at_ms > at_ms:
+            if self._dialect.kind == "classic" and isinstance(node, _Leaf) and node.at_ms > at_ms:
                 raise OlderThanStored("Proposed timestamp is older than the stored one")
         self.merge(component, key_path, value, at_ms=at_ms)
 

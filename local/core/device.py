@@ -3,11 +3,11 @@
 import platform
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from local.core.dialect import DIALECTS, Dialect
+from local.core.dialect import DIALECTS, Dialect, Name
 
 
 class InitialService(BaseModel):
@@ -37,7 +37,7 @@ class Device(BaseModel):
     cert_path: Path
     key_path: Path
     role_arn: str
-    dialect: Literal["classic", "lite"] = "classic"
+    dialect: Name = "classic"
     docker_host: str | None = None
     off_s: float = 3
     keep_alive_s: int = 30

@@ -111,7 +111,7 @@ class Installation:
         except (InstallFailed, ConfigurationError, DeploymentFailed) as error:
             self._stay_on()
             code = error.code
-            if self._all.device.dialect == "classic" and document.failureHandlingPolicy == "ROLLBACK":
+            if self._all.device.nucleus.kind == "classic" and document.failureHandlingPolicy == "ROLLBACK":
                 self._all.configuration.restore(before)
                 self._roll_back(old_recipes)
                 raise DeploymentFailed("FAILED_ROLLBACK_COMPLETE", code, str(error)) from error
@@ -241,7 +241,7 @@ class Installation:
                 started.append((recipe.name, component))
         for name in gone:
             self._uninstall(name)
-        if self._all.device.dialect == "lite":
+        if self._all.device.nucleus.kind == "lite":
             return  # it says SUCCEEDED as soon as the units are started, whatever they do then
         for name, component in started:
             state = component.settle(_QUIET_S, _SETTLE_TIMEOUT_S, self._off)
@@ -265,7 +265,7 @@ class Installation:
             return recipe.name not in BUILT_IN and (recipe.run or recipe.install) is not None
         if component.state == "BROKEN":
             return True
-        return self._all.device.dialect == "classic" and self._reads_otherwise(component, recipe)
+        return self._all.device.nucleus.kind == "classic" and self._reads_otherwise(component, recipe)
 
     def _reads_otherwise(self, component: Component, recipe: Recipe) -> bool:
         """Tell whether the run step would be another one now than the one that runs."""

@@ -26,7 +26,7 @@ def interpolate(text: str, resolve: Resolve, dialect: Dialect) -> Interpolated:
     Classic leaves an unknown ``{…}`` alone. Lite takes every ``{`` for a variable, and where one cannot
     be resolved only what stands before it remains, which it then runs.
     """
-    if dialect.name == "classic":
+    if dialect.kind == "classic":
         return Interpolated(_CLASSIC.sub(lambda found: _or(resolve(found[1]), found[0]), text))
     done: list[str] = []
     rest = text

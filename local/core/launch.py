@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 
 TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105 - a component's name
 NUCLEUS = "aws.greengrass.Nucleus"
-_VERSIONS = {"classic": "2.18.0", "lite": "2.6.0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,7 @@ class ComponentLaunch:
             "AWS_DEFAULT_REGION": device.region,
             "AWS_ENDPOINT_URL": device.endpoint_url,
             "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self._all.socket),
-            "GGC_VERSION": _VERSIONS[device.dialect],
+            "GGC_VERSION": device.nucleus.version,
             "GG_ROOT_CA_PATH": str(device.ca_path),
         }
         if device.docker_host:

@@ -55,7 +55,7 @@ class Merging:
             asked = self._configuration.get(NUCLEUS, ["interpolateComponentConfiguration"])
         except ConfigurationError:
             return value
-        if self._dialect.name == "lite" or str(asked).lower() != "true":
+        if self._dialect.kind == "lite" or str(asked).lower() != "true":
             return value
         return self._interpolate(recipe, value)
 

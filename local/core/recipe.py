@@ -110,11 +110,11 @@ def _manifest(
 ) -> Mapping[str, Any]:
     manifests = document.get("Manifests") or [{}]
     has = {"os": "linux", "architecture": architecture}
-    if dialect.name == "lite":
+    if dialect.kind == "lite":
         has["runtime"] = "aws_nucleus_lite"
     for manifest in manifests:
         platform = manifest.get("Platform") or {}
-        if dialect.name == "lite" and platform and "runtime" not in platform:
+        if dialect.kind == "lite" and platform and "runtime" not in platform:
             continue
         if all(_fits(str(wanted), has.get(attribute)) for attribute, wanted in platform.items()):
             return dict(manifest)
@@ -135,7 +135,7 @@ class _Words:
     """A map of the recipe whose keys classic reads in any case and Lite only as documented."""
 
     def __init__(self, given: Mapping[str, Any], dialect: Dialect) -> None:
-        self._any_case = dialect.name == "classic"
+        self._any_case = dialect.kind == "classic"
         self._values = {self._spelled(str(key)): value for key, value in given.items()}
 
     def get(self, key: str) -> Any:

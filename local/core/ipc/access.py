@@ -11,13 +11,16 @@ MQTT = "aws.greengrass.ipc.mqttproxy"
 PUBSUB = "aws.greengrass.ipc.pubsub"
 CLI = "aws.greengrass.Cli"
 
+_PAIR_BYTES = 21  # a GgKV and a GgObject of a 64-bit machine: the costs that local messages have as well
+_ELEMENT_BYTES = 11
+
 
 def allows(
     access_control: object, service: str, operation: str, resource: str, *, dialect: Dialect, thing: str
 ) -> bool:
     """Tell whether some policy of ``service`` names the operation and a resource that covers this one."""
     policies = access_control.get(service) if isinstance(access_control, Mapping) else None
-    if not isinstance(policies, Mapping):
+    if not isinstance(policies, Mapping) or bytes_of(policies) > dialect.access_control_bytes:
         return False
     return any(
         _names(policy, operation)
@@ -25,6 +28,22 @@ def allows(
         for policy in policies.values()
         if isinstance(policy, Mapping)
     )
+
+
+def bytes_of(value: object) -> int:
+    """Return how much memory Lite needs to read policies: its texts, and a cost for each element and pair.
+
+    It reads all policies of one service into 4,096 bytes (``ggl_ipc_auth``); more is no policy at all.
+    """
+    match value:
+        case str():
+            return len(value.encode())
+        case Mapping():
+            return sum(_PAIR_BYTES + bytes_of(key) + bytes_of(item) for key, item in value.items())
+        case list():
+            return sum(_ELEMENT_BYTES + bytes_of(item) for item in value)
+        case _:
+            return 0
 
 
 def _names(policy: Mapping[str, Any], operation: str) -> bool:

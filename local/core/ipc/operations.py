@@ -120,7 +120,7 @@ class Operations:
         if outcome == "ends-subscriptions":
             self._topics.end(topic)
         elif outcome == "delivered":
-            shown = sorted_keys(message) if self._dialect.name == "lite" else message
+            shown = sorted_keys(message) if self._dialect.kind == "lite" else message
             event: dict[str, object] = {kind: {"message": shown, "context": {"topic": topic}}}
             self._topics.publish(topic, call.component, event)
         return {}
@@ -139,7 +139,7 @@ class Operations:
         return {}
 
     def _receives_own(self, topic: str, mode: object) -> bool:
-        if self._dialect.name == "lite":
+        if self._dialect.kind == "lite":
             return True
         if mode is not None:
             return mode != "RECEIVE_MESSAGES_FROM_OTHERS"

@@ -10,7 +10,7 @@ Fate = Literal["delivered", "lost", "ends-subscriptions", "refused", "unreadable
 
 def dumps(value: object, dialect: Dialect) -> bytes:
     """Return ``value`` as JSON without blanks; Lite prints floats with 17 significant digits."""
-    if dialect.name == "lite":
+    if dialect.kind == "lite":
         return _lite(value).encode()
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -50,7 +50,7 @@ def recipe(version: str, bucket: str, digest: str | None = None, **lifecycle: An
                     "aws.greengrass.ipc.mqttproxy": {
                         f"{PROBE}:mqttproxy:1": {
                             "operations": ["*"],
-                            "resources": ["probe/{iot:thingName}/#"],
+                            "resources": ["probe/+/#"],
                         }
                     }
                 },

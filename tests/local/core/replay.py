@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from local.core.configuration import Configuration, Json
-from local.core.dialect import LITE
+from local.core.dialect import Dialect
 from local.core.eventstream import Decoder, Message, encode
 from local.core.ipc import Components, MemoryBroker, Server
 
@@ -47,13 +47,13 @@ _SIZED = re.compile(r"broker: a message of (\d+) bytes \"x\" is published from o
 class Replay:
     """One scenario and the nucleus it is played against."""
 
-    def __init__(self, scenario: dict[str, Any], folder: Path) -> None:
+    def __init__(self, scenario: dict[str, Any], folder: Path, dialect: Dialect) -> None:
         given = scenario["given"]
         self._frames: list[dict[str, Any]] = scenario["frames"]
         self._component: str = given["component"]
         around = {name: values for name, values in AROUND.items() if name != self._component}
         configuration = {**around, self._component: given.get("configuration", {})}
-        self._configuration = Configuration.of(LITE, configuration)
+        self._configuration = Configuration.of(dialect, configuration)
         self._components = Components([self._component, OTHER])
         self._tokens = {"<token>": self._components.issue_token(self._component)}
         self._broker = MemoryBroker()
@@ -62,7 +62,7 @@ class Replay:
             self._components,
             self._broker,
             self._configuration,
-            LITE,
+            dialect,
             thing=given["thingName"],
         )
         self._clients: dict[int, Client] = {}

@@ -2,8 +2,10 @@ from typing import Any
 
 import pytest
 
-from local.core.dialect import CLASSIC, LITE, Dialect
-from local.core.ipc.access import MQTT, PUBSUB, allows
+from local.core.dialect import CLASSIC, DIALECTS, LITE, LITE_MAIN, Dialect
+from local.core.ipc.access import MQTT, PUBSUB, allows, bytes_of
+
+every_dialect = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
 
 
 def policies(
@@ -55,6 +57,32 @@ def test_access_control_that_is_none_allows_nothing(given: object) -> None:
     assert not may(given, "a")
 
 
-def test_lite_puts_the_things_name_in_where_classic_leaves_it_to_the_deployment() -> None:
-    assert may(policies(MQTT, "cmd/{iot:thingName}/x"), "cmd/robot-1/x", dialect=LITE)
-    assert not may(policies(MQTT, "cmd/{iot:thingName}/x"), "cmd/robot-1/x", dialect=CLASSIC)
+@pytest.mark.parametrize(("dialect", "allowed"), [(CLASSIC, False), (LITE, False), (LITE_MAIN, True)])
+def test_only_lites_main_puts_the_things_name_into_a_resource(dialect: Dialect, allowed: bool) -> None:
+    assert may(policies(MQTT, "cmd/{iot:thingName}/x"), "cmd/robot-1/x", dialect=dialect) is allowed
+
+
+@every_dialect
+def test_a_plus_stands_for_one_level_and_the_filter_itself_may_be_subscribed_to(dialect: Dialect) -> None:
+    granted = policies(MQTT, "cmd/fleet/+/reboot/req")
+
+    assert may(granted, "cmd/fleet/robot-1/reboot/req", dialect=dialect)
+    assert may(granted, "cmd/fleet/+/reboot/req", dialect=dialect)
+    assert not may(granted, "cmd/fleet/robot-1/stop/req", dialect=dialect)
+    assert not may(granted, "cmd/fleet/a/b/reboot/req", dialect=dialect)
+    assert may(policies(MQTT, "cmd/fleet/+/+/req"), "cmd/fleet/robot-1/reboot/req", dialect=dialect)
+
+
+@pytest.mark.parametrize(("dialect", "allowed"), [(CLASSIC, True), (LITE, False), (LITE_MAIN, False)])
+def test_lite_refuses_everything_where_a_services_policies_need_more_than_4096_bytes(
+    dialect: Dialect, allowed: bool
+) -> None:
+    granted = policies(MQTT, "cmd/+")
+    room = 4096 - bytes_of(granted[MQTT])
+    granted[MQTT]["more"] = {"resources": ["x" * (room - len("more" + "resources") - 21 - 21 - 11)]}
+    assert bytes_of(granted[MQTT]) == 4096
+    assert may(granted, "cmd/a", dialect=dialect)
+
+    granted[MQTT]["more"]["resources"][0] += "x"
+
+    assert may(granted, "cmd/a", dialect=dialect) is allowed

@@ -39,7 +39,7 @@ def a_group() -> str:
     return f"group-{secrets.token_hex(4)}"
 
 
-@pytest.mark.parametrize("dialect", ["classic", "lite"])
+@pytest.mark.parametrize("dialect", ["classic", "lite", "lite-main"])
 def test_a_deployment_brings_a_component_from_s3_to_the_broker(
     fleet: Fleet, cloud: Cloud, tmp_path: Path, dialect: str
 ) -> None:
@@ -82,7 +82,7 @@ def starts_of(cloud: Cloud) -> list[int]:
     return [message["pid"] for message in cloud.of("start")]
 
 
-both = pytest.mark.parametrize("running", ["classic", "lite"], indirect=True)
+both = pytest.mark.parametrize("running", ["classic", "lite", "lite-main"], indirect=True)
 
 
 @both

@@ -158,7 +158,7 @@ def alive(pid: int) -> bool:
     return Path(f"/proc/{pid}/cmdline").exists() and bool(Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
-@pytest.fixture(params=["classic", "lite"])
+@pytest.fixture(params=["classic", "lite", "lite-main"])
 def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
     made = Machine(tmp_path, request.param)
     made.store.publish(APP, "1.0.0", {"word": "first"}, run=SAY)
@@ -167,7 +167,7 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]
 
 
 classic = pytest.mark.parametrize("machine", ["classic"], indirect=True)
-lite = pytest.mark.parametrize("machine", ["lite"], indirect=True)
+lite = pytest.mark.parametrize("machine", ["lite", "lite-main"], indirect=True)
 
 
 def test_what_was_deployed_starts_again_at_power_on_without_any_cloud(machine: Machine) -> None:
