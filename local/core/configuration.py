@@ -1,8 +1,8 @@
 """The nucleus' configuration store: a tree per component whose leaves carry the time they were written.
 
 A write with an older timestamp than the leaf's loses; an equal value raises no event; maps merge and all
-else is replaced whole. What ranks below what is only a matter of timestamps: recipe defaults, the initial
-configuration of the device, deployments, the component's own updates.
+else is replaced whole. What ranks below what is only a matter of timestamps: recipe defaults are the oldest;
+the initial configuration has its file's time, a deployment that of its creation, an update its own.
 
 Errors::
 
@@ -111,11 +111,12 @@ class Configuration:
         value: Json,
         *,
         at_ms: int,
-        conflicts: Literal["refuse", "replace", "keep"] = "refuse",
+        conflicts: Literal["refuse", "replace", "keep", "fill"] = "refuse",
     ) -> None:
         """Merge ``value`` in, leaf by leaf, unless the stored leaf is newer; tell the watchers.
 
-        ``conflicts`` says what a map does that meets a scalar, or a scalar a map.
+        ``conflicts`` says what a map does that meets a scalar, or a scalar a map; with ``fill`` it does
+        nothing where anything is stored, however old.
 
         Raises:
             UpdateRefused: and nothing is written.
@@ -126,9 +127,11 @@ class Configuration:
                 if (obstacle := self._obstacle(path, leaf)) is not None:
                     if conflicts == "refuse":
                         raise UpdateRefused("a map cannot become a scalar, nor a scalar a map")
-                    if conflicts == "keep":
+                    if conflicts in ("keep", "fill"):
                         continue
                     self._drop(obstacle)
+                if conflicts == "fill" and self._peek(path) is not None:
+                    continue
                 self._check(path, leaf)
                 leaves.append((path, leaf))
             changed = [done for path, leaf in leaves for done in self._write(path, leaf, at_ms)]

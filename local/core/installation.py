@@ -11,6 +11,7 @@ Errors::
 import logging
 import shutil
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -19,7 +20,8 @@ from local.core.configuration import ConfigurationError, Json
 from local.core.deployment import Document, DocumentRefused, Installed, in_order, resolve
 from local.core.device import architecture
 from local.core.files import write_whole
-from local.core.launch import ComponentLaunch, Surroundings
+from local.core.ipc.consultation import NotAnswered
+from local.core.launch import NUCLEUS, ComponentLaunch, Surroundings
 from local.core.lifecycle import Component, InstallFailed
 from local.core.merging import Merging, proposals
 from local.core.process import kill_leftover
@@ -29,6 +31,7 @@ log = logging.getLogger(__name__)
 
 _QUIET_S = 1.0  # so that a script which ends with an error at once is not taken for running
 _SETTLE_TIMEOUT_S = 60.0
+_NOT_VALID = "COMPONENT_CONFIGURATION_NOT_VALID"
 
 
 class DeploymentFailed(Exception):
@@ -48,13 +51,21 @@ class Installation:
     """The components of one power-on."""
 
     def __init__(
-        self, surroundings: Surroundings, store: ComponentStore, changed: Callable[[], None]
+        self,
+        surroundings: Surroundings,
+        store: ComponentStore,
+        changed: Callable[[], None],
+        now_ms: Callable[[], int] = lambda: int(time.time() * 1000),
     ) -> None:
+        """``now_ms`` is the device's own clock, unix milliseconds."""
         self._all = surroundings
         self._store = store
         self._changed = changed
         self._off = threading.Event()
-        self._merging = Merging(surroundings.configuration, surroundings.device.nucleus, self._interpolated)
+        self._now_ms = now_ms
+        self._merging = Merging(
+            surroundings.configuration, surroundings.device.nucleus, self._interpolated, now_ms
+        )
         self._recipes: dict[str, Recipe] = {}
         self._running: dict[str, Component] = {}
         self._preparing: Component | None = None
@@ -79,8 +90,8 @@ class Installation:
                 self._running[recipe.name] = component
                 component.start(installed=False)
 
-    def apply(self, document: Document) -> None:
-        """Bring the device to what ``document`` and the other targets' deployments want.
+    def apply(self, document: Document, job_id: str = "") -> None:
+        """Bring the device to what ``document``, which came with a job, and the other targets want.
 
         Raises:
             DeploymentFailed: classic has put back what was there before where the policy says so.
@@ -99,7 +110,7 @@ class Installation:
         except (ComponentError, RecipeRefused, DocumentRefused) as error:
             raise DeploymentFailed("FAILED_NO_STATE_CHANGE", error.code, str(error)) from error
         try:
-            self._consult(document, resolution.recipes)
+            self._consult(document, job_id, resolution.recipes)
         except ConfigurationError as error:
             raise DeploymentFailed("FAILED_NO_STATE_CHANGE", error.code, str(error)) from error
         self._stay_on()
@@ -184,34 +195,42 @@ class Installation:
         component = self._running.get(name)
         return component.state if component is not None else "FINISHED"
 
-    def _consult(self, document: Document, recipes: Sequence[Recipe]) -> None:
+    def _consult(self, document: Document, job_id: str, recipes: Sequence[Recipe]) -> None:
         """Ask the components, where this nucleus does: first when to begin, then what each one would get.
 
+        The first question goes by the id of the Greengrass deployment, the second by that of the job.
+
         Raises:
-            DeploymentFailed: a component refuses its new configuration.
+            DeploymentFailed: a component refuses its new configuration, or one does not answer.
             ConfigurationError
         """
         if not self._all.device.nucleus.consults_components:
             return
-        consultation, deployment_id = self._all.components.consultation, document.deploymentId
+        consultation = self._all.components.consultation
         policy = document.componentUpdatePolicy
         if policy.action == "NOTIFY_COMPONENTS":
-            consultation.ask_to_update(deployment_id, policy.timeout, self._off)
+            consultation.ask_to_update(document.deploymentId, policy.timeout, self._off)
             self._stay_on()
         proposed = proposals(
             self._all.configuration, self._all.device.nucleus, self._interpolated, document, recipes
         )
-        staying = {r.name for r in recipes if self._installed.components.get(r.name) == r.version}
-        refused = consultation.refusals(
-            deployment_id,
-            {name: value for name, value in proposed.items() if name in staying},
-            document.configurationValidationPolicy.timeout,
-            self._off,
-        )
+        here = {NUCLEUS: self._all.device.nucleus.version, **self._installed.components}
+        staying = {recipe.name for recipe in recipes if here.get(recipe.name) == recipe.version}
+        try:
+            refused = consultation.refusals(
+                job_id,
+                {name: value for name, value in proposed.items() if name in staying},
+                document.configurationValidationPolicy.timeout,
+                self._off,
+            )
+        except NotAnswered as error:
+            cause = "Error while waiting for validation report for one or more components:null"
+            raise DeploymentFailed("FAILED_NO_STATE_CHANGE", _NOT_VALID, cause) from error
         self._stay_on()
         if refused:
-            cause = "; ".join(f"{name}: {words}" for name, words in refused.items())
-            raise DeploymentFailed("FAILED_NO_STATE_CHANGE", "COMPONENT_CONFIGURATION_NOT_VALID", cause)
+            words = " ".join(f"{{ name = {name}, message = {said} }}" for name, said in refused.items())
+            cause = f"Components reported that their to-be-deployed configuration is invalid {words}"
+            raise DeploymentFailed("FAILED_NO_STATE_CHANGE", _NOT_VALID, cause)
 
     def _interpolated(self, recipe: Recipe, value: Json) -> Json:
         return self._launch(recipe).interpolated(value)

@@ -19,7 +19,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from local.core.device import Device
-from local.core.ipc.broker import BrokerUnavailable, Deliver, Subscriptions
+from local.core.ipc.broker import BrokerUnavailable, Deliver, Subscriptions, Waiting, nothing
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ class MqttConnection:
         self._away_s = 0.0
         self._back = threading.Event()
         self._was_online = False
+        self._was_ever_online = False
+        self._waiting = Waiting()
         self._writer: int | None = None  # the thread of the connection that stands
         self._when_online: list[Callable[[], None]] = []
         self._client = self._make_client()
@@ -97,16 +99,25 @@ class MqttConnection:
         if online and threading.get_ident() != self._writer:
             self._wait_until_written()
 
-    def subscribe(self, topic_filter: str, qos: int, deliver: Deliver) -> Callable[[], None]:
-        """See Broker. Classic takes a subscription while offline and makes it when it is back."""
+    def subscribe(
+        self, topic_filter: str, qos: int, deliver: Deliver, taken: Callable[[], None] = nothing
+    ) -> Callable[[], None]:
+        """See Broker. Classic takes one while offline, once it was connected, and makes it when back."""
         if not self._online.is_set() and not self._device.nucleus.spools:
             raise BrokerUnavailable("not connected")
+        forget: Callable[[], None] = nothing
         with self._lock:
             remove = self._subscriptions.add(topic_filter, qos, deliver)
             if self._online.is_set():
                 self._client.subscribe(topic_filter, min(qos, 1))
+            waits = not self._was_ever_online
+            if waits:
+                forget = self._waiting.add(taken)
+        if not waits:
+            taken()
 
         def stop() -> None:
+            forget()
             if remove() and self._online.is_set() and not self._ending.is_set():
                 self._client.unsubscribe(topic_filter)
 
@@ -171,10 +182,11 @@ class MqttConnection:
             if wanted:
                 client.subscribe([(topic_filter, min(qos, 1)) for topic_filter, qos in wanted.items()])
             self._online.set()
-            self._was_online = True
+            self._was_online = self._was_ever_online = True
             while self._spool:
                 self._send(*self._spool.popleft())
             self._spooled_bytes = 0
+        self._waiting.answer()
         for action in self._when_online:
             action()
 
@@ -218,8 +230,12 @@ class MqttConnection:
 
     def _keep(self, topic: str, payload: bytes, qos: int) -> None:
         size = len(topic) + len(payload)
-        if not self._device.nucleus.spools or qos == 0 or self._spooled_bytes + size > _SPOOL_BYTES:
+        if not self._device.nucleus.spools:
             raise BrokerUnavailable("not connected")
+        if qos == 0:
+            raise BrokerUnavailable("Device is offline. Dropping QoS 0 message.")
+        if self._spooled_bytes + size > _SPOOL_BYTES:
+            raise BrokerUnavailable("Message spool is full. Message could not be added.")
         self._spool.append((topic, payload, qos))
         self._spooled_bytes += size
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from local.core.component_store import CloudComponentStore
-from local.core.configuration import INITIAL_AT_MS, Configuration
+from local.core.configuration import Configuration
 from local.core.credentials import AssumedRole, KeptRole, TokenExchange
 from local.core.deployment import DocumentRefused, read
 from local.core.device import Device, Folder
@@ -40,9 +40,8 @@ class Nucleus:
         self._news = threading.Event()
         role = KeptRole(AssumedRole(device.endpoint_url, device.region, device.role_arn, device.thing))
         configuration = Configuration(device.nucleus, folder.configuration)
-        initial = {name: service.configuration for name, service in device.config.services.items()}
-        for name, values in {NUCLEUS: {"awsRegion": device.region}, **initial}.items():
-            configuration.merge(name, (), values, at_ms=INITIAL_AT_MS, conflicts="keep")
+        if not folder.configuration.exists():
+            _initialise(configuration, device, at_ms=int(folder.device.stat().st_mtime * 1000))
         components = Components(
             restart=lambda name: self._tasks.put(lambda: self._installation.restart_component(name)),
             deploy=self._deploy_locally,
@@ -126,7 +125,7 @@ class Nucleus:
 
     def _deploy(self, job: Job) -> None:
         try:
-            self._installation.apply(read(job.document))
+            self._installation.apply(read(job.document), job.job_id)
         except DocumentRefused as error:
             failure = _failure("FAILED_NO_STATE_CHANGE", error.code, str(error))
             self._jobs.finish(job, "FAILED", failure)
@@ -168,6 +167,14 @@ class Nucleus:
         self._credentials.stop()
         if self._socket_folder is not None:
             self._socket_folder.unlink(missing_ok=True)
+
+
+def _initialise(configuration: Configuration, device: Device, *, at_ms: int) -> None:
+    """Merge what the nucleus is installed with, as old as its file: only newer deployments win over it."""
+    initial = {name: service.configuration for name, service in device.config.services.items()}
+    for name in {NUCLEUS, *initial}:
+        values = {"awsRegion": device.region} if name == NUCLEUS else {}
+        configuration.merge(name, (), values | initial.get(name, {}), at_ms=at_ms, conflicts="keep")
 
 
 def _failure(state: str, code: str, cause: str) -> dict[str, str]:

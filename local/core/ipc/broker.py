@@ -19,6 +19,10 @@ class BrokerUnavailable(Exception):
     code = "broker-unavailable"
 
 
+def nothing() -> None:
+    """Do nothing: for whoever does not want to know when a subscription stands."""
+
+
 class Broker(Protocol):
     """One MQTT connection that all components of the device share."""
 
@@ -29,8 +33,13 @@ class Broker(Protocol):
             BrokerUnavailable
         """
 
-    def subscribe(self, topic_filter: str, qos: int, deliver: Deliver) -> Callable[[], None]:
+    def subscribe(
+        self, topic_filter: str, qos: int, deliver: Deliver, taken: Callable[[], None] = nothing
+    ) -> Callable[[], None]:
         """Call ``deliver(topic, payload)`` for whatever arrives on the filter; return how to stop it.
+
+        ``taken`` is called once it counts as made: before this returns, or, where the nucleus was never
+        connected in its life, when it is.
 
         Raises:
             BrokerUnavailable
@@ -86,6 +95,33 @@ class Subscriptions:
             receive(topic, payload)
 
 
+class Waiting:
+    """Who waits for the first connection of a nucleus' life; safe from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._waiting: dict[object, Callable[[], None]] = {}
+
+    def add(self, taken: Callable[[], None]) -> Callable[[], None]:
+        """Call ``taken`` at the next ``answer``; return how to give that up."""
+        ticket = object()
+        with self._lock:
+            self._waiting[ticket] = taken
+
+        def forget() -> None:
+            with self._lock:
+                self._waiting.pop(ticket, None)
+
+        return forget
+
+    def answer(self) -> None:
+        """Call all who wait, in the order in which they came, once."""
+        with self._lock:
+            waiting, self._waiting = list(self._waiting.values()), {}
+        for taken in waiting:
+            taken()
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """One message that a component sent to the cloud."""
@@ -100,11 +136,15 @@ class MemoryBroker:
     """A broker without a network: what components publish is in ``published`` and reaches subscribers.
 
     As mosquitto does, it sends a message once for each distinct filter of the connection that takes it.
+    ``connected`` False is a classic nucleus before the first connection of its life: subscriptions are
+    answered by nobody until ``connect``.
     """
 
     published: list[Published] = field(default_factory=list)
     running: bool = True
+    connected: bool = True
     _subscriptions: Subscriptions = field(default_factory=Subscriptions)
+    _waiting: Waiting = field(default_factory=Waiting)
 
     def publish(self, topic: str, payload: bytes, qos: int) -> None:
         """Record the message and deliver it to this connection's own subscribers."""
@@ -113,15 +153,36 @@ class MemoryBroker:
         if "#" not in topic and "+" not in topic:
             self.send(topic, payload)
 
-    def subscribe(self, topic_filter: str, qos: int, deliver: Deliver) -> Callable[[], None]:
+    def subscribe(
+        self, topic_filter: str, qos: int, deliver: Deliver, taken: Callable[[], None] = nothing
+    ) -> Callable[[], None]:
         """See Broker."""
         self._require_running()
         remove = self._subscriptions.add(topic_filter, qos, deliver)
-        return lambda: (remove(), None)[1]
+        forget = nothing
+        if self.connected:
+            taken()
+        else:
+            forget = self._waiting.add(taken)
+
+        def stop() -> None:
+            forget()
+            remove()
+
+        return stop
+
+    def connect(self) -> None:
+        """Be connected for the first time: whatever waited is answered, and live."""
+        self.connected = True
+        self._waiting.answer()
+
+    def filters(self) -> dict[str, int]:
+        """Return what is subscribed to, each filter once, answered or not."""
+        return self._subscriptions.filters()
 
     def send(self, topic: str, payload: bytes) -> None:
         """Deliver a message from outside, as the cloud would publish it."""
-        if self.running:
+        if self.running and self.connected:
             for _ in [wanted for wanted in self._subscriptions.filters() if matches(wanted, topic)]:
                 self._subscriptions.dispatch(topic, payload)
 

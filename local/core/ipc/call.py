@@ -17,6 +17,9 @@ class Stream(Protocol):
     def event(self, shape: str, fields: Fields) -> None:
         """Send one event, never before the response."""
 
+    def answer_later(self) -> Callable[[], None]:
+        """Leave the call unanswered; the function returned answers it, without fields, from any thread."""
+
     def on_close(self, action: Callable[[], None]) -> None:
         """Run ``action`` once when the stream or its connection ends."""
 

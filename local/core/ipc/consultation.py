@@ -1,8 +1,9 @@
 """What the classic nucleus asks its components before a deployment, and what they answer.
 
 It asks twice. "May I update?": whoever asks for time is asked again after it, whoever is silent for the
-policy's time agrees. "Is this configuration good?": one refusal fails the deployment, and silence agrees too
-("If the validation time exceeds this timeout, then the deployment proceeds", Greengrass API reference).
+policy's time agrees. "Is this configuration good?": one refusal fails the deployment, **and so does silence**
+(run on 2.18; the API reference says that it proceeds). As soon as one component is asked, an answer is waited
+for from each component whose configuration changes, also from those that never subscribed and cannot answer.
 """
 
 import threading
@@ -16,6 +17,10 @@ from local.core.configuration import Json
 _GLANCE_S = 0.1  # how late it is noticed that the power went off
 
 Question = Literal["update", "validity"]
+
+
+class NotAnswered(Exception):
+    """A validation was not answered in time by all whose configuration would change."""
 
 
 class NotAsked(Exception):
@@ -93,17 +98,23 @@ class Consultation:
     def refusals(
         self, deployment_id: str, proposed: Mapping[str, Json], timeout_s: float, off: threading.Event
     ) -> Mapping[str, str]:
-        """Return the components that refuse what is proposed for them, each with its words."""
-        asked = {
-            name: Asked(deployment_id, proposed[name]) for name in self._who("validity") & proposed.keys()
-        }
+        """Return the components that refuse what is proposed for them, each with its words.
+
+        Raises:
+            NotAnswered: somebody was asked, and not all for whom there is a proposal have answered.
+        """
+        if not self._who("validity") & proposed.keys():
+            return {}
+        asked = {name: Asked(deployment_id, proposal) for name, proposal in proposed.items()}
         found = self._ask("validity", asked, timeout_s, off)
+        if not off.is_set() and found.keys() != asked.keys():
+            raise NotAnswered(deployment_id)
         return {name: answer.refusal for name, answer in found.items() if answer.refusal is not None}
 
     def _ask(
         self, question: Question, asked: Mapping[str, Asked], timeout_s: float, off: threading.Event
     ) -> Mapping[str, Answer]:
-        """Return the answers that came in time; a component that goes away is not waited for."""
+        """Return the answers that came in time; who goes away meanwhile is waited for like the others."""
         keys = {name: (question, name, each.deployment_id) for name, each in asked.items()}
         with self._news:
             self._open.update(dict.fromkeys(keys.values()))
@@ -111,8 +122,7 @@ class Consultation:
         deadline = time.monotonic() + timeout_s
         with self._news:
             while not off.is_set() and (left_s := deadline - time.monotonic()) > 0:
-                here = self._who(question)
-                if all(self._open[key] is not None or name not in here for name, key in keys.items()):
+                if all(self._open[key] is not None for key in keys.values()):
                     break
                 self._news.wait(min(left_s, _GLANCE_S))
             answers = {name: self._open.pop(key) for name, key in keys.items()}

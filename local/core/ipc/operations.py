@@ -30,6 +30,9 @@ _NUCLEUS = "aws.greengrass.Nucleus"
 _NUCLEUS_NAMES = frozenset({_NUCLEUS, "aws.greengrass.NucleusLite"})
 _VERIFIERS = frozenset({"aws.greengrass.StreamManager"})
 _STATES = frozenset({"RUNNING", "ERRORED"})
+_CLASSIC_PAYLOAD_BYTES = 131_072  # the nucleus' default ``mqtt.maxMessageSizeInBytes``
+_CLASSIC_SLASHES = 7
+_TOO_MANY_SLASHES = f"The request topic must have no more than {_CLASSIC_SLASHES} forward slashes (/)"
 _MQTT_HEADER_BYTES = 20  # fixed header, topic length, packet id and properties, generously
 
 
@@ -81,23 +84,43 @@ class Operations:
         topic, qos = text(call, "topicName"), qos_of(call)
         payload = blob(call.fields.get("payload", ""))
         self._require(call, access.MQTT, "PublishToIoTCore", topic)
+        self._require_size(topic, payload)
         try:
             self._broker.publish(topic, payload, qos)
         except BrokerUnavailable as error:
-            raise ServiceError("Failed to publish the message.") from error
+            raise ServiceError(self._not_published(topic, str(error))) from error
         return {}
+
+    def _require_size(self, topic: str, payload: bytes) -> None:
+        """Refuse what classic's client refuses before it looks at the connection."""
+        if self._dialect.kind != "classic":
+            return
+        if len(payload) > _CLASSIC_PAYLOAD_BYTES:
+            limit = f"the configured limit of {_CLASSIC_PAYLOAD_BYTES} bytes"
+            cause = f"The publishing message size {len(payload)} bytes exceeds {limit}"
+            raise ServiceError(self._not_published(topic, cause))
+        if topic.count("/") > _CLASSIC_SLASHES:
+            raise ServiceError(self._not_published(topic, _TOO_MANY_SLASHES))
+
+    def _not_published(self, topic: str, cause: str) -> str:
+        if self._dialect.kind == "lite":
+            return "Failed to publish the message."
+        return f"Publish to topic {topic} failed: {cause}"
 
     def _subscribe_to_iot_core(self, call: Call) -> Fields:
         topic_filter, qos = text(call, "topicName"), qos_of(call)
         self._require(call, access.MQTT, "SubscribeToIoTCore", topic_filter)
+        if self._dialect.kind == "classic" and topic_filter.count("/") > _CLASSIC_SLASHES:
+            raise ServiceError(f"Subscribe to topic {topic_filter} failed with error {_TOO_MANY_SLASHES}")
 
         def deliver(topic: str, payload: bytes) -> None:
             if len(topic.encode()) + len(payload) + _MQTT_HEADER_BYTES <= self._dialect.inbound_mqtt_bytes:
                 message = {"topicName": topic, "payload": base64.b64encode(payload).decode()}
                 call.stream.event("IoTCoreMessage", {"message": message})
 
+        answer = call.stream.answer_later()
         try:
-            call.stream.on_close(self._broker.subscribe(topic_filter, qos, deliver))
+            call.stream.on_close(self._broker.subscribe(topic_filter, qos, deliver, answer))
         except BrokerUnavailable as error:
             raise ServiceError("Failed to bind the subscription.") from error
         return {}
@@ -150,7 +173,8 @@ class Operations:
         try:
             value = self._configuration.get(component[0], key_path)
         except KeyNotFound as error:
-            raise ResourceNotFoundError("Key not found.") from error
+            words = "Key not found" if self._dialect.kind == "classic" else "Key not found."
+            raise ResourceNotFoundError(words) from error
         if self._dialect.wraps_scalars and not isinstance(value, dict):
             value = {key_path[-1]: value}
         return {"componentName": component[1], "value": value}
@@ -226,7 +250,8 @@ class Operations:
 
     def _require(self, call: Call, service: str, operation: str, resource: str) -> None:
         if not self._allows(call, service, operation, resource):
-            raise UnauthorizedError("IPC Operation not authorized.")
+            classic = self._dialect.kind == "classic" and service == access.MQTT
+            raise UnauthorizedError("Not Authorized" if classic else "IPC Operation not authorized.")
 
     def _allows(self, call: Call, service: str, operation: str, resource: str) -> bool:
         try:

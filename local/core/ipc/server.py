@@ -201,10 +201,12 @@ class _Connection:
         return True
 
     def _call(self, stream_id: int, operation: str, payload: bytes) -> None:
-        stream = self._streams[stream_id] = _Stream(self, stream_id, self._dialect)
+        stream = self._streams[stream_id] = _Stream(self, stream_id, self._dialect, f"{operation}Response")
         try:
             fields = _parse(payload)
             response = self._operations.perform(operation, Call(self._component or "", fields, stream))
+            if stream.answers_later:
+                return
             if len(dumps(response, self._dialect)) > self._dialect.answer_bytes:
                 raise ServiceError("")
         except OperationRefused as error:
@@ -212,7 +214,7 @@ class _Connection:
             self._streams.pop(stream_id).close()
             return
         ends = self._dialect.ends_unary_streams and not operation.startswith("SubscribeTo")
-        stream.respond(f"{operation}Response", response, ends=ends)
+        stream.respond(response, ends=ends)
         if ends:
             self._streams.pop(stream_id).close()
 
@@ -220,10 +222,12 @@ class _Connection:
 class _Stream:
     """One request with its response and what follows it; events wait until the response is out."""
 
-    def __init__(self, connection: _Connection, stream_id: int, dialect: Dialect) -> None:
+    def __init__(self, connection: _Connection, stream_id: int, dialect: Dialect, answer: str) -> None:
         self._connection = connection
         self._id = stream_id
         self._dialect = dialect
+        self._answer = answer
+        self.answers_later = False
         self._lock = threading.Lock()
         self._waiting: list[Message] | None = []
         self._closing: list[Callable[[], None]] = []
@@ -239,9 +243,13 @@ class _Stream:
     def on_close(self, action: Callable[[], None]) -> None:
         self._closing.append(action)
 
-    def respond(self, shape: str, fields: Fields, *, ends: bool) -> None:
+    def answer_later(self) -> Callable[[], None]:
+        self.answers_later = True
+        return lambda: self.respond({}, ends=False)
+
+    def respond(self, fields: Fields, *, ends: bool) -> None:
         with self._lock:
-            self._connection.send(self._message(_APPLICATION, _END if ends else 0, shape, fields))
+            self._connection.send(self._message(_APPLICATION, _END if ends else 0, self._answer, fields))
             for message in self._waiting or ():
                 self._connection.send(message)
             self._waiting = None

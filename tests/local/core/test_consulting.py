@@ -11,6 +11,7 @@ from awsiot.greengrasscoreipc import model
 
 from local.core.configuration import Json
 from local.core.dialect import CLASSIC, LITE
+from local.core.ipc.consultation import NotAnswered
 from tests.local.core.test_ipc import ME, Nucleus
 
 Found = TypeVar("Found")
@@ -37,7 +38,10 @@ class Asking(threading.Thread):
 
     def run(self) -> None:
         began = time.monotonic()
-        self.found = self._ask(self.off)
+        try:
+            self.found = self._ask(self.off)
+        except NotAnswered as error:
+            self.found = error
         self.took_s = time.monotonic() - began
 
     def ended(self) -> object:
@@ -46,9 +50,9 @@ class Asking(threading.Thread):
         return self.found
 
 
-def validity(nucleus: Nucleus, timeout_s: float = 10) -> Asking:
+def validity(nucleus: Nucleus, timeout_s: float = 10, **others: Json) -> Asking:
     ask = nucleus.components.consultation.refusals
-    proposed: Mapping[str, Json] = {ME: PROPOSED, "com.example.Other": {}}
+    proposed: Mapping[str, Json] = {ME: PROPOSED, **others}
     return Asking(lambda off: ask("d-1", proposed, timeout_s, off))
 
 
@@ -79,12 +83,12 @@ def test_a_component_judges_the_configuration_that_is_proposed_for_it(
     assert asking.ended() == refusals
 
 
-def test_a_component_that_does_not_judge_in_time_lets_the_deployment_go_on(nucleus: Nucleus) -> None:
+def test_a_component_that_does_not_judge_in_time_fails_the_deployment(nucleus: Nucleus) -> None:
     nucleus.subscribed(nucleus.client.subscribe_to_validate_configuration_updates)
 
     asking = validity(nucleus, timeout_s=0.3)
 
-    assert asking.ended() == {}
+    assert isinstance(asking.ended(), NotAnswered)
     assert asking.took_s >= 0.3
     with pytest.raises(model.InvalidArgumentsError):
         nucleus.client.send_configuration_validity_report(
@@ -92,20 +96,31 @@ def test_a_component_that_does_not_judge_in_time_lets_the_deployment_go_on(nucle
         )
 
 
+def test_once_one_is_asked_a_component_that_never_subscribed_is_waited_for_in_vain(nucleus: Nucleus) -> None:
+    events = nucleus.subscribed(nucleus.client.subscribe_to_validate_configuration_updates)
+    asking = validity(nucleus, timeout_s=1, **{"aws.greengrass.Nucleus": {"logging": {}}})
+    events.of(1)
+
+    nucleus.client.send_configuration_validity_report(configuration_validity_report=report("ACCEPTED"))
+
+    assert isinstance(asking.ended(), NotAnswered)
+    assert asking.took_s >= 1
+
+
 def test_nobody_waits_for_a_component_that_never_asked_to_be_asked(nucleus: Nucleus) -> None:
-    assert validity(nucleus).ended() == {}
+    assert validity(nucleus, **{"aws.greengrass.Nucleus": {"logging": {}}}).ended() == {}
     update(nucleus).ended()
 
 
-def test_a_component_that_ends_while_it_is_asked_is_not_waited_for(nucleus: Nucleus) -> None:
+def test_a_component_that_ends_while_it_is_asked_fails_the_deployment_too(nucleus: Nucleus) -> None:
     client = nucleus.connect(nucleus.components.token_of(ME))
     events = nucleus.subscribed(client.subscribe_to_validate_configuration_updates)
-    asking = validity(nucleus)
+    asking = validity(nucleus, timeout_s=1)
     events.of(1)
 
     client.close()
 
-    assert asking.ended() == {}
+    assert isinstance(asking.ended(), NotAnswered)
 
 
 def test_an_update_waits_as_long_as_a_component_asks_for_more_time(nucleus: Nucleus) -> None:

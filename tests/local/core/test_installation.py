@@ -82,6 +82,7 @@ class Machine:
             dialect=dialect,
         )
         self._revision = 0
+        self.clock_ms = 5_000_000
         self.power_on()
 
     def power_on(self) -> None:
@@ -95,26 +96,32 @@ class Machine:
             self.folder.socket,
             "http://localhost:1/",
         )
-        self.installation = Installation(surroundings, self.store, lambda: None)
+        self.installation = Installation(surroundings, self.store, lambda: None, now_ms=lambda: self.clock_ms)
         self.installation.boot()
 
-    def deploy(self, version: str | None, *, interpolates: bool = False, **merge: object) -> None:
+    def deploy(
+        self,
+        version: str | None,
+        *,
+        nucleus: Mapping[str, object] | None = None,
+        created_at_ms: int | None = None,
+        **merge: object,
+    ) -> None:
+        """Deploy the app (None: it is not named any more); ``nucleus`` is a merge of the core's own."""
         self._revision += 1
-        components: dict[str, Any] = {
-            NUCLEUS: {
-                "version": "2.18.0",
-                "configurationUpdate": {"merge": {"interpolateComponentConfiguration": interpolates}},
-            }
-        }
+        components: dict[str, Any] = {NUCLEUS: {"version": "2.18.0"}}
+        if nucleus is not None:
+            components[NUCLEUS]["configurationUpdate"] = {"merge": nucleus}
         if version is not None:
             components[APP] = {"version": version, "configurationUpdate": {"merge": merge}}
         document = {
             "configurationArn": f"arn:aws:greengrass:r:a:configuration:thinggroup/g:{self._revision}",
             "deploymentId": str(self._revision),
-            "creationTimestamp": 1_000_000 + self._revision,
+            "creationTimestamp": created_at_ms or 1_000_000 + self._revision,
             "components": components,
+            "configurationValidationPolicy": {"timeout": 1},
         }
-        self.installation.apply(read(document))
+        self.installation.apply(read(document), f"job-{self._revision}")
 
     def answering(self, refusal: str | None) -> list[Asked]:
         """Have the app answer what it is asked; return where the questions go."""
@@ -251,7 +258,7 @@ def test_a_component_is_asked_before_and_told_after_and_sees_all_it_would_get(ma
 
     assert asked == [
         Asked("2"),
-        Asked("2", configuration={"word": "first", "place": {"line": "a", "hall": 2}}),
+        Asked("job-2", configuration={"word": "first", "place": {"line": "a", "hall": 2}}),
         Asked("2", done=True),
     ]
     assert machine.configuration.get(APP, ["place"]) == {"line": "a", "hall": 2}
@@ -267,6 +274,87 @@ def test_no_component_judges_what_does_not_change_or_comes_with_its_new_version(
     machine.deploy("2.0.0", word="other")
 
     assert [question.configuration for question in asked if question.configuration is not None] == []
+
+
+@classic
+def test_a_change_of_the_nucleus_own_configuration_beside_ours_fails_though_we_accepted(
+    machine: Machine,
+) -> None:
+    machine.deploy("1.0.0", nucleus={"logging": {"level": "INFO"}})
+    machine.answering(None)
+
+    with pytest.raises(DeploymentFailed) as failed:
+        machine.deploy("1.0.0", nucleus={"logging": {"level": "DEBUG"}}, word="second")
+
+    assert failed.value.state == "FAILED_NO_STATE_CHANGE"
+    assert str(failed.value) == ("Error while waiting for validation report for one or more components:null")
+    assert machine.configuration.get(APP) == {"word": "first"}
+
+
+@classic
+def test_with_a_new_version_of_ours_the_nucleus_own_configuration_may_change_too(machine: Machine) -> None:
+    machine.deploy("1.0.0", nucleus={"logging": {"level": "INFO"}})
+    machine.store.publish(APP, "2.0.0", {"word": "second"}, run=SAY)
+    machine.answering("never")
+
+    machine.deploy("2.0.0", nucleus={"logging": {"level": "DEBUG"}}, word="second")
+
+    assert machine.configuration.get(NUCLEUS, ["logging", "level"]) == "DEBUG"
+
+
+def test_values_of_a_deployment_that_was_made_earlier_lose_in_classic_and_it_succeeds(
+    machine: Machine,
+) -> None:
+    machine.deploy("1.0.0", created_at_ms=2_000_000, word="of the newer")
+
+    machine.deploy("1.0.0", created_at_ms=1_500_000, word="of the older", other=1)
+
+    kept = "of the newer" if machine.dialect == "classic" else "of the older"
+    assert machine.configuration.get(APP) == {"word": kept, "other": 1}
+
+
+PROCESSING_TIME = {"deploymentConfigurationTimeSource": "deploymentProcessingTime"}
+
+
+@classic
+def test_a_deployment_that_asks_for_it_is_merged_by_the_time_of_its_processing_at_once(
+    machine: Machine,
+) -> None:
+    machine.deploy("1.0.0", created_at_ms=2_000_000, word="of the newer")
+
+    machine.deploy("1.0.0", created_at_ms=1_500_000, nucleus=PROCESSING_TIME, word="of the older")
+    assert machine.configuration.get(APP, ["word"]) == "of the older"
+
+    machine.deploy("1.0.0", created_at_ms=1_400_000, word="of the oldest")
+    assert machine.configuration.get(APP, ["word"]) == "of the oldest"
+
+
+@classic
+def test_by_a_clock_that_is_behind_a_value_is_lost_silently(machine: Machine) -> None:
+    machine.deploy("1.0.0", nucleus=PROCESSING_TIME, word="first")
+    machine.clock_ms -= 3_600_000
+
+    machine.deploy("1.0.0", word="second")
+
+    assert machine.configuration.get(APP, ["word"]) == "first"
+
+
+def test_a_new_versions_policies_replace_none_that_is_there_in_classic_and_no_id_ever_goes(
+    machine: Machine,
+) -> None:
+    def policies(**resources: str) -> dict[str, Any]:
+        mqtt = {name: {"operations": ["*"], "resources": [granted]} for name, granted in resources.items()}
+        return {"word": "first", "accessControl": {"aws.greengrass.ipc.mqttproxy": mqtt}}
+
+    machine.store.publish(APP, "2.0.0", policies(first="a/old", second="b"), run=SAY)
+    machine.store.publish(APP, "3.0.0", policies(first="a/new", third="c"), run=SAY)
+    machine.deploy("2.0.0")
+
+    machine.deploy("3.0.0")
+
+    first = "a/old" if machine.dialect == "classic" else "a/new"
+    kept = machine.configuration.get(APP, ["accessControl"])
+    assert kept == policies(first=first, second="b", third="c")["accessControl"]
 
 
 @lite
@@ -288,7 +376,7 @@ def test_the_things_name_stands_in_the_configuration_only_when_the_nucleus_is_to
 ) -> None:
     machine.store.publish(APP, "2.0.0", {"word": "x", "resource": "cmd/{iot:thingName}/#"}, run=SAY)
 
-    machine.deploy("2.0.0", interpolates=interpolates)
+    machine.deploy("2.0.0", nucleus={"interpolateComponentConfiguration": interpolates})
 
     assert machine.configuration.get(APP, ["resource"]) == resource
 

@@ -14,7 +14,7 @@ from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from local.core.configuration import Configuration, Json
-from local.core.dialect import DIALECTS, Dialect
+from local.core.dialect import CLASSIC, DIALECTS, Dialect
 from local.core.eventstream import Message, encode
 from local.core.ipc import Components, MemoryBroker, Server
 
@@ -37,6 +37,14 @@ class Events:
         while len(self.arrived) < count and time.monotonic() < deadline:
             time.sleep(0.005)
         return list(self.arrived)
+
+
+def until(true: Callable[[], bool]) -> bool:
+    """Whether it came to be within five seconds."""
+    deadline = time.monotonic() + 5
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.005)
+    return true()
 
 
 class Nucleus:
@@ -116,6 +124,90 @@ def test_what_access_control_does_not_name_is_unauthorized_and_reaches_nobody(nu
     assert nucleus.restarted == []
 
 
+def test_classic_answers_no_subscription_before_its_first_connection_and_each_try_is_live_then(
+    tmp_path: Path,
+) -> None:
+    nucleus = Nucleus(CLASSIC, tmp_path)
+    nucleus.broker.connected = False
+    events = Events()
+    tries = []
+    try:
+        for _ in range(2):
+            answered, _operation = nucleus.client.subscribe_to_iot_core_async(
+                topic_name="cmd/robot-1/a/req",
+                qos="1",
+                on_stream_event=events.arrived.append,
+                on_stream_error=lambda _: True,
+                on_stream_closed=lambda: None,
+            )
+            tries.append(answered)
+        with pytest.raises(TimeoutError):
+            tries[0].result(0.3)
+        # Other calls of the same connection are answered meanwhile.
+        assert nucleus.client.get_configuration(key_path=["place"]).value == {"line": "a"}
+
+        nucleus.broker.connect()
+        for answered in tries:
+            answered.result(5)
+        nucleus.broker.send("cmd/robot-1/a/req", b"x")
+
+        assert len(events.of(2)) == 2
+        again = nucleus.subscribed(
+            nucleus.client.subscribe_to_iot_core, topic_name="cmd/robot-1/b/req", qos="1"
+        )
+        nucleus.broker.send("cmd/robot-1/b/req", b"y")
+        assert len(again.of(1)) == 1
+    finally:
+        nucleus.stop()
+
+
+def test_an_unanswered_subscription_whose_connection_was_closed_never_becomes_live(tmp_path: Path) -> None:
+    nucleus = Nucleus(CLASSIC, tmp_path)
+    nucleus.broker.connected = False
+    try:
+        gone = nucleus.connect(nucleus.components.token_of(ME))
+        gone.subscribe_to_iot_core_async(
+            topic_name="cmd/robot-1/a/req",
+            qos="1",
+            on_stream_event=lambda _: None,
+            on_stream_error=lambda _: True,
+            on_stream_closed=lambda: None,
+        )
+        assert until(lambda: bool(nucleus.broker.filters()))
+
+        gone.close()
+
+        assert until(lambda: not nucleus.broker.filters())
+        nucleus.broker.connect()
+        assert nucleus.broker.filters() == {}
+    finally:
+        nucleus.stop()
+
+
+def test_classic_says_what_it_does_not_publish_and_why_in_words(tmp_path: Path) -> None:
+    nucleus = Nucleus(CLASSIC, tmp_path)
+    deep = "cmd/robot-1/3/4/5/6/7/8/9"
+    try:
+        with pytest.raises(model.UnauthorizedError) as unauthorized:
+            nucleus.client.publish_to_iot_core(topic_name="cmd/robot-2/x", qos="1", payload=b"")
+        with pytest.raises(model.ServiceError) as too_large:
+            nucleus.client.publish_to_iot_core(topic_name="cmd/robot-1/x", qos="1", payload=bytes(131_073))
+        with pytest.raises(model.ServiceError) as too_deep:
+            nucleus.client.publish_to_iot_core(topic_name=deep, qos="1", payload=b"")
+        nucleus.client.publish_to_iot_core(topic_name="cmd/robot-1/x", qos="1", payload=bytes(131_072))
+    finally:
+        nucleus.stop()
+
+    assert unauthorized.value.message == "Not Authorized"
+    assert too_large.value.message == (
+        "Publish to topic cmd/robot-1/x failed: The publishing message size 131073 bytes exceeds the "
+        "configured limit of 131072 bytes"
+    )
+    assert too_deep.value.message == (
+        f"Publish to topic {deep} failed: The request topic must have no more than 7 forward slashes (/)"
+    )
+
+
 def test_a_policy_that_a_deployment_takes_away_holds_at_the_next_call(nucleus: Nucleus) -> None:
     nucleus.configuration.merge(
         ME, ("accessControl",), {"aws.greengrass.ipc.mqttproxy": {"p": {"resources": []}}}, at_ms=10
@@ -152,7 +244,7 @@ def test_the_message_of_an_error_reaches_the_client_of_classic_only(nucleus: Nuc
     with pytest.raises(model.ResourceNotFoundError) as raised:
         nucleus.client.get_configuration(key_path=["nope"])
 
-    assert raised.value.message == (None if nucleus.dialect.kind == "lite" else "Key not found.")
+    assert raised.value.message == (None if nucleus.dialect.kind == "lite" else "Key not found")
 
 
 def test_a_component_hears_itself_on_a_wildcard_in_lite_only(nucleus: Nucleus) -> None:
