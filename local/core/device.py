@@ -85,8 +85,12 @@ class Folder:
     def log(self, component: str) -> Path:
         return self.root / "logs" / f"{component}.log"
 
+    @property
+    def processes(self) -> Path:
+        return self.root / "run"
+
     def process(self, component: str) -> Path:
-        return self.root / "run" / f"{component}.json"
+        return self.processes / f"{component}.json"
 
     def recipe(self, component: str, version: str) -> Path:
         return self.root / "packages" / "recipes" / f"{component}-{version}.json"

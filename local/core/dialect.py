@@ -53,9 +53,10 @@ class Dialect:
     spools: bool  # and takes subscriptions while offline, once it was connected
     trailing_slash: bool
     stop_grace_s: float
+    grace_for_each_process: bool  # of the component's tree, one after the other; else for all together
+    installs_beside_the_old: bool  # an update: install, then stop the old; else stop it first
     restart_delay_s: float
     starts_per_hour: int
-    components_outlive_nucleus: bool
     consults_components: bool  # before it updates, and about their new configuration
 
 
@@ -83,9 +84,10 @@ CLASSIC = Dialect(
     spools=True,
     trailing_slash=False,
     stop_grace_s=5,
+    grace_for_each_process=True,
+    installs_beside_the_old=False,
     restart_delay_s=0,
     starts_per_hour=3,
-    components_outlive_nucleus=False,
     consults_components=True,
 )
 
@@ -121,9 +123,10 @@ LITE = Dialect(
     spools=False,
     trailing_slash=True,
     stop_grace_s=120,
+    grace_for_each_process=False,
+    installs_beside_the_old=True,
     restart_delay_s=1,
     starts_per_hour=3,
-    components_outlive_nucleus=True,
     consults_components=False,
 )
 

@@ -21,16 +21,15 @@ from local.core.deployment import Document, DocumentRefused, Installed, in_order
 from local.core.device import architecture
 from local.core.files import write_whole
 from local.core.ipc.consultation import NotAnswered
-from local.core.launch import NUCLEUS, ComponentLaunch, Surroundings
+from local.core.launch import NUCLEUS, TOKEN_EXCHANGE, ComponentLaunch, Surroundings
 from local.core.lifecycle import Component, InstallFailed
 from local.core.merging import Merging, proposals
-from local.core.process import kill_leftover
 from local.core.recipe import BUILT_IN, Recipe, RecipeRefused, parse
 
 log = logging.getLogger(__name__)
 
-_QUIET_S = 1.0  # so that a script which ends with an error at once is not taken for running
-_SETTLE_TIMEOUT_S = 60.0
+_LOOK_EVERY_S = 1.0  # a component that runs at one look is a success, whatever it does next
+_SETTLED = ("RUNNING", "FINISHED")
 _NOT_VALID = "COMPONENT_CONFIGURATION_NOT_VALID"
 
 
@@ -69,6 +68,9 @@ class Installation:
         self._recipes: dict[str, Recipe] = {}
         self._running: dict[str, Component] = {}
         self._preparing: Component | None = None
+        self._differs: set[str] = set()  # these are installed again by the next deployment
+        self._replaced: list[str] = []  # by the deployment that is being applied
+        self._ended_with_exchange: set[str] = set()
         path = surroundings.folder.deployments
         self._installed = Installed.model_validate_json(path.read_bytes()) if path.exists() else Installed()
 
@@ -82,8 +84,10 @@ class Installation:
             except (OSError, RecipeRefused) as error:
                 log.error("component cannot start: component=%s error=%s", name, error)
         self._recipes = recipes
+        if self._all.device.nucleus.kind == "classic":
+            # Read back from the disk, a number of the lifecycle is of another Java type than in the recipe.
+            self._differs = {name for name, recipe in recipes.items() if recipe.has_number}
         for recipe in in_order(recipes):
-            kill_leftover(self._all.folder.process(recipe.name))
             self._all.components.add(recipe.name)
             component = self._component(recipe)
             if not self._off.is_set() and component is not None:
@@ -118,7 +122,7 @@ class Installation:
         try:
             self._recipes |= {recipe.name: recipe for recipe in resolution.recipes}
             self._merging.deploy(document, resolution.recipes)
-            self._switch(resolution.recipes)
+            self._switch(document, resolution.recipes)
         except (InstallFailed, ConfigurationError, DeploymentFailed) as error:
             self._stay_on()
             code = error.code
@@ -153,10 +157,12 @@ class Installation:
             if not self._off.is_set():
                 component.start(installed=True)
 
-    def restart_all(self) -> None:
-        """Stop and start every component, as a classic nucleus that restarts does."""
-        for name in list(self._running):
-            self.restart_component(name)
+    def kill_token_exchange(self) -> None:
+        """Have Lite's token exchange die and come back: what needs it HARD is stopped and stays so."""
+        for name, component in list(self._running.items()):
+            if TOKEN_EXCHANGE in self._recipes[name].hard:
+                component.stop(state="FINISHED")
+                self._ended_with_exchange.add(name)
 
     def crash(self, name: str) -> None:
         """Kill one component's processes; it is restarted as after any crash."""
@@ -175,6 +181,12 @@ class Installation:
         self._off.set()
         for component in [*self._running.values(), *filter(None, [self._preparing])]:
             component.kill()
+
+    def leave(self) -> None:
+        """Be gone as a nucleus is whose process was killed: what it started lives on."""
+        self._off.set()
+        for component in [*self._running.values(), *filter(None, [self._preparing])]:
+            component.leave()
 
     def status(self) -> dict[str, Any]:
         """Return what the core tells the control plane of itself."""
@@ -235,38 +247,55 @@ class Installation:
     def _interpolated(self, recipe: Recipe, value: Json) -> Json:
         return self._launch(recipe).interpolated(value)
 
-    def _switch(self, recipes: Sequence[Recipe]) -> None:
-        """Install what is new beside what runs, then replace; wait until all that changed runs."""
+    def _switch(self, document: Document, recipes: Sequence[Recipe]) -> None:
+        """Replace what is to be replaced, in this nucleus' order, and wait as long as this nucleus does."""
         self._recipes = {recipe.name: recipe for recipe in recipes}
         gone = [name for name in self._running if name not in self._recipes]
-        started = []
+        self._replaced = []
         for recipe in recipes:
-            if not self._needs_start(recipe):
-                continue
-            self._stay_on()
-            self._all.components.add(recipe.name)
-            component = self._component(recipe)
-            old = self._running.get(recipe.name)
-            if old is not None and old.state not in ("RUNNING", "FINISHED"):
-                old.stop()  # it may be at its own install, in the same folder
-            if component is not None:
-                self._prepare(component)
-            if old is not None:
-                old.stop()
-                del self._running[recipe.name]
-            if component is not None:
-                self._running[recipe.name] = component
-                component.start(installed=True)
-                started.append((recipe.name, component))
+            if self._needs_start(recipe, document):
+                self._stay_on()
+                self._replace(recipe)
         for name in gone:
             self._uninstall(name)
-        if self._all.device.nucleus.kind == "lite":
-            return  # it says SUCCEEDED as soon as the units are started, whatever they do then
-        for name, component in started:
-            state = component.settle(_QUIET_S, _SETTLE_TIMEOUT_S, self._off)
+        self._differs.clear()
+        self._ended_with_exchange.clear()
+        if self._all.device.nucleus.kind == "classic":
+            self._look()  # Lite says SUCCEEDED as soon as the units are started, whatever they do then
+
+    def _replace(self, recipe: Recipe) -> None:
+        self._all.components.add(recipe.name)
+        component = self._component(recipe)
+        old = self._running.get(recipe.name)
+        beside = self._all.device.nucleus.installs_beside_the_old
+        if old is not None and not (beside and old.state in _SETTLED):
+            old.stop()  # beside: it may be at its own install, in the same folder
+        if component is not None and beside:
+            self._prepare(component)
+        if old is not None:
+            old.stop()
+            del self._running[recipe.name]
+        if component is not None:
+            self._running[recipe.name] = component
+            self._replaced.append(recipe.name)
+            component.start(installed=beside)
+
+    def _look(self) -> None:
+        """Return as soon as all that was replaced runs at one look, a second after the one before.
+
+        Raises:
+            DeploymentFailed: one is broken at a look.
+        """
+        waiting = True
+        while waiting:
+            self._off.wait(_LOOK_EVERY_S if self._replaced else 0)
             self._stay_on()
-            if state not in ("RUNNING", "FINISHED"):
-                raise DeploymentFailed("FAILED", "COMPONENT_BROKEN", f"{name} is {state}")
+            states = {name: self._running[name].state for name in self._replaced}
+            for name, state in states.items():
+                if state == "BROKEN":
+                    cause = f"Service {name} in broken state after deployment"
+                    raise DeploymentFailed("FAILED", "COMPONENT_BROKEN", cause)
+            waiting = not all(state in _SETTLED for state in states.values())
 
     def _prepare(self, component: Component) -> None:
         self._preparing = component
@@ -276,7 +305,7 @@ class Installation:
             self._preparing = None
         self._stay_on()
 
-    def _needs_start(self, recipe: Recipe) -> bool:
+    def _needs_start(self, recipe: Recipe, document: Document) -> bool:
         if self._installed.components.get(recipe.name) != recipe.version:
             return True
         component = self._running.get(recipe.name)
@@ -284,7 +313,12 @@ class Installation:
             return recipe.name not in BUILT_IN and (recipe.run or recipe.install) is not None
         if component.state == "BROKEN":
             return True
-        return self._all.device.nucleus.kind == "classic" and self._reads_otherwise(component, recipe)
+        if self._all.device.nucleus.kind == "classic":
+            return recipe.name in self._differs or self._reads_otherwise(component, recipe)
+        # Lite: whatever the entry's update changes, and what was stopped is started with the target again.
+        entry = document.components.get(recipe.name)
+        updated = entry is not None and "configurationUpdate" in entry.model_fields_set
+        return updated or recipe.name in self._ended_with_exchange
 
     def _reads_otherwise(self, component: Component, recipe: Recipe) -> bool:
         """Tell whether the run step would be another one now than the one that runs."""
@@ -294,14 +328,14 @@ class Installation:
         try:
             for name in [name for name in self._running if name not in recipes]:
                 self._uninstall(name)
-            broken = {
+            otherwise = {
                 name
                 for name, recipe in recipes.items()
                 if (component := self._running.get(name)) is not None
-                and (component.state == "BROKEN" or self._reads_otherwise(component, recipe))
+                and (name in self._replaced or self._reads_otherwise(component, recipe))
             }
             self._recipes = dict(recipes)
-            for name in broken:
+            for name in otherwise:
                 self._running.pop(name).stop()
             for recipe in in_order(recipes):
                 if recipe.name not in self._running and (component := self._component(recipe)) is not None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from local.core.dialect import Dialect
-from local.core.process import ProcessGroup
+from local.core.process import ProcessTree, User
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class Rendered:
     text: str
     environment: Mapping[str, str]
     timeout_s: float | None
+    user: User | None = None  # None: whoever the nucleus runs as
 
 
 class Launch(Protocol):
@@ -69,7 +70,7 @@ class Component:
         self._lock = threading.Condition()
         self._state: State = "NEW"
         self._ending = threading.Event()
-        self._process: ProcessGroup | None = None
+        self._process: ProcessTree | None = None
         self._thread: threading.Thread | None = None
         self._errors: deque[float] = deque()
         self.running: Rendered | None = None
@@ -103,13 +104,22 @@ class Component:
         )
         self._thread.start()
 
-    def stop(self) -> None:
-        """End it in order: SIGTERM, the dialect's grace, SIGKILL."""
-        self._end(lambda process: process.stop(self._dialect.stop_grace_s))
+    def stop(self, *, state: State = "NEW") -> None:
+        """End it in order: SIGTERM, the dialect's grace, SIGKILL; ``state`` is where it stands then."""
+        grace_s, each = self._dialect.stop_grace_s, self._dialect.grace_for_each_process
+        self._end(lambda process: process.stop(grace_s, each=each), state)
+
+    def leave(self) -> None:
+        """Supervise it no more and leave its processes alone, as a nucleus does whose JVM dies."""
+        self._ending.set()
+        with self._lock:
+            process = self._process
+        if process is not None:
+            process.leave()
 
     def kill(self) -> None:
         """End it as a power cut does."""
-        self._end(lambda process: process.kill())
+        self._end(lambda process: process.kill(), "NEW")
 
     def crash(self) -> None:
         """Kill its processes and leave the rest to the supervision."""
@@ -117,24 +127,9 @@ class Component:
         if process is not None:
             process.kill()
 
-    def settle(self, quiet_s: float, timeout_s: float, given_up: threading.Event) -> State:
-        """Wait until it has run for ``quiet_s``, has finished or is broken; return the state then."""
-        deadline = self._monotonic() + timeout_s
-        since: float | None = None
-        with self._lock:
-            while (now := self._monotonic()) < deadline and not given_up.is_set():
-                if self._state in ("FINISHED", "BROKEN"):
-                    break
-                since = (since if since is not None else now) if self._state == "RUNNING" else None
-                if since is not None and now - since >= quiet_s:
-                    break
-                self._lock.wait(0.05)
-            return self._state
-
     def _live(self, installed: bool) -> None:
         while not self._ending.is_set():
-            ended = self._install_and_run(installed)
-            installed = True
+            installed, ended = self._install_and_run(installed)
             if self._ending.is_set():
                 return
             if ended is None:
@@ -148,28 +143,29 @@ class Component:
             self._become("ERRORED")
             self._ending.wait(self._dialect.restart_delay_s)
 
-    def _install_and_run(self, installed: bool) -> str | None:
-        """Return how it failed; None when it ended well."""
+    def _install_and_run(self, installed: bool) -> tuple[bool, str | None]:
+        """Return whether it is installed, and how it failed; None when it ended well."""
         try:
             if not installed:
                 self.install()
         except InstallFailed as error:
-            return str(error)
+            return False, str(error)
         step = self.running = self._launch.run()
         if step is None:
-            return None
+            return True, None
         process = self._spawn(step, new_token=True)
         self._become("RUNNING")
         code = process.wait(step.timeout_s)
         process.kill()
         self._process = None
-        return None if code == 0 else _ended(code)
+        return True, None if code == 0 else _ended(code)
 
-    def _spawn(self, step: Rendered, *, new_token: bool) -> ProcessGroup:
+    def _spawn(self, step: Rendered, *, new_token: bool) -> ProcessTree:
         with self._lock:
-            process = self._process = ProcessGroup.start(
+            process = self._process = ProcessTree.start(
                 step.text,
                 folder=self._launch.folder,
+                user=step.user,
                 environment={**step.environment, **self._launch.token(new=new_token)},
                 log=self._launch.log,
                 record=self._launch.record,
@@ -185,7 +181,7 @@ class Component:
             self._errors.popleft()
         return len(self._errors) >= self._dialect.starts_per_hour
 
-    def _end(self, how: Callable[[ProcessGroup], None]) -> None:
+    def _end(self, how: Callable[[ProcessTree], None], state: State) -> None:
         self._ending.set()
         self._become("STOPPING")
         with self._lock:
@@ -195,7 +191,7 @@ class Component:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join()
-        self._become("NEW")
+        self._become(state)
 
     def _become(self, state: State) -> None:
         with self._lock:

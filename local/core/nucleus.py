@@ -8,12 +8,12 @@ import queue
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from local.core.component_store import CloudComponentStore
-from local.core.configuration import Configuration
+from local.core.configuration import Configuration, compact
 from local.core.credentials import AssumedRole, KeptRole, TokenExchange
 from local.core.deployment import DocumentRefused, read
 from local.core.device import Device, Folder
@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 _Task = Callable[[], None]
 _LONGEST_SOCKET_PATH = 100  # sockaddr_un takes 108 bytes with the terminator
 _STATUS_EVERY_S = 0.5
+#: Error code → what stands before it in the error stack, and the error types, as classic says them.
+_MORE: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+    "COMPONENT_BROKEN": (("COMPONENT_UPDATE_ERROR",), ("USER_COMPONENT_ERROR",)),
+}
 
 
 class Nucleus:
@@ -76,12 +80,23 @@ class Nucleus:
         self._mqtt.start()
 
     def stop(self) -> None:
-        """Shut down in order: components first, so that they can say goodbye."""
+        """Shut down in order: Lite's components can say goodbye; those of classic find IPC dead by then."""
         self._off.set()
+        if self._device.nucleus.kind == "classic":
+            self._ipc.stop()
         self._installation.stop()
         self._end_threads()
         self._mqtt.stop()
         self._ipc.stop()
+        self._clean_up()
+
+    def die(self) -> None:
+        """Be killed as a process (classic): all that was in memory is lost, and the components live on."""
+        self._off.set()
+        self._mqtt.cut()
+        self._installation.leave()
+        self._ipc.stop()
+        self._end_threads()
         self._clean_up()
 
     def cut(self) -> None:
@@ -93,11 +108,13 @@ class Nucleus:
         self._end_threads()
         self._clean_up()
 
-    def restart(self) -> None:
-        """Restart the nucleus alone: tokens are void; classic restarts components, Lite leaves them be."""
+    def restart_ipc(self) -> None:
+        """Restart Lite's IPC daemon: tokens are void, and the components are left to find out."""
         self._ipc.restart()
-        if not self._device.nucleus.components_outlive_nucleus:
-            self._tasks.put(self._installation.restart_all)
+
+    def kill_token_exchange(self) -> None:
+        """Kill Lite's token exchange, which systemd starts again at once, but not what is bound to it."""
+        self._tasks.put(self._installation.kill_token_exchange)
 
     def disconnect(self, seconds: float) -> None:
         """Lose the network, not the power."""
@@ -179,11 +196,12 @@ def _initialise(configuration: Configuration, device: Device, *, at_ms: int) -> 
 
 def _failure(state: str, code: str, cause: str) -> dict[str, str]:
     """Return status details within IoT Jobs' 1,024 characters a value."""
+    between, types = _MORE.get(code, ((), ()))
     return {
         "detailed-deployment-status": state,
         "deployment-failure-cause": cause[:1000],
-        "deployment-error-stack": f'["DEPLOYMENT_FAILURE", "{code}"]',
-        "deployment-error-types": "[]",
+        "deployment-error-stack": compact(["DEPLOYMENT_FAILURE", *between, code]).decode(),
+        "deployment-error-types": compact([*types]).decode(),
     }
 
 

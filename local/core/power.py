@@ -2,7 +2,12 @@
 
 The FIFO takes one line a command: ``reboot`` cuts the power for ``off_s``; ``crash COMPONENT`` kills a
 component's processes with SIGKILL; ``disconnect SECONDS`` takes the network away for that long,
-or until ``connect``; ``restart-nucleus`` does what its name says.
+or until ``connect``.
+
+``restart-nucleus`` stops and starts it in order: classic's components go with it, Lite's live on with void
+tokens. ``kill-nucleus`` kills its process: classic's components live on as orphans and are started a second
+time; of Lite only the IPC daemon restarts. ``kill-token-exchange`` kills Lite's; classic's is part of the
+nucleus. All of them leave the boot id as it is.
 """
 
 import logging
@@ -10,12 +15,13 @@ import os
 import queue
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from local.core.containers import Containers
 from local.core.device import Device, Folder
 from local.core.files import write_whole
 from local.core.nucleus import Nucleus
+from local.core.process import kill_leftovers
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +55,15 @@ class Machine:
                 case ["connect"]:
                     nucleus.reconnect()
                 case ["restart-nucleus"]:
-                    nucleus.restart()
+                    nucleus = self._next(nucleus, Nucleus.stop)
+                case ["kill-nucleus"]:
+                    nucleus = self._next(nucleus, Nucleus.die)
+                case ["kill-token-exchange"] if self._device.nucleus.kind == "lite":
+                    nucleus.kill_token_exchange()
                 case _:
                     log.warning("no such power command: bytes=%d", len(command))
         nucleus.stop()
+        kill_leftovers(self._folder.processes)
         self._folder.power.unlink(missing_ok=True)
 
     def turn_off(self) -> None:
@@ -63,6 +74,18 @@ class Machine:
         boot_id = str(uuid.uuid4())
         log.info("power on: thing=%s boot_id=%s", self._device.thing, boot_id)
         write_whole(self._folder.boot_id, f"{boot_id}\n".encode())
+        kill_leftovers(self._folder.processes)  # no process survives a machine's power
+        return self._start()
+
+    def _next(self, nucleus: Nucleus, end: Callable[[Nucleus], None]) -> Nucleus:
+        """End classic's nucleus and start the next one; restart Lite's IPC."""
+        if self._device.nucleus.kind == "lite":
+            nucleus.restart_ipc()
+            return nucleus
+        end(nucleus)
+        return self._start()
+
+    def _start(self) -> Nucleus:
         nucleus = Nucleus(self._device, self._folder)
         nucleus.start()
         return nucleus
@@ -71,6 +94,7 @@ class Machine:
         threading.Event().wait(_GOING_DOWN_S)
         log.info("power off: thing=%s", self._device.thing)
         nucleus.cut()
+        kill_leftovers(self._folder.processes)
         restarted: Sequence[str] = self._containers.cut() if self._containers else ()
         threading.Event().wait(self._device.off_s)
         if self._containers:

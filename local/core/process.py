@@ -1,26 +1,68 @@
-"""One process group per script: started by a shell, stopped whole, found again after the core crashed."""
+"""One process tree per script: started by a shell, stopped whole, found again after the core crashed."""
 
 import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
+_POLL_S = 0.02
 
-class ProcessGroup:
-    """A running script and whatever it started, as long as that stays in its group."""
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom a script runs as."""
+
+    uid: int
+    gid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """One process for ever: ids are used again, so the kernel's start time goes with it."""
+
+    pid: int
+    started: str | None
+
+    @classmethod
+    def of(cls, pid: int) -> "Known":
+        return cls(pid, _started(pid))
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs; one that ended and was not waited for has ended."""
+        return self.started is not None and _started(self.pid) == self.started
+
+    def signal(self, number: signal.Signals) -> None:
+        if self.alive:
+            with suppress(ProcessLookupError, PermissionError):
+                os.kill(self.pid, number)
+
+
+class ProcessTree:
+    """A running script and whatever it started, in sessions of their own too."""
 
     def __init__(self, process: subprocess.Popen[bytes], record: Path) -> None:
         self._process = process
         self._record = record
+        self._left_alone = False
 
     @classmethod
     def start(
-        cls, script: str, *, folder: Path, environment: Mapping[str, str], log: Path, record: Path
-    ) -> "ProcessGroup":
-        """Run ``script`` with exactly this environment; output goes to the end of ``log``."""
+        cls,
+        script: str,
+        *,
+        folder: Path,
+        environment: Mapping[str, str],
+        log: Path,
+        record: Path,
+        user: User | None = None,
+    ) -> "ProcessTree":
+        """Run ``script`` with this environment alone, as ``user`` if that is said; output goes to ``log``."""
         for parent in (folder, log.parent, record.parent):
             parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -32,12 +74,16 @@ class ProcessGroup:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                user=user.uid if user else None,
+                group=user.gid if user else None,
+                extra_groups=[] if user else None,
             )
-        record.write_text(json.dumps({"pid": process.pid, "started": _started(process.pid)}))
+        known = Known.of(process.pid)
+        record.write_text(json.dumps({"pid": known.pid, "started": known.started}))
         return cls(process, record)
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Return the exit code of the script, after its group is gone; None when time is up."""
+        """Return the exit code of the script, after its tree is gone; None when time is up."""
         try:
             code = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -45,40 +91,90 @@ class ProcessGroup:
         self.kill()
         return code
 
-    def stop(self, grace_s: float) -> None:
-        """Ask the group to end (SIGTERM), and end it after ``grace_s``."""
-        _signal(self._process.pid, signal.SIGTERM)
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(grace_s)
+    def stop(self, grace_s: float, *, each: bool) -> None:
+        """Ask every process of the tree to end (SIGTERM), then end what is left.
+
+        ``grace_s`` is the time for all of them together or, with ``each``, for one after the other.
+        """
+        tree = self._tree()
+        for known in tree:
+            known.signal(signal.SIGTERM)
+        deadline = time.monotonic() + grace_s
+        for known in tree:
+            if each:
+                deadline = time.monotonic() + grace_s
+            while known.alive and time.monotonic() < deadline:
+                self._process.poll()
+                time.sleep(_POLL_S)
+        for known in tree:
+            known.signal(signal.SIGKILL)
         self.kill()
 
     def kill(self) -> None:
-        """End the whole group now."""
-        _signal(self._process.pid, signal.SIGKILL)
+        """End the whole tree now."""
+        if self._left_alone:
+            return
+        tree = self._tree()
+        _signal_group(self._process.pid)
+        for known in tree:
+            known.signal(signal.SIGKILL)
         self._process.wait()
         self._record.unlink(missing_ok=True)
 
+    def leave(self) -> None:
+        """Have nothing to do with it any more: it lives on as an orphan, until ``kill_leftovers``."""
+        self._left_alone = True
+        with suppress(FileNotFoundError):
+            self._record.rename(
+                self._record.with_name(f"{self._record.stem}.{self._process.pid}.orphan.json")
+            )
 
-def kill_leftover(record: Path) -> None:
-    """End a group that an earlier core started and did not end; the record guards against a reused pid."""
-    try:
-        told = json.loads(record.read_text())
-    except (OSError, ValueError):
-        return
-    if told["started"] is not None and _started(told["pid"]) == told["started"]:
-        _signal(told["pid"], signal.SIGKILL)
-    record.unlink(missing_ok=True)
+    def _tree(self) -> list[Known]:
+        """Return what runs of it, children before their parents."""
+        return [*map(Known.of, _descendants(self._process.pid)), Known.of(self._process.pid)]
 
 
-def _signal(group: int, number: signal.Signals) -> None:
+def kill_leftovers(folder: Path) -> None:
+    """End what is recorded in ``folder``: whatever an earlier core or nucleus started and did not end."""
+    for record in folder.glob("*.json"):
+        try:
+            told = json.loads(record.read_text())
+            left = Known(told["pid"], told["started"])
+        except (OSError, ValueError, KeyError):
+            continue
+        tree = [*map(Known.of, _descendants(left.pid)), left] if left.alive else []
+        for known in tree:
+            known.signal(signal.SIGKILL)
+        record.unlink(missing_ok=True)
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Yield the processes that come from ``pid``, those that were started last first."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdecimal() and (fields := _stat(int(entry.name))) is not None:
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found, at = [pid], 0
+    while at < len(found):
+        found += children.get(found[at], [])
+        at += 1
+    yield from reversed(found[1:])
+
+
+def _signal_group(group: int) -> None:
     with suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
+        os.killpg(group, signal.SIGKILL)
 
 
 def _started(pid: int) -> str | None:
-    """Return the kernel's start time of a process (proc(5), stat field 22)."""
+    """Return the kernel's start time of a process (proc(5), stat field 22); a zombie has ended: None."""
+    fields = _stat(pid)
+    return None if fields is None or fields[0] == "Z" else fields[19]
+
+
+def _stat(pid: int) -> list[str] | None:
+    """Return a process' stat from the third field, its state, on."""
     try:
-        after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2]
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return None
-    return after_name.split()[19]

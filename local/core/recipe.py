@@ -50,9 +50,11 @@ class Recipe:
     version: str
     defaults: Mapping[str, Any]
     dependencies: Mapping[str, str]
+    hard: frozenset[str]  # those of the dependencies without which it is not to run
     artifacts: Sequence[Artifact]
     install: Script | None
     run: Script | None
+    has_number: bool = False  # anywhere in its lifecycle
 
 
 # A nucleus brings these itself: it looks at no manifest of theirs.
@@ -77,17 +79,24 @@ def parse(source: bytes, *, architecture: str, dialect: Dialect) -> Recipe:
     environment = _environment(lifecycle.get("Setenv"))
     configuration = document.get("ComponentConfiguration") or {}
     defaults = configuration.get("DefaultConfiguration") or {}
+    dependencies = document.get("ComponentDependencies") or {}
     return Recipe(
         name=name,
         version=version,
         defaults=defaults if typed or not dialect.stringifies_yaml else _as_text(defaults),
         dependencies={
             dependency: str((details or {}).get("VersionRequirement", ">=0.0.0"))
-            for dependency, details in (document.get("ComponentDependencies") or {}).items()
+            for dependency, details in dependencies.items()
         },
+        hard=frozenset(
+            dependency
+            for dependency, details in dependencies.items()
+            if str((details or {}).get("DependencyType", "HARD")).upper() == "HARD"
+        ),
         artifacts=tuple(_artifact(given) for given in manifest.get("Artifacts") or ()),
         install=_script(lifecycle.get("install"), environment, dialect, _INSTALL_TIMEOUT_S),
         run=_script(lifecycle.get("run"), environment, dialect, None),
+        has_number=_has_number(manifest.get("Lifecycle") or document.get("Lifecycle")),
     )
 
 
@@ -158,6 +167,18 @@ def _script(
         return None
     own = _environment(words.get("Setenv"))
     return Script(text, {**environment, **own}, float(timeout) if timeout is not None else timeout_s)
+
+
+def _has_number(value: object) -> bool:
+    match value:
+        case bool():
+            return False
+        case int() | float():
+            return True
+        case Mapping():
+            return any(map(_has_number, value.values()))
+        case _:
+            return False
 
 
 def _environment(given: object) -> dict[str, str]:

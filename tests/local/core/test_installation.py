@@ -18,12 +18,14 @@ from local.core.installation import DeploymentFailed, Installation
 from local.core.ipc import Components
 from local.core.ipc.consultation import Answer, Asked
 from local.core.launch import Surroundings
+from local.core.process import kill_leftovers
 from local.core.recipe import Recipe
 
 pytestmark = pytest.mark.slow
 
 APP = "com.example.App"
 NUCLEUS = "aws.greengrass.Nucleus"
+TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"
 SAY = 'echo "$$ {configuration:/word}" >> "{work:path}/said"; exec sleep 60'
 
 
@@ -34,6 +36,7 @@ class Store:
         self.published: dict[tuple[str, str], dict[str, Any]] = {}
         self.online = True
         self.publish(NUCLEUS, "2.18.0")
+        self.publish(TOKEN_EXCHANGE, ">=2.0.0")
 
     def publish(self, name: str, version: str, defaults: object = None, **lifecycle: object) -> None:
         self.published[name, version] = {
@@ -113,7 +116,9 @@ class Machine:
         if nucleus is not None:
             components[NUCLEUS]["configurationUpdate"] = {"merge": nucleus}
         if version is not None:
-            components[APP] = {"version": version, "configurationUpdate": {"merge": merge}}
+            components[APP] = {"version": version}
+        if version is not None and merge:
+            components[APP]["configurationUpdate"] = {"merge": merge}
         document = {
             "configurationArn": f"arn:aws:greengrass:r:a:configuration:thinggroup/g:{self._revision}",
             "deploymentId": str(self._revision),
@@ -122,6 +127,11 @@ class Machine:
             "configurationValidationPolicy": {"timeout": 1},
         }
         self.installation.apply(read(document), f"job-{self._revision}")
+
+    def state(self) -> str:
+        """Where the app stands, as the core tells the cloud."""
+        components = self.installation.status()["components"]
+        return next(each["lifecycleState"] for each in components if each["componentName"] == APP)
 
     def answering(self, refusal: str | None) -> list[Asked]:
         """Have the app answer what it is asked; return where the questions go."""
@@ -203,31 +213,158 @@ def test_without_the_cloud_a_deployment_fails_and_everything_stays(machine: Mach
 
 
 @classic
-def test_an_install_that_fails_leaves_the_old_version_running_as_it_was(machine: Machine) -> None:
+def test_an_install_that_fails_is_rolled_back_to_the_old_version_which_was_stopped_for_it(
+    machine: Machine,
+) -> None:
     machine.deploy("1.0.0")
     (first,) = machine.said(1)
     machine.store.publish(APP, "2.0.0", {"word": "second"}, install="exit 7", run=SAY)
 
-    with pytest.raises(DeploymentFailed, match="install ended with 7") as failed:
+    with pytest.raises(DeploymentFailed, match=f"Service {APP} in broken state") as failed:
         machine.deploy("2.0.0", extra=1)
 
-    assert failed.value.state == "FAILED_ROLLBACK_COMPLETE"
+    assert (failed.value.state, failed.value.code) == ("FAILED_ROLLBACK_COMPLETE", "COMPONENT_BROKEN")
     assert machine.configuration.get(APP) == {"word": "first"}
-    assert alive(first[0])
+    assert [word for _, word in machine.said(2)] == ["first", "first"]
+    assert not alive(first[0])
 
 
-def test_a_text_that_a_script_takes_from_the_configuration_restarts_it_in_classic_only(
+CHECK_OLD = (
+    'kill -0 $(cut -d" " -f1 "{work:path}/said" | tail -1) 2>/dev/null && touch "{work:path}/beside"; true'
+)
+
+
+def test_an_update_stops_the_old_version_first_in_classic_and_installs_beside_it_in_lite(
     machine: Machine,
 ) -> None:
+    machine.deploy("1.0.0")
+    (first,) = machine.said(1)
+    machine.store.publish(APP, "2.0.0", {}, install=CHECK_OLD, run=SAY)
+
+    machine.deploy("2.0.0")
+
+    second = machine.said(2)[1]
+    assert alive(second[0])
+    assert not alive(first[0])
+    assert (machine.folder.work(APP) / "beside").exists() is (machine.dialect != "classic")
+
+
+@classic
+def test_a_version_that_runs_at_the_look_a_second_after_its_start_is_a_success_and_broken_soon(
+    machine: Machine,
+) -> None:
+    machine.store.publish(APP, "2.0.0", {}, run="sleep 0.45; exit 1")
+
+    machine.deploy("2.0.0")
+
+    assert until(lambda: machine.state() == "BROKEN")
+
+
+@classic
+def test_a_version_that_is_broken_at_the_first_look_fails_the_deployment(machine: Machine) -> None:
+    machine.store.publish(APP, "2.0.0", {}, run="exit 1")
+
+    with pytest.raises(DeploymentFailed) as failed:
+        machine.deploy("2.0.0")
+
+    assert failed.value.code == "COMPONENT_BROKEN"
+
+
+@lite
+def test_a_version_that_ends_at_once_is_a_success_in_lite(machine: Machine) -> None:
+    machine.store.publish(APP, "2.0.0", {}, run="exit 1")
+
+    machine.deploy("2.0.0")
+
+    assert until(lambda: machine.state() != "RUNNING")
+
+
+def test_what_is_broken_comes_back_by_a_deployment_and_by_a_nucleus_start(machine: Machine) -> None:
+    machine.store.publish(
+        APP, "2.0.0", {}, run='test -e "{work:path}/good" || { sleep 0.45; exit 1; }; ' + SAY
+    )
+    if machine.dialect != "classic":
+        machine.store.publish(APP, "2.0.0", {}, run='test -e "{work:path}good" || exit 1; ' + SAY)
+    machine.deploy("2.0.0")
+    assert until(lambda: machine.state() == "BROKEN")
+
+    machine.installation.cut()
+    machine.power_on()
+    assert until(lambda: machine.state() == "BROKEN")
+    (machine.folder.work(APP) / "good").touch()
+    machine.deploy("2.0.0")
+
+    assert until(lambda: machine.state() == "RUNNING")
+
+
+@classic
+def test_a_text_that_a_script_takes_from_the_configuration_restarts_it_in_classic(machine: Machine) -> None:
     machine.deploy("1.0.0")
     machine.said(1)
 
     machine.deploy("1.0.0", word="second")
 
-    if machine.dialect == "classic":
-        assert [word for _, word in machine.said(2)] == ["first", "second"]
-    else:
-        assert len(machine.said(1)) == 1
+    assert [word for _, word in machine.said(2)] == ["first", "second"]
+
+
+COUNT = 'echo x >> "{work:path}/installs"'
+
+
+@classic
+def test_the_first_deployment_after_a_nucleus_start_installs_again_once_where_a_number_is_in_the_recipe(
+    machine: Machine,
+) -> None:
+    step = {"Script": COUNT, "Timeout": 600}
+    machine.store.publish(APP, "2.0.0", {"other": 0}, install=step, run="exec sleep 60")
+    machine.deploy("2.0.0")
+    machine.deploy("2.0.0", other=1)
+    installs = machine.folder.work(APP) / "installs"
+    assert installs.read_text() == "x\n"
+
+    machine.installation.cut()
+    machine.power_on()
+    assert until(lambda: installs.read_text() == "x\n" * 2)
+    machine.deploy("2.0.0", other=2)
+    machine.deploy("2.0.0", other=3)
+
+    assert installs.read_text() == "x\n" * 3
+
+
+@lite
+def test_an_entry_with_an_update_restarts_its_component_in_lite_changed_or_not_and_one_without_does_not(
+    machine: Machine,
+) -> None:
+    machine.store.publish(APP, "2.0.0", {"word": "first"}, install=CHECK_OLD, run=SAY)
+    machine.deploy("2.0.0")
+    (first,) = machine.said(1)
+
+    machine.deploy("2.0.0")
+    assert alive(first[0])
+
+    machine.deploy("2.0.0", word="first")
+    assert len(machine.said(2)) == 2
+    assert not alive(first[0])
+    assert (machine.folder.work(APP) / "beside").exists()
+
+
+@lite
+@pytest.mark.parametrize("kind", ["HARD", "SOFT"])
+def test_when_lites_token_exchange_dies_what_needs_it_hard_is_stopped_until_the_next_deployment(
+    machine: Machine, kind: str
+) -> None:
+    machine.store.publish(APP, "2.0.0", {"word": "first"}, run=SAY)
+    needs = {"VersionRequirement": ">=2.0.0", "DependencyType": kind}
+    machine.store.published[APP, "2.0.0"]["ComponentDependencies"] = {TOKEN_EXCHANGE: needs}
+    machine.deploy("2.0.0")
+    (first,) = machine.said(1)
+
+    machine.installation.kill_token_exchange()
+
+    assert alive(first[0]) is (kind == "SOFT")
+    assert machine.state() == ("RUNNING" if kind == "SOFT" else "FINISHED")
+    assert machine.installation.status()["status"] == "HEALTHY"
+    machine.deploy("2.0.0")
+    assert until(lambda: machine.state() == "RUNNING")
 
 
 @classic
@@ -413,17 +550,38 @@ def test_a_component_nobody_names_is_stopped_and_forgotten(machine: Machine) -> 
     assert not machine.folder.work(APP).exists()
 
 
-def test_processes_that_an_earlier_core_left_behind_are_ended_at_power_on(machine: Machine) -> None:
+def test_a_killed_nucleus_leaves_its_components_running_and_the_next_one_starts_them_a_second_time(
+    machine: Machine,
+) -> None:
     machine.deploy("1.0.0")
     (first,) = machine.said(1)
-    left_behind = machine.installation
 
+    machine.installation.leave()
     machine.power_on()
 
     second = machine.said(2)[1]
+    assert alive(first[0])
     assert alive(second[0])
-    assert not alive(first[0])
-    left_behind.cut()
+    kill_leftovers(machine.folder.processes)  # what a power cut does
+    assert until(lambda: not alive(first[0]) and not alive(second[0]))
+
+
+SESSIONS = """
+setsid sh -c 'trap "touch stopped-child; exit 0" TERM; touch child; while :; do sleep 0.05; done' &
+trap "touch stopped; exit 0" TERM; while :; do sleep 0.05; done
+"""
+
+
+def test_sigterm_reaches_the_whole_tree_of_a_component_in_other_sessions_too(machine: Machine) -> None:
+    machine.store.publish(APP, "2.0.0", {}, run=SESSIONS)
+    machine.deploy("2.0.0")
+    work = machine.folder.work(APP)
+    assert until(lambda: (work / "child").exists())
+
+    machine.installation.stop()
+
+    assert (work / "stopped").exists()
+    assert (work / "stopped-child").exists()
 
 
 def test_a_component_sees_nothing_of_the_cores_own_environment(
