@@ -40,6 +40,11 @@ class Device(BaseModel):
     dialect: Name = "classic"
     docker_host: str | None = None
     off_s: float = 3
+    #: The longest wait between two tries to connect. The real classic nucleus reached 27 s after an outage of
+    #: 12 s and more than 40 s after one of two minutes; here it grows alike, but not as far.
+    reconnect_max_s: float = 4
+    #: How late a job is taken, and how late its end is told. The real classic nucleus: up to 15 s each.
+    job_delay_s: float = 0.3
     keep_alive_s: int = 30
     config: InitialConfiguration = Field(default_factory=InitialConfiguration)
 

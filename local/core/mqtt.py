@@ -1,7 +1,8 @@
 """The device's one MQTT connection: mutual TLS with its own certificate, client id = thing name.
 
-One thread connects, again and again for ever; paho's hands messages out. Classic keeps its session
-at the broker and spools what is published (QoS 1) while offline; Lite does neither.
+One thread connects, again and again for ever; paho's hands messages out. As long as its process lives,
+classic keeps its session at the broker and spools in memory what is published (QoS 1) while offline: a new
+process starts clean, with nothing spooled. Lite does neither.
 """
 
 import logging
@@ -10,13 +11,15 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from local.core.device import Device
 from local.core.ipc.broker import BrokerUnavailable, Deliver, Subscriptions, Waiting, nothing
@@ -24,8 +27,14 @@ from local.core.ipc.broker import BrokerUnavailable, Deliver, Subscriptions, Wai
 log = logging.getLogger(__name__)
 
 _WRITE_S = 1.0
-_BACK_OFF_S = (0.2, 0.5, 1.0, 2.0)
+_BACK_OFF_S = 0.2  # doubled with each failure, up to the device's own bound
+_SESSION_S = 3600
 _SPOOL_BYTES = 2_621_440  # the nucleus' default ``mqtt.spooler.maxSizeInBytes``
+
+
+def back_off_s(failures: int, longest_s: float) -> float:
+    """Return how long to wait before the next try, after that many failures in a row."""
+    return min(_BACK_OFF_S * 2.0 ** min(failures, 30), longest_s)
 
 
 class MqttConnection:
@@ -109,7 +118,7 @@ class MqttConnection:
         with self._lock:
             remove = self._subscriptions.add(topic_filter, qos, deliver)
             if self._online.is_set():
-                self._client.subscribe(topic_filter, min(qos, 1))
+                self._subscribe({topic_filter: qos})
             waits = not self._was_ever_online
             if waits:
                 forget = self._waiting.add(taken)
@@ -123,11 +132,14 @@ class MqttConnection:
 
         return stop
 
+    def _subscribe(self, wanted: Mapping[str, int]) -> None:
+        self._client.subscribe([(name, SubscribeOptions(min(qos, 1))) for name, qos in wanted.items()])
+
     def _make_client(self) -> paho.Client:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._device.thing,
-            clean_session=not self._device.nucleus.persistent_session,
+            protocol=MQTTProtocolVersion.MQTTv5,
             reconnect_on_failure=False,
         )
         context = ssl.create_default_context(cafile=str(self._device.ca_path))
@@ -144,12 +156,10 @@ class MqttConnection:
         failures = 0
         while not self._ending.is_set():
             try:
-                self._client.connect(
-                    self._device.mqtt_host, self._device.mqtt_port, self._device.keep_alive_s
-                )
+                self._connect()
             except (OSError, ssl.SSLError) as error:
                 log.warning("mqtt connection failed: error=%s", error)
-                self._ending.wait(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
+                self._ending.wait(back_off_s(failures, self._device.reconnect_max_s))
                 failures += 1
                 continue
             self._lost.clear()
@@ -162,11 +172,24 @@ class MqttConnection:
                 self._back.wait(self._away_s)
                 self._away_s = 0.0
             else:
-                self._ending.wait(_BACK_OFF_S[min(failures, len(_BACK_OFF_S) - 1)])
+                self._ending.wait(back_off_s(failures, self._device.reconnect_max_s))
+
+    def _connect(self) -> None:
+        """Connect and throw away an earlier process' session; its own is kept where it is persistent."""
+        persistent = self._device.nucleus.persistent_session
+        properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
+        properties.SessionExpiryInterval = _SESSION_S if persistent else 0
+        self._client.connect(
+            self._device.mqtt_host,
+            self._device.mqtt_port,
+            self._device.keep_alive_s,
+            clean_start=not (persistent and self._was_ever_online),
+            properties=properties,
+        )
 
     def _connected(
         self,
-        client: paho.Client,
+        _client: paho.Client,
         _userdata: object,
         _flags: paho.ConnectFlags,
         reason: ReasonCode,
@@ -180,7 +203,7 @@ class MqttConnection:
         with self._lock:
             wanted = self._subscriptions.filters()
             if wanted:
-                client.subscribe([(topic_filter, min(qos, 1)) for topic_filter, qos in wanted.items()])
+                self._subscribe(wanted)
             self._online.set()
             self._was_online = self._was_ever_online = True
             while self._spool:

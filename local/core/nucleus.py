@@ -19,7 +19,7 @@ from local.core.deployment import DocumentRefused, read
 from local.core.device import Device, Folder
 from local.core.installation import DeploymentFailed, Installation, PowerLost
 from local.core.ipc import Components, Server
-from local.core.jobs import Job, Jobs
+from local.core.jobs import Job, Jobs, JobStatus
 from local.core.launch import NUCLEUS, Surroundings
 from local.core.mqtt import MqttConnection
 
@@ -141,17 +141,28 @@ class Nucleus:
         self._tasks.put(lambda: self._deploy(job))
 
     def _deploy(self, job: Job) -> None:
+        self._off.wait(self._device.job_delay_s)
+        if self._off.is_set():
+            raise PowerLost
+        status, details = self._outcome(job)
+        self._off.wait(self._device.job_delay_s)
+        self._jobs.finish(job, status, details)
+
+    def _outcome(self, job: Job) -> tuple[JobStatus, dict[str, str]]:
+        """Carry a job out; return how it ended.
+
+        Raises:
+            PowerLost
+        """
         try:
             self._installation.apply(read(job.document), job.job_id)
         except DocumentRefused as error:
-            failure = _failure("FAILED_NO_STATE_CHANGE", error.code, str(error))
-            self._jobs.finish(job, "FAILED", failure)
+            return "FAILED", _failure("FAILED_NO_STATE_CHANGE", error.code, str(error))
         except DeploymentFailed as error:
             log.error("deployment failed: job=%s code=%s error=%s", job.job_id, error.code, error)
-            self._jobs.finish(job, "FAILED", _failure(error.state, error.code, str(error)))
-        else:
-            log.info("deployment succeeded: job=%s", job.job_id)
-            self._jobs.finish(job, "SUCCEEDED", {"detailed-deployment-status": "SUCCESSFUL"})
+            return "FAILED", _failure(error.state, error.code, str(error))
+        log.info("deployment succeeded: job=%s", job.job_id)
+        return "SUCCEEDED", {"detailed-deployment-status": "SUCCESSFUL"}
 
     def _deploy_locally(self, deployment_id: str, document: dict[str, Any]) -> None:
         updates = document.get("componentToConfiguration") or {}
