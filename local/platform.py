@@ -69,6 +69,7 @@ class Platform:
         self._stack.callback(self._remains.close)
         self._remains.folder(folder)
         self._short = Path(tempfile.mkdtemp(prefix="fg-"))
+        self._short.chmod(0o755)  # a device's other users see its folders, as they see /greengrass
         self._remains.folder(self._short)
         self._stack.callback(shutil.rmtree, self._short, ignore_errors=True)
 

@@ -27,6 +27,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from local.core.credentials import CredentialsUnavailable, Role
 from local.core.device import Device, Folder, architecture
+from local.core.ownership import give, named
 from local.core.recipe import Artifact, Recipe
 
 log = logging.getLogger(__name__)
@@ -122,10 +123,21 @@ class CloudComponentStore:
         for artifact in recipe.artifacts:
             name = Path(urlparse(artifact.uri).path).name
             path = self._folder.artifacts(recipe.name, recipe.version) / name
-            if not _is_intact(path, artifact):
+            unarchived = self._folder.unarchived(recipe.name, recipe.version) / path.stem
+            # What Lite has of a version it neither fetches nor checks again.
+            here = self._device.nucleus.kind == "lite" and path.exists()
+            if not here and not _is_intact(path, artifact):
                 self._download(artifact, path)
-            if artifact.unarchive:
-                _unzip(path, self._folder.unarchived(recipe.name, recipe.version) / path.stem)
+                self._give(path)
+            if artifact.unarchive and not unarchived.exists():
+                _unzip(path, unarchived)
+                self._give(unarchived)
+
+    def _give(self, path: Path) -> None:
+        """Give what was downloaded to the component user at once (Lite; classic: before each script)."""
+        user = named(self._device.component_user)
+        if user is not None and self._device.nucleus.kind == "lite":
+            give(path, user)
 
     def _attributes(self) -> dict[str, str]:
         lite = {"runtime": "aws_nucleus_lite"} if self._device.nucleus.kind == "lite" else {}
@@ -188,9 +200,7 @@ def _is_intact(path: Path, artifact: Artifact) -> bool:
 
 
 def _unzip(archive: Path, folder: Path) -> None:
-    """Unpack once; a half-unpacked folder of an earlier power cut is thrown away first."""
-    if folder.exists():
-        return
+    """Unpack; a half-unpacked folder of an earlier power cut is thrown away first."""
     unfinished = folder.with_name(folder.name + ".part")
     shutil.rmtree(unfinished, ignore_errors=True)
     try:

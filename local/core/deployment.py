@@ -41,11 +41,18 @@ class Update(BaseModel):
     reset: list[str] = Field(default_factory=list)
 
 
+class RunWith(BaseModel):
+    """Whom one component is to run as instead of the default user; classic only."""
+
+    posixUser: str | None = None
+
+
 class Wanted(BaseModel):
     """One component of a deployment."""
 
     version: str
     configurationUpdate: Update = Field(default_factory=Update)
+    runWith: RunWith | None = None
 
 
 class UpdatePolicy(BaseModel):
@@ -106,6 +113,7 @@ class Installed(BaseModel):
 
     targets: dict[str, Target] = Field(default_factory=dict)
     components: dict[str, str] = Field(default_factory=dict)
+    posix_users: dict[str, str] = Field(default_factory=dict)  # by component, where a deployment said so
 
     def with_deployment(self, document: Document) -> "Installed":
         """Return the state in which ``document`` is its target's latest deployment."""
@@ -114,7 +122,15 @@ class Installed(BaseModel):
             created_at_ms=document.creationTimestamp,
             components={name: wanted.version for name, wanted in document.components.items()},
         )
-        return Installed(targets={**self.targets, document.target: latest}, components=self.components)
+        users = dict(self.posix_users)
+        for name, wanted in document.components.items():
+            if wanted.runWith is not None:
+                users[name] = (wanted.runWith.posixUser or "").partition(":")[0]
+        return Installed(
+            targets={**self.targets, document.target: latest},
+            components=self.components,
+            posix_users={name: user for name, user in users.items() if user},
+        )
 
     def roots(self) -> dict[str, dict[str, str]]:
         """Return for each component that a target names: target → version."""

@@ -39,6 +39,8 @@ class Device(BaseModel):
     role_arn: str
     dialect: Name = "classic"
     docker_host: str | None = None
+    #: Whom unprivileged scripts run as and component folders are given to, where the core runs as root.
+    component_user: str | None = "nobody"
     off_s: float = 3
     #: The longest wait between two tries to connect. The real classic nucleus reached 27 s after an outage of
     #: 12 s and more than 40 s after one of two minutes; here it grows alike, but not as far.
@@ -59,6 +61,20 @@ class Folder:
     """Where everything of one device lies."""
 
     root: Path
+
+    @property
+    def nucleus(self) -> Path:
+        """The nucleus' own root, ``/greengrass/v2`` on a real device."""
+        return self.root / "greengrass"
+
+    @property
+    def home(self) -> Path:
+        """FLEETGRASS_HOME of the components, outside the nucleus' root.
+
+        It stands for a systemd drop-in of the nucleus' unit that sets the variable; without one the component
+        takes /var/lib/fleetgrass, which several devices of one machine would share.
+        """
+        return self.root / "fleetgrass"
 
     @property
     def device(self) -> Path:
@@ -85,7 +101,7 @@ class Folder:
         return self.root / "deployments.json"
 
     def work(self, component: str) -> Path:
-        return self.root / "work" / component
+        return self.nucleus / "work" / component
 
     def log(self, component: str) -> Path:
         return self.root / "logs" / f"{component}.log"
@@ -98,13 +114,13 @@ class Folder:
         return self.processes / f"{component}.json"
 
     def recipe(self, component: str, version: str) -> Path:
-        return self.root / "packages" / "recipes" / f"{component}-{version}.json"
+        return self.nucleus / "packages" / "recipes" / f"{component}-{version}.json"
 
     def artifacts(self, component: str, version: str) -> Path:
-        return self.root / "packages" / "artifacts" / component / version
+        return self.nucleus / "packages" / "artifacts" / component / version
 
     def unarchived(self, component: str, version: str) -> Path:
-        return self.root / "packages" / "artifacts-unarchived" / component / version
+        return self.nucleus / "packages" / "artifacts-unarchived" / component / version
 
 
 def architecture() -> str:

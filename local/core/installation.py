@@ -70,9 +70,11 @@ class Installation:
         self._preparing: Component | None = None
         self._differs: set[str] = set()  # these are installed again by the next deployment
         self._replaced: list[str] = []  # by the deployment that is being applied
+        self._posix_users: dict[str, str] = {}
         self._ended_with_exchange: set[str] = set()
         path = surroundings.folder.deployments
         self._installed = Installed.model_validate_json(path.read_bytes()) if path.exists() else Installed()
+        self._posix_users = self._installed.posix_users
 
     def boot(self) -> None:
         """Start everything that is installed, dependencies first; needs no cloud."""
@@ -121,12 +123,14 @@ class Installation:
         before, old_recipes = self._all.configuration.snapshot(), dict(self._recipes)
         try:
             self._recipes |= {recipe.name: recipe for recipe in resolution.recipes}
+            self._posix_users = wanted.posix_users
             self._merging.deploy(document, resolution.recipes)
             self._switch(document, resolution.recipes)
         except (InstallFailed, ConfigurationError, DeploymentFailed) as error:
             self._stay_on()
             code = error.code
             if self._all.device.nucleus.kind == "classic" and document.failureHandlingPolicy == "ROLLBACK":
+                self._posix_users = self._installed.posix_users
                 self._all.configuration.restore(before)
                 self._roll_back(old_recipes)
                 raise DeploymentFailed("FAILED_ROLLBACK_COMPLETE", code, str(error)) from error
@@ -314,6 +318,9 @@ class Installation:
         if component.state == "BROKEN":
             return True
         if self._all.device.nucleus.kind == "classic":
+            users = (self._installed.posix_users.get(recipe.name), self._posix_users.get(recipe.name))
+            if users[0] != users[1]:
+                return True
             return recipe.name in self._differs or self._reads_otherwise(component, recipe)
         # Lite: whatever the entry's update changes, and what was stopped is started with the target again.
         entry = document.components.get(recipe.name)
@@ -355,7 +362,9 @@ class Installation:
 
     def _save(self, wanted: Installed) -> None:
         versions = {name: recipe.version for name, recipe in self._recipes.items()}
-        self._installed = Installed(targets=wanted.targets, components=versions)
+        self._installed = Installed(
+            targets=wanted.targets, components=versions, posix_users=wanted.posix_users
+        )
         write_whole(self._all.folder.deployments, self._installed.model_dump_json().encode())
         self._changed()
 
@@ -365,7 +374,7 @@ class Installation:
         return Component(self._launch(recipe), self._all.device.nucleus, self._changed)
 
     def _launch(self, recipe: Recipe) -> ComponentLaunch:
-        return ComponentLaunch(self._all, recipe, self._recipes.get)
+        return ComponentLaunch(self._all, recipe, self._recipes.get, self._posix_users.get(recipe.name))
 
     def _parse(self, source: bytes) -> Recipe:
         return parse(source, architecture=architecture(), dialect=self._all.device.nucleus)

@@ -4,7 +4,7 @@ import logging
 import os
 import pwd
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from local.core.configuration import Configuration, Json, KeyNotFound
@@ -12,12 +12,25 @@ from local.core.device import Device, Folder
 from local.core.interpolation import as_text, interpolate, pointer
 from local.core.ipc.components import Components
 from local.core.lifecycle import Rendered
+from local.core.ownership import give, give_contents, named
+from local.core.process import User
 from local.core.recipe import Recipe, Script
 
 log = logging.getLogger(__name__)
 
 TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105 - a component's name
 NUCLEUS = "aws.greengrass.Nucleus"
+
+
+#: What the stand-in's own process needs and a nucleus does not have.
+_OWN = frozenset(
+    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"}
+    | {"PYTHONPATH", "PYTHONUNBUFFERED", "VIRTUAL_ENV"}
+)
+
+
+def _nucleus_environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name not in _OWN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +43,23 @@ class Surroundings:
     components: Components
     socket: Path
     credentials_url: str
+    environment: Mapping[str, str] = field(default_factory=_nucleus_environment)  # the nucleus' own
 
 
 class ComponentLaunch:
     """A Launch (see lifecycle) out of a recipe."""
 
     def __init__(
-        self, surroundings: Surroundings, recipe: Recipe, find: Callable[[str], Recipe | None]
+        self,
+        surroundings: Surroundings,
+        recipe: Recipe,
+        find: Callable[[str], Recipe | None],
+        posix_user: str | None = None,
     ) -> None:
-        """``find`` knows the recipes of what else is installed, for ``{other:…}`` variables."""
+        """``find`` knows the recipes of what else is installed, for ``{other:…}`` variables.
+
+        ``posix_user`` is whom the deployments want it to run as, instead of the default user.
+        """
         self.name = recipe.name
         self.folder = surroundings.folder.work(recipe.name)
         self.log = surroundings.folder.log(recipe.name)
@@ -46,6 +67,9 @@ class ComponentLaunch:
         self._all = surroundings
         self._recipe = recipe
         self._find = find
+        if surroundings.device.nucleus.kind == "lite":
+            posix_user = None
+        self._user = named(posix_user or surroundings.device.component_user)
 
     def install(self) -> Rendered | None:
         """See Launch."""
@@ -54,6 +78,16 @@ class ComponentLaunch:
     def run(self) -> Rendered | None:
         """See Launch."""
         return self._render(self._recipe.run)
+
+    def own(self) -> None:
+        """See Launch."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if self._user is None:
+            return
+        give(self.folder, self._user)
+        if self._all.device.nucleus.kind == "classic":
+            of = (self.name, self._recipe.version)
+            give_contents((self._all.folder.artifacts(*of), self._all.folder.unarchived(*of)), self._user)
 
     def token(self, *, new: bool) -> Mapping[str, str]:
         """See Launch."""
@@ -83,14 +117,17 @@ class ComponentLaunch:
         setenv = {
             key: interpolate(value, self._variable, dialect).text for key, value in script.environment.items()
         }
-        return Rendered(text.text, {**self._environment(), **setenv}, script.timeout_s)
+        user = None if script.privileged else self._user
+        return Rendered(text.text, {**self._environment(user), **setenv}, script.timeout_s, user)
 
-    def _environment(self) -> dict[str, str]:
-        device, user = self._all.device, pwd.getpwuid(os.getuid())
+    def _environment(self, user: User | None) -> dict[str, str]:
+        device, who = self._all.device, pwd.getpwuid(user.uid if user else os.getuid())
+        classic = device.nucleus.kind == "classic"
         environment = {
+            **(self._all.environment if classic else {}),
             "PATH": os.environ.get("PATH", os.defpath),
-            "HOME": user.pw_dir,
-            "USER": user.pw_name,
+            "HOME": who.pw_dir,
+            "USER": who.pw_name,
             "PWD": str(self.folder),
             "AWS_IOT_THING_NAME": device.thing,
             "AWS_REGION": device.region,
@@ -99,10 +136,18 @@ class ComponentLaunch:
             "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(self._all.socket),
             "GGC_VERSION": device.nucleus.version,
             "GG_ROOT_CA_PATH": str(device.ca_path),
+            "FLEETGRASS_HOME": str(self._all.folder.home),
         }
+        if classic:
+            environment |= {
+                "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH": str(self._all.socket),
+                "AWS_GG_FIPS_MODE": "false",
+                "AWS_USE_FIPS_ENDPOINT": "false",
+            }
         if device.docker_host:
             environment["DOCKER_HOST"] = device.docker_host
-        if TOKEN_EXCHANGE in self._recipe.dependencies:
+        # Classic gives it to all as soon as it is installed, Lite to those that depend on it, hard or soft.
+        if TOKEN_EXCHANGE in self._recipe.dependencies or (classic and self._find(TOKEN_EXCHANGE)):
             environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self._all.credentials_url
         return environment
 
@@ -126,7 +171,7 @@ class ComponentLaunch:
             case "artifacts", "decompressedPath":
                 return self._path(folder.unarchived(recipe.name, recipe.version))
             case "kernel", "rootPath":
-                return str(folder.root)
+                return str(folder.nucleus)
             case "iot", "thingName":
                 return self._all.device.thing
             case "configuration", _:

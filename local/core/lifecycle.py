@@ -49,6 +49,9 @@ class Launch(Protocol):
     def run(self) -> Rendered | None:
         """Return the run step, rendered with the configuration of now."""
 
+    def own(self) -> None:
+        """Give the component's folders to whom they belong, as the nucleus does before each script."""
+
     def token(self, *, new: bool) -> Mapping[str, str]:
         """Return the environment that carries the component's token; a ``new`` one voids the one before."""
 
@@ -161,6 +164,7 @@ class Component:
         return True, None if code == 0 else _ended(code)
 
     def _spawn(self, step: Rendered, *, new_token: bool) -> ProcessTree:
+        self._launch.own()
         with self._lock:
             process = self._process = ProcessTree.start(
                 step.text,

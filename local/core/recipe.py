@@ -40,6 +40,7 @@ class Script:
     text: str
     environment: Mapping[str, str]
     timeout_s: float | None
+    privileged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +167,12 @@ def _script(
     if not isinstance(text, str):
         return None
     own = _environment(words.get("Setenv"))
-    return Script(text, {**environment, **own}, float(timeout) if timeout is not None else timeout_s)
+    return Script(
+        text,
+        {**environment, **own},
+        float(timeout) if timeout is not None else timeout_s,
+        privileged=str(words.get("RequiresPrivilege")).lower() == "true",
+    )
 
 
 def _has_number(value: object) -> bool:

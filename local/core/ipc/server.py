@@ -59,6 +59,7 @@ class Server:
         self.socket_path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         listener.bind(str(self.socket_path))
+        self.socket_path.chmod(0o666)  # components run as several users; the token decides
         listener.listen()
         self._listener = listener
         threading.Thread(target=self._accept, args=(listener,), name="ipc-accept", daemon=True).start()

@@ -217,6 +217,7 @@ class Fleet:
             "role_arn": self.role,
             "dialect": dialect,
             "off_s": 0.3,
+            "component_user": None,
             **more,
         }
         (folder / "device.json").write_text(json.dumps(settings))

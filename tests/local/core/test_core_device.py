@@ -1,6 +1,8 @@
 """A whole core device as a process: real MQTT over mutual TLS, real IoT Jobs, the official IPC client."""
 
 import json
+import os
+import pwd
 import secrets
 import time
 from collections.abc import Iterator
@@ -58,7 +60,7 @@ def test_a_deployment_brings_a_component_from_s3_to_the_broker(
         assert start["configuration"]["place"] == {"line": "a"}
         assert start["environment"]["HELLO"] == "from the recipe"
         assert start["environment"]["AWS_CONTAINER_CREDENTIALS_FULL_URI"].startswith("http://localhost:")
-        assert start["folder"] == str((tmp_path / "d" / "work" / PROBE).resolve())
+        assert start["folder"] == str((tmp_path / "d" / "greengrass" / "work" / PROBE).resolve())
 
         cloud.publish(f"probe/{core.thing}/cmd", "hello")
         soon(lambda: bool(cloud.of("echo")), core)
@@ -66,6 +68,25 @@ def test_a_deployment_brings_a_component_from_s3_to_the_broker(
         assert cloud.of("bye") == []
     else:
         soon(lambda: bool(cloud.of("bye")), core)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+@pytest.mark.parametrize("dialect", ["classic", "lite"])
+def test_what_a_core_that_is_root_downloads_belongs_to_the_component_user(
+    fleet: Fleet, tmp_path: Path, dialect: str
+) -> None:
+    group, version = a_group(), a_version()
+    fleet.publish(version, run={"Script": "exec sleep 60", "RequiresPrivilege": True}, install=None)
+    folder = tmp_path / "d"
+    with powered(fleet.core(group, dialect=dialect, folder=folder, component_user="nobody")) as core:
+        assert core.outcome(fleet.deploy(group, version))[0] == "SUCCEEDED"
+
+    nobody = pwd.getpwnam("nobody").pw_uid
+    [archive] = (folder / "greengrass" / "packages" / "artifacts").rglob("probe.zip")
+    [code] = (folder / "greengrass" / "packages" / "artifacts-unarchived").rglob("probe.py")
+    work = folder / "greengrass" / "work" / PROBE
+    assert [path.stat().st_uid for path in (archive, code, code.parent, work)] == [nobody] * 4
+    assert [archive.parent.stat().st_uid, code.parents[1].stat().st_uid] == [0, 0]
 
 
 @pytest.fixture
@@ -253,7 +274,7 @@ def test_a_component_that_no_deployment_names_any_more_is_removed(
     assert core.outcome(fleet.deploy(group, None))[0] == "SUCCEEDED"
 
     assert len(cloud.of("bye")) == 1
-    assert not (core.folder / "work" / PROBE).exists()
+    assert not (core.folder / "greengrass" / "work" / PROBE).exists()
 
 
 def test_a_deployment_interrupted_by_a_power_cut_is_finished_at_the_next_power_on(

@@ -67,7 +67,7 @@ class Store:
 class Machine:
     """One device whose cloud is the store."""
 
-    def __init__(self, root: Path, dialect: str) -> None:
+    def __init__(self, root: Path, dialect: str, component_user: str | None = None) -> None:
         self.folder = Folder(root)
         self.store = Store()
         self.dialect = dialect
@@ -83,6 +83,7 @@ class Machine:
             key_path=root / "key",
             role_arn="arn:aws:iam::000000000000:role/r",
             dialect=dialect,
+            component_user=component_user,
         )
         self._revision = 0
         self.clock_ms = 5_000_000
@@ -108,6 +109,7 @@ class Machine:
         *,
         nucleus: Mapping[str, object] | None = None,
         created_at_ms: int | None = None,
+        posix_user: str | None = None,
         **merge: object,
     ) -> None:
         """Deploy the app (None: it is not named any more); ``nucleus`` is a merge of the core's own."""
@@ -119,6 +121,8 @@ class Machine:
             components[APP] = {"version": version}
         if version is not None and merge:
             components[APP]["configurationUpdate"] = {"merge": merge}
+        if posix_user is not None:
+            components[APP]["runWith"] = {"posixUser": posix_user}
         document = {
             "configurationArn": f"arn:aws:greengrass:r:a:configuration:thinggroup/g:{self._revision}",
             "deploymentId": str(self._revision),
@@ -550,6 +554,7 @@ def test_a_component_nobody_names_is_stopped_and_forgotten(machine: Machine) -> 
     assert not machine.folder.work(APP).exists()
 
 
+@classic
 def test_a_killed_nucleus_leaves_its_components_running_and_the_next_one_starts_them_a_second_time(
     machine: Machine,
 ) -> None:
@@ -562,7 +567,8 @@ def test_a_killed_nucleus_leaves_its_components_running_and_the_next_one_starts_
     second = machine.said(2)[1]
     assert alive(first[0])
     assert alive(second[0])
-    kill_leftovers(machine.folder.processes)  # what a power cut does
+    machine.installation.cut()
+    kill_leftovers(machine.folder.processes)  # what a power cut does besides
     assert until(lambda: not alive(first[0]) and not alive(second[0]))
 
 
@@ -584,18 +590,56 @@ def test_sigterm_reaches_the_whole_tree_of_a_component_in_other_sessions_too(mac
     assert (work / "stopped-child").exists()
 
 
-def test_a_component_sees_nothing_of_the_cores_own_environment(
+def environment_of(machine: Machine, **dependencies: object) -> dict[str, str]:
+    """What the app finds in its environment, and its current folder as ``cwd``."""
+    run = 'env > "{work:path}/new"; echo "cwd=$(pwd -P)" >> "{work:path}/new"; mv "{work:path}/new" '
+    machine.store.publish(APP, "2.0.0", {}, run=run + '"{work:path}/env"; exec sleep 60')
+    machine.store.published[APP, "2.0.0"]["ComponentDependencies"] = dependencies
+    machine.deploy("2.0.0")
+    path = machine.folder.work(APP) / "env"
+    assert until(path.exists)
+    return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+
+
+def test_classic_hands_its_own_environment_on_and_lite_does_not_and_neither_the_stand_ins_keys(
     machine: Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(os.environ, "AWS_SECRET_ACCESS_KEY", "the core's own")
-    machine.store.publish(APP, "2.0.0", {}, run='env > "{work:path}/env"; exec sleep 60')
+    monkeypatch.setitem(os.environ, "AWS_SECRET_ACCESS_KEY", "the stand-in's own")
+    monkeypatch.setitem(os.environ, "SITE", "hall-2")
+    machine.power_on()
 
-    machine.deploy("2.0.0")
+    environment = environment_of(machine)
 
-    path = machine.folder.work(APP) / "env"
-    assert until(lambda: path.exists() and "AWS_IOT_THING_NAME=robot-1" in path.read_text())
-    environment = dict(line.split("=", 1) for line in path.read_text().splitlines())
     assert "AWS_SECRET_ACCESS_KEY" not in environment
-    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in environment
+    assert environment.get("SITE") == ("hall-2" if machine.dialect == "classic" else None)
+
+
+def test_a_component_is_told_its_nucleus_its_token_its_folders_and_its_home(machine: Machine) -> None:
+    needs = {"VersionRequirement": ">=2.0.0", "DependencyType": "SOFT"}
+    environment = environment_of(machine, **{TOKEN_EXCHANGE: needs})
+
+    work = str(machine.folder.work(APP))
     assert environment["SVCUID"] == environment["AWS_CONTAINER_AUTHORIZATION_TOKEN"]
-    assert environment["PWD"] == str(machine.folder.work(APP))
+    assert (environment["PWD"], environment["cwd"]) == (work, work)
+    expected = {
+        "AWS_IOT_THING_NAME": "robot-1",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+        "GG_ROOT_CA_PATH": str(machine.folder.root / "ca"),
+        "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(machine.folder.socket),
+        "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://localhost:1/",
+        "FLEETGRASS_HOME": str(machine.folder.home),
+        "GGC_VERSION": DIALECTS[machine.dialect].version,
+    }
+    if machine.dialect == "classic":
+        expected |= {
+            "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH": str(machine.folder.socket),
+            "AWS_GG_FIPS_MODE": "false",
+            "AWS_USE_FIPS_ENDPOINT": "false",
+        }
+    assert {name: environment.get(name) for name in expected} == expected
+    assert not machine.folder.home.is_relative_to(machine.folder.nucleus)
+
+
+def test_without_a_dependency_on_token_exchange_there_is_no_address_of_it(machine: Machine) -> None:
+    assert "AWS_CONTAINER_CREDENTIALS_FULL_URI" not in environment_of(machine)
