@@ -71,6 +71,7 @@ def hear(device: Device, news: News) -> Device:
             stale_at=news.stale_at,
             interval_s=message.interval_s,
             agent_version=message.agent_version,
+            level=message.level,
             boot_id=message.boot_id,
             goodbye=news.goodbye,
             clock_skew_s=news.clock_skew_s,

@@ -33,7 +33,7 @@ _PRESENCE = (
 #: What messages of the device decide; a write of a message sets all of these.
 _HEARD = (
     "epoch", "sequence", "last_report_at", "stale_at", "reporting_since", "interval_s", "agent_version",
-    "boot_id", "goodbye", "clock_skew_s", "malformed_messages", "engine", "host", "desired",
+    "level", "boot_id", "goodbye", "clock_skew_s", "malformed_messages", "engine", "host", "desired",
     "application_names", "names_sequence", "state_changes", "history_at",
 )  # fmt: skip
 _CONNECTIONS = tuple((f"began_{i}", f"ended_{i}") for i in range(CONNECTIONS_KEPT))
@@ -41,7 +41,7 @@ _CONNECTIONS = tuple((f"began_{i}", f"ended_{i}") for i in range(CONNECTIONS_KEP
 SUMMARY = (
     "device", "group", "enrolled_at", "connected", "connected_since", "offline_since", "disconnect_reason",
     "epoch", "sequence", "last_report_at", "stale_at", "reporting_since", "interval_s", "agent_version",
-    "boot_id", "goodbye", "clock_skew_s", "engine", "host", "desired",
+    "level", "boot_id", "goodbye", "clock_skew_s", "engine", "host", "desired",
     *(attribute for pair in _CONNECTIONS for attribute in pair),
 )  # fmt: skip
 #: What of an application's status differs from report to report, and is no news.
@@ -192,7 +192,7 @@ def confirmation(news: News) -> Write:
         told = [status.name for status in message.applications]
         if len(told) > APPLICATIONS_MAX or len(set(told)) < len(told):
             return LOOK
-    names = {"#sequence": "sequence"}
+    names = {"#sequence": "sequence", "#level": "level"}
     values: dict[str, object] = {
         ":epoch": message.epoch,
         ":sequence": message.sequence,
@@ -200,14 +200,15 @@ def confirmation(news: News) -> Write:
         ":stale_at": to_ms(news.stale_at),
         ":interval_s": message.interval_s,
         ":agent_version": message.agent_version,
+        ":level": message.level,
         ":boot_id": message.boot_id,
         ":skew": news.clock_skew_s,
         ":one": 1,
     }
     sets = [
         "#sequence = :sequence", "last_report_at = :at", "stale_at = :stale_at",
-        "interval_s = :interval_s", "agent_version = :agent_version", "boot_id = :boot_id",
-        "clock_skew_s = :skew", "writes = writes + :one",
+        "interval_s = :interval_s", "agent_version = :agent_version", "#level = :level",
+        "boot_id = :boot_id", "clock_skew_s = :skew", "writes = writes + :one",
     ]  # fmt: skip
     conditions = [
         "epoch = :epoch", "last_report_at <= :at", "stale_at >= :at", "attribute_not_exists(goodbye)",

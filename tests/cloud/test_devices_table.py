@@ -92,6 +92,18 @@ def test_an_unchanged_report_is_one_call_and_a_changed_one_two(memory: Table) ->
     assert set(device.application_sequences.values()) == {4}
 
 
+def test_what_an_agent_can_is_known_after_one_call_and_shown_in_a_list(memory: Table) -> None:
+    table, calls = memory
+    name = enrolled(table)
+    table.apply(news(a_report(1), 1, name))
+    calls.clear()
+
+    assert table.apply(news(a_report(2, level=1), 2, name)).effect is Effect.UNCHANGED
+    assert list(calls) == ["UpdateItem"]
+    assert known(table, name).level == 1
+    assert table.named([name])[name].level == 1
+
+
 def test_every_part_of_an_unchanged_report_of_64_applications_is_one_call(memory: Table) -> None:
     table, calls = memory
     name = enrolled(table)

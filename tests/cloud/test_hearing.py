@@ -30,6 +30,13 @@ def test_a_report_is_kept_with_the_servers_time_and_the_devices_skew() -> None:
     assert device.applications["web"]["state"] == "RUNNING"
 
 
+def test_what_an_agent_can_is_what_it_said_last_and_one_that_says_nothing_can_as_at_first() -> None:
+    updated = heard(news(a_report(3), 100), news(a_connection_event(4, level=1), 101))
+    taken_back = heard(news(a_report(5), 102), device=updated)
+
+    assert (updated.level, taken_back.level) == (1, 0)
+
+
 def test_an_older_report_changes_nothing() -> None:
     device = heard(news(a_report(3, a_status()), 100))
 
