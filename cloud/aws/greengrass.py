@@ -1,7 +1,7 @@
 """Greengrass v2 deployments: the latest of a target, and a new one. Decides nothing about components."""
 
 from datetime import UTC
-from typing import Any
+from typing import Any, cast
 
 from cloud.aws.clients import translated
 from cloud.aws.errors import NotFound
@@ -27,6 +27,15 @@ class Greengrass:
                 return None
             found = self._greengrass.get_deployment(deploymentId=listed["deployments"][0]["deploymentId"])
         return TargetDeployment(found["deploymentId"], found.get("iotJobId"), found.get("components", {}))
+
+    def components(self, greengrass_id: str) -> Components | None:
+        """Return the component set of a deployment; None where there is no such deployment."""
+        try:
+            with translated():
+                found = self._greengrass.get_deployment(deploymentId=greengrass_id)
+        except NotFound:
+            return None
+        return cast(Components, found.get("components", {}))
 
     def on_device(self, device: str, greengrass_id: str) -> Job | None:
         """Return how a deployment stands on one core device; None when it was not rolled out to it (yet)."""

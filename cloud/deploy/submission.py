@@ -19,9 +19,18 @@ from typing import Protocol
 
 from cloud.aws.errors import CloudError, Conflict, Refused, Unavailable
 from cloud.clock import Clock
-from cloud.deploy.components import Components, ConfigurationUnreadable, carries, merge
+from cloud.deploy.components import (
+    Components,
+    ConfigurationUnreadable,
+    agent_version,
+    carries,
+    lacks_time_source,
+    merge,
+)
 from cloud.deploy.outcomes import all_run
 from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.deploy.validation import validating, warnings_of
+from cloud.device import Device
 from cloud.logs import tell
 from cloud.metrics import Metric, count
 from cloud.tables.deployments import Deployments
@@ -55,6 +64,8 @@ class Greengrass(Protocol):
 
     def latest(self, target_arn: str) -> TargetDeployment | None: ...
 
+    def components(self, greengrass_id: str) -> Components | None: ...
+
     def create(
         self, target_arn: str, *, name: str, components: Components, client_token: str
     ) -> Submitted: ...
@@ -64,6 +75,7 @@ class FindsMembers(Protocol):
     """The part of the devices table that knows who is in a group."""
 
     def names_in_group(self, group: str) -> Collection[str]: ...
+    def in_group(self, group: str) -> Collection[Device]: ...
 
 
 class Arns(Protocol):
@@ -113,7 +125,7 @@ class Submission:
             Unavailable: nobody knows whether Greengrass has it; it stays SUBMITTING.
         """
         try:
-            submitted = self._submit(deployment)
+            submitted, warnings = self._submit(deployment)
         except Conflict as error:
             if self._clock() - deployment.created_at < GIVE_UP_AFTER:
                 raise Unavailable(str(error)) from error
@@ -128,6 +140,7 @@ class Submission:
             deployment,
             greengrass_id=submitted.greengrass_id,
             job_id=submitted.job_id,
+            warnings=(*deployment.warnings, *warnings),
             now=now,
             due_at=now + LOOK_EVERY,
         )
@@ -179,19 +192,38 @@ class Submission:
             self.deployments.look_again(after, due_at=now + wait)
         return after
 
-    def _submit(self, deployment: Deployment) -> Submitted:
+    def _submit(self, deployment: Deployment) -> tuple[Submitted, tuple[str, ...]]:
+        """Return what Greengrass calls it, and what is to be said of what the target had already."""
         target_arn = self._account.iot_arn(deployment.target)
         latest = self._greengrass.latest(target_arn)
         if latest is not None and carries(latest.components, deployment.document_uri):
-            return Submitted(latest.greengrass_id, latest.job_id)
+            return Submitted(latest.greengrass_id, latest.job_id), ()
         existing = {} if latest is None else latest.components
-        components = merge(existing, document_uri=deployment.document_uri, agent_version=self._agent_version)
-        return self._greengrass.create(
+        ours = None if latest is None else self._ours_before(deployment, latest)
+        # Who is in the group matters only where more than the agent's configuration may change for somebody.
+        matters = ours is not None or lacks_time_source(existing)
+        devices = self._devices.in_group(deployment.group) if matters else ()
+        submitted = self._greengrass.create(
             target_arn,
             name=f"fleetgrass {deployment.group} {deployment.revision}",
-            components=components,
+            components=merge(
+                existing,
+                document_uri=deployment.document_uri,
+                agent_version=self._agent_version,
+                time_source=not validating(devices, agent_version(existing)),
+            ),
             client_token=deployment.id,
         )
+        return submitted, warnings_of(existing, ours, devices, group=deployment.group)
+
+    def _ours_before(self, deployment: Deployment, latest: TargetDeployment) -> Components | None:
+        """Return the components of our deployment before this one, where others deployed on top of it."""
+        for older in self.deployments.newest_first(deployment.target, before=deployment.revision):
+            if older.greengrass_id == latest.greengrass_id:
+                return None
+            if older.greengrass_id is not None:
+                return self._greengrass.components(older.greengrass_id)
+        return None
 
     def _fail(self, deployment: Deployment, code: str, message: str) -> Deployment:
         if self.deployments.fail(deployment, code=code, message=message, now=self._clock()):

@@ -17,6 +17,7 @@ from cloud.clock import Clock, new_id, utc_now
 from cloud.deploy.images import parse_image
 from cloud.deploy.revision import Deployment, DeploymentState, Pinned, diff
 from cloud.deploy.submission import Submission
+from cloud.deploy.validation import few
 from cloud.deploy.wiring import submission
 from cloud.deploy.wish import DeploymentWish, WantedApplication
 from cloud.device import Device
@@ -90,7 +91,8 @@ def create_deployment(request: Request, ports: Ports) -> Response:
 
     applications, architectures = _resolve(wish.applications, ports)
     target = wish.target.arn_part
-    latest = next(deployments.newest_first(target), None)
+    revisions = deployments.newest_first(target)
+    latest = next(revisions, None)
     _require(asked, latest, group)
     before = _finished(latest, ports.submission)
     now = ports.clock()
@@ -103,9 +105,8 @@ def create_deployment(request: Request, ports: Ports) -> Response:
             f"the desired document is {len(body)} bytes; at most {DESIRED_DOCUMENT_MAX_BYTES} can be sent",
         )
     pinned = tuple(Pinned.of(application) for application in applications)
-    in_force = next(
-        (d for d in deployments.newest_first(target) if d.state is not DeploymentState.FAILED), None
-    )
+    newest = () if before is None else (before,)
+    in_force = next((d for d in (*newest, *revisions) if d.state is not DeploymentState.FAILED), None)
     deployment = Deployment(
         id=document.deployment_id,
         target=target,
@@ -248,8 +249,7 @@ def _warnings(
         built_for = architectures[application.name]
         unfit = [d.name for d in devices if built_for and d.architecture and d.architecture not in built_for]
         if unfit:
-            few = ", ".join(unfit[:5]) + (f" and {len(unfit) - 5} more" if len(unfit) > 5 else "")
-            warnings.append(f"{application.name} is not built for the architecture of {few}")
+            warnings.append(f"{application.name} is not built for the architecture of {few(unfit)}")
     return tuple(warnings)
 
 

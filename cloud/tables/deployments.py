@@ -13,7 +13,7 @@ Sparse index ``by-due``: ``due_shard``, ``due_at``, while somebody must look at 
 Sparse index ``by-created``: ``kind``, ``id``, of deployments alone (``cloud.tables.deployment_lists``).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -97,11 +97,17 @@ class Deployments:
         *,
         greengrass_id: str,
         job_id: str | None,
+        warnings: Sequence[str] = (),
         now: datetime,
         due_at: datetime,
     ) -> bool:
-        """Make a SUBMITTING deployment ACTIVE; False when it no longer was SUBMITTING."""
-        told: dict[str, object] = {"greengrass_id": greengrass_id, **({"job_id": job_id} if job_id else {})}
+        """Make a SUBMITTING deployment ACTIVE; False when it no longer was SUBMITTING.
+
+        ``warnings``, if there are any, take the place of those it was made with.
+        """
+        told: dict[str, object] = {"greengrass_id": greengrass_id}
+        told |= {"job_id": job_id} if job_id else {}
+        told |= {"warnings": tuple(warnings)} if warnings else {}
         return self._move(
             deployment, DeploymentState.ACTIVE, now, told | due(deployment.id, due_at), remove=()
         )

@@ -8,7 +8,7 @@ from typing import Any
 from cloud.aws.account import Account
 from cloud.aws.ecr import Image
 from cloud.aws.errors import NotFound
-from cloud.deploy.components import Components
+from cloud.deploy.components import NUCLEUS, Components
 from cloud.deploy.submission import Submission, Submitted, TargetDeployment
 from cloud.functions.create_deployment import Ports, create_deployment
 from cloud.functions.get_deployment import get_deployment
@@ -23,12 +23,19 @@ POST, GET = "POST /deployments", "GET /deployments/{deployment}"
 WEB = {"name": "web", "image": "fleetgrass/hello:v1"}
 V1, V2 = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
-ENROLLED: Components = {
+ENROLLED: dict[str, Mapping[str, Any]] = {
     COMPONENT: {"componentVersion": "0.9.0", "configurationUpdate": {"merge": '{"heartbeat_s": 5}'}},
-    "aws.greengrass.Nucleus": {
+    NUCLEUS: {
+        "componentVersion": "2.18.0",
+        "configurationUpdate": {"merge": '{"deploymentConfigurationTimeSource": "deploymentProcessingTime"}'},
+    },
+}
+#: As the release before enrolled a group.
+ENROLLED_EARLIER: dict[str, Mapping[str, Any]] = ENROLLED | {
+    NUCLEUS: {
         "componentVersion": "2.18.0",
         "configurationUpdate": {"merge": '{"interpolateComponentConfiguration": true}'},
-    },
+    }
 }
 
 
@@ -82,6 +89,16 @@ class FakeGreengrass:
             return None
         greengrass_id, components = all_of_it[-1]
         return TargetDeployment(greengrass_id, f"job-{greengrass_id}", components)
+
+    def components(self, greengrass_id: str) -> Components | None:
+        every = dict(each for of_target in self.deployments.values() for each in of_target)
+        return every.get(greengrass_id)
+
+    def revise(self, target_arn: str, components: Components) -> str:
+        """What somebody else does in the console."""
+        greengrass_id = f"gg-of-others-{len(self.deployments[target_arn])}"
+        self.deployments[target_arn].append((greengrass_id, components))
+        return greengrass_id
 
     def create(self, target_arn: str, *, name: str, components: Components, client_token: str) -> Submitted:
         if self.broken is not None:

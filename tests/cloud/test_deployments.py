@@ -290,14 +290,14 @@ COMPONENTS = st.dictionaries(
 @given(COMPONENTS)
 def test_a_merge_removes_nothing_and_changes_only_what_the_agent_is_pointed_at(existing: Any) -> None:
     before = json.dumps(existing, sort_keys=True)
-    merged = merge(existing, document_uri="s3://b/d", agent_version="1.0.0")
+    merged = merge(existing, document_uri="s3://b/d", agent_version="1.0.0", time_source=False)
 
     assert json.dumps(existing, sort_keys=True) == before
     assert merged.keys() == existing.keys() | {COMPONENT}
     assert all(merged[name] == existing[name] for name in existing if name != COMPONENT)
     agent, found = merged[COMPONENT], existing.get(COMPONENT, {"componentVersion": "1.0.0"})
     assert agent["componentVersion"] == found["componentVersion"]
-    assert agent.get("runWith") == found.get("runWith")
+    assert agent["runWith"] == found.get("runWith", {}) | {"posixUser": "root"}
     update = found.get("configurationUpdate", {})
     assert agent["configurationUpdate"].get("reset") == update.get("reset")
     configuration = json.loads(agent["configurationUpdate"]["merge"])
@@ -305,14 +305,14 @@ def test_a_merge_removes_nothing_and_changes_only_what_the_agent_is_pointed_at(e
     assert configuration == json.loads(update.get("merge", "{}"))
     assert carries(merged, "s3://b/d")
     assert not carries(merged, "s3://b/e")
-    assert merge(merged, document_uri="s3://b/d", agent_version="2.0.0") == merged
+    assert merge(merged, document_uri="s3://b/d", agent_version="2.0.0", time_source=False) == merged
 
 
 @pytest.mark.parametrize("text", ["[]", "{", "3", '"x"'])
 def test_a_configuration_that_is_no_object_is_neither_merged_nor_ours(text: str) -> None:
     existing = {COMPONENT: {"componentVersion": "1", "configurationUpdate": {"merge": text}}}
     with pytest.raises(ConfigurationUnreadable):
-        merge(existing, document_uri="s3://b/d", agent_version="1")
+        merge(existing, document_uri="s3://b/d", agent_version="1", time_source=False)
     assert not carries(existing, "s3://b/d")
 
 
