@@ -1,15 +1,22 @@
 """``PUT /groups/{group}/devices/{device}``: a device into the one group that is deployed to it."""
 
 import os
+from dataclasses import dataclass
 from typing import Protocol
 
+from cloud.aws.account import Account
 from cloud.aws.clients import client
+from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_registry import Registry
+from cloud.deploy.moving import obstacle
+from cloud.deploy.submission import TargetDeployment
+from cloud.device import Device
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
 from cloud.membership import Mover
 from cloud.membership_problems import membership_problems
-from cloud.tables.memberships import Memberships
+from cloud.tables.devices import Devices
+from cloud.tables.memberships import Membership, Memberships
 
 
 class KnowsGroups(Protocol):
@@ -18,21 +25,45 @@ class KnowsGroups(Protocol):
     def has_group(self, group: str) -> bool: ...
 
 
-def add_device_to_group(request: Request, *, registry: KnowsGroups, mover: Mover) -> Response:
+class ReadsDeployments(Protocol):
+    """The part of Greengrass that this needs; ``cloud.aws.greengrass.Greengrass`` in AWS."""
+
+    def latest(self, target_arn: str) -> TargetDeployment | None: ...
+
+
+class FindsDevices(Protocol):
+    """The part of the devices table that knows what a device said of itself."""
+
+    def get(self, device: str) -> Device | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What putting a device into a group needs of the world."""
+
+    account: Account
+    registry: KnowsGroups
+    mover: Mover
+    devices: FindsDevices
+    greengrass: ReadsDeployments
+
+
+def add_device_to_group(request: Request, ports: Ports) -> Response:
     """Answer 200 with where the device is, and was.
 
     A caller must hold the role in the group that the device leaves too.
 
     Raises:
         Problem: 404 ``device-not-found``, ``group-not-found``; 409 ``device-in-group`` without
-            ``?move=true``, ``membership-conflict``.
+            ``?move=true``, ``membership-conflict``, ``group-needs-deployment`` and ``agent-too-old``.
     """
     group, device = request.path["group"], request.path["device"]
     may_move = request.query.get("move", "false")
     if may_move not in ("true", "false"):
         raise Problem(400, "invalid-parameter", "move: must be true or false", field="move")
     request.require_group((group,))
-    if not registry.has_group(group):
+    mover = ports.mover
+    if not ports.registry.has_group(group):
         raise Problem(404, "group-not-found", f"there is no group {group}")
     with membership_problems(device):
         before = mover.settled(device)
@@ -44,6 +75,8 @@ def add_device_to_group(request: Request, *, registry: KnowsGroups, mover: Mover
                     f"{device} is in {before.group}; a device is in one group, ?move=true moves it",
                     group=before.group,
                 )  # fmt: skip
+        if before.group != group:
+            _require_way(ports, before, group)
         after = mover.move(before, group)
     return Response(
         200,
@@ -53,10 +86,38 @@ def add_device_to_group(request: Request, *, registry: KnowsGroups, mover: Mover
     )
 
 
+def _require_way(ports: Ports, before: Membership, group: str) -> None:
+    """Refuse where the device would not become what the group's latest deployment says.
+
+    One of no group counts as one that moves: every device was enrolled into a group.
+    """
+    latest = ports.greengrass.latest(ports.account.iot_arn(f"thinggroup/{group}"))
+    if latest is None:
+        return
+    leaving = None
+    if before.group is not None:
+        leaving = ports.greengrass.latest(ports.account.iot_arn(f"thinggroup/{before.group}"))
+    found = obstacle(
+        group,
+        latest.components,
+        device=ports.devices.get(before.device),
+        leaving=None if leaving is None else leaving.components,
+    )
+    if found is not None:
+        raise Problem(409, found.code, found.detail, group=group)
+
+
 def _operation(request: Request) -> Response:
-    registry = Registry(client("iot"))
-    memberships = Memberships(client("dynamodb"), os.environ["DEVICES_TABLE"])
-    return add_device_to_group(request, registry=registry, mover=Mover(memberships, registry))
+    registry, dynamodb = Registry(client("iot")), client("dynamodb")
+    table = os.environ["DEVICES_TABLE"]
+    ports = Ports(
+        account=Account.of_function(request.function_arn),
+        registry=registry,
+        mover=Mover(Memberships(dynamodb, table), registry),
+        devices=Devices(dynamodb, table),
+        greengrass=Greengrass(client("greengrassv2")),
+    )
+    return add_device_to_group(request, ports)
 
 
 handler = lambda_handler(_operation, route="PUT /groups/{group}/devices/{device}")

@@ -184,7 +184,9 @@ OPERATIONS: Mapping[str, Operation] = {
         query=(Query("move", "Also out of another group", {"type": "boolean", "default": False}),),
         problems={
             404: "`device-not-found`, `group-not-found`",
-            409: "`device-in-group` without `?move=true`; `membership-conflict`",
+            409: "`device-in-group` without `?move=true`; `membership-conflict`; `group-needs-deployment` "
+            "where the device would keep the old group's applications, `agent-too-old` where it would fail "
+            "the group's deployment: each with the cure",
         },
     ),
     "DELETE /groups/{group}/devices/{device}": Operation(

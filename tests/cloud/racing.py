@@ -22,6 +22,7 @@ from tests.cloud import deploying, group_rebooting
 from tests.cloud.api import COMMANDS, DEPLOYMENTS, DEVICES, NOW, Clock, an_event, body_of
 from tests.cloud.commanding import REBOOT, Api
 from tests.cloud.memory_dynamodb import table_of
+from tests.cloud.moving import ports_of
 
 HISTORY = "history"
 WRITERS, BODIES = 50, 5
@@ -101,7 +102,9 @@ class Stage:
 
     def put(self, device: str, group: str, **query: str) -> dict[str, Any]:
         return self.call(
-            lambda r: add_device_to_group(r, registry=self.registry, mover=self.mover),
+            lambda r: add_device_to_group(
+                r, ports_of(self.registry, self.mover, Devices(self.dynamodb, DEVICES))
+            ),
             ADD, query or None, path={"group": group, "device": device},
         )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Groups, and devices in them: the row decides who wins, the registry follows, whatever dies between."""
 
 import itertools
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +13,7 @@ from moto import mock_aws
 from cloud.aws.attributes import to_item
 from cloud.aws.errors import Unavailable
 from cloud.aws.iot_registry import Registry
+from cloud.deploy.components import NUCLEUS, TIME_SOURCE, Components
 from cloud.functions.add_device_to_group import add_device_to_group
 from cloud.functions.create_group import create_group
 from cloud.functions.list_groups import list_groups
@@ -22,8 +24,11 @@ from cloud.membership import SETTLES_WITHIN, Mover
 from cloud.tables.devices import Devices
 from cloud.tables.keys import Keys
 from cloud.tables.memberships import Memberships
+from contract.names import COMPONENT
 from tests.cloud.api import NOW, REGION, Clock, OneCallAtATime, an_event, body_of
+from tests.cloud.devices import a_connection_event, news
 from tests.cloud.memory_dynamodb import MemoryDynamoDB, table_of
+from tests.cloud.moving import Deployed, ports_of
 from tests.cloud.template import template
 
 ADD, REMOVE = "PUT /groups/{group}/devices/{device}", "DELETE /groups/{group}/devices/{device}"
@@ -59,6 +64,7 @@ class World:
         self.registry = Registered(iot)
         self.clock = Clock()
         self.mover = Mover(self.memberships, self.registry, self.clock)
+        self.greengrass = Deployed()
         self._iot, self._number = iot, next(_tables)
 
     def group(self, name: str) -> str:
@@ -74,9 +80,8 @@ class World:
         return full
 
     def put(self, device: str, group: str, *, roles: str = "Fleet.Deployer", **query: str) -> dict[str, Any]:
-        entry = lambda_handler(
-            lambda r: add_device_to_group(r, registry=self.registry, mover=self.mover), route=ADD
-        )
+        ports = ports_of(self.registry, self.mover, self.devices, self.greengrass)
+        entry = lambda_handler(lambda r: add_device_to_group(r, ports), route=ADD)
         event = an_event(ADD, path={"group": group, "device": device}, roles=roles)
         return entry(event | {"queryStringParameters": query or None}, None)
 
@@ -149,6 +154,78 @@ def test_a_caller_needs_the_role_where_the_device_comes_from_too(world: World) -
 
     assert world.put(robot, there, move="true", roles=f"Fleet.Deployer:{there}")["statusCode"] == 403
     assert world.where(robot) == (here, {here})
+
+
+def deployed(**nucleus: object) -> Components:
+    update = {"merge": json.dumps(nucleus)}
+    return {
+        COMPONENT: {"componentVersion": "1.0.0"},
+        NUCLEUS: {"componentVersion": "2.18.0", "configurationUpdate": update},
+    }
+
+
+IN_TIME, OF_OLD = deployed(**TIME_SOURCE), deployed(interpolateComponentConfiguration=True)
+
+
+@pytest.mark.parametrize("leaves_first", [False, True])
+def test_a_group_whose_values_a_device_would_not_take_is_refused_with_the_cure(
+    world: World, leaves_first: bool
+) -> None:
+    here, there = world.group("here"), world.group("there")
+    robot = world.enrol("robot", here)
+    world.greengrass.components[there] = OF_OLD
+    if leaves_first:
+        world.delete(robot, here)
+
+    refused = world.put(robot, there, move="true")
+
+    assert (refused["statusCode"], body_of(refused)["code"]) == (409, "group-needs-deployment")
+    assert f"upgrade-agent --group {there}" in body_of(refused)["detail"]
+    assert world.where(robot)[0] == (None if leaves_first else here)
+    world.greengrass.components[there] = IN_TIME
+    assert world.put(robot, there, move="true")["statusCode"] == 200
+
+
+@pytest.mark.parametrize("components", [None, {COMPONENT: {"componentVersion": "1.0.0"}}])
+def test_a_group_with_nothing_to_merge_or_of_no_named_nucleus_takes_every_device(
+    world: World, components: Components | None
+) -> None:
+    here, there = world.group("here"), world.group("there")
+    robot = world.enrol("robot", here)
+    if components is not None:
+        world.greengrass.components[there] = components
+
+    assert world.put(robot, there, move="true")["statusCode"] == 200
+
+
+def test_a_nucleus_that_does_not_know_the_setting_is_refused_whatever_it_is_told(world: World) -> None:
+    here, there = world.group("here"), world.group("there")
+    robot = world.enrol("robot", here)
+    old = {**IN_TIME[NUCLEUS], "componentVersion": "2.14.3"}
+    world.greengrass.components[there] = {**IN_TIME, NUCLEUS: old}
+
+    refused = body_of(world.put(robot, there, move="true"))
+
+    assert refused["code"] == "group-needs-deployment"
+    assert "2.15.0" in refused["detail"]
+
+
+@pytest.mark.parametrize(("level", "status"), [(0, 409), (1, 200)])
+def test_a_device_whose_agent_would_fail_the_groups_deployment_stays_where_it_is(
+    world: World, level: int, status: int
+) -> None:
+    here, there = world.group("here"), world.group("there")
+    robot = world.enrol("robot", here)
+    world.devices.apply(news(a_connection_event(1, level=level), 1, robot))
+    world.greengrass.components |= {here: OF_OLD, there: IN_TIME}
+
+    answer = world.put(robot, there, move="true")
+
+    assert answer["statusCode"] == status
+    if status == 409:
+        assert (body_of(answer)["code"], NUCLEUS in body_of(answer)["detail"]) == ("agent-too-old", True)
+    world.greengrass.components[there] = {**IN_TIME, COMPONENT: {"componentVersion": "2.0.0"}}
+    assert world.put(robot, there, move="true")["statusCode"] == 200  # with another version nobody is asked
 
 
 @pytest.mark.parametrize("dies_at", [0, 1])

@@ -16,6 +16,7 @@ from cloud.tables.devices import Devices
 from cloud.tables.memberships import Membership, Memberships
 from tests.cloud.api import NOW, Clock, an_event, body_of
 from tests.cloud.memory_dynamodb import MemoryDynamoDB, table_of
+from tests.cloud.moving import ports_of
 from tests.cloud.turns import Turns, in_every_order
 
 ADD, REMOVE = "PUT /groups/{group}/devices/{device}", "DELETE /groups/{group}/devices/{device}"
@@ -49,16 +50,16 @@ class World:
 
     def __init__(self, dynamodb: Any, turns: Turns | None = None) -> None:
         self.device, self.clock, self.registry = f"robot-{next(_names)}", Clock(), FakeRegistry()
-        Devices(dynamodb, DEVICES).create(self.device, A, now=self.clock.now)
+        self.devices = Devices(dynamodb, DEVICES)
+        self.devices.create(self.device, A, now=self.clock.now)
         self.registry.add(self.device, A)
         self.memberships = Memberships(dynamodb, DEVICES)
         turns = turns or Turns(lambda options: options[0])
         self.mover = Mover(turns.between(self.memberships), turns.between(self.registry), self.clock)
 
     def put(self, group: str) -> dict[str, Any]:
-        entry = lambda_handler(
-            lambda r: add_device_to_group(r, registry=self.registry, mover=self.mover), route=ADD
-        )
+        ports = ports_of(self.registry, self.mover, self.devices)
+        entry = lambda_handler(lambda r: add_device_to_group(r, ports), route=ADD)
         event = an_event(ADD, path={"group": group, "device": self.device})
         return entry(event | {"queryStringParameters": {"move": "true"}}, None)
 
