@@ -68,6 +68,7 @@ _ENROLLER = (
         ["iot:AttachPolicy", "iot:AttachThingPrincipal", "iot:DescribeCertificate", "iot:ListPrincipalThings"]
     ),
     _allow(["greengrass:ListDeployments", "greengrass:CreateDeployment"]),
+    _allow(["greengrass:GetDeployment"], f"arn:aws:greengrass:{REGION}:{ACCOUNT}:deployments:*"),
     _allow(["greengrass:ListComponentVersions"], f"arn:aws:greengrass:{REGION}:aws:components:*"),
     _allow(
         ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
