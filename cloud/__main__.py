@@ -20,6 +20,7 @@ from cloud.aws.errors import CloudError
 from cloud.issuers import BadConfiguration, parse_issuers, parse_role_names
 from cloud.openapi.committed import DOCUMENT
 from cloud.tables.devices import Devices
+from cloud.tables.memberships import Memberships
 from cloud.tooling import build, enroll, stack
 from cloud.tooling.device_files import DeviceFiles
 
@@ -146,11 +147,12 @@ def _deploy(options: argparse.Namespace) -> dict[str, object]:
 def _enroll(options: argparse.Namespace) -> dict[str, object]:
     session = boto3.Session()
     outputs = stack.outputs(session.client("cloudformation"), options.stack)
-    iot = session.client("iot")
+    iot, dynamodb = session.client("iot"), session.client("dynamodb")
     clients = enroll.Clients(
         iot=iot,
         greengrass=session.client("greengrassv2"),
-        devices=Devices(session.client("dynamodb"), outputs["DevicesTable"]),
+        devices=Devices(dynamodb, outputs["DevicesTable"]),
+        memberships=Memberships(dynamodb, outputs["DevicesTable"]),
         region=iot.meta.region_name,
     )
     files = DeviceFiles(options.out)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
+from cloud.deploy.components import TIME_SOURCE
+
 #: The bundle names each certificate's subject in a comment before it.
 _AMAZON_ROOT = re.compile(
     r"^# Subject: CN=Amazon Root CA \d[^\n]*\n(?:#[^\n]*\n)*"
@@ -74,7 +76,7 @@ class DeviceFiles:
                         "iotRoleAlias": role_alias,
                         "iotDataEndpoint": data_endpoint,
                         "iotCredEndpoint": credentials_endpoint,
-                        "interpolateComponentConfiguration": True,
+                        **TIME_SOURCE,
                     },
                 }
             },

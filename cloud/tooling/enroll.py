@@ -15,13 +15,18 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pydantic import TypeAdapter, ValidationError
 
+from cloud.aws.greengrass import Greengrass
+from cloud.aws.iot_registry import Registry
+from cloud.deploy.components import NUCLEUS, RUN_WITH, TIME_SOURCE
+from cloud.deploy.moving import obstacle
+from cloud.membership import MovedMeanwhile, Mover
 from cloud.tables.devices import Devices
+from cloud.tables.memberships import Memberships
 from cloud.tooling.device_files import DeviceFiles
 from contract.names import COMPONENT, GroupName, ThingName
 
 log = logging.getLogger(__name__)
 
-NUCLEUS = "aws.greengrass.Nucleus"
 TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105 (a component's name)
 
 
@@ -38,6 +43,7 @@ class Clients:
     iot: Any
     greengrass: Any
     devices: Devices
+    memberships: Memberships
     region: str
 
 
@@ -67,17 +73,20 @@ def enroll(
     """Enrol ``thing`` into ``group`` of the stack with ``outputs``; write its files.
 
     Raises:
-        EnrolmentRefused: a wrong name; the device is in another group that is deployed to; its
-            files belong to another device.
+        EnrolmentRefused: a wrong name; the device is in another group that is deployed to, or comes from
+            one whose applications it would keep; its files belong to another device.
     """
     _check(ThingName, "thing", thing)
     _check(GroupName, "group", group)
     made: list[str] = []
     _refuse_second_group(clients, thing, group)
     group_arn = _group(clients.iot, group, made)
+    _refuse_what_would_not_take(clients, thing, group, group_arn)
     thing_arn = _thing(clients.iot, thing, made)
     if clients.devices.create(thing, group, now=now or datetime.now(UTC)):
         made.append("row")
+    else:
+        _bring_back(clients, thing, group, made)
     clients.iot.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
     deployment = _first_deployment(clients, group, group_arn, outputs["AgentVersion"], made)
     certificate = _certificate(clients.iot, thing, files, made)
@@ -135,6 +144,29 @@ def _refuse_second_group(clients: Clients, thing: str, group: str) -> None:
             raise _second_group(thing, other["groupName"])
 
 
+def _refuse_what_would_not_take(clients: Clients, thing: str, group: str, group_arn: str) -> None:
+    """Refuse a device that was taken out of a group and would not become what this one's deployment says."""
+    row = clients.devices.get(thing)
+    if row is None or row.group == group:
+        return
+    latest = Greengrass(clients.greengrass).latest(group_arn)
+    found = None if latest is None else obstacle(group, latest.components, device=row)
+    if found is not None:
+        raise EnrolmentRefused(f"{thing}: {found.detail} ({found.code})")
+
+
+def _bring_back(clients: Clients, thing: str, group: str, made: list[str]) -> None:
+    """Have the row of a device that was taken out of its group say that it belongs to this one."""
+    mover = Mover(clients.memberships, Registry(clients.iot))
+    try:
+        before = mover.settled(thing)
+        if before.group is None:
+            mover.move(before, group)
+            made.append("membership")
+    except MovedMeanwhile:
+        raise EnrolmentRefused(f'"{thing}" is being moved: enrol it again in a minute') from None
+
+
 def _second_group(thing: str, group: str) -> EnrolmentRefused:
     return EnrolmentRefused(
         f'"{thing}" is in the group "{group}" already, which is deployed to; a device is in one such group'
@@ -157,12 +189,12 @@ def _first_deployment(
     if latest is not None:
         return latest
     components = {
-        COMPONENT: {"componentVersion": agent_version},
+        COMPONENT: {"componentVersion": agent_version, "runWith": dict(RUN_WITH)},
         TOKEN_EXCHANGE: {"componentVersion": _newest(clients, TOKEN_EXCHANGE)},
         NUCLEUS: {
             "componentVersion": _newest(clients, NUCLEUS),
-            # Without it {iot:thingName} in the agent's accessControl is a literal, and it may nothing.
-            "configurationUpdate": {"merge": json.dumps({"interpolateComponentConfiguration": True})},
+            # Without it a device that comes from another group keeps the values of a newer deployment.
+            "configurationUpdate": {"merge": json.dumps(dict(TIME_SOURCE))},
         },
     }
     try:

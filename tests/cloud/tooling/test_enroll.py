@@ -10,6 +10,9 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from cloud.aws.iot_registry import Registry
+from cloud.membership import Mover
+from cloud.tables.memberships import Memberships
 from cloud.tooling import enroll as enrolment
 from cloud.tooling.device_files import DeviceFiles
 from cloud.tooling.enroll import Clients, Enrolled, EnrolmentRefused
@@ -31,9 +34,14 @@ class Greengrass:
         self.deployments: dict[str, list[dict[str, Any]]] = {}
         self.refusal: str | None = None
 
-    def list_deployments(self, *, targetArn: str, historyFilter: str) -> dict[str, Any]:
+    def list_deployments(self, *, targetArn: str, historyFilter: str, maxResults: int = 50) -> dict[str, Any]:
         assert historyFilter == "LATEST_ONLY"
+        assert maxResults >= 1
         return {"deployments": self.deployments.get(targetArn, [])[-1:]}
+
+    def get_deployment(self, *, deploymentId: str) -> dict[str, Any]:
+        every = [made for of_target in self.deployments.values() for made in of_target]
+        return next(made for made in every if made["deploymentId"] == deploymentId)
 
     def list_component_versions(self, *, arn: str) -> dict[str, Any]:
         assert arn.startswith(f"arn:aws:greengrass:{REGION}:aws:components:aws.greengrass.")
@@ -44,7 +52,7 @@ class Greengrass:
             error = {"Code": "ValidationException", "Message": self.refusal}
             raise ClientError({"Error": error}, "CreateDeployment")  # type: ignore[typeddict-item]
         made = self.deployments.setdefault(targetArn, [])
-        made.append({"deploymentId": f"deployment-{len(made)}", **request})
+        made.append({"deploymentId": f"{targetArn}-{len(made)}", **request})
         return {"deploymentId": made[-1]["deploymentId"]}
 
 
@@ -54,7 +62,8 @@ class World:
         self.iot: Any = boto3.client("iot", region_name=REGION)
         self.greengrass = Greengrass()
         self.devices, _ = devices_table(dynamodb)
-        self.clients = Clients(self.iot, self.greengrass, self.devices, REGION)
+        self.memberships = Memberships(dynamodb, self.devices._name)
+        self.clients = Clients(self.iot, self.greengrass, self.devices, self.memberships, REGION)
 
     def enroll(self, thing: str, group: str, out: str | None = None) -> Enrolled:
         files = DeviceFiles(self.folder / (out or thing.replace(":", "_")))
@@ -104,6 +113,8 @@ def test_its_files_are_what_the_nucleus_installs_from_and_the_key_is_its_owners(
     nucleus = configuration["services"]["aws.greengrass.Nucleus"]["configuration"]
     assert nucleus["iotRoleAlias"] == "fleet-token-exchange"
     assert nucleus["awsRegion"] == REGION
+    assert nucleus["deploymentConfigurationTimeSource"] == "deploymentProcessingTime"
+    assert "interpolateComponentConfiguration" not in nucleus
     assert {p.name for p in files["ca"].parent.iterdir()} == {
         *(path.name for path in files.values()),
         "certificate.arn",
@@ -117,9 +128,11 @@ def test_the_groups_first_deployment_carries_the_agent_and_desires_nothing(world
     (made,) = world.greengrass.deployments[done.group_arn]
     components = made["components"]
     assert components.keys() == {COMPONENT, "aws.greengrass.Nucleus", "aws.greengrass.TokenExchangeService"}
-    assert components[COMPONENT] == {"componentVersion": "1.2.3"}
+    assert components[COMPONENT] == {"componentVersion": "1.2.3", "runWith": {"posixUser": "root"}}
     nucleus = components["aws.greengrass.Nucleus"]
-    assert json.loads(nucleus["configurationUpdate"]["merge"]) == {"interpolateComponentConfiguration": True}
+    assert json.loads(nucleus["configurationUpdate"]["merge"]) == {
+        "deploymentConfigurationTimeSource": "deploymentProcessingTime"
+    }
     assert nucleus["componentVersion"] == "2.18.0"
 
 
@@ -157,6 +170,44 @@ def test_a_second_group_is_refused_and_named_before_anything_is_made(world: Worl
 
     groups = [g["groupName"] for g in world.iot.list_thing_groups()["thingGroups"]]
     assert "line-8" not in groups
+
+
+def out_of_its_group(world: World, thing: str) -> None:
+    """What ``DELETE /groups/{group}/devices/{device}`` does."""
+    mover = Mover(world.memberships, Registry(world.iot))
+    mover.move(mover.settled(thing), None)
+
+
+def test_a_device_that_was_in_a_group_is_enrolled_into_another_one_and_belongs_to_it(world: World) -> None:
+    world.enroll("back-1", "line-11")
+    out_of_its_group(world, "back-1")
+
+    assert world.enroll("back-1", "line-12").made == ("group", "membership", "deployment")
+
+    row = world.devices.get("back-1")
+    assert row is not None
+    assert row.group == "line-12"
+    groups = world.iot.list_thing_groups_for_thing(thingName="back-1")["thingGroups"]
+    assert [group["groupName"] for group in groups] == ["line-12"]
+
+
+def test_it_is_refused_where_it_would_keep_the_old_groups_applications(world: World) -> None:
+    world.enroll("keeps-1", "line-13")
+    out_of_its_group(world, "keeps-1")
+    done = world.enroll("keeps-2", "line-14")
+    (first,) = world.greengrass.deployments[done.group_arn]
+    first["components"]["aws.greengrass.Nucleus"]["configurationUpdate"]["merge"] = "{}"
+
+    with pytest.raises(EnrolmentRefused, match="upgrade-agent --group line-14") as refused:
+        world.enroll("keeps-1", "line-14")
+
+    assert "group-needs-deployment" in str(refused.value)
+    row = world.devices.get("keeps-1")
+    assert row is not None
+    assert row.group is None
+    assert (
+        "row" in world.enroll("keeps-3", "line-14").made
+    )  # it never had another group
 
 
 def test_a_group_that_is_deployed_to_counts_even_without_a_row(world: World) -> None:
