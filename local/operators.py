@@ -75,6 +75,17 @@ _ENROLLER = (
         f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{STACK}-DevicesTable-*",
     ),
 )
+#: `python -m cloud upgrade-agent`, beside what enrolment needs.
+_UPGRADER = (
+    _allow(
+        ["dynamodb:BatchGetItem", "dynamodb:Query"],
+        f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{STACK}-DevicesTable-*",
+    ),
+    _allow(
+        ["dynamodb:Query", "dynamodb:UpdateItem"],
+        f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{STACK}-DeploymentsTable-*",
+    ),
+)
 #: The Greengrass control plane's stand-in, where AWS would act in its own name.
 _CONTROL_PLANE = (
     _allow(
@@ -97,7 +108,7 @@ _USERS: Mapping[str, Sequence[Statement]] = {
     "enroller": _ENROLLER,
     "control-plane": _CONTROL_PLANE,
     "core": _CORE,
-    "administrator": (*_DEPLOYER, *_PUBLISHER, *_ENROLLER),  # of whoever sources local/.env
+    "administrator": (*_DEPLOYER, *_PUBLISHER, *_ENROLLER, *_UPGRADER),  # of whoever sources local/.env
 }
 
 
