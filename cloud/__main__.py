@@ -1,4 +1,4 @@
-"""What an administrator runs: ``python -m cloud build | deploy | enroll | template | openapi``.
+"""What an administrator runs: ``python -m cloud build | deploy | enroll | upgrade-agent | …``.
 
 AWS is found as every AWS tool finds it (profile, environment, AWS_ENDPOINT_URL). The result goes to
 standard output (one JSON object with ``--json``), progress to standard error; 0 done, 1 refused or
@@ -17,15 +17,20 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cloud.aws.errors import CloudError
+from cloud.aws.greengrass import Greengrass
 from cloud.issuers import BadConfiguration, parse_issuers, parse_role_names
 from cloud.openapi.committed import DOCUMENT
+from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.memberships import Memberships
-from cloud.tooling import build, enroll, stack
+from cloud.tooling import build, enroll, stack, upgrade_agent
 from cloud.tooling.device_files import DeviceFiles
 
 _DEFAULT_STACK = "fleetgrass"
-_EXPECTED = (build.BuildFailed, stack.StackFailed, enroll.EnrolmentRefused, CloudError, BadConfiguration)
+_EXPECTED = (
+    build.BuildFailed, stack.StackFailed, enroll.EnrolmentRefused, upgrade_agent.UpgradeRefused, CloudError,
+    BadConfiguration,
+)  # fmt: skip
 #: Parameters that only a function would read: refused here, before anything is built.
 _CHECKED: Mapping[str, Callable[..., object]] = {"Issuers": parse_issuers, "RoleNames": parse_role_names}
 
@@ -64,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m cloud", description="Build and deploy the cloud side, and enrol devices."
     )
-    commands = parser.add_subparsers(required=True, metavar="build | deploy | enroll | template | openapi")
+    commands = parser.add_subparsers(
+        required=True, metavar="build | deploy | enroll | upgrade-agent | template | openapi"
+    )
 
     building = _command(commands, "build", _build, "make the functions' zip")
     _target(building)
@@ -82,6 +89,13 @@ def _parser() -> argparse.ArgumentParser:
     enrolling.add_argument("--thing", required=True, help="name of the device")
     enrolling.add_argument("--group", required=True, help="the group that is deployed to")
     enrolling.add_argument("--out", required=True, type=Path, help="folder for the device's files")
+
+    upgrading = _command(
+        commands, "upgrade-agent", _upgrade_agent, "bring a group's devices to another version of the agent"
+    )
+    upgrading.add_argument("--stack", default=_DEFAULT_STACK, help="name of the stack (%(default)s)")
+    upgrading.add_argument("--group", required=True, help="the group that is deployed to")
+    upgrading.add_argument("--version", help="of the component (the stack's AgentVersion)")
 
     _command(
         commands, "template", _template, "make cloud/template.yaml of its sources in cloud/infrastructure/"
@@ -157,6 +171,20 @@ def _enroll(options: argparse.Namespace) -> dict[str, object]:
     )
     files = DeviceFiles(options.out)
     return asdict(enroll.enroll(clients, outputs, thing=options.thing, group=options.group, files=files))
+
+
+def _upgrade_agent(options: argparse.Namespace) -> dict[str, object]:
+    session = boto3.Session()
+    outputs = stack.outputs(session.client("cloudformation"), options.stack)
+    dynamodb = session.client("dynamodb")
+    clients = upgrade_agent.Clients(
+        iot=session.client("iot"),
+        greengrass=Greengrass(session.client("greengrassv2")),
+        deployments=Deployments(dynamodb, outputs["DeploymentsTable"]),
+        devices=Devices(dynamodb, outputs["DevicesTable"]),
+    )
+    version = options.version or outputs["AgentVersion"]
+    return asdict(upgrade_agent.upgrade_agent(clients, group=options.group, version=version))
 
 
 def _template(options: argparse.Namespace) -> dict[str, object]:  # noqa: ARG001

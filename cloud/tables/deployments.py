@@ -112,6 +112,15 @@ class Deployments:
             deployment, DeploymentState.ACTIVE, now, told | due(deployment.id, due_at), remove=()
         )
 
+    def carried_by(self, deployment: Deployment, *, greengrass_id: str, job_id: str | None) -> bool:
+        """Say that another Greengrass deployment brings ``deployment`` to devices now.
+
+        False when its state is no longer what it was.
+        """
+        values = {"greengrass_id": greengrass_id, "job_id": job_id}
+        change = "SET " + ", ".join(f"{name} = :{name}" for name in values)
+        return self._update(deployment, change, {f":{name}": each for name, each in values.items()}, {})
+
     def fail(self, deployment: Deployment, *, code: str, message: str, now: datetime) -> bool:
         """Make a SUBMITTING deployment FAILED; False when it no longer was SUBMITTING."""
         told = {"code": code, "message": message[:512]}

@@ -64,6 +64,13 @@ class MemoryDeployments(Deployments):
         self.due_at[row] = due_at
         return True
 
+    def carried_by(self, deployment: Deployment, *, greengrass_id: str, job_id: str | None) -> bool:
+        row = (deployment.target, deployment.revision)
+        if self.rows[row].state is not deployment.state:
+            return False
+        self.rows[row] = replace(self.rows[row], greengrass_id=greengrass_id, job_id=job_id)
+        return True
+
     def due(self, now: datetime) -> Iterator[Deployment]:
         yield from [self.rows[row] for row, due_at in self.due_at.items() if due_at <= now]
 

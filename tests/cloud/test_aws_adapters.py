@@ -166,6 +166,16 @@ def test_the_latest_deployment_of_a_target_comes_with_its_components() -> None:
     assert nothing is None
 
 
+def test_the_components_of_a_deployment_are_those_it_was_made_with_and_of_none_nothing() -> None:
+    greengrass = a_stubbed("greengrassv2")
+    with Stubber(greengrass) as stub:
+        components = {"a": {"componentVersion": "1.0.0"}}
+        stub.add_response("get_deployment", {"components": components}, {"deploymentId": "gg-1"})
+        stub.add_client_error("get_deployment", "ResourceNotFoundException", http_status_code=404)
+        assert Greengrass(greengrass).components("gg-1") == components
+        assert Greengrass(greengrass).components("gg-2") is None
+
+
 def test_a_new_deployment_carries_our_token_a_timeout_and_time_to_validate() -> None:
     greengrass = a_stubbed("greengrassv2")
     with Stubber(greengrass) as stub:

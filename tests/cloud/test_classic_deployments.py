@@ -22,7 +22,7 @@ from tests.cloud.api import FakeDevices, a_device, body_of
 from tests.cloud.deploying import ENROLLED, ENROLLED_EARLIER, World
 
 LOGS = "aws.greengrass.LogManager"
-OLD = {"agent_version": "0.9.0", "level": 0}
+OLD: dict[str, Any] = {"agent_version": "0.9.0", "level": 0}
 
 
 def a_world(*, enrolled: Components = ENROLLED_EARLIER, **device: Any) -> World:
@@ -48,7 +48,7 @@ def test_a_deployment_to_a_classic_group_has_values_merged_by_the_time_of_its_pr
 
     body = body_of(world.post())
 
-    assert nucleus_of(components_of(world)) == TIME_SOURCE | {"interpolateComponentConfiguration": True}
+    assert nucleus_of(components_of(world)) == {**TIME_SOURCE, "interpolateComponentConfiguration": True}
     assert body["warnings"] == []
 
 
@@ -183,4 +183,4 @@ def test_an_upgrade_keeps_the_agents_configuration_and_every_other_component() -
 
     assert upgraded[COMPONENT] == {**pointed[COMPONENT], "componentVersion": "2.0.0"}
     assert upgraded.keys() == pointed.keys()
-    assert nucleus_of(upgraded) == TIME_SOURCE | {"interpolateComponentConfiguration": True}
+    assert nucleus_of(upgraded) == {**TIME_SOURCE, "interpolateComponentConfiguration": True}

@@ -99,6 +99,30 @@ def test_a_state_moves_only_from_what_it_was(deployments: Deployments) -> None:
     assert not deployments.succeed(active, now=LATER)
 
 
+def test_another_greengrass_deployment_may_carry_it_while_its_state_is_what_it_was(
+    deployments: Deployments,
+) -> None:
+    made = a_deployment()
+    deployments.create(made, due_at=LATER)
+    deployments.activate(made, greengrass_id="g", job_id="j", now=LATER, due_at=LATER)
+    active = deployments.get(made.id)
+    assert active is not None
+
+    assert not deployments.carried_by(made, greengrass_id="x", job_id=None)
+    assert deployments.carried_by(active, greengrass_id="h", job_id=None)
+    assert deployments.get(made.id) == replace(active, greengrass_id="h", job_id=None)
+
+
+def test_the_warnings_of_a_submission_take_the_place_of_those_before(deployments: Deployments) -> None:
+    made, other = a_deployment(1), a_deployment(2)
+    for one, warnings in ((made, ("mind the gap", "and this")), (other, ())):
+        deployments.create(one, due_at=LATER)
+        deployments.activate(one, greengrass_id="g", job_id=None, warnings=warnings, now=LATER, due_at=LATER)
+
+    after = [each.warnings for each in deployments.newest_first(TARGET)]
+    assert after == [("mind the gap",), ("mind the gap", "and this")]
+
+
 def test_a_failure_keeps_its_reason(deployments: Deployments) -> None:
     made = a_deployment()
     deployments.create(made, due_at=LATER)

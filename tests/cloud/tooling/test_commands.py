@@ -46,7 +46,7 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 ENROLL = ["enroll", "--thing", "robot-7", "--group", "line-3", "--out"]
 
 
-@pytest.mark.parametrize("command", [[], ["build"], ["deploy"], ["enroll"]])
+@pytest.mark.parametrize("command", [[], ["build"], ["deploy"], ["enroll"], ["upgrade-agent"]])
 def test_every_command_explains_itself(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as left:
         main([*command, "--help"])

@@ -205,9 +205,7 @@ def test_it_is_refused_where_it_would_keep_the_old_groups_applications(world: Wo
     row = world.devices.get("keeps-1")
     assert row is not None
     assert row.group is None
-    assert (
-        "row" in world.enroll("keeps-3", "line-14").made
-    )  # it never had another group
+    assert "row" in world.enroll("keeps-3", "line-14").made  # it never had another group
 
 
 def test_a_group_that_is_deployed_to_counts_even_without_a_row(world: World) -> None:

@@ -1,0 +1,206 @@
+"""Bring a group to another version of the agent: the next Greengrass deployment of what it has.
+
+With the version the classic nucleus learns whose time to merge values by: a nucleus asks no agent about a
+deployment that changes the agent's version, whoever was offline before it included, so that one that has its
+configuration validated (``cloud.deploy.validation``) does not fail it. What is deployed stays desired: there
+is no new revision, and the deployment's row follows to the Greengrass deployment that carries it now.
+
+Greengrass has no conditional write. Of ours who deploys at the same moment is seen by the deployments table:
+from before it reads what is there until after it has made its own, a row is SUBMITTING. Others are seen only
+if they were first.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+from uuid import uuid4
+
+from cloud.aws.errors import Refused
+from cloud.deploy.components import (
+    NUCLEUS,
+    Components,
+    ConfigurationUnreadable,
+    agent_version,
+    carries,
+    lacks_time_source,
+    upgrade,
+)
+from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.deploy.submission import Submitted, TargetDeployment
+from cloud.deploy.validation import few, validating
+from cloud.device import Device
+from cloud.tables.deployments import Deployments
+from contract.names import COMPONENT
+
+log = logging.getLogger(__name__)
+
+_ATTEMPTS = 3  # where others deploy at the same moment
+_LOOK_EVERY_S = 2.0
+_LOOKS = 15  # at a deployment that is being submitted; most are within a second
+
+
+class UpgradeRefused(Exception):
+    """Nothing was deployed; the text says why and what to do."""
+
+    code = "upgrade-refused"
+
+
+class Greengrass(Protocol):
+    """The control plane; ``cloud.aws.greengrass.Greengrass`` in AWS."""
+
+    def latest(self, target_arn: str) -> TargetDeployment | None: ...
+
+    def create(
+        self, target_arn: str, *, name: str, components: Components, client_token: str
+    ) -> Submitted: ...
+
+
+class FindsMembers(Protocol):
+    """The part of the devices table that knows who is in a group."""
+
+    def in_group(self, group: str) -> Collection[Device]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """What an upgrade needs, of one account and region; ``iot`` is boto3's."""
+
+    iot: Any
+    greengrass: Greengrass
+    deployments: Deployments
+    devices: FindsMembers
+
+
+@dataclass(frozen=True, slots=True)
+class Upgraded:
+    """What the group has now; ``changed`` says what this run changed, in sentences."""
+
+    group: str
+    agent_version: str
+    agent_version_before: str | None
+    greengrass_deployment_id: str
+    changed: tuple[str, ...]
+
+
+def upgrade_agent(
+    clients: Clients, *, group: str, version: str, sleep: Callable[[float], None] = time.sleep
+) -> Upgraded:
+    """Deploy the agent at ``version`` to ``group``.
+
+    Raises:
+        UpgradeRefused: there is no such group, nothing was deployed to it or nothing would change; devices
+            would fail it; somebody else deploys to it at this moment.
+    """
+    if not version:
+        raise UpgradeRefused("the stack names no version of the agent: say which one with --version")
+    arn = _arn(clients.iot, group)
+    document_uri: str | None = None  # what must be desired, once others were seen
+    before: TargetDeployment | None = None
+    for _ in range(_ATTEMPTS):
+        newest = _at_rest(clients.deployments, group, sleep)
+        latest = clients.greengrass.latest(arn)
+        components = _planned(clients, group, version, latest, document_uri)
+        assert latest is not None  # noqa: S101 - a plan is made of it
+        before = before or latest
+        if components == latest.components:
+            _follow(clients.deployments, group, latest.components, latest.greengrass_id, latest.job_id)
+            if before is latest:
+                raise UpgradeRefused(f"{group} has {COMPONENT} {version} already, and nothing would change")
+            return _upgraded(group, version, before, latest.greengrass_id, components)
+        again = clients.greengrass.latest(arn)
+        if again is None or again.greengrass_id != latest.greengrass_id:
+            continue  # what others made meanwhile is kept: plan on top of that
+        made = _create(clients.greengrass, arn, group, version, components)
+        if _same(newest, next(clients.deployments.newest_first(_target(group)), None)):
+            _follow(clients.deployments, group, components, made.greengrass_id, made.job_id)
+            return _upgraded(group, version, before, made.greengrass_id, components)
+        _at_rest(clients.deployments, group, sleep)
+        wanted = _in_force(clients.deployments, group)
+        document_uri = None if wanted is None else wanted.document_uri
+    raise UpgradeRefused(f"others deploy to {group} again and again at this moment: run it again later")
+
+
+def _target(group: str) -> str:
+    return f"thinggroup/{group}"
+
+
+def _arn(iot: Any, group: str) -> str:
+    try:
+        return str(iot.describe_thing_group(thingGroupName=group)["thingGroupArn"])
+    except iot.exceptions.ResourceNotFoundException:
+        raise UpgradeRefused(f'there is no group "{group}"') from None
+
+
+def _at_rest(deployments: Deployments, group: str, sleep: Callable[[float], None]) -> Deployment | None:
+    """Return the newest deployment of ours once it is not being submitted."""
+    for _ in range(_LOOKS):
+        newest = next(deployments.newest_first(_target(group)), None)
+        if newest is None or newest.state is not DeploymentState.SUBMITTING:
+            return newest
+        log.info("waiting for a deployment: revision=%s", newest.revision)
+        sleep(_LOOK_EVERY_S)
+    raise UpgradeRefused(f"a deployment to {group} is being submitted: run it again in some minutes")
+
+
+def _in_force(deployments: Deployments, group: str) -> Deployment | None:
+    found = deployments.newest_first(_target(group))
+    return next((each for each in found if each.state is not DeploymentState.FAILED), None)
+
+
+def _same(one: Deployment | None, other: Deployment | None) -> bool:
+    return (one and one.id) == (other and other.id)
+
+
+def _planned(
+    clients: Clients, group: str, version: str, latest: TargetDeployment | None, document_uri: str | None
+) -> Components:
+    if latest is None or COMPONENT not in latest.components:
+        raise UpgradeRefused(f"{COMPONENT} was never deployed to {group}: enrol a device into it, or deploy")
+    lacks = lacks_time_source(latest.components)
+    asked = validating(clients.devices.in_group(group), version) if lacks else []
+    if asked:
+        raise UpgradeRefused(
+            f"{few(asked)} would fail it: with {version} they stay at an agent that has its configuration "
+            f"validated, while that of {NUCLEUS} changes too: publish and name a newer version"
+        )
+    try:
+        return upgrade(latest.components, agent_version=version, time_source=lacks, document_uri=document_uri)
+    except ConfigurationUnreadable as error:
+        raise UpgradeRefused(str(error)) from error
+
+
+def _create(greengrass: Greengrass, arn: str, group: str, version: str, components: Components) -> Submitted:
+    name = f"fleetgrass {group}: agent {version}"
+    try:
+        return greengrass.create(arn, name=name, components=components, client_token=str(uuid4()))
+    except Refused as error:
+        raise UpgradeRefused(
+            f"Greengrass refused it: {error} (is {COMPONENT} {version} published?)"
+        ) from error
+
+
+def _follow(
+    deployments: Deployments, group: str, components: Components, greengrass_id: str, job_id: str | None
+) -> None:
+    """Have our newest deployment's row name the Greengrass deployment that brings it to devices now."""
+    row = _in_force(deployments, group)
+    if row is None or row.greengrass_id == greengrass_id or not carries(components, row.document_uri):
+        return
+    deployments.carried_by(row, greengrass_id=greengrass_id, job_id=job_id)
+
+
+def _upgraded(
+    group: str, version: str, before: TargetDeployment, greengrass_id: str, after: Components
+) -> Upgraded:
+    was = agent_version(before.components)
+    changed = []
+    if was != version:
+        changed.append(f"{COMPONENT} {was} becomes {version}")
+    if before.components[COMPONENT].get("runWith") != after[COMPONENT].get("runWith"):
+        changed.append(f"{COMPONENT} runs as root")
+    if lacks_time_source(before.components) and not lacks_time_source(after):
+        changed.append(f"{NUCLEUS} merges values by the time at which a device processes a deployment")
+    log.info("upgraded: group=%s version=%s greengrass=%s", group, version, greengrass_id)
+    return Upgraded(group, version, was, greengrass_id, tuple(changed))
