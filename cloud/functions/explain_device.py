@@ -6,11 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
+from cloud.aws.account import Account
 from cloud.aws.clients import client
 from cloud.aws.errors import CloudError
 from cloud.aws.greengrass import Greengrass
 from cloud.clock import Clock, utc_now
+from cloud.deploy.components import carries
 from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.deploy.submission import TargetDeployment
 from cloud.device import Device
 from cloud.gateway import Response
 from cloud.http import Request, lambda_handler
@@ -35,6 +38,7 @@ class KnowsJobs(Protocol):
     """The part of Greengrass that this needs; ``cloud.aws.greengrass.Greengrass`` in AWS."""
 
     def on_device(self, device: str, greengrass_id: str) -> Job | None: ...
+    def latest(self, target_arn: str) -> TargetDeployment | None: ...
 
 
 def explain_device(
@@ -43,6 +47,7 @@ def explain_device(
     devices: FindsDevices,
     deployments: FindsDeployments,
     greengrass: KnowsJobs,
+    account: Account,
     clock: Clock,
     offline_debounce_s: float = OFFLINE_DEBOUNCE_S,
 ) -> Response:
@@ -59,7 +64,7 @@ def explain_device(
         device, state(device, now, offline_debounce_s=offline_debounce_s), _wish(device, deployments)
     )
     if facts.deployment is not None and facts.deployment.greengrass_id is not None and not facts.arrived:
-        facts = _ask(facts, facts.deployment.greengrass_id, greengrass)
+        facts = _ask(facts, facts.deployment, greengrass, account)
     causes = explain(facts)
     desired, on_device = facts.deployment, device.desired
     return Response(
@@ -86,9 +91,16 @@ def _wish(device: Device, deployments: FindsDeployments) -> Deployment | None:
     return None
 
 
-def _ask(facts: Facts, greengrass_id: str, greengrass: KnowsJobs) -> Facts:
+def _ask(facts: Facts, deployment: Deployment, greengrass: KnowsJobs, account: Account) -> Facts:
+    """Return ``facts`` with the device's job: of ours, or of the newest one that others made to carry it."""
+    device = facts.device.name
     try:
-        return replace(facts, job=greengrass.on_device(facts.device.name, greengrass_id))
+        job = greengrass.on_device(device, str(deployment.greengrass_id))
+        if job is None:
+            latest = greengrass.latest(account.iot_arn(deployment.target))
+            if latest is not None and carries(latest.components, deployment.document_uri):
+                job = greengrass.on_device(device, latest.greengrass_id)
+        return replace(facts, job=job)
     except CloudError as error:
         tell(log, "Greengrass did not say", level=logging.WARNING, device=facts.device.name, code=error.code)
         return replace(facts, job_known=False)
@@ -113,6 +125,7 @@ def _operation(request: Request) -> Response:
         devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
         deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
         greengrass=Greengrass(client("greengrassv2")),
+        account=Account.of_function(request.function_arn),
         clock=utc_now,
         offline_debounce_s=float(os.environ.get("OFFLINE_DEBOUNCE_S", OFFLINE_DEBOUNCE_S)),
     )

@@ -1,5 +1,6 @@
 """GET /devices/{device}/why: each row of the table of rules, their order, and what is asked of whom."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -8,17 +9,21 @@ from typing import Any
 import pytest
 
 from cloud.access import Role
+from cloud.aws.account import Account
 from cloud.aws.errors import Unavailable
 from cloud.aws.greengrass import Greengrass
 from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.deploy.submission import TargetDeployment
 from cloud.device import Device
 from cloud.functions.explain_device import explain_device
 from cloud.http import lambda_handler
 from cloud.presence import Seen
 from cloud.why import Facts, Job, explain
-from tests.cloud.api import NOW, Clock, an_event, body_of
+from contract.names import COMPONENT
+from tests.cloud.api import ACCOUNT, NOW, REGION, Clock, an_event, body_of
 
 ROUTE = "GET /devices/{device}/why"
+OUR_ACCOUNT = Account("aws", REGION, ACCOUNT)
 OURS, OLDER = "dep-01kanm5phz0123456789abcdef", "dep-01kanm5phz0123456789abcdee"
 SHA = "a" * 64
 DEPLOYMENT = Deployment(
@@ -199,6 +204,7 @@ class Asked:
 
     def __init__(self, facts: Facts, *, error: Exception | None = None) -> None:
         self.facts, self.error, self.asked = facts, error, 0
+        self.on_core, self.others_carry = "gg-8", "s3://bucket/desired/another.json"
 
     def get(self, device: str) -> Device | None:
         return self.facts.device if device == self.facts.device.name else None
@@ -210,15 +216,22 @@ class Asked:
             yield self.facts.deployment
 
     def on_device(self, device: str, greengrass_id: str) -> Job | None:
-        assert (device, greengrass_id) == ("robot-7", "gg-8")
+        assert (device, greengrass_id) in (("robot-7", "gg-8"), ("robot-7", "gg-9"))
         self.asked += 1
         if self.error is not None:
             raise self.error
-        return self.facts.job
+        return self.facts.job if greengrass_id == self.on_core else None
+
+    def latest(self, target_arn: str) -> TargetDeployment:
+        assert target_arn.endswith(":thinggroup/line-3")
+        update = {"merge": json.dumps({"desired": {"document_uri": self.others_carry}})}
+        return TargetDeployment("gg-9", "job-9", {COMPONENT: {"configurationUpdate": update}})
 
     def why(self, device: str = "robot-7", roles: str = Role.READER.canonical) -> dict[str, Any]:
         entry = lambda_handler(
-            lambda r: explain_device(r, devices=self, deployments=self, greengrass=self, clock=Clock()),
+            lambda r: explain_device(
+                r, devices=self, deployments=self, greengrass=self, account=OUR_ACCOUNT, clock=Clock()
+            ),
             route=ROUTE,
         )
         return entry(an_event(ROUTE, path={"device": device}, roles=roles), None)
@@ -250,6 +263,15 @@ def test_greengrass_is_asked_once_while_the_revision_has_not_arrived() -> None:
     )
     assert body["evidence"] == {"deployment": OURS, "revision_on_device": 7, "job_status": "TIMED_OUT"}
     assert world.asked == 1
+
+
+def test_the_job_is_found_where_others_deployed_on_top_of_ours_and_it_brings_our_document() -> None:
+    world = Asked(behind(Job("IN_PROGRESS")))
+    world.on_core = "gg-9"
+
+    assert body_of(world.why())["code"] == "not-rolled-out"  # it brings another one
+    world.others_carry = DEPLOYMENT.document_uri
+    assert body_of(world.why())["code"] == "nucleus-at-work"
 
 
 def test_without_greengrass_the_rest_is_told() -> None:
