@@ -56,8 +56,12 @@ def test_every_command_explains_itself(command: list[str], capsys: pytest.Captur
 
 
 @pytest.mark.usefixtures("aws")
-def test_a_missing_stack_is_one_line_and_exit_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*ENROLL, str(tmp_path)]) == 1
+@pytest.mark.parametrize("command", [[*ENROLL, "out"], ["upgrade-agent", "--group", "line-3"]])
+def test_a_missing_stack_is_one_line_and_exit_1(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(command) == 1
 
     assert capsys.readouterr().err == (
         'cloud: there is no stack "fleetgrass": run `python -m cloud deploy` first\n'
