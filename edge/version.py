@@ -4,4 +4,4 @@
 component's build refuses to run when they differ.
 """
 
-AGENT_VERSION = "0.1.0"
+AGENT_VERSION = "0.2.0"
