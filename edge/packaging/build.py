@@ -3,27 +3,31 @@
 ``python3 edge/packaging/build.py [--architectures amd64 arm64] [--output FOLDER]``, with the standard
 library and pip. Writes what ``gdk component publish`` reads: ``recipes/recipe.yaml``,
 ``recipes/{name}-{version}.yaml`` (for local deployments) and ``artifacts/{name}/{version}/agent-{arch}.zip``
-with the agent, the contract and every wheel. The same sources and wheels give the same bytes.
+with the agent, the contract and every wheel. The recipe has each artifact's sha256, which a device checks
+before it runs anything of it. The same sources and wheels give the same bytes.
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # run as a file, as gdk does, the checkout is not on the path
 
-from edge.packaging import recipe_text, wheels  # noqa: E402
+from edge.packaging import access_lists, recipe_text, wheels  # noqa: E402
 from edge.packaging.archive import write_zip  # noqa: E402
+from edge.packaging.proof import DEFAULTS  # noqa: E402
+from edge.packaging.recipe_defaults import DefaultsUnreadable, defaults  # noqa: E402
 from edge.version import AGENT_VERSION  # noqa: E402
 
 NEXT_PATCH = "NEXT_PATCH"  # gdk's word for: the version is decided when it is published
-MAX_ARTIFACT_BYTES = 100 << 20  # ours; Greengrass takes 2 GB, and a fleet pays for every byte
+MAX_ARTIFACT_BYTES = 100 << 20  # ours, and what the recipe copies at most; a fleet pays for every byte
 
 
 class BuildRefused(Exception):
@@ -73,15 +77,9 @@ def build(
         wheels.WheelsUnavailable: a wheel is missing and cannot be fetched; the same.
     """
     component = read_component(root)
-    text = recipe_text.fill(
-        (root / "recipe.yaml").read_text(),
-        name=component.name,
-        version=component.version,
-        author=component.author,
-    )
-    text = recipe_text.only(text, architectures)
-    if found := recipe_text.faults(text):
-        raise BuildRefused("recipe.yaml: " + "; ".join(found))
+    source = (root / "recipe.yaml").read_text()
+    # Once with anything for the digests, so that a fault is told before wheels are fetched.
+    _recipe(root, source, component, dict.fromkeys(architectures, "0" * 64))
     requirements = tomllib.loads((root / "pyproject.toml").read_text())["project"]["optional-dependencies"][
         "edge"
     ]
@@ -89,12 +87,10 @@ def build(
 
     fresh = output.with_name(output.name + ".new")
     shutil.rmtree(fresh, ignore_errors=True)
-    (fresh / "recipes").mkdir(parents=True)
-    for file in ("recipe.yaml", f"{component.name}-{component.version}.yaml"):
-        (fresh / "recipes" / file).write_text(text)
     folder = fresh / "artifacts" / component.name / component.version
     folder.mkdir(parents=True)
-    sources = _sources(root)
+    sources = _sources(root) | {DEFAULTS: json.dumps(defaults(source), sort_keys=True).encode()}
+    digests = {}
     for architecture, found_wheels in vendored.items():
         artifact = folder / f"agent-{architecture}.zip"
         pins = "".join(f"{pin}\n" for pin in wheels.pinned(found_wheels))
@@ -108,9 +104,35 @@ def build(
             raise BuildRefused(
                 f"{artifact.name} has {artifact.stat().st_size} bytes, more than {MAX_ARTIFACT_BYTES}"
             )
+        digests[architecture] = hashlib.sha256(artifact.read_bytes()).hexdigest()
+    text = _recipe(root, source, component, digests)
+    (fresh / "recipes").mkdir()
+    for file in ("recipe.yaml", f"{component.name}-{component.version}.yaml"):
+        (fresh / "recipes" / file).write_text(text)
     shutil.rmtree(output, ignore_errors=True)
     fresh.rename(output)
     return sorted((output / folder.relative_to(fresh)).iterdir())
+
+
+def _recipe(root: Path, source: str, component: Component, digests: Mapping[str, str]) -> str:
+    """Return the recipe for the architectures of ``digests``, filled in and without a fault."""
+    text = recipe_text.fill(
+        source,
+        name=component.name,
+        version=component.version,
+        author=component.author,
+        digests=digests,
+    )
+    text = recipe_text.only(text, digests)
+    found = recipe_text.faults(text)
+    shipped = json.loads((root / "recipes" / "access-control-lists.json").read_text())
+    try:
+        found += access_lists.faults(defaults(text).get("accessControl", {}), shipped, component.name)
+    except DefaultsUnreadable as error:
+        found.append(f"DefaultConfiguration: {error}")
+    if found:
+        raise BuildRefused("recipe.yaml: " + "; ".join(found))
+    return text
 
 
 def _sources(root: Path) -> dict[str, bytes]:
@@ -120,7 +142,7 @@ def _sources(root: Path) -> dict[str, bytes]:
     return {
         name: file.read_bytes()
         for name, file in named.items()
-        if not name.startswith("edge/packaging/") or file.name in ("__init__.py", "install.py")
+        if not name.startswith("edge/packaging/") or file.name in ("__init__.py", "install.py", "proof.py")
     }
 
 

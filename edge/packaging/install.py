@@ -1,11 +1,20 @@
-"""The component's install step: a virtualenv with exactly the wheels that came with the artifact.
+"""The component's install step: a virtualenv with exactly this version's wheels, and a proof that it works.
 
-Run by the nucleus as ``python3 {artifact}/edge/packaging/install.py {work folder}``, at every start of the
-nucleus and with no network: so it imports the standard library only, installs with the pip that came along,
-does nothing when nothing changed (one look at a stamp), and remakes a virtualenv that was left half made.
+Run by the nucleus as ``python3 -I {place}/versions/{sha256}/edge/packaging/install.py``, out of a folder that
+the recipe's script has unpacked the checked artifact into, at every start of the nucleus and with no network:
+so it runs on the standard library only, installs with the pip that came along, does nothing when nothing
+changed (one look at a link), and remakes a virtualenv that was left half made.
 
-Each set of wheels gets its own folder ``venvs/{stamp}``; the link ``venv`` is moved to it last. The
-folder the link pointed to before is kept, because the old agent still runs from it while an update installs.
+``{place}`` belongs to the agent's user alone (``edge.safe_folder``) and holds::
+
+    versions/{sha256 of the artifact}/    code and wheels; ``venv`` is a link, moved last, to the virtualenv
+                                          that this very code was proven with; ``.complete`` is written last
+    venvs/{stamp}/                        a virtualenv per set of wheels and Python
+    current                               a link to the version that was installed last
+    state/                                the agent's files, its current folder
+
+The version before is kept with its virtualenv, because the old agent still runs from it while an update
+installs, and a rollback comes back to it.
 """
 
 import hashlib
@@ -15,18 +24,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+VERSION = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(VERSION))  # run as a file and isolated, its own folder is not on the path
+
+from edge import safe_folder  # noqa: E402
+
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 COMPLETE = ".complete"  # written last, after everything else is on the disk
+PROOF_S = 180.0  # importing everything takes seconds; a slow card and a cold cache take longer
 
 
-def stamp(artifact: Path) -> str:
+class InstallRefused(Exception):
+    """This version will not be installed; the message says why, and the cure."""
+
+
+def stamp(version: Path) -> str:
     """Return 16 hex digits that change with the requirements, a wheel, or the Python that runs them.
 
-    A wheel counts with its name and size: the artifact's digest was checked when it was downloaded.
+    A wheel counts with its name and size: the artifact's digest was checked when it was copied.
     """
-    wheels = sorted(f"{wheel.name} {wheel.stat().st_size}" for wheel in (artifact / "wheels").glob("*.whl"))
+    wheels = sorted(f"{wheel.name} {wheel.stat().st_size}" for wheel in (version / "wheels").glob("*.whl"))
     meaning = [
-        (artifact / "requirements.txt").read_text(),
+        (version / "requirements.txt").read_text(),
         *wheels,
         sys.version,
         os.path.realpath(sys.executable),
@@ -34,64 +53,118 @@ def stamp(artifact: Path) -> str:
     return hashlib.sha256("\n".join(meaning).encode()).hexdigest()[:16]
 
 
-def install(artifact: Path, work: Path) -> bool:
-    """Make ``work/venv`` lead to a virtualenv with the artifact's wheels; return whether it had to be made.
+def install(version: Path) -> bool:
+    """Make ``version`` ready to run; return whether anything had to be done.
 
     Raises:
-        subprocess.CalledProcessError: the virtualenv could not be made; ``work/venv`` is as it was.
+        InstallRefused: others may change the folder, or the code does not work here; what is current stays.
+        subprocess.CalledProcessError: the virtualenv could not be made; the same.
     """
-    link, venvs = work / "venv", work / "venvs"
-    target = venvs / stamp(artifact)
-    previous = link.resolve() if link.is_symlink() else None
-    if (target / COMPLETE).exists():
-        if previous != target.resolve():
-            _point(link, target)
+    place = version.parents[1]
+    ready = (version / COMPLETE).exists()
+    if found := safe_folder.unsafe(version):
+        if not ready:
+            raise InstallRefused(f"{found}: {CURE}")
+        print(
+            f"install: unsafe-folder: {found}: {CURE}", file=sys.stderr
+        )  # said, and mended where it is ours
+        for folder in (place.parent, place, version.parent, place / "venvs", place / "state"):
+            safe_folder.mend(folder)
+    (place / "state").mkdir(mode=0o700, exist_ok=True)
+    venv = place / "venvs" / stamp(version)
+    has_venv = (venv / COMPLETE).exists() and safe_folder.foreign(venv) is None
+    if ready and has_venv and (version / "venv").resolve() == venv.resolve():
+        if (place / "current").resolve() != version:
+            _point(place / "current", version)
         return False
 
-    shutil.rmtree(target, ignore_errors=True)
-    venvs.mkdir(parents=True, exist_ok=True)
-    for other in venvs.iterdir():
-        if other.resolve() != previous:
-            shutil.rmtree(other, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(target)], check=True)
-    [pip] = (artifact / "wheels").glob("pip-*.whl")
-    subprocess.run(
-        [
-            *(target / "bin" / "python", pip / "pip", "install", "--quiet", "--disable-pip-version-check"),
-            *("--no-cache-dir", "--no-index", "--find-links", artifact / "wheels"),
-            *("--requirement", artifact / "requirements.txt"),
-        ],
-        check=True,
-        env={name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))},
-    )
+    if not has_venv:
+        _make(venv, version)
+    _prove(venv, version)
+    _point(version / "venv", venv)
     os.sync()  # a power cut now must not leave a complete-looking folder of empty files
-    (target / COMPLETE).touch()
-    _point(link, target)
+    (venv / COMPLETE).touch()
+    (version / COMPLETE).touch()
+    before = (place / "current").resolve()
+    _point(place / "current", version)
+    _remove_all_but({version, before}, place)
     return True
 
 
+CURE = "give it to the agent's user (chown, chmod go-w), or have FLEETGRASS_HOME name a safe folder"
+
+
+def _make(venv: Path, version: Path) -> None:
+    shutil.rmtree(venv, ignore_errors=True)
+    venv.parent.mkdir(exist_ok=True)
+    # In a work folder that is another user's, Python must not look for modules: -I, and no variable of it.
+    subprocess.run([sys.executable, "-I", "-m", "venv", "--without-pip", str(venv)], check=True)
+    [pip] = (version / "wheels").glob("pip-*.whl")
+    subprocess.run(
+        [
+            *(
+                venv / "bin" / "python",
+                "-I",
+                pip / "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+            ),
+            *("--no-cache-dir", "--no-index", "--find-links", version / "wheels"),
+            *("--requirement", version / "requirements.txt"),
+        ],
+        check=True,
+        env=_environment(),
+    )
+
+
+def _prove(venv: Path, version: Path) -> None:
+    command = [str(venv / "bin" / "python"), "-I", str(version / "edge" / "packaging" / "proof.py")]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=PROOF_S, check=False, cwd="/", env=_environment()
+        )
+    except subprocess.TimeoutExpired:
+        raise InstallRefused(f"the agent was not imported within {PROOF_S:g} s") from None
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
+        raise InstallRefused(f"the agent does not work here: {last}")
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "PYTHON"))}
+
+
 def _point(link: Path, target: Path) -> None:
-    fresh = link.with_name("venv.new")
+    fresh = link.with_name(f"{link.name}.new")
     fresh.unlink(missing_ok=True)
-    fresh.symlink_to(target.relative_to(link.parent))
+    fresh.symlink_to(os.path.relpath(target, link.parent))
     fresh.replace(link)
 
 
-def main(arguments: list[str]) -> int:
-    """Install for the work folder given; the exit code is what the nucleus judges by."""
+def _remove_all_but(versions: set[Path], place: Path) -> None:
+    venvs = {(version / "venv").resolve() for version in versions}
+    for folder, kept in ((place / "versions", versions), (place / "venvs", venvs)):
+        for other in folder.iterdir():
+            if other.resolve() not in kept:
+                shutil.rmtree(other, ignore_errors=True)
+
+
+def main() -> int:
+    """Install the version that this file is of; the exit code is what the nucleus judges by."""
     if sys.version_info[:2] not in SUPPORTED:
         versions = ", ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
         found = ".".join(map(str, sys.version_info[:2]))
         print(f"install: python3 is {found}; this artifact has wheels for {versions}", file=sys.stderr)
         return 1
     try:
-        made = install(Path(__file__).resolve().parents[2], Path(arguments[0]).absolute())
-    except (subprocess.CalledProcessError, OSError) as error:
+        made = install(VERSION)
+    except (InstallRefused, subprocess.CalledProcessError, OSError) as error:
         print(f"install: {error}", file=sys.stderr)
         return 1
-    print("install: made the virtualenv" if made else "install: nothing changed")
+    print("install: made and proved this version" if made else "install: nothing changed")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -15,6 +15,10 @@ _KEY = re.compile(
     r'^(?P<indent> *)(?P<item>- )?(?P<quote>"?)(?P<key>[A-Za-z][\w.:]*?)(?P=quote):(?=\s|$)(?P<rest>.*)$'
 )
 _VARIABLE = re.compile(r"\{(?:artifacts:decompressedPath|artifacts:path|work:path)\}")
+_ARTIFACT_READ = re.compile(r'^head -c \d+ "\{artifacts:path\}/[\w.-]+" > "\$place/[\w.-]+"$')
+#: The two uses of the work folder's name: our own folder is named by it, and the agent is told it.
+_WORK = re.compile(r'printf %s "\{work:path\}" \| sed|FLEETGRASS_EARLIER="\{work:path\}"')
+_PYTHON = re.compile(r"\bpython3\b(?! -I\b)")
 #: Where a key may stand → how the nuclei read it. Lite minds the case; other places hold names of ours.
 _SPELLING: Mapping[tuple[str, ...], Collection[str]] = {
     (): (
@@ -31,9 +35,13 @@ _SPELLING: Mapping[tuple[str, ...], Collection[str]] = {
 }  # fmt: skip
 
 
-def fill(text: str, *, name: str, version: str, author: str) -> str:
-    """Return the recipe with its ``{COMPONENT_…}`` placeholders replaced."""
-    for placeholder, value in (("NAME", name), ("VERSION", version), ("AUTHOR", author)):
+def fill(text: str, *, name: str, version: str, author: str, digests: Mapping[str, str]) -> str:
+    """Return the recipe with its ``{COMPONENT_…}`` placeholders replaced.
+
+    ``digests`` are the artifacts' sha256 in hex by architecture; those of others stay unfilled.
+    """
+    sha256 = ((f"SHA256_{architecture.upper()}", digest) for architecture, digest in digests.items())
+    for placeholder, value in (("NAME", name), ("VERSION", version), ("AUTHOR", author), *sha256):
         text = text.replace(f"{{COMPONENT_{placeholder}}}", value)
     return text.replace("/COMPONENT_NAME/COMPONENT_VERSION/", f"/{name}/{version}/")
 
@@ -70,12 +78,38 @@ def faults(text: str) -> list[str]:
             found.append(f"{where}: a brace that is no recipe variable; Lite would run the script cut short")
         if path == ("Manifests", "Lifecycle") and rest.strip():
             found.append(f"{where}: Lite reads a map with Script here")
+        if path == ("Manifests", "Artifacts") and key == "Unarchive" and rest.strip() != '"NONE"':
+            found.append(
+                f"{where}: what a nucleus unzips belongs to the component user; copy, check and unzip it"
+            )
+        if path[:2] == ("Manifests", "Lifecycle") and key == "Script":
+            found += [f"{where}: {fault}" for fault in _script_faults(rest)]
     manifests = len(_MANIFEST.findall(text))
     if manifests == 0:
         found.append("there is no manifest")
     if text.count('      runtime: "*"\n') != manifests:
         found.append('every manifest needs Platform.runtime: "*", or Lite passes it over')
     return found
+
+
+def _script_faults(script: str) -> Iterator[str]:
+    """Tell what would have root run what a lesser user may have written.
+
+    The work folder, which is a script's current folder, and all artifacts are the default component user's.
+    """
+    if "{artifacts:decompressedPath}" in script:
+        yield "what a nucleus has unzipped belongs to the component user"
+    for line in filter(None, map(str.strip, script.splitlines())):
+        if _ARTIFACT_READ.match(line):
+            continue
+        if "{artifacts:path}" in line:
+            yield "an artifact may be copied with head, and nothing else: it belongs to the component user"
+        if _WORK.sub("", line).count("{work:path}"):
+            yield "the work folder belongs to the component user: its name may be told, nothing in it be used"
+        if _PYTHON.search(line):
+            yield "python3 without -I imports from the current folder, which is the component user's"
+    if "{artifacts:path}" in script and not re.search(r'^ *sha256="[0-9a-f]{64}"$', script, re.MULTILINE):
+        yield "an artifact is used without its sha256 being checked"
 
 
 def _keys(text: str) -> Iterator[tuple[tuple[str, ...], str, str]]:

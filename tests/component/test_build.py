@@ -1,5 +1,6 @@
 """The component's build: what it writes and what it refuses."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 
 from contract.names import COMPONENT
 from edge.packaging import recipe_text, wheels
@@ -18,7 +20,9 @@ from edge.version import AGENT_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = (ROOT / "recipe.yaml").read_text()
-FILLED = recipe_text.fill(RECIPE, name=COMPONENT, version="1.2.3", author="us")
+FILLED = recipe_text.fill(
+    RECIPE, name=COMPONENT, version="1.2.3", author="us", digests={"amd64": "a" * 64, "arm64": "b" * 64}
+)
 
 
 def one_small_wheel(_requirements: Sequence[str], architecture: str, cache: Path) -> list[Path]:
@@ -61,10 +65,39 @@ def test_an_artifact_holds_the_agent_the_contract_and_pinned_wheels(checkout: Pa
     with zipfile.ZipFile(artifact) as archive:
         names = set(archive.namelist())
         pins = archive.read("requirements.txt").decode()
-    assert {"edge/__init__.py", "edge/version.py", "edge/packaging/install.py", "contract/topics.py"} <= names
-    assert {name.partition("/")[0] for name in names} == {"edge", "contract", "wheels", "requirements.txt"}
+        defaults = json.loads(archive.read("defaults.json"))
+    assert {"edge/__init__.py", "edge/version.py", "contract/topics.py"} <= names
+    assert {"edge/packaging/install.py", "edge/packaging/proof.py", "edge/safe_folder.py"} <= names
+    assert {name.partition("/")[0] for name in names} == {
+        "edge",
+        "contract",
+        "wheels",
+        "requirements.txt",
+        "defaults.json",
+    }
     assert "edge/packaging/build.py" not in names
     assert pins == "some-thing==1.0\n"
+    assert defaults == yaml.safe_load(RECIPE)["ComponentConfiguration"]["DefaultConfiguration"]
+
+
+def test_the_recipe_has_the_digest_of_each_artifact(checkout: Path, tmp_path: Path) -> None:
+    artifacts = build(checkout, tmp_path / "out", ["amd64", "arm64"], one_small_wheel)
+
+    recipe = yaml.safe_load((tmp_path / "out" / "recipes" / "recipe.yaml").read_text())
+    for manifest, artifact in zip(recipe["Manifests"], artifacts, strict=True):
+        digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
+        assert f'sha256="{digest}"' in manifest["Lifecycle"]["install"]["Script"]
+        assert f"/versions/{digest}" in manifest["Lifecycle"]["run"]["Script"]
+
+
+def test_another_content_of_an_artifact_is_another_recipe(checkout: Path, tmp_path: Path) -> None:
+    build(checkout, tmp_path / "first", ["amd64"], one_small_wheel)
+    with (checkout / "edge" / "text.py").open("a") as source:
+        source.write("# changed\n")
+    build(checkout, tmp_path / "second", ["amd64"], one_small_wheel)
+
+    first, second = ((tmp_path / out / "recipes" / "recipe.yaml").read_text() for out in ("first", "second"))
+    assert first != second
 
 
 def test_the_same_sources_give_the_same_bytes(checkout: Path, tmp_path: Path) -> None:
@@ -74,6 +107,8 @@ def test_the_same_sources_give_the_same_bytes(checkout: Path, tmp_path: Path) ->
     [second] = build(checkout, tmp_path / "second", ["amd64"], one_small_wheel)
 
     assert first.read_bytes() == second.read_bytes()
+    recipes = [(tmp_path / out / "recipes" / "recipe.yaml").read_text() for out in ("first", "second")]
+    assert recipes[0] == recipes[1]
 
 
 def test_a_build_for_one_architecture_has_that_manifest_only(checkout: Path, tmp_path: Path) -> None:
@@ -99,6 +134,14 @@ def test_a_refused_build_leaves_the_previous_one(checkout: Path, tmp_path: Path)
 
 def test_the_version_is_the_same_wherever_a_tool_reads_it() -> None:
     assert read_component(ROOT).version == AGENT_VERSION
+
+
+def test_a_list_of_the_recipe_that_is_not_on_file_is_refused(checkout: Path, tmp_path: Path) -> None:
+    recipe = checkout / "recipes" / f"{COMPONENT}.yaml"
+    recipe.write_text(recipe.read_text().replace('"dt/fleetgrass/+/+"', '"dt/fleetgrass/+/+/+"'))
+
+    with pytest.raises(BuildRefused, match=r"with this content the id is .*; .*: not on file"):
+        build(checkout, tmp_path / "out", ["amd64"], one_small_wheel)
 
 
 def test_versions_that_differ_are_refused_naming_each(checkout: Path) -> None:
@@ -131,8 +174,19 @@ def test_gdks_next_patch_is_kept_for_publishing_to_decide(checkout: Path, tmp_pa
         ('      runtime: "*"\n', "", "runtime"),
         ('"1.2.3"', '"1.2"', "ComponentVersion"),
         ("COMPONENT_NAME", "{COMPONENT_NAME}", "placeholder"),
-        ('cd "{work:path}"', 'cd "${HOME}"', "brace"),
-        ('cd "{work:path}"', "cd {", "brace"),
+        ('cd "$place/state"', 'cd "${HOME}"', "brace"),
+        ('cd "$place/state"', "cd {", "brace"),
+        ('cd "$place/state"', 'cd "{work:path}"', "work folder"),
+        ("exec python3 -I", "exec python3", "-I"),
+        ("python3 -I -m zipfile", "python3 -m zipfile", "-I"),
+        ('"$version/edge', '"{artifacts:decompressedPath}/agent-amd64/edge', "unzipped"),
+        (
+            'zipfile -e "$place/agent.zip"',
+            'zipfile -e "{artifacts:path}/agent-amd64.zip"',
+            "copied with head",
+        ),
+        ("a" * 64, "", "sha256"),
+        ('Unarchive: "NONE"', 'Unarchive: "ZIP"', "Unarchive"),
         ('ComponentPublisher: "us"', "ComponentPublisher: " + "x" * 16_000, "bytes"),
     ],
 )

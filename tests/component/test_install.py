@@ -1,100 +1,337 @@
-"""The install step, as the nucleus runs it: one process each time, with no network."""
+"""The recipe's scripts and the install step behind them, as a nucleus runs them: with no network."""
 
+import json
+import os
 import shutil
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
-import pip
 import pytest
 
-from edge.packaging.archive import write_zip
 from edge.packaging.install import stamp
+from local.core.dialect import DIALECTS
+from tests.component.scripts import Scripted
+from tests.component.small_builds import a_build, a_wheel
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def a_wheel(folder: Path, name: str) -> None:
-    """Write a wheel that really installs: one module that knows its own name."""
-    info = f"{name}-1.0.dist-info"
-    files = {
-        f"{name}.py": f"NAME = {name!r}\n".encode(),
-        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-        f"{info}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    files[f"{info}/RECORD"] = "".join(f"{file},,\n" for file in [*files, f"{info}/RECORD"]).encode()
-    folder.mkdir(parents=True, exist_ok=True)
-    write_zip(folder / f"{name}-1.0-py3-none-any.whl", files)
-
-
-def pip_of_this_machine(folder: Path) -> None:
-    """Write the pip that runs here as the wheel an artifact brings along."""
-    package = Path(pip.__file__).parent
-    files = {
-        str(file.relative_to(package.parent)): file.read_bytes()
-        for file in package.rglob("*")
-        if file.is_file() and file.suffix != ".pyc"
-    }
-    write_zip(folder / f"pip-{pip.__version__}-py3-none-any.whl", files)
+ANYBODY = 65_534
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+#: Written into every module that the default component user can put where something might import it.
+PLANTED = "import pathlib\npathlib.Path({!r}).write_text('ran')\n"
 
 
 @pytest.fixture(scope="module")
-def device(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A device with the artifact unpacked, where a first try to install was cut short, then one was not."""
-    device = tmp_path_factory.mktemp("device")
-    shutil.copytree(ROOT / "edge" / "packaging", device / "artifact" / "edge" / "packaging")
-    a_wheel(device / "artifact" / "wheels", "some_thing")
-    pip_of_this_machine(device / "artifact" / "wheels")
-    (device / "artifact" / "requirements.txt").write_text("some-thing==1.0\n")
-    half_made = device / "work" / "venvs" / stamp(device / "artifact")
-    (half_made / "bin").mkdir(parents=True)
-    (half_made / "bin" / "python").write_text("cut sho")
-    (device / "work" / "venvs" / "of-an-older-artifact").mkdir()
-    assert install(device) == "install: made the virtualenv"
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return a_build(tmp_path_factory.mktemp("build"))
+
+
+@pytest.fixture(scope="module")
+def newer(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return a_build(tmp_path_factory.mktemp("newer"), edge__more="MORE = 1\n")
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, build: Path) -> Scripted:
+    """A device where an earlier try was cut short while it unpacked, and one while it made the virtualenv."""
+    device = a_device(tmp_path_factory.mktemp("device"))
+    device.deploy(build)
+    assert device.recipe is not None
+    assert device.recipe.install is not None
+    [sha256] = {word.strip('"') for word in device.recipe.install.text.split("sha256=")[1].split()[:1]}
+    half_unpacked = device.place / "versions" / sha256
+    (half_unpacked / "edge").mkdir(parents=True)
+    (half_unpacked / "edge" / "__init__.py").write_text("cut sho")
+    (device.place / "venvs" / "half-made" / "bin").mkdir(parents=True)
+    done = device.install()
+    assert (done.returncode, done.stdout) == (0, "install: made and proved this version\n"), done.stderr
     return device
 
 
-def install(device: Path) -> str:
-    script = device / "artifact" / "edge" / "packaging" / "install.py"
-    done = subprocess.run(
-        [sys.executable, str(script), f"{device / 'work'}/"], capture_output=True, text=True, check=True
-    )
-    return done.stdout.strip()
+def a_device(root: Path, **given: object) -> Scripted:
+    device = Scripted(root, anybody=ANYBODY if os.geteuid() == 0 else None, **given)  # type: ignore[arg-type]
+    device.home.mkdir()
+    return device
 
 
-def runs(device: Path) -> str:
-    python = (device / "work" / "venv").resolve() / "bin" / "python"
-    code = "import some_thing; print(some_thing.NAME)"
-    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+def a_device_at(root: Path, like: Scripted) -> Scripted:
+    return Scripted(root, like.dialect, like.anybody, recipe=like.recipe)
 
 
-def test_a_virtualenv_left_half_made_is_remade_and_has_the_wheels(device: Path) -> None:
-    assert runs(device) == "some_thing"
+def times(folder: Path) -> dict[str, int]:
+    return {str(p): p.lstat().st_mtime_ns for p in (folder, *folder.rglob("*"))}
 
 
-def test_nothing_is_done_when_nothing_changed(device: Path) -> None:
-    made = (device / "work" / "venv").stat().st_mtime_ns
+def test_what_runs_lies_in_a_folder_of_ours_and_nothing_is_put_into_the_work_folder(
+    installed: Scripted,
+) -> None:
+    done = installed.run()
 
-    assert install(device) == "install: nothing changed"
-    assert (device / "work" / "venv").stat().st_mtime_ns == made
+    name, folder, path, code, environment = json.loads(done.stdout)
+    assert name == "some_thing"
+    assert folder == str(installed.place / "state")
+    assert code == str(installed.version / "edge" / "__main__.py")
+    assert path[0] == str(installed.version)
+    assert "" not in path
+    assert environment["FLEETGRASS_PLACE"] == str(installed.place)
+    assert environment["FLEETGRASS_EARLIER"] == str(installed.work)
+    assert list(installed.work.iterdir()) == []
 
 
-def test_a_link_that_was_lost_is_made_again_without_a_new_virtualenv(device: Path) -> None:
-    (device / "work" / "venv").unlink()
-
-    assert install(device) == "install: nothing changed"
-    assert runs(device) == "some_thing"
+def test_what_others_may_read_is_not_the_state(installed: Scripted) -> None:
+    assert (installed.place / "state").stat().st_mode & 0o777 == 0o700
 
 
-def test_a_change_of_the_wheels_asks_for_another_virtualenv(device: Path, tmp_path: Path) -> None:
-    changed = tmp_path / "artifact"
-    shutil.copytree(device / "artifact", changed)
+def test_nothing_is_done_and_nothing_written_when_nothing_changed(installed: Scripted) -> None:
+    before = times(installed.place)
+
+    for shell in ("/bin/sh", *(f"{found} sh" for found in [shutil.which("busybox")] if found)):
+        assert installed.install(shell).stdout == "install: nothing changed\n"
+
+    assert times(installed.place) == before
+
+
+def test_what_was_left_half_made_is_gone(installed: Scripted) -> None:
+    assert (installed.version / "edge" / "__init__.py").read_text() == ""
+    assert [folder.name for folder in (installed.place / "venvs").iterdir()] == [stamp(installed.version)]
+
+
+def test_a_link_that_was_lost_is_made_again_without_a_new_virtualenv(installed: Scripted) -> None:
+    made = (installed.version / "venv" / ".complete").resolve().stat().st_mtime_ns
+    (installed.place / "current").unlink()
+
+    assert installed.install().stdout == "install: nothing changed\n"
+    assert (installed.version / "venv" / ".complete").stat().st_mtime_ns == made
+
+
+def test_a_change_of_the_wheels_asks_for_another_virtualenv(installed: Scripted, tmp_path: Path) -> None:
+    changed = tmp_path / "version"
+    shutil.copytree(installed.version, changed, symlinks=True)
     a_wheel(changed / "wheels", "another_thing")
 
-    assert stamp(changed) != stamp(device / "artifact")
+    assert stamp(changed) != stamp(installed.version)
 
 
-def test_folders_that_nothing_runs_from_are_removed(device: Path) -> None:
-    assert [f.name for f in (device / "work" / "venvs").iterdir()] == [stamp(device / "artifact")]
+def test_both_dialects_mean_the_same_folder(installed: Scripted) -> None:
+    places = set()
+    for dialect in DIALECTS.values():
+        device = Scripted(installed.root, dialect, recipe=installed.recipe)
+        places.add(json.loads(device.run().stdout)[1])
+
+    assert places == {str(installed.place / "state")}
+
+
+def test_the_version_before_is_kept_and_older_ones_are_removed(
+    tmp_path: Path, build: Path, newer: Path
+) -> None:
+    device, versions = a_device(tmp_path), []
+    for each in (build, newer, a_build(tmp_path / "newest", edge__most="MOST = 1\n")):
+        device.deploy(each)
+        assert device.install().returncode == 0
+        versions.append(device.version)
+
+    assert {each.resolve() for each in (device.place / "versions").iterdir()} == set(versions[1:])
+    device.deploy(newer)
+    assert device.install().stdout == "install: nothing changed\n"
+    assert device.version == versions[1]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"edge__broken": "import nothing_of_that_name\n"}, "No module named 'nothing_of_that_name'"),
+        ({"contract__broken": "1 / 0\n"}, "division by zero"),
+        (
+            {"edge__settings": "def parse_settings(given):\n    raise ValueError('heartbeat_s')\n"},
+            "heartbeat_s",
+        ),
+        ({"edge__dies": "raise SystemExit(3)\n"}, "ended with 3"),
+    ],
+)
+def test_a_version_that_does_not_work_fails_to_install_and_the_one_before_stays(
+    installed: Scripted, tmp_path: Path, changed: dict[str, str], said: str
+) -> None:
+    device, before = a_device_at(installed.root, installed), installed.version
+    device.deploy(a_build(tmp_path / "broken", **changed))
+
+    done = device.install()
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert device.version == before
+    assert json.loads(installed.run().stdout)[0] == "some_thing"
+
+
+def test_a_version_is_proven_once_and_not_at_every_start(tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    count.touch()
+    counting = f"with open({str(count)!r}, 'a') as file:\n    file.write('x')\n"
+    device = a_device(tmp_path)
+    device.deploy(a_build(tmp_path / "build", edge__counting=counting))
+
+    assert [device.install().returncode for _ in range(3)] == [0, 0, 0]
+
+    assert count.read_text() == "x"
+
+
+def test_nothing_that_the_default_user_can_change_is_run(
+    installed: Scripted, newer: Path, tmp_path: Path
+) -> None:
+    """At an update and at a start: modules in the current folder, another code in place of the old one."""
+    device, ran = a_device_at(installed.root, installed), tmp_path / "ran"
+    device.deploy(newer)
+    planted = PLANTED.format(str(ran))
+    for name in ("zipfile", "venv", "hashlib", "pathlib", "edge", "sitecustomize", "some_thing", "encodings"):
+        (device.work / f"{name}.py").write_text(planted)
+    (device.work / "bin").mkdir()
+    (device.work / "venv").symlink_to(device.work)
+    (device.work / "bin" / "python").write_text(f"#!/bin/sh\ntouch {ran}\n")
+    (device.work / "bin" / "python").chmod(0o755)
+
+    assert device.install().returncode == 0
+    (device.artifacts / "agent-amd64.zip").write_bytes(b"another zip")
+    assert device.install().stdout == "install: nothing changed\n"
+    assert json.loads(device.run().stdout)[0] == "some_thing"
+
+    assert not ran.exists()
+    shutil.rmtree(device.work)
+    device.work.mkdir()
+
+
+def test_an_artifact_that_is_not_the_one_published_is_not_installed(tmp_path: Path, build: Path) -> None:
+    device = a_device(tmp_path)
+    device.deploy(build)
+    with (device.artifacts / "agent-amd64.zip").open("ab") as file:
+        file.write(b"more")
+
+    done = device.install()
+
+    assert done.returncode == 1
+    assert done.stderr == "install: agent-amd64.zip is not the one that was published\n"
+    assert not device.version.exists()
+
+
+def _open_to_all(device: Scripted) -> Path:
+    device.home.chmod(0o777)
+    return device.home
+
+
+def _of_another(device: Scripted) -> Path:
+    os.chown(device.home, ANYBODY, ANYBODY)
+    return device.home
+
+
+def _through_a_link_of_another(device: Scripted) -> Path:
+    device.home.rename(device.root / "elsewhere")
+    device.home.symlink_to(device.root / "elsewhere")
+    os.chown(device.home, ANYBODY, ANYBODY, follow_symlinks=False)
+    return device.home
+
+
+def _through_a_link_into_what_is_another_users(device: Scripted) -> Path:
+    target = device.root / "elsewhere"
+    device.home.rename(target)
+    device.home.symlink_to(target)
+    os.chown(target, ANYBODY, ANYBODY)
+    return target
+
+
+UNSAFE = [
+    _open_to_all,
+    pytest.param(_of_another, marks=AS_ROOT),
+    pytest.param(_through_a_link_of_another, marks=AS_ROOT),
+    pytest.param(_through_a_link_into_what_is_another_users, marks=AS_ROOT),
+]
+
+
+@pytest.mark.parametrize("make_unsafe", UNSAFE)
+def test_an_unsafe_folder_is_refused_in_one_line_that_names_it(
+    tmp_path: Path, build: Path, make_unsafe: Callable[[Scripted], Path]
+) -> None:
+    device = a_device(tmp_path)
+    device.deploy(build)
+    named = make_unsafe(device)
+
+    done = device.install()
+
+    assert done.returncode == 1
+    assert f"others may change {named}:" in done.stderr
+    assert "FLEETGRASS_HOME" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_relative_home_is_refused_because_the_current_folder_is_another_users(
+    tmp_path: Path, build: Path
+) -> None:
+    device = a_device(tmp_path, environment={"FLEETGRASS_HOME": "somewhere"})
+    device.deploy(build)
+
+    done = device.install()
+
+    assert done.returncode == 1
+    assert "not an absolute path" in done.stderr
+
+
+def test_a_folder_that_became_unsafe_is_mended_and_the_installed_version_goes_on(installed: Scripted) -> None:
+    installed.home.chmod(0o777)
+
+    done = installed.install()
+
+    assert (done.returncode, done.stdout) == (0, "install: nothing changed\n")
+    assert "unsafe-folder" in done.stderr
+    assert installed.home.stat().st_mode & 0o777 == 0o755
+
+
+def test_code_that_others_could_change_is_unpacked_anew(installed: Scripted, build: Path) -> None:
+    installed.deploy(build)
+    module = installed.version / "edge" / "__init__.py"
+    module.write_text("1 / 0\n")
+    module.chmod(0o666)
+
+    assert installed.install().returncode == 0
+
+    assert module.read_text() == ""
+    assert json.loads(installed.run().stdout)[0] == "some_thing"
+
+
+def test_a_virtualenv_that_others_could_change_is_made_anew(installed: Scripted) -> None:
+    [module] = (installed.version / "venv").resolve().rglob("some_thing.py")
+    module.write_text("1 / 0\n")
+    module.chmod(0o666)
+
+    assert installed.install().returncode == 0
+
+    assert json.loads(installed.run().stdout)[0] == "some_thing"
+
+
+@AS_ROOT
+def test_an_ordinary_user_has_it_below_its_home(tmp_path: Path, build: Path) -> None:
+    tmp_path.chmod(0o755)
+    device = Scripted(tmp_path / "users")
+    device.root.mkdir()
+    device.deploy(build)
+    for place in (device.root, *device.root.rglob("*")):
+        os.chown(place, ANYBODY, ANYBODY)
+    assert device.recipe is not None
+    text = device.recipe.install.text.replace("{work:path}", str(device.work))  # type: ignore[union-attr]
+    text = text.replace("{artifacts:path}", str(device.artifacts))
+    for parent in tmp_path.parents:
+        if parent.stat().st_uid == 0 and not parent.stat().st_mode & 0o001:
+            pytest.skip(f"{parent} is root's alone")
+
+    done = subprocess.run(
+        ["/bin/sh", "-c", text],
+        cwd=device.work,
+        env={"PATH": os.environ["PATH"], "HOME": str(device.root)},
+        user=ANYBODY,
+        group=ANYBODY,
+        extra_groups=[],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert [each.name for each in (device.root / ".local/state/fleetgrass").glob("*/*")].count("current") == 1

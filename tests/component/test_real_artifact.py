@@ -13,6 +13,7 @@ from contract.names import COMPONENT
 from edge.packaging.build import build
 from edge.packaging.install import SUPPORTED
 from edge.version import AGENT_VERSION
+from tests.component.scripts import Scripted
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.platform
@@ -23,35 +24,26 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(ROOT, tmp_path_factory.mktemp("real") / "greengrass-build", ["amd64"])[0]
 
 
-def test_the_agent_imports_from_the_artifact_alone(built: Path, tmp_path: Path) -> None:
-    artifact, work = tmp_path / "agent-amd64", tmp_path / "work"
-    work.mkdir()
-    with zipfile.ZipFile(built) as archive:
-        archive.extractall(artifact)
-    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(artifact), "AWS_REGION": "eu-west-1"}
-    subprocess.run(
-        [sys.executable, artifact / "edge/packaging/install.py", work], env=environment, check=True
-    )
+def test_the_agent_is_proven_and_runs_from_the_artifact_alone(built: Path, tmp_path: Path) -> None:
+    device = Scripted(tmp_path, environment={"AWS_REGION": "eu-west-1"})
+    device.home.mkdir()
+    device.deploy(built.parents[3])
+
+    done = device.install()
+    assert (done.returncode, done.stdout) == (0, "install: made and proved this version\n"), done.stderr
+
     code = (
-        "import importlib, pathlib, pkgutil, edge, boto3\n"
-        "for module in pkgutil.walk_packages(edge.__path__, 'edge.'):\n"
-        "    if not module.name.endswith('__main__'): importlib.import_module(module.name)\n"
-        "importlib.util.find_spec('edge.__main__')\n"
+        "import edge, boto3\n"
         "for service in ('ecr', 's3', 'sts'): boto3.client(service, region_name='eu-west-1')\n"
         "print(edge.__file__)\n"
     )
-
-    done = subprocess.run(
-        [work / "venv" / "bin" / "python", "-c", code],
-        cwd=work,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(artifact / "edge" / "__init__.py")
+    python = (device.version / "venv").resolve() / "bin" / "python"
+    environment = {"PYTHONPATH": str(device.version), "PYTHONSAFEPATH": "1"}
+    found = subprocess.run([python, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stderr
+    assert found.stdout.strip() == str(device.version / "edge" / "__init__.py")
+    started = device.run()
+    assert (started.returncode, "AWS_IOT_THING_NAME" in started.stdout) == (2, True), started.stderr
 
 
 def test_every_supported_python_finds_all_its_wheels_in_the_artifact(built: Path, tmp_path: Path) -> None:

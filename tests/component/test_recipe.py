@@ -4,18 +4,16 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
 
-from contract import topics
 from contract.names import COMPONENT
 from edge.policy import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / f"{COMPONENT}.yaml"
-THING = "{iot:thingName}"
 
 
 @pytest.fixture(scope="module")
@@ -29,22 +27,6 @@ def scripts(recipe: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for manifest in recipe["Manifests"]:
         for phase, body in manifest["Lifecycle"].items():
             yield f"{manifest['Name']} {phase}", body["Script"]
-
-
-def policies(recipe: dict[str, Any]) -> dict[str, Any]:
-    access = recipe["ComponentConfiguration"]["DefaultConfiguration"]["accessControl"]
-    assert list(access) == ["aws.greengrass.ipc.mqttproxy"]
-    loaded: dict[str, Any] = access["aws.greengrass.ipc.mqttproxy"]
-    return loaded
-
-
-def resources(recipe: dict[str, Any], operation: str) -> set[str]:
-    return {
-        resource
-        for policy in policies(recipe).values()
-        if policy["operations"] == [operation]
-        for resource in policy["resources"]
-    }
 
 
 def keys(value: object) -> Iterator[dict[str, Any]]:
@@ -65,31 +47,6 @@ def test_gdk_finds_it_as_recipe_yaml_in_the_root() -> None:
 
 def test_it_is_under_the_size_greengrass_takes() -> None:
     assert len(RECIPE.read_bytes()) < 16_000
-
-
-def test_the_agent_may_publish_exactly_its_own_answers_events_and_reports(recipe: dict[str, Any]) -> None:
-    assert resources(recipe, "aws.greengrass#PublishToIoTCore") == {
-        topics.connection(THING),
-        topics.report(THING),
-        *(
-            topics.command_result(THING, each)
-            for each in get_args(topics.Command)
-            if each not in ("time", "ack")
-        ),
-    }
-
-
-def test_the_agent_may_subscribe_to_exactly_its_own_commands(recipe: dict[str, Any]) -> None:
-    assert resources(recipe, "aws.greengrass#SubscribeToIoTCore") == {
-        topics.command_request(THING, command) for command in get_args(topics.Command)
-    }
-
-
-def test_every_policy_has_one_operation_and_a_conventional_id(recipe: dict[str, Any]) -> None:
-    assert list(policies(recipe)) == [
-        f"{COMPONENT}:mqttproxy:{n}" for n in range(1, len(policies(recipe)) + 1)
-    ]
-    assert all(len(policy["operations"]) == 1 for policy in policies(recipe).values())
 
 
 def test_a_device_nobody_deployed_to_has_no_desired_state(recipe: dict[str, Any]) -> None:
@@ -147,7 +104,7 @@ def test_lite_lifecycle_keys_are_spelled_as_it_reads_them(recipe: dict[str, Any]
 
 
 def test_lite_a_brace_in_a_script_only_ever_begins_a_variable_it_knows(recipe: dict[str, Any]) -> None:
-    known = re.compile(r"\{(artifacts:decompressedPath|work:path)\}")
+    known = re.compile(r"\{(artifacts:path|work:path|COMPONENT_SHA256_(AMD64|ARM64))\}")
     for name, script in scripts(recipe):
         assert not set("{}") & set(known.sub("", script)), name
 
@@ -156,6 +113,20 @@ def test_lite_a_trailing_slash_in_a_path_variable_does_no_harm(recipe: dict[str,
     for name, script in scripts(recipe):
         for variable in re.findall(r"\{[a-z]+:[a-zA-Z]+\}(.)", script):
             assert variable in '/"', name
+
+
+def test_lite_no_script_is_longer_than_it_reads(recipe: dict[str, Any]) -> None:
+    """MAX_SCRIPT_LENGTH of its recipe-runner, with room for what the variables stand for."""
+    assert all(len(script) < 8_000 for _, script in scripts(recipe))
+
+
+def test_both_manifests_say_the_same_but_for_the_architecture() -> None:
+    text = RECIPE.read_text()
+    amd64, arm64 = (
+        re.sub(r"amd64|arm64|aarch64", "ARCH", block, flags=re.IGNORECASE)
+        for block in re.findall(r'(  - Name: "linux-(?:.|\n)*?"NONE"\n)', text)
+    )
+    assert amd64 == arm64
 
 
 def test_gdk_no_two_keys_differ_in_case_only(recipe: dict[str, Any]) -> None:
@@ -173,7 +144,17 @@ def test_text_survives_yaml_1_1_as_text() -> None:
 def test_each_manifest_runs_what_its_own_artifact_holds(recipe: dict[str, Any]) -> None:
     for manifest in recipe["Manifests"]:
         [artifact] = manifest["Artifacts"]
-        assert artifact["Unarchive"] == "ZIP"
-        folder = artifact["URI"].rpartition("/")[2].removesuffix(".zip")
-        for body in manifest["Lifecycle"].values():
-            assert re.findall(r"\{artifacts:decompressedPath\}/([\w-]+)", body["Script"]) == [folder]
+        file = artifact["URI"].rpartition("/")[2]
+        digest = f"{{COMPONENT_SHA256_{file.removeprefix('agent-').removesuffix('.zip').upper()}}}"
+        install, run = (manifest["Lifecycle"][phase]["Script"] for phase in ("install", "run"))
+        assert re.findall(r"\{artifacts:path\}/([\w.-]+)", install) == [file]
+        assert digest in install
+        assert digest in run
+
+
+def test_no_script_trusts_a_folder_of_the_component_user(recipe: dict[str, Any]) -> None:
+    for manifest in recipe["Manifests"]:
+        assert [artifact["Unarchive"] for artifact in manifest["Artifacts"]] == ["NONE"]
+    for name, script in scripts(recipe):
+        assert not re.search(r"python3 (?!-I )", script), name
+        assert not re.search(r"(cd|exec|PYTHONPATH=)[^\n]*\{work:path\}", script), name

@@ -1,0 +1,35 @@
+"""Proves a version of the agent on the device that shall run it, before anything is replaced by it.
+
+Run by ``install.py`` with the new virtualenv's Python: imports every module there is and reads the recipe's
+default configuration, and connects to nothing. A nucleus looks at a started component once, and takes what
+dies a moment later for a success; only an install that fails is rolled back.
+"""
+
+import importlib
+import json
+import pkgutil
+import sys
+from pathlib import Path
+
+DEFAULTS = "defaults.json"  # the recipe's default configuration, put beside the code by the build
+
+
+def prove(version: Path) -> int:
+    """Return how many modules of ``version`` were imported; whatever fails is raised as it is."""
+    sys.path.insert(0, str(version))
+    imported = 0
+    for name in ("contract", "edge"):
+        package = importlib.import_module(name)
+        if not Path(str(package.__file__)).is_relative_to(version):
+            raise ImportError(f"{name} is imported from {package.__file__}")
+        for module in pkgutil.walk_packages(package.__path__, f"{name}."):
+            importlib.import_module(module.name)
+            imported += 1
+    from edge.settings import parse_settings
+
+    parse_settings(json.loads((version / DEFAULTS).read_text()))
+    return imported
+
+
+if __name__ == "__main__":
+    print(f"proof: {prove(Path(__file__).resolve().parents[2])} modules")
