@@ -64,8 +64,12 @@ log = logging.getLogger(__name__)
 class Agent:
     """The device's agent. One thread calls it; ``run`` is that thread's whole life."""
 
-    def __init__(self, ports: Ports, *, thing: str, settings: Settings) -> None:
+    def __init__(
+        self, ports: Ports, *, thing: str, settings: Settings, unsafe_folder: str | None = None
+    ) -> None:
+        """``unsafe_folder`` says which folder that the agent runs from others may change, if there is one."""
         self._ports = ports
+        self._unsafe_folder = unsafe_folder
         self._clock = ports.clock
         self._settings = settings
         self._thing = thing
@@ -316,6 +320,8 @@ class Agent:
         if self._unusable is not None and status.code is None:  # what runs is not the worse for it
             told = {"code": self._unusable.code, "message": str(self._unusable)}
             status = status.model_copy(update=told)
+        if self._unsafe_folder is not None and status.code is None:
+            status = status.model_copy(update={"code": "unsafe-folder", "message": self._unsafe_folder})
         self._reporter.report(
             Facts(desired=status, engine=found.engine, applications=found.statuses),
             malformed_messages=self._malformed + self._ports.inbox.dropped,

@@ -67,6 +67,12 @@ def mend(folder: Path) -> None:
         os.close(descriptor)
 
 
+def mend_all(place: Path) -> None:
+    """Take the folders of ours around ``place`` from others, as far as this user may."""
+    for folder in (place.parent, place, *(place / name for name in ("versions", "venvs", "state"))):
+        mend(folder)
+
+
 def _way(folder: Path) -> Iterator[tuple[Path, os.stat_result]]:
     """Yield every folder and link that the kernel passes on the way to ``folder``."""
     place = Path("/")

@@ -20,8 +20,11 @@ class Gate:
     Windows go by the device's own clock, which may be wrong: a window that it misses comes again.
     """
 
-    def __init__(self, folder: Path, now: Callable[[], datetime], local: Local) -> None:
-        self._folder, self._now, self._local = folder, now, local
+    def __init__(
+        self, folder: Path, now: Callable[[], datetime], local: Local, earlier: Path | None = None
+    ) -> None:
+        """``earlier`` is where the locks of containers are that an earlier version of the agent created."""
+        self._folder, self._now, self._local, self._earlier = folder, now, local, earlier
         self._document: DesiredDocument | None = None
         self._known: tuple[datetime, bool, datetime | None] | None = None  # minute, closed, opens at
 
@@ -49,8 +52,15 @@ class Gate:
                 each is not None and each.alive and each.supervision.update_lock
                 for each in (pair.current, pair.previous)
             )
-            and os.path.lexists(lock_folder(self._folder, name) / LOCK_FILE)
+            and os.path.lexists(self._lock_folder(name) / LOCK_FILE)
         )
+
+    def _lock_folder(self, application: str) -> Path:
+        """Return where the application has its lock: in our folder once a container was created with it."""
+        ours = lock_folder(self._folder, application)
+        if self._earlier is None or ours.exists():
+            return ours
+        return lock_folder(self._earlier, application)
 
     def _closed(self) -> tuple[bool, datetime | None]:
         """Return whether no window is open, and when the next one opens; computed once a minute."""

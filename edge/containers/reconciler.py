@@ -103,6 +103,7 @@ class Reconciler:
         jitter: Callable[[], float] = random.random,
         local: Local = local_time,
         write: Callable[[Path, bytes], None] = storage.write_atomically,
+        earlier_folder: Path | None = None,  # where an earlier version of the agent had its folder
     ) -> None:
         self.on_progress = on_progress
         self._engine, self._clock, self._thing = engine, clock, thing
@@ -136,7 +137,7 @@ class Reconciler:
             self._holds,
         )
         self._aftermath = Aftermath(self._situation, self._executor, clock, jitter)
-        self._gate = Gate(folder, clock.now, local)
+        self._gate = Gate(folder, clock.now, local, earlier_folder)
         self._waiting: Mapping[str, Deferral] = {}  # by application
         self._requests = Requests(engine, self._askers, self._progress)
 

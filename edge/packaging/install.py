@@ -68,8 +68,7 @@ def install(version: Path) -> bool:
         print(
             f"install: unsafe-folder: {found}: {CURE}", file=sys.stderr
         )  # said, and mended where it is ours
-        for folder in (place.parent, place, version.parent, place / "venvs", place / "state"):
-            safe_folder.mend(folder)
+        safe_folder.mend_all(place)
     (place / "state").mkdir(mode=0o700, exist_ok=True)
     venv = place / "venvs" / stamp(version)
     has_venv = (venv / COMPLETE).exists() and safe_folder.foreign(venv) is None

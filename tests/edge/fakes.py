@@ -285,6 +285,7 @@ class World:
         self.examined: list[ConfigurationProposed] = []
         self.collections: list[CollectLogsCommand] = []
         self.answers_time = True
+        self.unsafe_folder: str | None = None
         self.server_ahead = timedelta()
         self._tokens = (f"token-{n:04d}" for n in itertools.count())
         self._ids = itertools.count()
@@ -317,6 +318,7 @@ class World:
             ),
             thing=THING,
             settings=parse_settings(self.link.values),
+            unsafe_folder=self.unsafe_folder,
         )
         self.agent.start()
         self.turns()

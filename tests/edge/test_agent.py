@@ -271,6 +271,35 @@ def test_an_unusable_configuration_is_told_to_the_cloud_by_its_key() -> None:
     assert (said[0].message or "").startswith("heartbeat_s: ")
 
 
+def test_a_folder_that_others_may_change_is_told_and_supervision_goes_on() -> None:
+    world = World()
+    world.link.values["desired"] = {"document_uri": world.publish_document("web")}
+    world.unsafe_folder = "/srv may be written by others"
+    world.start()
+    world.turns(5)
+
+    said = world.reports()[-1].desired
+    assert said is not None
+    assert (said.state, said.code, said.message) == (
+        "CONVERGED",
+        "unsafe-folder",
+        "/srv may be written by others",
+    )
+
+
+def test_worse_news_comes_before_a_folder_that_others_may_change() -> None:
+    world = World()
+    world.unsafe_folder = "/srv may be written by others"
+    world.start()
+
+    world.configure(heartbeat_s="often")
+    world.turns(60)
+
+    said = world.reports()[-1].desired
+    assert said is not None
+    assert said.code == "configuration-invalid"
+
+
 def test_a_part_that_fails_is_logged_and_the_others_go_on(caplog: pytest.LogCaptureFixture) -> None:
     world = World()
     world.start()

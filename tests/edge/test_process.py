@@ -120,6 +120,58 @@ def test_killed_about_to_reboot_it_never_reboots_by_itself_and_says_that_there_w
     assert not device.power.exists()
 
 
+def test_the_newer_of_two_agents_ends_the_older_and_goes_on_from_its_state(device: DeviceProcess) -> None:
+    """As when a nucleus dies alone: its component lives on, and the next nucleus starts another."""
+    older = device.start()
+    first = device.hello()
+    newer = device.start()
+
+    assert older.wait(ANSWER_S) == 0
+    second = device.hello(after=first.sequence)
+
+    assert newer.poll() is None
+    assert second.epoch == first.epoch
+    assert "another agent has the state folder and is ended" in device.log()
+    assert device.end() == 0
+
+
+def test_state_of_a_version_before_is_taken_over_at_the_first_start(tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    for name in ("commands.json", "outbox.json"):
+        (earlier / name).write_text("{")
+    device = DeviceProcess(tmp_path, CLASSIC)
+    with device.server:
+        device.start(FLEETGRASS_EARLIER=str(earlier))
+        device.hello()
+        assert device.end() == 0
+
+    log = device.log()
+    assert log.count("state of an earlier version taken over") == 2
+    assert log.index("taken over: file=commands.json") < log.index("agent started")
+    assert (earlier / "commands.json").exists()
+
+
+def test_a_folder_that_others_may_change_is_mended_at_the_start_or_reported(tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    place = above / "home" / "place"
+    place.mkdir(parents=True)
+    device = DeviceProcess(place, CLASSIC)
+    for folder in (above, place.parent, place):
+        folder.chmod(0o777)
+    with device.server:
+        device.start(FLEETGRASS_PLACE=str(place))
+        report = device.wait_for(topics.report(THING), DeviceReport, lambda r: r.desired is not None)
+        assert device.end() == 0
+
+    assert [folder.stat().st_mode & 0o777 for folder in (place.parent, place)] == [0o755, 0o755]
+    assert report.desired is not None
+    assert (report.desired.code, report.desired.message) == (
+        "unsafe-folder",
+        f"{above} may be written by others",
+    )
+
+
 def test_a_setting_or_variable_that_is_no_good_is_refused_at_start_in_one_line_that_names_it(
     tmp_path: Path,
 ) -> None:

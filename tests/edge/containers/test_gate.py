@@ -40,6 +40,27 @@ def deploy_locking(device: Device) -> None:
     lock_of(device).touch()
 
 
+def test_the_lock_of_a_container_that_an_earlier_agent_created_is_where_it_was(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    earlier = Device(engine, tmp_path / "work")
+    deploy_locking(earlier)
+    device = Device(engine, tmp_path / "state", earlier_folder=earlier.folder)
+    device.deploy(an_application(update_lock=True))
+    old = engine.named(current()).id
+    device.desire(a_document(an_application(image_name="hello:v2", update_lock=True), revision=2))
+
+    assert [status.code for status in device.reconciler.converge().statuses] == ["update-locked"]
+    lock_of(earlier).unlink()
+    device.settle()
+    assert engine.named(current()).id != old
+
+    lock_of(earlier).touch()  # by whoever that folder belongs to: what was created since has its lock in ours
+    assert not device.reconciler.converge().locked
+    lock_of(device).touch()
+    assert device.reconciler.converge().locked
+
+
 def test_a_lock_keeps_what_runs_until_it_is_released(device: Device, engine: FakeEngine) -> None:
     deploy_locking(device)
     old = engine.named(current()).id
