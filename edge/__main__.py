@@ -1,8 +1,4 @@
-"""``python -m edge``: the one place where ports meet adapters. The state folder is the current folder.
-
-The recipe's run script says in the environment where that folder came from: FLEETGRASS_PLACE is the folder of
-ours around it, FLEETGRASS_EARLIER the work folder, where versions before 0.2.0 had their state.
-"""
+"""``python -m edge``: the one place where ports meet adapters. The state folder is the current folder."""
 
 import logging
 import os
@@ -16,7 +12,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from contract.commands import CollectLogsCommand
-from edge import earlier_state, safe_folder
 from edge.agent import Agent
 from edge.agent_log import keep_log
 from edge.aws.logins import RegistryLogins
@@ -48,8 +43,10 @@ from edge.host import LinuxHealth, disk_space
 from edge.link import LinkDown, LinkError
 from edge.link.greengrass import GreengrassLink
 from edge.link.keeper import CONNECT_WAITS_S
-from edge.lock import AgentLock, LockError
+from edge.lock import LockError
 from edge.machine import LinuxMachine, MachineError
+from edge.own_folder import OwnFolder
+from edge.own_folder import take as take_own_folder
 from edge.ports import Ports
 from edge.preflight.examiner import Examiner
 from edge.preflight.images import Images
@@ -68,16 +65,12 @@ def main() -> int:
     # Only our own words below WARNING: the SDKs' would hold payloads and tokens.
     logging.basicConfig(level=logging.WARNING, format=LOG_FORM, stream=sys.stdout)
     log.setLevel(logging.INFO)
-    folder = Path.cwd()
     try:
-        lock = _lock(folder)
+        own_folder = take_own_folder()  # before anything in it is read
     except LockError as error:
         log.error("another agent works here: code=%s error=%s", error.code, error)
         return 1
-    if earlier := os.environ.get("FLEETGRASS_EARLIER"):
-        earlier_state.take_over(Path(earlier), folder)
-    keep_log(folder, LOG_FORM)
-    unsafe = _mended(os.environ.get("FLEETGRASS_PLACE"))
+    keep_log(Path.cwd(), LOG_FORM)
     inbox = Inbox()
     try:
         environment = parse_environment(os.environ)
@@ -85,7 +78,7 @@ def main() -> int:
         _connect(link)
         settings = read_settings(link)
         log.setLevel(settings.log_level)
-        agent = wire(environment, settings, link, inbox, unsafe_folder=unsafe)
+        agent = wire(environment, settings, link, inbox, own_folder)
     except (ConfigurationInvalid, MachineError) as error:
         log.error("configuration is not usable: %s", error)
         return 2
@@ -98,8 +91,6 @@ def main() -> int:
     log.info("agent started: version=%s thing=%s", AGENT_VERSION, environment.thing)
     status = agent.run()
     link.close()
-    if lock is not None:
-        lock.close()
     log.info("agent ended: status=%d", status)
     return status
 
@@ -109,14 +100,12 @@ def wire(
     settings: Settings,
     link: GreengrassLink,
     inbox: Inbox,
-    *,
-    unsafe_folder: str | None = None,
+    own_folder: OwnFolder = OwnFolder(),  # noqa: B008 - frozen
 ) -> Agent:
     """Return the agent over the real adapters; ``link`` is connected and delivers into ``inbox``.
 
     So does the engine, which is listened to from now on.
     """
-    earlier = os.environ.get("FLEETGRASS_EARLIER")
     folder = Path.cwd()
     clock = SystemClock()
     aws = AwsProcess()
@@ -150,7 +139,7 @@ def wire(
                 credentials=credentials,
                 clock=clock,
                 folder=folder,
-                earlier_folder=Path(earlier) if earlier else None,
+                earlier_folder=own_folder.earlier,
                 thing=environment.thing,
                 publish_address=settings.publish_address,
                 registry_mirrors=settings.registry_mirrors,
@@ -173,39 +162,10 @@ def wire(
         ),
         thing=environment.thing,
         settings=settings,
-        unsafe_folder=unsafe_folder,
+        unsafe_folder=own_folder.unsafe,
     )
     Listening(engine, environment.thing, lambda: inbox.put(EngineChanged())).start()
     return agent
-
-
-def _lock(folder: Path) -> AgentLock | None:
-    """Have the folder alone; None where its disk takes no file, since a device must come online all the same.
-
-    Raises:
-        LockHeld: another agent has it and does not end.
-    """
-    try:
-        lock = AgentLock(folder)
-    except OSError as error:
-        log.error("the state folder cannot be locked: error=%s", error)
-        return None
-    lock.acquire()
-    return lock
-
-
-def _mended(place: str | None) -> str | None:
-    """Take the folders of ours from others; return which folder they may still change, and why."""
-    if place is None:
-        return None  # started by hand, in whatever folder
-    safe_folder.mend_all(Path(place))
-    try:
-        found = safe_folder.unsafe(Path.cwd())
-    except OSError as error:
-        found = str(error)
-    if found is not None:
-        log.error("others may change what this agent runs: code=unsafe-folder folder=%s", found)
-    return found
 
 
 def _connect(link: GreengrassLink) -> None:

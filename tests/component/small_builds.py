@@ -16,7 +16,10 @@ RECIPE = (ROOT / "recipes" / f"{COMPONENT}.yaml").read_text()
 _AGENT: Mapping[str, str] = {
     "contract/__init__.py": "",
     "edge/__init__.py": "",
-    "edge/settings.py": "def parse_settings(given):\n    assert given == {'heartbeat_s': 60}, given\n",
+    "edge/settings.py": (
+        "class Settings:\n    @staticmethod\n    def model_validate(given):\n"
+        "        assert given == {'heartbeat_s': 60}, given\n"
+    ),
     "edge/__main__.py": (
         "import json, os, sys, some_thing\n"
         "if __name__ == '__main__':\n"
