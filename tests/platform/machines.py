@@ -179,7 +179,7 @@ class Machine:
         """Make its clock go wrong, at once and at every boot from now on; 0 sets it right."""
         clock = self.device.folder / "clock"
         clock.write_text(str(ahead_s))
-        [packages] = self.device.folder.glob(f"greengrass/work/{COMPONENT}/venv/lib/python3*/site-packages")
+        [packages] = self.device.folder.glob("fleetgrass/*/current/venv/lib/python3*/site-packages")
         wrong = packages / "sitecustomize.py"
         if not wrong.exists():
             with self.switched_off():
