@@ -40,18 +40,19 @@ from edge.events import (
     Stop,
 )
 from edge.host import LinuxHealth, disk_space
+from edge.kept_settings import KeptSettings, say
 from edge.link import LinkDown, LinkError
 from edge.link.greengrass import GreengrassLink
 from edge.link.keeper import CONNECT_WAITS_S
 from edge.lock import LockError
-from edge.machine import LinuxMachine, MachineError
+from edge.machine import CHECKS, LinuxMachine, MachineError
 from edge.own_folder import OwnFolder
 from edge.own_folder import take as take_own_folder
 from edge.ports import Ports
 from edge.preflight.examiner import Examiner
 from edge.preflight.images import Images
 from edge.preflight.registry import HttpRegistry
-from edge.settings import ConfigurationInvalid, Environment, Settings, parse_environment, read_settings
+from edge.settings import Environment, EnvironmentInvalid, Reading, parse_environment, read_settings
 from edge.state import StateFolder
 from edge.version import AGENT_VERSION
 
@@ -61,7 +62,7 @@ log = logging.getLogger("edge")
 
 
 def main() -> int:
-    """Return the exit status: 0 after SIGTERM, 1 when the nucleus must start it anew, 2 for bad settings."""
+    """Return the exit status: 0 after SIGTERM, 1 when the nucleus must start it anew, 2 where it cannot run."""
     # Only our own words below WARNING: the SDKs' would hold payloads and tokens.
     logging.basicConfig(level=logging.WARNING, format=LOG_FORM, stream=sys.stdout)
     log.setLevel(logging.INFO)
@@ -76,11 +77,12 @@ def main() -> int:
         environment = parse_environment(os.environ)
         link = GreengrassLink(socket=environment.ipc_socket, token=environment.ipc_token, deliver=inbox.put)
         _connect(link)
-        settings = read_settings(link)
-        log.setLevel(settings.log_level)
-        agent = wire(environment, settings, link, inbox, own_folder)
-    except (ConfigurationInvalid, MachineError) as error:
-        log.error("configuration is not usable: %s", error)
+        reading = read_settings(link, KeptSettings(StateFolder(Path.cwd())).settings, CHECKS)
+        log.setLevel(reading.settings.log_level)
+        say(reading)
+        agent = wire(environment, reading, link, inbox, own_folder)
+    except (EnvironmentInvalid, MachineError) as error:
+        log.error("the agent cannot run here: %s", error)
         return 2
     except LinkError as error:
         log.error("the nucleus does not answer: code=%s error=%s", error.code, error)
@@ -97,7 +99,7 @@ def main() -> int:
 
 def wire(
     environment: Environment,
-    settings: Settings,
+    reading: Reading,
     link: GreengrassLink,
     inbox: Inbox,
     own_folder: OwnFolder = OwnFolder(),  # noqa: B008 - frozen
@@ -106,7 +108,7 @@ def wire(
 
     So does the engine, which is listened to from now on.
     """
-    folder = Path.cwd()
+    folder, settings = Path.cwd(), reading.settings
     clock = SystemClock()
     aws = AwsProcess()
     engine = DockerEngine()
@@ -159,9 +161,10 @@ def wire(
             collect=lambda command: _collect_in_background(bundlers, bundles, command, inbox.put),
             random=random.random,
             token=lambda: secrets.token_hex(16),
+            checks=CHECKS,
         ),
         thing=environment.thing,
-        settings=settings,
+        reading=reading,
         unsafe_folder=own_folder.unsafe,
     )
     Listening(engine, environment.thing, lambda: inbox.put(EngineChanged())).start()

@@ -37,6 +37,7 @@ from edge.events import (
     Unreadable,
     UpdateAnnounced,
 )
+from edge.kept_settings import KeptSettings, say
 from edge.link import LinkError
 from edge.link.keeper import LinkGone, LinkKeeper
 from edge.outbox import Outbox, Outgoing
@@ -44,7 +45,7 @@ from edge.ports import Ports
 from edge.reporter import HELLO, Reporter
 from edge.reports import Facts
 from edge.sequence import Sequence
-from edge.settings import ConfigurationInvalid, Settings, read_settings
+from edge.settings import CONFIGURATION_INVALID, Reading, read_settings
 
 #: A deployment's merge is one event per leaf: wait for the last, but not for ever.
 DEBOUNCE_S = 0.2
@@ -65,13 +66,16 @@ class Agent:
     """The device's agent. One thread calls it; ``run`` is that thread's whole life."""
 
     def __init__(
-        self, ports: Ports, *, thing: str, settings: Settings, unsafe_folder: str | None = None
+        self, ports: Ports, *, thing: str, reading: Reading, unsafe_folder: str | None = None
     ) -> None:
         """``unsafe_folder`` says which folder that the agent runs from others may change, if there is one."""
         self._ports = ports
         self._unsafe_folder = unsafe_folder
         self._clock = ports.clock
-        self._settings = settings
+        self._settings = settings = reading.settings
+        self._complaint = reading.complaint
+        self._kept = KeptSettings(ports.state)
+        self._kept.keep(settings)
         self._thing = thing
         self._requests = {topics.command_request(thing, name): name for name in get_args(topics.Command)}
         self._server_time = ServerTime()
@@ -124,7 +128,6 @@ class Agent:
         self._look_at_s = 0.0
         self._second_looks: list[float] = []
         self._failed = False
-        self._unusable: ConfigurationInvalid | None = None
         self._read_at_s: float | None = None
         self._changed_at_s: float | None = None
         self._malformed = 0
@@ -273,16 +276,14 @@ class Agent:
             return
         self._read_at_s = self._changed_at_s = None
         try:
-            settings = read_settings(self._ports.link)
+            reading = read_settings(self._ports.link, self._kept.settings, self._ports.checks)
         except LinkError as error:
             log.warning("configuration cannot be read: code=%s", error.code)
             self._read_at_s = now_s + CONFIGURATION_RETRY_S
             return
-        except ConfigurationInvalid as error:
-            log.error("configuration is not usable and changes nothing: %s", error)
-            self._unusable = error
-            return
-        self._unusable = None
+        say(reading)
+        settings, self._complaint = reading.settings, reading.complaint
+        self._kept.keep(settings)
         self._desired.refer(settings.document_uri)
         self._reporter.interval_s = settings.heartbeat_s
         if settings.model_copy(update=_LIVE) != self._settings.model_copy(update=_LIVE):
@@ -317,8 +318,8 @@ class Agent:
             converged=found.converged and self._passed is self._desired.document,
             trouble=_trouble(found),
         )
-        if self._unusable is not None and status.code is None:  # what runs is not the worse for it
-            told = {"code": self._unusable.code, "message": str(self._unusable)}
+        if self._complaint is not None and status.code is None:  # what runs is not the worse for it
+            told = {"code": CONFIGURATION_INVALID, "message": self._complaint}
             status = status.model_copy(update=told)
         if self._unsafe_folder is not None and status.code is None:
             status = status.model_copy(update={"code": "unsafe-folder", "message": self._unsafe_folder})

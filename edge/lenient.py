@@ -8,6 +8,6 @@ def from_json(value: object) -> object:
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
         try:
             return json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):  # the latter for what is nested too deeply
             return value
     return value

@@ -1,6 +1,7 @@
 """The machine under the agent: which boot this is, what it is built from, and how to reboot it."""
 
 import platform
+import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,6 +72,23 @@ class LinuxMachine:
             ) from None
         except OSError as error:
             raise MachineError(f"{self._reboot_command[0]}: {error.strerror}") from error
+
+
+def _no_boot_id(path: object) -> str | None:
+    try:
+        LinuxMachine(boot_id_path=Path(str(path)), reboot_command=()).boot_id()
+    except MachineError as error:
+        return str(error).removeprefix("boot_id_path: ")
+    return None
+
+
+def _no_command(command: object) -> str | None:
+    first = next(iter(command), "") if isinstance(command, list) else ""
+    return None if shutil.which(first) is not None else f"there is no command {first[:100]!r}"
+
+
+#: Why a value of the configuration cannot be used on this machine, by key; see ``edge.settings``.
+CHECKS = {"boot_id_path": _no_boot_id, "reboot_command": _no_command}
 
 
 def architecture() -> str:

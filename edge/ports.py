@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from contract.commands import CollectLogsCommand
@@ -15,6 +15,7 @@ from edge.host import Health
 from edge.link import Link
 from edge.machine import Machine
 from edge.reporter import Measured
+from edge.settings import Checks
 from edge.state import State
 
 
@@ -54,3 +55,4 @@ class Ports:
     collect: Callable[[CollectLogsCommand], None]  # begins a bundle of logs; ``Collected`` follows
     random: Callable[[], float]  # in [0, 1)
     token: Callable[[], str]  # unguessable, 8 to 64 characters
+    checks: Checks = field(default_factory=dict)  # of values that only this machine can judge

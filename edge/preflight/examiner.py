@@ -20,7 +20,7 @@ from edge.containers.registry import CredentialsUnavailable
 from edge.engine.errors import EngineError, EngineUnavailable
 from edge.preflight.images import Images, is_certain
 from edge.preflight.manifests import ManifestUnreadable
-from edge.settings import ConfigurationInvalid, parse_settings
+from edge.settings import CONFIGURATION_INVALID, parse_settings
 
 log = logging.getLogger(__name__)
 
@@ -48,10 +48,10 @@ class Examiner:
         return None
 
     def _examine(self, configuration: Mapping[str, object]) -> None:
-        try:
-            settings = parse_settings(configuration)
-        except ConfigurationInvalid as error:
-            raise Refused(f"{error.code}: {error}") from None
+        reading = parse_settings(configuration)
+        if reading.complaint is not None:
+            raise Refused(f"{CONFIGURATION_INVALID}: {reading.complaint}")
+        settings = reading.settings
         if settings.document_uri is None:
             return
         document = self._document(settings.document_uri)

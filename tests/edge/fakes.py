@@ -27,10 +27,11 @@ from edge.agent import Agent
 from edge.containers.outcome import Pass
 from edge.containers.requests import Ended, Heard, Refusal
 from edge.events import ConfigurationChanged, ConfigurationProposed, Event, Fetched, Inbox, Received, Stop
+from edge.kept_settings import KeptSettings
 from edge.link import LinkDown, Missing, NotSupported, PublishFailed, Unauthorized
 from edge.machine import MachineError
 from edge.ports import Ports
-from edge.settings import parse_settings
+from edge.settings import Checks, parse_settings
 from edge.state import StateUnwritable
 
 THING = "robot-7"
@@ -284,6 +285,7 @@ class World:
         self.fetches: list[str] = []
         self.examined: list[ConfigurationProposed] = []
         self.collections: list[CollectLogsCommand] = []
+        self.checks: Checks = {}
         self.answers_time = True
         self.unsafe_folder: str | None = None
         self.server_ahead = timedelta()
@@ -315,9 +317,10 @@ class World:
                 collect=self.collections.append,
                 random=lambda: 0.5,
                 token=lambda: next(self._tokens),
+                checks=self.checks,
             ),
             thing=THING,
-            settings=parse_settings(self.link.values),
+            reading=parse_settings(self.link.values, KeptSettings(self.state).settings, self.checks),
             unsafe_folder=self.unsafe_folder,
         )
         self.agent.start()

@@ -245,17 +245,62 @@ def test_a_broken_file_of_the_last_document_is_set_aside_and_fetched_again() -> 
     assert world.state.files["desired.json"] == world.documents[uri]
 
 
-def test_an_unusable_configuration_changes_nothing() -> None:
-    world = World()
+def test_a_value_that_cannot_be_used_keeps_its_key_as_it_was_and_holds_up_no_other() -> None:
+    world = World(heartbeat_s="30")
     world.start()
     uri = world.publish_document("web")
 
-    world.configure(heartbeat_s="often", desired={"document_uri": uri})
-    assert world.fetches == []
+    world.configure(heartbeat_s="often", desired={"document_uri": uri}, report_usage="true")
+    assert world.fetches == [uri]
+    assert world.reports()[-1].interval_s == 30.0
+    assert world.reports()[-1].applications[0].cpu_percent == 12.5
     world.configure(heartbeat_s="20")
 
-    assert world.fetches == [uri]
     assert world.reports()[-1].interval_s == 20.0
+
+
+def test_a_reference_that_is_no_text_leaves_the_device_managed_as_it_was_and_is_told() -> None:
+    world = World()
+    world.link.values["desired"] = {"document_uri": world.publish_document("web")}
+    world.start()
+    world.containers.desired.clear()
+
+    world.configure(desired={"document_uri": 5})
+    world.start()
+
+    desired = world.reports()[-1].desired
+    assert desired is not None
+    assert (desired.state, desired.revision, desired.code) == ("CONVERGED", 1, "configuration-invalid")
+    assert [document and document.revision for document in world.containers.desired] == [1]
+
+
+def test_a_start_with_a_value_that_cannot_be_used_goes_on_with_the_last_good_one_and_tells_its_key() -> None:
+    world = World(heartbeat_s="30", reboot_command=["my-reboot"])
+    world.start()
+
+    world.link.values.update(heartbeat_s="often", reboot_command=["gone"])
+    world.checks = {"reboot_command": lambda value: "there is none" if value == ["gone"] else None}
+    world.start()
+
+    report = world.reports()[-1]
+    assert report.interval_s == 30.0
+    assert report.desired is not None
+    assert (report.desired.state, report.desired.code) == ("NOT_MANAGED", "configuration-invalid")
+    assert report.desired.message is not None
+    assert report.desired.message.startswith("heartbeat_s: ")
+    assert report.desired.message.endswith("; reboot_command: there is none")
+
+
+def test_a_configuration_that_is_no_good_hides_no_worse_cause() -> None:
+    world = World(heartbeat_s="often")
+    world.containers.found = a_pass(settled=False, engine="unavailable")
+    world.link.values["desired"] = {"document_uri": world.publish_document("web")}
+
+    world.start()
+
+    desired = world.reports()[-1].desired
+    assert desired is not None
+    assert (desired.state, desired.code) == ("FAILED", "engine-unavailable")
 
 
 def test_an_unusable_configuration_is_told_to_the_cloud_by_its_key() -> None:

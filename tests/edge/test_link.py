@@ -128,7 +128,7 @@ def test_a_changed_leaf_is_an_event_even_for_a_key_that_did_not_exist_when_watch
     nucleus.merge({"desired": {"document_uri": "s3://somewhere"}})
 
     assert nucleus.event() == ConfigurationChanged()
-    assert read_settings(nucleus.link).document_uri == "s3://somewhere"
+    assert read_settings(nucleus.link).settings.document_uri == "s3://somewhere"
 
 
 def test_a_missing_key_is_told_apart_from_an_empty_one(nucleus: Nucleus) -> None:
@@ -148,7 +148,7 @@ def test_a_configuration_too_large_for_one_answer_is_read_key_by_key(tmp_path: P
         nucleus.link.connect()
         with pytest.raises(NotSupported):
             nucleus.link.configuration()
-        settings = read_settings(nucleus.link)
+        settings = read_settings(nucleus.link).settings
         nucleus.link.close()
 
     assert (settings.heartbeat_s, settings.document_uri) == (5.0, "u")

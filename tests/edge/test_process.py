@@ -172,20 +172,49 @@ def test_a_folder_that_others_may_change_is_mended_at_the_start_or_reported(tmp_
     )
 
 
-def test_a_setting_or_variable_that_is_no_good_is_refused_at_start_in_one_line_that_names_it(
-    tmp_path: Path,
-) -> None:
-    device = DeviceProcess(tmp_path, LITE, settings={"heartbeat_s": "often"})
+def test_settings_that_are_no_good_end_no_start_and_are_told_by_their_keys(device: DeviceProcess) -> None:
+    device.start()
+    before = device.hello()
+    assert device.end() == 0
+
+    device.configure(
+        heartbeat_s="often", boot_id_path="/nonexistent", reboot_command=["/none"], log_level="DEBUG"
+    )
+    device.start()
+    hello = device.hello(after=before.sequence)
+    report = device.wait_for(topics.report(THING), DeviceReport, lambda r: r.sequence > hello.sequence)
+    assert device.end() == 0
+
+    assert (report.interval_s, report.boot_id) == (0.3, before.boot_id)  # the last good ones
+    assert report.desired is not None
+    assert report.desired.code == "configuration-invalid"
+    for key in (
+        "heartbeat_s: ",
+        "boot_id_path: /nonexistent: ",
+        "reboot_command: there is no command '/none'",
+    ):
+        assert key in (report.desired.message or "")
+
+
+def test_a_first_start_with_settings_that_are_no_good_goes_by_the_defaults(tmp_path: Path) -> None:
+    device = DeviceProcess(tmp_path, LITE, settings={"heartbeat_s": "often", "boot_id_path": "/nonexistent"})
     with device.server:
-        assert device.start().wait(ANSWER_S) == 2
-        device.configure(heartbeat_s="1", boot_id_path="/nonexistent")
-        assert device.start().wait(ANSWER_S) == 2
+        device.start()
+        hello = device.hello()
+        assert device.end() == 0
+
+    assert hello.interval_s == 60.0
+    assert hello.boot_id == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    assert "configuration is not usable: boot_id_path: /nonexistent: " in device.log()
+
+
+def test_only_an_environment_that_is_no_good_ends_a_start_in_one_line_that_names_it(tmp_path: Path) -> None:
+    device = DeviceProcess(tmp_path, LITE)
+    with device.server:
         assert device.start(SVCUID="").wait(ANSWER_S) == 2
 
-    setting, machine, variable = device.log().splitlines()
-    assert "configuration is not usable: heartbeat_s: " in setting
-    assert "configuration is not usable: boot_id_path: " in machine
-    assert "SVCUID" in variable
+    [line] = device.log().splitlines()
+    assert "SVCUID" in line
 
 
 @pytest.mark.parametrize("device", [CLASSIC], ids=["classic"], indirect=True)
