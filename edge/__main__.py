@@ -30,9 +30,9 @@ from edge.engine.listening import Listening
 from edge.engine.port import Engine
 from edge.events import (
     Collected,
-    ConfigurationProposed,
     EngineChanged,
     Event,
+    Examined,
     Fetched,
     Inbox,
     Judged,
@@ -52,6 +52,7 @@ from edge.ports import Ports
 from edge.preflight.examiner import Examiner
 from edge.preflight.images import Images
 from edge.preflight.registry import HttpRegistry
+from edge.preflight.verdict import Verdict
 from edge.settings import Environment, EnvironmentInvalid, Reading, parse_environment, read_settings
 from edge.state import StateFolder
 from edge.version import AGENT_VERSION
@@ -62,7 +63,7 @@ log = logging.getLogger("edge")
 
 
 def main() -> int:
-    """Return the exit status: 0 after SIGTERM, 1 when the nucleus must start it anew, 2 where it cannot run."""
+    """Return the exit status: 0 after SIGTERM, 1 when the nucleus must start it anew, 2 if it cannot run."""
     # Only our own words below WARNING: the SDKs' would hold payloads and tokens.
     logging.basicConfig(level=logging.WARNING, format=LOG_FORM, stream=sys.stdout)
     log.setLevel(logging.INFO)
@@ -117,7 +118,8 @@ def wire(
     images = Images(engine, credentials, HttpRegistry())
     examiner = Examiner(
         images=images,
-        document=lambda uri: _document(aws, uri),
+        mirrors=settings.registry_mirrors,
+        floor=Floor(settings.disk_floor_mib << 20),
         disk=lambda: disk_space(engine_disk()),
         pulled=lambda: PulledImages(folder / PULLED_FILE).all(),
     )
@@ -157,7 +159,10 @@ def wire(
             meter=Meter(engine, clock),
             clock=clock,
             fetch=lambda uri: _fetch_in_background(aws, uri, inbox.put),
-            examine=lambda proposal: _examine_in_background(examiner, proposal, inbox.put),
+            look_into=lambda number, document, policy: _look_into_in_background(
+                lambda: examiner.verdict(document, policy), number, inbox.put
+            ),
+            examine=lambda proposal: inbox.put(Judged(proposal.deployment_id, None)),
             collect=lambda command: _collect_in_background(bundlers, bundles, command, inbox.put),
             random=random.random,
             token=lambda: secrets.token_hex(16),
@@ -204,23 +209,22 @@ def _fetch_in_background(aws: AwsProcess, uri: str, deliver: Callable[[Event], N
         deliver(Fetched(uri, None, "no-thread", str(error)))
 
 
-def _examine_in_background(
-    examiner: Examiner, proposal: ConfigurationProposed, deliver: Callable[[Event], None]
+def _look_into_in_background(
+    verdict: Callable[[], Verdict], number: int, deliver: Callable[[Event], None]
 ) -> None:
     def examine() -> None:
         try:
-            refusal = examiner.refusal(proposal.configuration)
-        except Exception:  # a fault of ours is no fault of the configuration
-            log.exception("looking into a configuration failed: deployment=%s", proposal.deployment_id)
-            refusal = None
-        deliver(Judged(proposal.deployment_id, refusal))
+            deliver(Examined(number, verdict()))
+        except Exception:  # a fault of ours is no fault of the document
+            log.exception("looking into a document failed")
+            deliver(Examined(number, None))
 
     thread = threading.Thread(target=examine, name="preflight", daemon=True)
     try:
         thread.start()
     except RuntimeError as error:  # a machine out of threads or memory: what it can hold, applying tells
-        log.warning("configuration cannot be looked into: error=%s", error)
-        deliver(Judged(proposal.deployment_id, None))
+        log.warning("document cannot be looked into: error=%s", error)
+        deliver(Examined(number, None))
 
 
 def _collect_in_background(
@@ -241,14 +245,6 @@ def _collect_in_background(
         bundlers.submit(collect)
     except RuntimeError as error:  # a machine out of threads or memory
         deliver(Collected(command.id, None, "no-thread", str(error)))
-
-
-def _document(aws: AwsProcess, uri: str) -> bytes | None:
-    try:
-        return aws.document(uri)
-    except AwsUnavailable as error:
-        log.warning("proposed document cannot be fetched now: code=%s", error.code)
-        return None
 
 
 class _EngineDisk:

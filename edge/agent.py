@@ -28,6 +28,7 @@ from edge.events import (
     ConfigurationProposed,
     EngineChanged,
     Event,
+    Examined,
     Fetched,
     Judged,
     LinkLost,
@@ -58,6 +59,7 @@ EVENTS_A_TURN = 200  # a stream of messages without end must not keep the loop f
 SECOND_LOOKS_S = (0.05, 0.05, 0.1, 0.2, 0.6)
 AFTER_FAILURE_S = 1.0  # a part that fails in every turn must not fill the disk with its tracebacks
 RESULT = "result:"
+UNSAFE_FOLDER = "unsafe-folder"
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +116,13 @@ class Agent:
             report=self._reporter.hurry,
             ended=self._commands.ended,
         )
-        self._desired = Desired(state=ports.state, clock=ports.clock, fetch=ports.fetch, spread=self._spread)
+        self._desired = Desired(
+            state=ports.state,
+            clock=ports.clock,
+            fetch=ports.fetch,
+            look_into=lambda number, document: ports.look_into(number, document, self._settings.policy),
+            spread=self._spread,
+        )
         self._desired.refer(settings.document_uri)
         self._consulted = Consulted(link=ports.link, clock=ports.clock, examine=ports.examine)
         self._keeper = LinkKeeper(
@@ -211,6 +219,8 @@ class Agent:
                 self._read_at_s = min(now_s + DEBOUNCE_S, self._changed_at_s + DEBOUNCE_MAX_S)
             case Fetched():
                 self._desired.fetched(event)
+            case Examined():
+                self._desired.examined(event)
             case UpdateAnnounced(deployment_id=deployment_id):
                 self._consulted.announced(deployment_id, critical=self._critical)
             case ConfigurationProposed():
@@ -288,7 +298,10 @@ class Agent:
         self._reporter.interval_s = settings.heartbeat_s
         if settings.model_copy(update=_LIVE) != self._settings.model_copy(update=_LIVE):
             log.warning("configuration changed in what takes effect at the next start only")
-        self._settings = settings
+        before, self._settings = self._settings, settings
+        if settings.policy != before.policy:
+            self._ports.containers.permit(settings.policy)
+            self._desired.policy_changed()
         self._look_at_s = 0.0
 
     def _converge(self) -> None:
@@ -317,16 +330,18 @@ class Agent:
         status = self._desired.status(
             converged=found.converged and self._passed is self._desired.document,
             trouble=_trouble(found),
+            remark=self._remark(),
         )
-        if self._complaint is not None and status.code is None:  # what runs is not the worse for it
-            told = {"code": CONFIGURATION_INVALID, "message": self._complaint}
-            status = status.model_copy(update=told)
-        if self._unsafe_folder is not None and status.code is None:
-            status = status.model_copy(update={"code": "unsafe-folder", "message": self._unsafe_folder})
         self._reporter.report(
             Facts(desired=status, engine=found.engine, applications=found.statuses),
             malformed_messages=self._malformed + self._ports.inbox.dropped,
         )
+
+    def _remark(self) -> tuple[str, str] | None:
+        """Return what an operator should know although what runs is not the worse for it."""
+        if self._complaint is not None:
+            return CONFIGURATION_INVALID, self._complaint
+        return None if self._unsafe_folder is None else (UNSAFE_FOLDER, self._unsafe_folder)
 
     def _leave(self) -> int:
         """Say goodbye, let nothing unsent be lost, and end."""
@@ -357,7 +372,13 @@ class Agent:
         return seconds * (0.8 + 0.4 * self._ports.random())
 
 
-_LIVE: dict[str, object] = {"desired": None, "heartbeat_s": math.inf, "report_usage": False}
+_LIVE: dict[str, object] = {
+    "desired": None,
+    "heartbeat_s": math.inf,
+    "report_usage": False,
+    "healthy_poll_s": math.inf,
+    "policy": None,
+}
 
 
 def _trouble(found: Pass) -> tuple[str, str] | None:

@@ -1,7 +1,8 @@
 """Which desired document counts on this device: from the reference in the configuration to the last good one.
 
-A document that cannot be had or understood never changes what runs: the last good one, which is on
-disk too, stays in force, and the status says what is wrong.
+A document that cannot be had or understood, or that this device refuses, never changes what runs: the
+last good one, which is on disk too, stays in force, and the status says what is wrong. On a device that
+has none yet nothing is touched then.
 """
 
 import hashlib
@@ -16,7 +17,9 @@ from contract.documents import parse_document_uri
 from contract.reports import DesiredStatus
 from contract.wire import complaint
 from edge.clock import Clock
-from edge.events import Fetched
+from edge.events import Examined, Fetched
+from edge.examination import Examination
+from edge.since import Since
 from edge.state import State, StateUnreadable, StateUnwritable
 from edge.text import clip
 
@@ -32,7 +35,11 @@ log = logging.getLogger(__name__)
 
 
 class Desired:
-    """The desired document in force. Owned by the loop's thread; ``fetch`` answers later with ``Fetched``."""
+    """The desired document in force. Owned by the loop's thread.
+
+    ``fetch`` answers later with ``Fetched``, and ``look_into`` with ``Examined``. A document that was taken
+    before is not looked into again at a start.
+    """
 
     def __init__(
         self,
@@ -40,6 +47,7 @@ class Desired:
         state: State,
         clock: Clock,
         fetch: Callable[[str], None],
+        look_into: Callable[[int, DesiredDocument], None],
         spread: Callable[[float], float],
     ) -> None:
         self._state = state
@@ -53,6 +61,9 @@ class Desired:
         self._tries = 0
         self._retry_at_s: float | None = None
         self._trouble: tuple[str, str] | None = None
+        self._examination = Examination(state=state, clock=clock, spread=spread, look_into=look_into)
+        self._content = b""  # of the document in question
+        self._since = Since(clock)
         self._sha256 = ""
         self._document: DesiredDocument | None = None
         self._load()
@@ -69,6 +80,7 @@ class Desired:
             return
         self._uri, self._wanted_sha256 = uri, None
         self._tries, self._retry_at_s, self._trouble = 0, None, None
+        self._examination.refer(None)
         if uri is None:
             log.info("desired state is not managed")
             return
@@ -78,10 +90,13 @@ class Desired:
             self._complain(INVALID, str(error))
             return
         if self._wanted_sha256 != self._sha256:
+            self._examination.refer(self._wanted_sha256)
             self._retry_at_s = self._clock.monotonic()
 
     def tick(self) -> None:
-        """Fetch when it is due; one fetch at a time."""
+        """Fetch when it is due, one fetch at a time; look into what was fetched, and take it."""
+        if self._examination.tick():
+            self._take()
         if self._uri is None or self._retry_at_s is None or self._fetching is not None:
             return
         if self._clock.monotonic() >= self._retry_at_s:
@@ -99,21 +114,36 @@ class Desired:
         elif hashlib.sha256(answer.document).hexdigest() != self._wanted_sha256:
             self._again("hash-mismatch", "the document's bytes do not have the hash in its name")
         else:
-            self._take(answer.document)
+            self._parse(answer.document)
+
+    def examined(self, answer: Examined) -> None:
+        """Take what was found out about a document."""
+        if self._examination.examined(answer):
+            self._take()
+
+    def policy_changed(self) -> None:
+        """Judge anew what was refused."""
+        self._examination.again()
 
     def next_due_s(self) -> float | None:
         """Return when ``tick`` has something to do without any news, on the monotonic clock."""
-        return self._retry_at_s if self._fetching is None else None
+        due = (self._retry_at_s if self._fetching is None else None, self._examination.next_due_s())
+        return min((s for s in due if s is not None), default=None)
 
-    def status(self, *, converged: bool, trouble: tuple[str, str] | None) -> DesiredStatus:
+    def status(
+        self, *, converged: bool, trouble: tuple[str, str] | None, remark: tuple[str, str] | None = None
+    ) -> DesiredStatus:
         """Return what to report: whether the device is as desired, else what is in the way.
 
         ``trouble`` (code, text) is what keeps the containers from it; trouble with the document itself
-        comes first.
+        comes first. ``remark`` (the same) is told where there is no trouble, and is none.
         """
         if not self._managed:
-            return DesiredStatus(state="NOT_MANAGED")
-        found = self._trouble or trouble
+            code, message = remark or (None, None)
+            return DesiredStatus(state="NOT_MANAGED", code=code, message=message, since=self._since.of(code))
+        refused = self._examination.refused
+        found = (refused and (refused.code, refused.message)) or self._trouble or trouble
+        code, message = found or remark or (None, None)
         pending = self._wanted_sha256 is not None and self._wanted_sha256 != self._sha256
         document = self._document
         return DesiredStatus(
@@ -123,22 +153,30 @@ class Desired:
             target=document and document.target,
             revision=document and document.revision,
             deployment_id=document and document.deployment_id,
-            code=found and found[0],
-            message=found and found[1],
+            code=code,
+            message=message,
+            since=self._since.of(code),
+            refused=refused,
         )
 
-    def _take(self, content: bytes) -> None:
+    def _parse(self, content: bytes) -> None:
+        self._tries, self._trouble = 0, None
         try:
             document = DesiredDocument.from_json(content)
         except ValidationError as error:
             self._complain(INVALID, complaint(error))
             return
+        self._content = content
+        self._examination.begin(document)
+
+    def _take(self) -> None:
+        content, self._content = self._content, b""
+        document = DesiredDocument.from_json(content)
         try:
             self._state.write(FILE, content)
         except StateUnwritable as error:
             log.error("desired document is not on disk: error=%s", error)
         self._document, self._sha256 = document, hashlib.sha256(content).hexdigest()
-        self._tries, self._trouble = 0, None
         log.info(
             "desired document taken: target=%s revision=%d deployment=%s applications=%d",
             document.target, document.revision, document.deployment_id, len(document.applications),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contract.commands import Bundle
+from edge.preflight.verdict import Verdict
 
 WAITING_MESSAGES = 1_000  # more than this many unread messages is a flood; the rest is counted and dropped
 
@@ -44,6 +45,14 @@ class Fetched:
     document: bytes | None
     code: str = ""
     message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A document was looked into; None where that failed, and nothing is known."""
+
+    number: int  # of the question
+    verdict: Verdict | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,7 @@ Event = (
     | Unreadable
     | LinkLost
     | Fetched
+    | Examined
     | UpdateAnnounced
     | ConfigurationProposed
     | Judged

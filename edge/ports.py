@@ -14,6 +14,7 @@ from edge.events import ConfigurationProposed, Inbox
 from edge.host import Health
 from edge.link import Link
 from edge.machine import Machine
+from edge.policy import Policy
 from edge.reporter import Measured
 from edge.settings import Checks
 from edge.state import State
@@ -24,6 +25,9 @@ class Containers(Applications, Protocol):
 
     def desire(self, document: DesiredDocument | None) -> None:
         """Take what is wanted; None means that nothing may be touched."""
+
+    def permit(self, policy: Policy) -> None:
+        """Go by this policy from the next pass on. What runs goes on."""
 
     def converge(self) -> Pass:
         """Do one round towards it; never waits for a pull."""
@@ -51,6 +55,8 @@ class Ports:
     meter: Measured  # adds each application's cpu and memory; never raises
     clock: Clock
     fetch: Callable[[str], None]  # begins to fetch a document; ``Fetched`` follows in the inbox
+    #: Begins to look into a document, under a number and a policy; ``Examined`` follows in the inbox.
+    look_into: Callable[[int, DesiredDocument, Policy], None]
     examine: Callable[[ConfigurationProposed], None]  # begins to look into it; ``Judged`` follows
     collect: Callable[[CollectLogsCommand], None]  # begins a bundle of logs; ``Collected`` follows
     random: Callable[[], float]  # in [0, 1)

@@ -150,6 +150,10 @@ class Reconciler:
         self._situation.want(document)
         self._room.need([application.image for application in self._situation.wanted])
 
+    def permit(self, policy: Policy) -> None:
+        """Go by this policy from the next pass on. What runs goes on."""
+        self._situation.permit(policy)
+
     def rotate_secrets(self, application: str, rotation: str) -> Refusal | None:
         """Have the application's container replaced by one with its secrets fetched anew.
 

@@ -46,7 +46,12 @@ class Situation:
         self.references.clear()  # what an earlier document needed may have been collected since
         self._wanted = {each.name: each for each in self.wanted}
         self.name_specs()
-        self._refusals = self.policy.refusals(self.wanted, os.path.realpath)
+        self.permit(self.policy)
+
+    def permit(self, policy: Policy) -> None:
+        """Judge what is wanted by this policy from now on."""
+        self.policy = policy
+        self._refusals = policy.refusals(self.wanted, os.path.realpath)
         for name, rule in self._refusals.items():
             log.error("refused: application=%s rule=%s", name, rule)
 

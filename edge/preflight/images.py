@@ -39,7 +39,7 @@ class Images:
             CredentialsUnavailable
         """
         try:
-            return sum(self._layers(image, mirrors).values())
+            return sum(self.layers(image, mirrors).values())
         except EngineUnavailable:
             raise
         except (EngineError, CredentialsUnavailable) as error:
@@ -50,19 +50,18 @@ class Images:
             log.info("image not looked into: image=%s error=%s", image, error)
         return 0
 
+    def is_here(self, image: str, mirrors: Mapping[str, str]) -> bool:
+        """Whether the engine has it under one of its names; raises EngineError."""
+        return any(self.engine.has_image(name) for name in references(image, mirrors))
+
     def layers(self, image: str, mirrors: Mapping[str, str]) -> Mapping[str, int]:
-        """Return what must be fetched for an image, by digest of the layer; nothing where it is here.
+        """Return what comes down for an image that is not here, by digest of the layer.
 
         Raises:
             EngineError: among them the registry's refusals, and WrongArchitecture.
             CredentialsUnavailable
             ManifestUnreadable
         """
-        if any(self.engine.has_image(name) for name in references(image, mirrors)):
-            return {}
-        return self._layers(image, mirrors)
-
-    def _layers(self, image: str, mirrors: Mapping[str, str]) -> Mapping[str, int]:
         machine = self.engine.information().architecture
         host, reference = registry_host(image), references(image, mirrors)[0]
         login = self.credentials.get(host)

@@ -26,11 +26,22 @@ from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, 
 from edge.agent import Agent
 from edge.containers.outcome import Pass
 from edge.containers.requests import Ended, Heard, Refusal
-from edge.events import ConfigurationChanged, ConfigurationProposed, Event, Fetched, Inbox, Received, Stop
+from edge.events import (
+    ConfigurationChanged,
+    ConfigurationProposed,
+    Event,
+    Examined,
+    Fetched,
+    Inbox,
+    Received,
+    Stop,
+)
 from edge.kept_settings import KeptSettings
 from edge.link import LinkDown, Missing, NotSupported, PublishFailed, Unauthorized
 from edge.machine import MachineError
+from edge.policy import Policy
 from edge.ports import Ports
+from edge.preflight.verdict import FINE, Verdict
 from edge.settings import Checks, parse_settings
 from edge.state import StateUnwritable
 
@@ -215,6 +226,7 @@ class FakeContainers:
 
     def __init__(self) -> None:
         self.desired: list[DesiredDocument | None] = []
+        self.policies: list[Policy] = []
         self.found: Pass | Exception | None = None
         self.passes = 0
         self.closed = False
@@ -229,6 +241,9 @@ class FakeContainers:
     def desire(self, document: DesiredDocument | None) -> None:
         if not self.desired or self.desired[-1] != document:
             self.desired.append(document)
+
+    def permit(self, policy: Policy) -> None:
+        self.policies.append(policy)
 
     def converge(self) -> Pass:
         self.passes += 1
@@ -286,6 +301,9 @@ class World:
         self.examined: list[ConfigurationProposed] = []
         self.collections: list[CollectLogsCommand] = []
         self.checks: Checks = {}
+        self.looked_into: list[tuple[DesiredDocument, Policy]] = []
+        self.verdict: Verdict | None = FINE
+        self.verdicts_come = True
         self.answers_time = True
         self.unsafe_folder: str | None = None
         self.server_ahead = timedelta()
@@ -313,6 +331,7 @@ class World:
                 ),
                 clock=self.clock,
                 fetch=self._fetch,
+                look_into=self._look_into,
                 examine=self.examined.append,
                 collect=self.collections.append,
                 random=lambda: 0.5,
@@ -434,6 +453,11 @@ class World:
         self.fetches.append(uri)
         found = self.documents.get(uri)
         self.inbox.put(Fetched(uri, found, *(("access-denied", "GetObject") if found is None else ())))
+
+    def _look_into(self, number: int, document: DesiredDocument, policy: Policy) -> None:
+        self.looked_into.append((document, policy))
+        if self.verdicts_come:
+            self.inbox.put(Examined(number, self.verdict))
 
     # What the cloud heard
 

@@ -1,21 +1,19 @@
-"""``python -m edge`` asked by its nucleus, and told by the cloud: over sockets, with the official SDK."""
+"""``python -m edge`` referred to documents, and told by the cloud: over sockets, with the official SDK."""
 
-import threading
 import time
 
 import pytest
 
+from contract import topics
 from contract.commands import (
     CollectLogsCommand,
     ReportNowCommand,
     RestartApplicationCommand,
     RetryApplicationCommand,
 )
-from contract.names import COMPONENT
-from local.core.configuration import Json
+from contract.reports import DeviceReport
 from tests.edge import fakes
 from tests.edge.engine.sites import Site
-from tests.edge.process import ANSWER_S
 
 pytestmark = pytest.mark.slow
 
@@ -27,29 +25,32 @@ def a_cloud() -> fakes.World:
     return world
 
 
-def refusal(site: Site, uri: str) -> str | None:
-    """Ask as the nucleus does before it applies a deployment; return what the device has against it."""
-    stored = site.device.configuration.get(COMPONENT)
-    assert isinstance(stored, dict)
-    proposed: Json = {**stored, "desired": {"document_uri": uri}}
-    ask = site.device.components.consultation.refusals
-    return ask(f"d-{site.revision}", {COMPONENT: proposed}, ANSWER_S, threading.Event()).get(COMPONENT)
-
-
 def test_what_would_fail_here_is_refused_before_anything_changes_and_the_rest_passes(site: Site) -> None:
     site.device.start()
     site.device.hello()
     site.deploy("server")
     before = site.ended()
 
-    foreign = refusal(site, site.publish("foreign-machine"))
-    passed = refusal(site, site.publish("healthy"))
-
-    assert foreign is not None
-    assert foreign.startswith("wrong-architecture: web: the image is for ")
-    assert passed is None
+    site.deploy("foreign-machine")
+    report = site.device.wait_for(
+        topics.report(site.world.thing),
+        DeviceReport,
+        lambda r: r.desired is not None and r.desired.refused is not None,
+    )
     [ours] = site.engine.containers(site.world.thing)
+    site.deploy("healthy")
+
+    assert report.desired is not None
+    assert report.desired.refused is not None
+    assert (report.desired.state, report.desired.revision, report.desired.refused.revision) == (
+        "FAILED",
+        1,
+        2,
+    )
+    assert report.desired.code == "wrong-architecture"
+    assert (report.desired.message or "").startswith("web: the image is for ")
     assert (ours.id[:12], ours.state) == (before.container_id, "running")
+    assert site.ended().state == "RUNNING"
 
 
 def test_commands_to_an_application_are_carried_out_and_answered(site: Site) -> None:

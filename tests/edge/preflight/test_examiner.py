@@ -1,7 +1,5 @@
-"""Which configurations a device refuses before anything changes, and which it lets pass."""
+"""Which documents a device refuses before anything changes, and which it lets pass."""
 
-import hashlib
-import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,12 +7,14 @@ import pytest
 
 from contract.desired import Application, DesiredDocument
 from contract.names import identifier
-from edge.containers.collecting import DiskSpace, Pulled
+from edge.containers.collecting import STANDARD_FLOOR, DiskSpace, Pulled
 from edge.containers.registry import CredentialsUnavailable
 from edge.engine.errors import RegistryUnreachable
 from edge.engine.port import Credentials
+from edge.policy import Policy
 from edge.preflight.examiner import Examiner
 from edge.preflight.images import Images
+from edge.preflight.verdict import FINE, Verdict
 from tests.edge.fake_engine import FakeEngine, FakeImage
 from tests.edge.preflight.builders import GOOD, REPOSITORY, STALE, MemoryRegistry
 
@@ -42,11 +42,10 @@ class Device:
     engine: FakeEngine = field(default_factory=FakeEngine)
     registry: MemoryRegistry = field(default_factory=MemoryRegistry)
     logins: Logins = field(default_factory=Logins)
-    documents: dict[str, bytes] = field(default_factory=dict)
     disk: DiskSpace | None = field(default_factory=lambda: DiskSpace(40 * GIB, 20 * GIB))
     pulled: list[Pulled] = field(default_factory=list)
 
-    def judge(self, *images: str, policy: object = None, mirrors: object = None, **fields: Any) -> str | None:
+    def verdict(self, *images: str, policy: object = None, mirrors: Any = None, **fields: Any) -> Verdict:
         """Judge a document with these images (app-0, app-1, …), every application with ``fields``."""
         document = DesiredDocument(
             target="thinggroup/line-3",
@@ -56,22 +55,20 @@ class Device:
                 Application(name=f"app-{n}", image=image, **fields) for n, image in enumerate(images)
             ],
         )
-        return self.judge_bytes(document.canonical(), policy=policy, registry_mirrors=mirrors)
-
-    def judge_bytes(self, content: bytes, **configuration: Any) -> str | None:
-        uri = f"s3://bucket/desired/{hashlib.sha256(content).hexdigest()}.json"
-        self.documents.setdefault(uri, content)
-        return self.judge_configuration({"desired": {"document_uri": uri}, **configuration})
-
-    def judge_configuration(self, configuration: dict[str, Any]) -> str | None:
         examiner = Examiner(
             images=Images(self.engine, self.logins, self.registry),
-            document=self.documents.get,
+            mirrors=mirrors or {},
+            floor=STANDARD_FLOOR,
             disk=lambda: self.disk,
             pulled=lambda: self.pulled,
             real=lambda path: path,
         )
-        return examiner.refusal(configuration)
+        return examiner.verdict(document, Policy.model_validate(policy or {}))
+
+    def judge(self, *images: str, **fields: Any) -> str | None:
+        """Return the refusal in one text."""
+        refusal = self.verdict(*images, **fields).refusal
+        return refusal and f"{refusal.code}: {refusal.message}"
 
 
 def test_an_image_for_this_machine_that_fits_on_the_disk_passes() -> None:
@@ -208,51 +205,51 @@ def test_what_cannot_be_found_out_now_is_not_refused(trouble: Any) -> None:
     assert device.judge(image) is None
 
 
-def test_a_document_that_cannot_be_had_or_has_other_bytes_is_for_later() -> None:
+def test_what_could_not_be_looked_into_is_told_apart_from_what_is_fine() -> None:
     device = Device()
-    uri = f"s3://bucket/desired/{'0' * 64}.json"
+    image = device.registry.add()
+    assert device.verdict(image) == FINE
 
-    assert device.judge_configuration({"desired": {"document_uri": uri}}) is None
-    device.documents[uri] = b"{}"
-    assert device.judge_configuration({"desired": {"document_uri": uri}}) is None
+    for trouble in (slow_registry, no_login_now, strange_manifest, no_engine):
+        trouble(device)
+        assert device.verdict(image) == Verdict(unknown=frozenset({image}))
 
 
-def test_a_document_that_contradicts_itself_is_refused_by_the_path() -> None:
+def test_a_registry_that_is_silent_is_waited_for_once_and_what_is_here_needs_it_not() -> None:
     device = Device()
-    web = {"name": "web", "image": device.registry.add(), "ports": [{"container_port": 80, "host_port": 80}]}
-    document = {
-        "target": "thinggroup/line-3",
-        "revision": 1,
-        "deployment_id": identifier("dep", unix_ms=1, random80=1),
-        "applications": [web, {**web, "name": "shop"}],
-    }
+    here, one, two = (device.registry.add("amd64", size) for size in (1, 2, 3))
+    device.engine.images[here] = FakeImage()
+    slow_registry(device)
 
-    refusal = device.judge_bytes(json.dumps(document).encode())
-
-    assert refusal is not None
-    assert refusal.startswith("desired-invalid: ")
-    assert 'applications[1].ports[0].host_port: 80 is used by "web" too' in refusal
+    assert device.verdict(one, two, here) == Verdict(unknown=frozenset({one, two}))
+    assert device.registry.asked == [one]
 
 
-@pytest.mark.parametrize(
-    ("configuration", "refusal"),
-    [
-        ({"heartbeat_s": "often"}, "configuration-invalid: heartbeat_s: "),
-        ({"publish_address": "here"}, "configuration-invalid: publish_address: "),
-        ({"desired": {"document_uri": "https://elsewhere"}}, "desired-invalid: document_uri must be"),
-    ],
-)
-def test_settings_that_mean_nothing_are_refused_by_their_key(
-    configuration: dict[str, Any], refusal: str
-) -> None:
-    found = Device().judge_configuration(configuration)
+def test_a_refusal_says_what_it_rests_on_and_whether_time_may_change_it() -> None:
+    device = Device()
+    fine, foreign = device.registry.add("amd64", 1), device.registry.add("arm64")
+    missing = f"{REPOSITORY}@sha256:{'0' * 64}"
 
-    assert found is not None
-    assert found.startswith(refusal)
+    both = device.verdict(missing, foreign, fine).refusal
+    later = device.verdict(missing, fine).refusal
+    rule = device.verdict(fine, privileged=True).refusal
+    device.disk = DiskSpace(40 * GIB, GIB)
+    full = device.verdict(fine).refusal
 
-
-def test_a_device_that_is_not_managed_has_nothing_to_refuse() -> None:
-    assert Device().judge_configuration({"heartbeat_s": 5, "keys": "of others"}) is None
+    assert both is not None
+    assert (both.code, both.lasting, both.images) == (
+        "wrong-architecture",
+        True,
+        frozenset({missing, foreign}),
+    )
+    assert both.message.startswith("app-1: the image is for arm64")
+    assert "; image-not-found: app-0: " in both.message
+    assert later is not None
+    assert (later.code, later.lasting, later.images) == ("image-not-found", False, frozenset({missing}))
+    assert rule is not None
+    assert (rule.lasting, rule.images) == (True, frozenset())
+    assert full is not None
+    assert (full.code, full.lasting, full.images) == ("disk-full", False, frozenset({fine}))
 
 
 def test_a_mirror_is_asked_instead_of_the_registry_it_stands_for() -> None:

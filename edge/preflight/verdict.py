@@ -1,0 +1,24 @@
+"""What is known of a document before it is followed."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why this device will not follow a document."""
+
+    code: str
+    message: str
+    images: frozenset[str] = frozenset()  # those that it rests on, by the document's names
+    lasting: bool = False  # only another document or another policy can change it
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is certain to be wrong, and what could not be looked into."""
+
+    refusal: Refusal | None = None
+    unknown: frozenset[str] = frozenset()  # images
+
+
+FINE = Verdict()
