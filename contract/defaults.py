@@ -38,6 +38,7 @@ LOG_MAX_SIZE_MIB = 10  # per file; an application's log takes LOG_MAX_FILES of t
 LOG_MAX_FILES = 3
 PULL_BACKOFF_FIRST_S = 5.0
 PULL_BACKOFF_MAX_S = 600.0
+CREDENTIALS_BACKOFF_MAX_S = 60.0  # token exchange keeps an error for minutes as it is; then no more is lost
 DISK_FLOOR_BYTES = 1 << 30  # or DISK_FLOOR_SHARE of the disk, whichever is more: a full disk kills the agent
 DISK_FLOOR_SHARE = 0.05
 

@@ -15,6 +15,9 @@ from contract.events import ShortText
 from contract.names import Code
 from contract.wire import Lenient, Utc
 
+#: The code of whatever waits for the device's own AWS credentials: token exchange gives none now.
+NO_CREDENTIALS = "no-credentials"
+
 Text = Annotated[str, StringConstraints(max_length=512)]
 Count = Annotated[int, Field(ge=0)]
 

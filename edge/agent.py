@@ -15,7 +15,7 @@ from contract import topics
 from contract.commands import CommandResult, ResultAck, TimeAnswer, name_of, parse_command
 from contract.defaults import COMMAND_MAX_BYTES
 from contract.desired import DesiredDocument
-from contract.reports import ApplicationState
+from contract.reports import NO_CREDENTIALS, ApplicationState
 from edge.commands.commands import Commands
 from edge.commands.errands import Errands
 from edge.commands.server_time import ServerTime
@@ -330,7 +330,7 @@ class Agent:
         status = self._desired.status(
             converged=found.converged and self._passed is self._desired.document,
             trouble=_trouble(found),
-            remark=self._remark(),
+            remark=_lacking(found) or self._remark(),
         )
         self._reporter.report(
             Facts(desired=status, engine=found.engine, applications=found.statuses),
@@ -379,6 +379,12 @@ _LIVE: dict[str, object] = {
     "healthy_poll_s": math.inf,
     "policy": None,
 }
+
+
+def _lacking(found: Pass) -> tuple[str, str] | None:
+    """Return what the device waits for by itself, and is no failure of what runs."""
+    waiting = (s for s in found.statuses if s.code == NO_CREDENTIALS)
+    return next(((NO_CREDENTIALS, f"{s.name}: {s.message}") for s in waiting), None)
 
 
 def _trouble(found: Pass) -> tuple[str, str] | None:

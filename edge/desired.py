@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
-from contract.defaults import PULL_BACKOFF_MAX_S
+from contract.defaults import CREDENTIALS_BACKOFF_MAX_S, PULL_BACKOFF_MAX_S
 from contract.desired import DesiredDocument
 from contract.documents import parse_document_uri
-from contract.reports import DesiredStatus
+from contract.reports import NO_CREDENTIALS, DesiredStatus
 from contract.wire import complaint
 from edge.clock import Clock
 from edge.events import Examined, Fetched
@@ -183,13 +183,18 @@ class Desired:
         )  # fmt: skip
 
     def _again(self, code: str, message: str) -> None:
-        wait_s = self._spread(min(RETRY_FIRST_S * 2**self._tries, PULL_BACKOFF_MAX_S))
+        most_s = CREDENTIALS_BACKOFF_MAX_S if code == NO_CREDENTIALS else PULL_BACKOFF_MAX_S
+        wait_s = self._spread(min(RETRY_FIRST_S * 2**self._tries, most_s))
         self._tries = min(self._tries + 1, 16)
         self._retry_at_s = self._clock.monotonic() + wait_s
         log.warning(
             "desired document cannot be fetched: code=%s tries=%d wait_s=%.1f", code, self._tries, wait_s
         )
-        if self._tries >= TRIES_BEFORE_COMPLAINT:
+        if self._tries < TRIES_BEFORE_COMPLAINT:
+            return
+        if code == NO_CREDENTIALS:
+            self._complain(code, message)
+        else:
             self._complain(UNREADABLE, f"{code}: {message}")
 
     def _complain(self, code: str, message: str) -> None:

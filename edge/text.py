@@ -5,17 +5,25 @@ from collections.abc import Sequence
 
 
 def clip(text: str, max_bytes: int) -> str:
-    """Return ``text``, cut with an ellipsis where its JSON form would take more than ``max_bytes``."""
+    """Return ``text``, its middle an ellipsis where its JSON form would take more than ``max_bytes``.
+
+    Errors say at their beginning what failed, and at their end why.
+    """
     if _size(text) <= max_bytes:
         return text
     low, high = 0, min(len(text), max_bytes)
     while low < high:
         middle = (low + high + 1) // 2
-        if _size(text[:middle] + "…") <= max_bytes:
+        if _size(_ends(text, middle)) <= max_bytes:
             low = middle
         else:
             high = middle - 1
-    return text[:low] + "…"
+    return _ends(text, low)
+
+
+def _ends(text: str, kept: int) -> str:
+    """Return ``kept`` characters of both ends together."""
+    return f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
 
 
 def tail(lines: Sequence[str], max_bytes: int) -> list[str]:

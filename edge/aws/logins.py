@@ -18,13 +18,14 @@ log = logging.getLogger(__name__)
 
 
 class RegistryLogins:
-    """``RegistryCredentials`` of ECR. One thread at a time fetches; the others wait for its login."""
+    """``RegistryCredentials`` of ECR. One thread at a time fetches; the others wait for its end."""
 
     def __init__(self, fetch: Callable[[str], RegistryLogin], clock: Clock) -> None:
         self._fetch = fetch
         self._clock = clock
         self._lock = threading.Lock()
         self._kept: dict[str, tuple[Credentials, float, float]] = {}  # login, made at, good until
+        self._failed: dict[str, tuple[AwsUnavailable, float]] = {}  # why the latest try failed, and when
 
     def get(self, registry_host: str, *, fresh: bool = False) -> Credentials:
         """Return the login for a registry; ``fresh`` after a refusal of the one that was given."""
@@ -35,9 +36,14 @@ class RegistryLogins:
                 credentials, made_s, until_s = self._kept[registry_host]
                 if now_s < until_s and (not fresh or made_s > asked_s):
                     return credentials
+            if registry_host in self._failed:
+                failure, failed_s = self._failed[registry_host]
+                if failed_s > asked_s:
+                    raise CredentialsUnavailable(failure.code, str(failure))
             try:
                 login = self._fetch(registry_host)
             except AwsUnavailable as error:
+                self._failed[registry_host] = (error, self._clock.monotonic())
                 raise CredentialsUnavailable(error.code, str(error)) from error
             life_s = (login.expires_at - self._clock.now()).total_seconds() - RENEW_BEFORE_S
             now_s = self._clock.monotonic()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 
+from contract.reports import NO_CREDENTIALS
 from edge.aws.process import AwsUnavailable
 from edge.containers.secrets import SecretsUnavailable
 
@@ -17,4 +18,6 @@ class AwsSecrets:
         try:
             return self._fetch(sources)
         except AwsUnavailable as error:
-            raise SecretsUnavailable(f"secret-{error.code}", str(error)) from None
+            # Without credentials it is the device that lacks something, and no secret.
+            code = error.code if error.code == NO_CREDENTIALS else f"secret-{error.code}"
+            raise SecretsUnavailable(code, str(error)) from None

@@ -4,7 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from contract.applications import Application
-from contract.defaults import PULL_BACKOFF_FIRST_S, PULL_BACKOFF_MAX_S
+from contract.defaults import CREDENTIALS_BACKOFF_MAX_S, PULL_BACKOFF_FIRST_S, PULL_BACKOFF_MAX_S
+from contract.reports import NO_CREDENTIALS
 from edge.containers.memory import Failure
 from edge.containers.naming import Pair
 from edge.containers.registry import CredentialsUnavailable
@@ -92,15 +93,16 @@ def after(
             to_image=working.image if working else None,
         )
     short = contended or setback.code == "engine-unavailable"
-    return Hold(monotonic + (SHORT_HOLD_S if short else backoff_s(tries, jitter())), tries, setback)
+    most_s = CREDENTIALS_BACKOFF_MAX_S if setback.code == NO_CREDENTIALS else PULL_BACKOFF_MAX_S
+    return Hold(monotonic + (SHORT_HOLD_S if short else backoff_s(tries, jitter(), most_s)), tries, setback)
 
 
-def backoff_s(tries: int, jitter: float) -> float:
-    """Return seconds to wait after ``tries`` failures: doubling from 5 s to 10 min, less up to a half.
+def backoff_s(tries: int, jitter: float, most_s: float = PULL_BACKOFF_MAX_S) -> float:
+    """Return seconds to wait after ``tries`` failures: doubling from 5 s to ``most_s``, less up to a half.
 
     ``jitter`` is 0 to 1; it only shortens, so that a fleet cut off at once does not return at once.
     """
-    whole = min(PULL_BACKOFF_FIRST_S * 2.0 ** min(tries - 1, 30), PULL_BACKOFF_MAX_S)
+    whole = min(PULL_BACKOFF_FIRST_S * 2.0 ** min(tries - 1, 30), most_s)
     return float(whole * (1 - jitter / 2))
 
 

@@ -7,6 +7,7 @@ from edge.containers.health import CRASH_LOOP, Condition, condition, is_crashing
 from edge.containers.naming import Observed
 from edge.containers.setbacks import Setback
 from edge.containers.view import Image, View
+from edge.text import clip
 
 _STATES = {
     Condition.STARTING: ApplicationState.STARTING,
@@ -33,7 +34,7 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
                 from_image=failed.from_image,
                 to_image=failed.to_image,
                 code=failed.code,
-                reason=failed.reason[:_TEXT],
+                reason=clip(failed.reason, _TEXT),
             )
     found = state(view)
     last_lines = failed.last_lines if failed else ()
@@ -57,7 +58,7 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
             if port.host_port is not None
         ],
         code=code,
-        message=message[:_TEXT] if message else None,
+        message=clip(message, _TEXT) if message else None,
         next_try_at=next_try_at,
         pull_percent=view.pull_percent if found is ApplicationState.PULLING else None,
         rollback=rollback,

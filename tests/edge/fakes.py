@@ -298,6 +298,7 @@ class World:
         self.containers = FakeContainers()
         self.documents: dict[str, bytes] = {}
         self.fetches: list[str] = []
+        self.failure = ("access-denied", "GetObject")  # of a document that is not there
         self.examined: list[ConfigurationProposed] = []
         self.collections: list[CollectLogsCommand] = []
         self.checks: Checks = {}
@@ -452,7 +453,7 @@ class World:
     def _fetch(self, uri: str) -> None:
         self.fetches.append(uri)
         found = self.documents.get(uri)
-        self.inbox.put(Fetched(uri, found, *(("access-denied", "GetObject") if found is None else ())))
+        self.inbox.put(Fetched(uri, found, *(self.failure if found is None else ())))
 
     def _look_into(self, number: int, document: DesiredDocument, policy: Policy) -> None:
         self.looked_into.append((document, policy))

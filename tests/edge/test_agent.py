@@ -188,6 +188,56 @@ def test_a_document_that_cannot_be_fetched_leaves_what_runs_and_is_reported_afte
     assert (last.state, last.revision, last.code) == ("CONVERGED", 2, None)
 
 
+def test_without_credentials_that_is_told_with_its_age_and_its_end_and_over_within_a_minute() -> None:
+    world = World()
+    world.start()
+    uri = world.publish_document("web")
+    content = world.documents.pop(uri)
+    cause = f"TES responded with status code: 403. Caching response. {'x' * 1_000}: not allowed"
+    world.failure = ("no-credentials", cause)
+
+    world.configure(desired={"document_uri": uri})
+    world.turns(3600.0)
+    desired = world.reports()[-1].desired
+    tries = len(world.fetches)
+    world.documents[uri] = content
+    world.turns(75.0)
+
+    assert desired is not None
+    assert (desired.state, desired.code) == ("FAILED", "no-credentials")
+    assert desired.message is not None
+    assert desired.message.startswith("TES responded with status code: 403.")
+    assert desired.message.endswith(": not allowed")
+    assert desired.since is not None
+    assert 3500.0 < (world.clock.date - desired.since).total_seconds() - 75.0 <= 3600.0
+    assert tries <= 70
+    after = world.reports()[-1].desired
+    assert after is not None
+    assert (after.state, after.code, after.since) == ("CONVERGED", None, None)
+
+
+def test_applications_that_wait_for_credentials_make_it_the_devices_word_and_no_failure() -> None:
+    world = World(heartbeat_s="often")
+    waiting = ApplicationStatus(
+        name="web", state=ApplicationState.PULLING, code="no-credentials", message="token exchange is silent"
+    )
+    world.containers.found = a_pass(waiting, settled=False)
+    world.link.values["desired"] = {"document_uri": world.publish_document("web")}
+    world.start()
+    first = world.reports()[-1].desired
+    world.turns(120.0)
+
+    last = world.reports()[-1].desired
+    assert last is not None
+    assert (last.state, last.code, last.message) == (
+        "CONVERGING",
+        "no-credentials",
+        "web: token exchange is silent",
+    )
+    assert first is not None
+    assert last.since == first.since is not None
+
+
 def test_bytes_that_do_not_have_the_hash_in_their_name_are_never_taken() -> None:
     world = World()
     world.start()

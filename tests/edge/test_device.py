@@ -1,5 +1,6 @@
 """What touches the machine itself: its boot id, its reboot, its health, its files."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -111,4 +112,12 @@ def test_a_clipped_text_is_within_its_bytes_as_json(text: str) -> None:
     clipped = clip(text, 100)
 
     assert len(clipped) <= 100
-    assert clipped == text or clipped.endswith("…")
+    assert len(json.dumps(clipped, ensure_ascii=False).encode()) - 2 <= 100
+    assert clipped == text or "…" in clipped
+
+
+def test_a_clipped_text_keeps_what_failed_and_why() -> None:
+    clipped = clip(f"pull failed: {'x' * 500}: no space left on device", 100)
+
+    assert clipped.startswith("pull failed: ")
+    assert clipped.endswith(": no space left on device")

@@ -1,7 +1,10 @@
 """The AWS calls, against moto: what is found, and what each refusal is called."""
 
 import base64
+import json
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 
 import boto3
 import pytest
@@ -15,8 +18,10 @@ from edge.aws.messages import (
     GetRegistryLogin,
     GetSecrets,
     RegistryLogin,
+    Request,
     SecretValues,
 )
+from local.loopback import LoopbackServer
 
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
@@ -75,18 +80,138 @@ def test_only_ecr_has_logins() -> None:
     assert found.code == "not-ecr"
 
 
-def test_a_device_without_credentials_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials of earlier tests
+@pytest.fixture
+def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
 
-    found = answer(GetDocument(bucket="bucket", key="desired/a.json", max_bytes=99))
+
+REQUESTS = [
+    GetDocument(bucket="bucket", key="desired/a.json", max_bytes=99),
+    GetRegistryLogin(registry=REGISTRY),
+    GetSecrets(sources=["ssm:/fleetgrass/key"]),
+]
+
+
+@pytest.mark.usefixtures("without_keys")
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda each: each.kind)
+def test_a_device_without_credentials_is_told_so(request_: Request) -> None:
+    found = answer(request_)
 
     assert isinstance(found, Failure)
     assert found.code == "no-credentials"
+
+
+class TokenExchange:
+    """The local endpoint of the token exchange service: an answer, or (status 0) a way not to answer."""
+
+    def __init__(self, status: int, content: bytes, *, trickles: bool = False) -> None:
+        released = self._released = threading.Event()
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if trickles:
+                    self.send_response(200)
+                    while not released.wait(0.05):
+                        self.wfile.write(b"X: y\r\n")
+                elif status:
+                    self.send_response(status)
+                    self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
+                else:
+                    released.wait(30.0)
+                self.close_connection = True
+
+            def log_message(self, *_: object) -> None: ...
+
+        self.server = LoopbackServer(0, Handler, None)
+
+    def __enter__(self) -> "TokenExchange":
+        self.server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._released.set()
+        self.server.stop()
+
+
+@pytest.mark.usefixtures("without_keys")
+@pytest.mark.parametrize("request_", REQUESTS, ids=lambda each: each.kind)
+@pytest.mark.parametrize("trickles", [False, True], ids=["silent", "trickling"])
+def test_an_endpoint_of_token_exchange_that_does_not_answer_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, request_: Request, trickles: bool
+) -> None:
+    with TokenExchange(0, b"", trickles=trickles) as tes:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://{tes.server.address}/")
+
+        found = answer(request_, credentials_s=0.4)
+
+    assert found == Failure(code="no-credentials", message="no answer from token exchange within 0.4 s")
+
+
+CACHED = "TES responded with status code: 403. Caching response. "
+
+
+@pytest.mark.usefixtures("without_keys")
+def test_the_end_of_what_token_exchange_says_is_told_because_it_is_the_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cause = f"{CACHED}{'x' * 1_000}: role alias is not allowed"
+    with TokenExchange(403, cause.encode()) as tes:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://{tes.server.address}/")
+
+        found = answer(REQUESTS[0])
+
+    assert isinstance(found, Failure)
+    assert found.code == "no-credentials"
+    assert f"response 403 from container metadata: {CACHED}" in found.message
+    assert found.message.endswith(": role alias is not allowed")
+    assert len(found.message.encode()) <= 350
+
+
+EXPIRED = {"AccessKeyId": "a", "SecretAccessKey": "s", "Token": "t", "Expiration": "2020-01-01T00:00:00Z"}
+
+
+@pytest.mark.usefixtures("without_keys")
+@pytest.mark.parametrize("content", [b"{}", b"[]", b"<html>", b"null", json.dumps(EXPIRED).encode()])
+def test_an_answer_of_token_exchange_that_is_no_use_is_no_credentials(
+    monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    with TokenExchange(200, content) as tes:
+        monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"http://{tes.server.address}/")
+
+        found = answer(REQUESTS[0])
+
+    assert isinstance(found, Failure)
+    assert found.code == "no-credentials"
+
+
+@pytest.mark.parametrize("code", ["ExpiredToken", "UnrecognizedClientException", "RequestTimeTooSkewed"])
+def test_credentials_that_aws_does_not_take_are_none(code: str) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = f"<Error><Code>{code}</Code></Error>".encode()
+            self.send_response(400)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = LoopbackServer(0, Refusing, None)
+    server.start()
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("AWS_ENDPOINT_URL", f"http://{server.address}")
+            found = answer(REQUESTS[0])
+    finally:
+        server.stop()
+
+    assert found == Failure(code="no-credentials", message=f"GetObject: {code}")
 
 
 def test_an_endpoint_that_nobody_listens_on_is_unreachable(monkeypatch: pytest.MonkeyPatch) -> None:

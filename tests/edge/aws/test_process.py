@@ -171,6 +171,52 @@ def test_without_a_login_the_reason_is_passed_on() -> None:
     assert caught.value.code == "access-denied"
 
 
+class AskedClock(FakeClock):
+    """Tells when another thread than this one has asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = threading.Semaphore(0)
+        self._owner = threading.current_thread()
+
+    def monotonic(self) -> float:
+        if threading.current_thread() is not self._owner:
+            self.asked.release()
+        return super().monotonic()
+
+
+def test_who_waits_for_a_login_that_fails_gets_its_failure_and_who_asks_later_a_new_try() -> None:
+    clock, failures = AskedClock(), list[str]()
+    fetches = 0
+
+    def get() -> None:
+        try:
+            logins.get(REGISTRY)
+        except CredentialsUnavailable as error:
+            failures.append(str(error))
+
+    others = [threading.Thread(target=get) for _ in range(3)]
+
+    def fetch(registry: str) -> RegistryLogin:
+        nonlocal fetches
+        fetches += 1
+        if fetches == 1:
+            for each in others:
+                each.start()
+            for _ in others:
+                assert clock.asked.acquire(timeout=10.0)
+            clock.advance(9.0)
+        raise AwsUnavailable("no-credentials", f"{registry}: failure {fetches}")
+
+    logins = RegistryLogins(fetch, clock)
+    get()
+    for each in others:
+        each.join()
+    get()
+
+    assert failures == [f"{REGISTRY}: failure 1"] * 4 + [f"{REGISTRY}: failure 2"]
+
+
 def test_threads_that_need_the_same_login_share_one_request() -> None:
     logins = RegistryLogins(ecr := Ecr(), FakeClock())
     threads = [threading.Thread(target=logins.get, args=(REGISTRY,)) for _ in range(8)]

@@ -68,7 +68,7 @@ class Device:
     def judge(self, *images: str, **fields: Any) -> str | None:
         """Return the refusal in one text."""
         refusal = self.verdict(*images, **fields).refusal
-        return refusal and f"{refusal.code}: {refusal.message}"
+        return None if refusal is None else f"{refusal.code}: {refusal.message}"
 
 
 def test_an_image_for_this_machine_that_fits_on_the_disk_passes() -> None:
