@@ -159,6 +159,22 @@ def test_a_device_that_allows_it_runs_it(tmp_path: Path) -> None:
     assert result.statuses[0].state == ApplicationState.RUNNING
 
 
+def test_a_policy_that_changes_counts_at_once_and_ends_nothing_that_runs(tmp_path: Path) -> None:
+    engine = an_engine()
+    device = Device(engine, tmp_path)
+    device.deploy(an_application(network_mode="host"))
+
+    device.reconciler.permit(Policy(host_network=True))
+    allowed = device.settle()
+    before = engine.named(current()).id
+    device.reconciler.permit(DEFAULT)
+    forbidden = device.settle()
+
+    assert allowed.statuses[0].state == ApplicationState.RUNNING
+    assert forbidden.statuses[0].code == POLICY_REFUSED
+    assert (engine.named(current()).id, engine.named(current()).state) == (before, "running")
+
+
 def test_a_refused_update_does_not_keep_a_dead_container_down(tmp_path: Path) -> None:
     engine = an_engine()
     device = Device(engine, tmp_path)

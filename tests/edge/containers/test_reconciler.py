@@ -383,6 +383,27 @@ def test_missing_credentials_are_waited_for(engine: FakeEngine, tmp_path: Path) 
     assert device.settle().statuses[0].state is ApplicationState.RUNNING
 
 
+@pytest.mark.parametrize(
+    ("code", "within_s"), [("no-credentials", 60.0), ("timeout", 600.0)], ids=["credentials", "others"]
+)
+def test_however_long_credentials_were_missing_a_minute_after_they_are_back_things_go_on(
+    engine: FakeEngine, tmp_path: Path, code: str, within_s: float
+) -> None:
+    credentials = FakeCredentials()
+    credentials.error = CredentialsUnavailable(code)
+    device = Device(engine, tmp_path, credentials=credentials)
+    device.desire(a_document(an_application()))
+    with pytest.raises(AssertionError, match="not settled"):
+        device.settle(within_s=7_200.0)
+
+    credentials.error = None
+    gone_s = device.clock.passed_s
+    device.settle(within_s=within_s + 10.0)
+
+    assert device.clock.passed_s - gone_s <= within_s + 10.0
+    assert (code == "no-credentials") == (len(credentials.asked) > 60)
+
+
 def test_a_full_disk_is_tried_a_few_times_and_then_given_up(device: Device, engine: FakeEngine) -> None:
     engine.pull_errors[image("hello:v1")] = DiskFull("no space left on device")
 
