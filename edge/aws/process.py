@@ -21,12 +21,12 @@ from edge.aws.messages import (
     SecretValues,
 )
 
-ANSWER_S = 60.0  # above what the calls' own timeouts and retries add up to in all but the worst case
+ANSWER_S = 60.0  # above what credentials and the calls' own timeouts add up to in all but the worst case
 _CHILD = (sys.executable, "-m", "edge.aws")
 
 
 class AwsUnavailable(Exception):
-    """AWS did not give it. ``code``: access-denied, missing, too-large, unreachable, timeout, …"""
+    """AWS did not give it. ``code``: no-credentials, access-denied, missing, too-large, unreachable, …"""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)

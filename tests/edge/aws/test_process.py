@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,7 +13,9 @@ import pytest
 from edge.aws.logins import RegistryLogins
 from edge.aws.messages import RegistryLogin
 from edge.aws.process import AwsProcess, AwsUnavailable
+from edge.aws.secrets import AwsSecrets
 from edge.containers.registry import CredentialsUnavailable
+from edge.containers.secrets import SecretsUnavailable
 from tests.edge.fakes import START, FakeClock
 
 URI = f"s3://bucket/desired/{'a' * 64}.json"
@@ -169,6 +172,21 @@ def test_without_a_login_the_reason_is_passed_on() -> None:
         RegistryLogins(ecr, FakeClock()).get(REGISTRY)
 
     assert caught.value.code == "access-denied"
+
+
+@pytest.mark.parametrize(
+    ("code", "told"), [("no-credentials", "no-credentials"), ("access-denied", "secret-access-denied")]
+)
+def test_a_secret_that_only_lacks_credentials_is_told_as_everything_else_that_does(
+    code: str, told: str
+) -> None:
+    def fetch(sources: Collection[str]) -> Mapping[str, bytes]:
+        raise AwsUnavailable(code, f"{min(sources)}: why")
+
+    with pytest.raises(SecretsUnavailable, match="ssm:a: why") as caught:
+        AwsSecrets(fetch).get({"ssm:a"})
+
+    assert caught.value.code == told
 
 
 class AskedClock(FakeClock):
