@@ -35,7 +35,6 @@ from edge.events import (
     Examined,
     Fetched,
     Inbox,
-    Judged,
     Progressed,
     Stop,
 )
@@ -162,7 +161,6 @@ def wire(
             look_into=lambda number, document, policy: _look_into_in_background(
                 lambda: examiner.verdict(document, policy), number, inbox.put
             ),
-            examine=lambda proposal: inbox.put(Judged(proposal.deployment_id, None)),
             collect=lambda command: _collect_in_background(bundlers, bundles, command, inbox.put),
             random=random.random,
             token=lambda: secrets.token_hex(16),

@@ -19,34 +19,32 @@ from contract.reports import NO_CREDENTIALS, ApplicationState
 from edge.commands.commands import Commands
 from edge.commands.errands import Errands
 from edge.commands.server_time import ServerTime
-from edge.consulted import Consulted
 from edge.containers.outcome import ENGINE_UNAVAILABLE, Pass
 from edge.desired import Desired
 from edge.events import (
     Collected,
     ConfigurationChanged,
-    ConfigurationProposed,
     EngineChanged,
     Event,
     Examined,
     Fetched,
-    Judged,
+    LinkAnswered,
     LinkLost,
     Progressed,
     Received,
     Stop,
     Unreadable,
-    UpdateAnnounced,
 )
 from edge.kept_settings import KeptSettings, say
 from edge.link import LinkError
 from edge.link.keeper import LinkGone, LinkKeeper
-from edge.outbox import Outbox, Outgoing
+from edge.outbox import RESULT, Outbox, Outgoing
 from edge.ports import Ports
 from edge.reporter import HELLO, Reporter
 from edge.reports import Facts
 from edge.sequence import Sequence
 from edge.settings import CONFIGURATION_INVALID, Reading, read_settings
+from edge.update_deferral import UpdateDeferral
 
 #: A deployment's merge is one event per leaf: wait for the last, but not for ever.
 DEBOUNCE_S = 0.2
@@ -58,7 +56,6 @@ EVENTS_A_TURN = 200  # a stream of messages without end must not keep the loop f
 #: holds the news of a death back until it is listed, as far as it can.
 SECOND_LOOKS_S = (0.05, 0.05, 0.1, 0.2, 0.6)
 AFTER_FAILURE_S = 1.0  # a part that fails in every turn must not fill the disk with its tracebacks
-RESULT = "result:"
 UNSAFE_FOLDER = "unsafe-folder"
 
 log = logging.getLogger(__name__)
@@ -83,7 +80,12 @@ class Agent:
         self._server_time = ServerTime()
         boot_id = ports.machine.boot_id()
         self._outbox = Outbox(
-            state=ports.state, link=ports.link, clock=ports.clock, spread=self._spread, on_sent=self._was_sent
+            state=ports.state,
+            link=ports.link,
+            clock=ports.clock,
+            spread=self._spread,
+            on_sent=self._was_sent,
+            on_refused=lambda: self._reporter.owe_hello(),
         )
         self._reporter = Reporter(
             thing=thing,
@@ -124,12 +126,13 @@ class Agent:
             spread=self._spread,
         )
         self._desired.refer(settings.document_uri)
-        self._consulted = Consulted(link=ports.link, clock=ports.clock, examine=ports.examine)
+        self._updates = UpdateDeferral(ports.clock)
         self._keeper = LinkKeeper(
             link=ports.link,
             clock=ports.clock,
             topics=tuple(self._requests),
             spread=self._spread,
+            recheck_after_s=self._updates.recheck_after_s,
         )
         self._pass: Pass | None = None
         self._passed: DesiredDocument | None = None  # what the last pass went towards
@@ -176,7 +179,6 @@ class Agent:
             return 1
         self._guarded("configuration", self._read_configuration)
         self._guarded("desired state", self._desired.tick)
-        self._guarded("questions", self._consulted.tick)
         self._guarded("containers", self._converge)
         self._guarded("commands", lambda: self._commands.tick(critical=self._critical))
         self._guarded("report", self._report)
@@ -193,7 +195,6 @@ class Agent:
             self._desired.next_due_s(),
             self._commands.next_due_s(),
             self._keeper.next_due_s(),
-            self._consulted.next_due_s(),
         )
         shortest_s = AFTER_FAILURE_S if self._failed else SHORTEST_WAIT_S
         return max(min(s for s in due if s is not None) - self._clock.monotonic(), shortest_s)
@@ -221,16 +222,12 @@ class Agent:
                 self._desired.fetched(event)
             case Examined():
                 self._desired.examined(event)
-            case UpdateAnnounced(deployment_id=deployment_id):
-                self._consulted.announced(deployment_id, critical=self._critical)
-            case ConfigurationProposed():
-                self._consulted.proposed(event)
-            case Judged():
-                self._consulted.judged(event)
             case Collected():
                 self._errands.collected(event)
             case Unreadable(topic=topic):
                 self._count_malformed(topic, 0)
+            case LinkAnswered():
+                self._keeper.answered(event)
             case LinkLost(reason=reason):
                 self._keeper.lost(reason)
             case Progressed():
@@ -253,7 +250,7 @@ class Agent:
                 known = self._server_time.answered(answer, self._clock.monotonic())
                 log.info("server time answered: used=%s", known)
             elif name == "ack":
-                ResultAck.from_json(message.payload)  # heard; nothing waits for it yet
+                self._acknowledged(ResultAck.from_json(message.payload))
             elif name_of(command := parse_command(message.payload)) == name:
                 self._commands.receive(command, critical=self._critical)
                 self._look_at_s = 0.0
@@ -261,6 +258,11 @@ class Agent:
                 self._count_malformed(message.topic, len(message.payload))
         except ValidationError:
             self._count_malformed(message.topic, len(message.payload))
+
+    def _acknowledged(self, ack: ResultAck) -> None:
+        result = self._outbox.acknowledged(ack)
+        if result is not None:
+            self._commands.sent(result)
 
     def _count_malformed(self, topic: str, size: int) -> None:
         self._malformed += 1
@@ -315,6 +317,7 @@ class Agent:
         self._passed = None  # whatever happens now, the last pass says nothing of this document any more
         self._ports.containers.desire(document)
         self._pass = self._ports.containers.converge()
+        self._updates.critical = self._pass.critical
         self._passed = document
         self._commands.locked = self._pass.locked
         if self._pass.next_look_s is not None:
@@ -351,6 +354,7 @@ class Agent:
         )
         self._outbox.retry_now()
         self._guarded("outbox", self._outbox.flush)
+        self._guarded("outbox", self._outbox.close)
         self._guarded("containers", self._ports.containers.close)
         return 0
 
@@ -366,6 +370,7 @@ class Agent:
             self._commands.sent(CommandResult.from_json(message.payloads[0]))
         elif message.key == HELLO:
             self._reporter.hello_was_sent()
+            self._outbox.hello_went_out()
 
     def _spread(self, seconds: float) -> float:
         """Return a wait of ± 20 %, so that a fleet does not come back in step."""

@@ -1,10 +1,10 @@
 """What may happen to the agent, and the one queue through which all of it reaches the one owner thread."""
 
 import queue
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contract.commands import Bundle
+from edge.link import LinkError
 from edge.preflight.verdict import Verdict
 
 WAITING_MESSAGES = 1_000  # more than this many unread messages is a flood; the rest is counted and dropped
@@ -31,6 +31,14 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class LinkAnswered:
+    """The nucleus answered what was begun on the link under this number; without an error it was done."""
+
+    number: int
+    error: LinkError | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LinkLost:
     """The connection to the nucleus, or a stream of it, closed without us."""
 
@@ -53,29 +61,6 @@ class Examined:
 
     number: int  # of the question
     verdict: Verdict | None
-
-
-@dataclass(frozen=True, slots=True)
-class UpdateAnnounced:
-    """The nucleus wants to begin a deployment and asks whether this is a bad moment."""
-
-    deployment_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class ConfigurationProposed:
-    """The nucleus asks whether this configuration, which a deployment brings, is a good one."""
-
-    deployment_id: str
-    configuration: Mapping[str, object]
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A proposed configuration was looked into; ``refusal`` says why it is not a good one, if it is not."""
-
-    deployment_id: str
-    refusal: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,12 +92,10 @@ Event = (
     Received
     | ConfigurationChanged
     | Unreadable
+    | LinkAnswered
     | LinkLost
     | Fetched
     | Examined
-    | UpdateAnnounced
-    | ConfigurationProposed
-    | Judged
     | Collected
     | Progressed
     | EngineChanged

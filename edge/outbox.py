@@ -1,8 +1,10 @@
-"""What still has to reach the cloud, in order, on disk whenever it could not be sent at once.
+"""What still has to reach the cloud, in order, on disk whenever it must not be lost.
 
-Nucleus Lite refuses every message while the broker is away, so the agent keeps its own. It stays
-small without dropping anything that counts: one newest report, one newest result per command that
-the ledger knows. What the ledger had no room for either goes first.
+Results go as QoS 1 and stay until the cloud's side acknowledges them. All else goes as QoS 0: while the
+broker is away both nuclei refuse it at once, so that what waits here is one hello and one newest report,
+not a day of old ones in a nucleus' spool. The outbox stays small without dropping anything that counts:
+one newest report, one newest result per command that the ledger knows. What the ledger had no room for
+either goes first.
 """
 
 import base64
@@ -12,14 +14,20 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from contract.commands import CommandResult, ResultAck
 from edge.clock import Clock
-from edge.link import Link, LinkError, Unauthorized
+from edge.link import Link, LinkError, PublishFailed, QoS, Unauthorized
 from edge.state import State, StateUnreadable, StateUnwritable
+from edge.unacknowledged import Unacknowledged
 
 FILE = "outbox.json"
+RESULT = "result:"  # begins the key of a result; the command's id follows
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 60.0
 MESSAGES = 1_100  # the ledger's thousand results and what else there is; beyond, one must go
+#: A start waits this long for the link, so that a result's acknowledgement finds somebody who listens.
+START_HOLD_S = 2.0
+REPORT_KEPT_S = 600.0  # a report that cannot go out costs the disk one write in this time
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +37,22 @@ class Outgoing:
     """One thing to say: payloads that go out one after the other on one topic.
 
     A newer one with the same ``key`` takes its place. ``durable`` ones survive a restart; ``expendable``
-    ones are the first to go where there is no room.
+    ones are the first to go where there is no room. ``make`` makes the payload at each try, for what would
+    be too old by then; such a one is never durable.
     """
 
     key: str
     topic: str
-    payloads: tuple[bytes, ...]
+    payloads: tuple[bytes, ...] = ()
+    make: Callable[[], bytes] | None = None
     durable: bool = True
     expendable: bool = False
+    first: bool = False  # goes out before what waits already
+
+    @property
+    def qos(self) -> QoS:
+        """How it is published; what goes as QoS 1, a result, stays until it is acknowledged."""
+        return 1 if self.key.startswith(RESULT) else 0
 
 
 class _Stored(BaseModel):
@@ -52,8 +68,20 @@ class _File(BaseModel):
     messages: list[_Stored] = []
 
 
+@dataclass(slots=True)
+class _Way:
+    """The way out for one QoS: how often it was refused, and when to try again."""
+
+    retry_at_s: float | None
+    failures: int = 0
+
+
 class Outbox:
-    """Messages on their way out. All calls come from the loop's thread; none raises."""
+    """Messages on their way out. All calls come from the loop's thread; none raises.
+
+    ``on_sent`` gets what the nucleus took, a result only once it is on disk here as well; ``on_refused``
+    is called after a flush in which the broker was away.
+    """
 
     def __init__(
         self,
@@ -63,57 +91,89 @@ class Outbox:
         clock: Clock,
         spread: Callable[[float], float],
         on_sent: Callable[[Outgoing], None],
+        on_refused: Callable[[], None] = lambda: None,
     ) -> None:
         self._state = state
         self._link = link
         self._clock = clock
         self._spread = spread
         self._on_sent = on_sent
+        self._on_refused = on_refused
         self._waiting: dict[str, Outgoing] = {m.key: m for m in self._load()}
         self._on_disk = tuple(self._waiting.values())
-        self._failures = 0
-        self._retry_at_s: float | None = None
+        self._unacknowledged = Unacknowledged(state, (m.key for m in self._on_disk if m.qos))
+        hold_s = clock.monotonic() + START_HOLD_S
+        self._ways: dict[QoS, _Way] = {0: _Way(hold_s), 1: _Way(hold_s)}
         self._barred_until_s: dict[str, float] = {}  # by topic
+        self._reports_fail = False  # since the last one that went out
+        self._reports_kept_at_s = -REPORT_KEPT_S
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def put(self, message: Outgoing) -> None:
         """Add a message at the end, in place of the one with its key; ``flush`` sends it."""
-        self._waiting.pop(message.key, None)
-        self._waiting[message.key] = message
+        before = self._waiting.pop(message.key, None)
+        if before == message:
+            self._unacknowledged.again(message.key, self._clock.monotonic())
+        else:
+            self._unacknowledged.forget(message.key)
+        if message.first:
+            self._waiting = {message.key: message, **self._waiting}
+        else:
+            self._waiting[message.key] = message
         while len(self._waiting) > MESSAGES:
-            expendable = (m.key for m in self._waiting.values() if m.expendable)
-            oldest = next(expendable, next(iter(self._waiting)))
-            del self._waiting[oldest]
-            log.error("outbox is full, a message is gone: key=%s", oldest)
+            self._drop_one()
 
     def flush(self) -> None:
-        """Send what waits, oldest first, until one cannot go; then again after a while, from that one on.
+        """Send what waits, oldest first; what cannot go is tried again after a while.
 
-        One that this device may not send stays behind alone: a recipe that forgets the reports' topic
-        must not cost the results of commands as well.
+        A way that is closed to reports is open to results: the classic nucleus refuses QoS 0 while the
+        broker is away and spools QoS 1. Where no answer comes, everything waits. What this device may not
+        send stays behind alone: a recipe that forgets the reports' topic must not cost the results.
         """
-        if self._retry_at_s is not None and self._clock.monotonic() < self._retry_at_s:
-            self._keep()
-            return
-        self._retry_at_s = None
         now_s = self._clock.monotonic()
+        closed = {q for q, way in self._ways.items() if way.retry_at_s is not None and now_s < way.retry_at_s}
+        sent: list[Outgoing] = []
+        refused = False
         for message in list(self._waiting.values()):
-            if now_s < self._barred_until_s.get(message.topic, now_s):
+            if message.qos in closed or not self._is_due(message, now_s):
                 continue
             try:
                 self._send(message)
             except Unauthorized:
                 self._barred_until_s[message.topic] = now_s + self._spread(RETRY_MAX_S)
                 log.error("message is not allowed: key=%s topic=%s", message.key, message.topic)
+            except PublishFailed as error:
+                refused = True
+                closed |= self._try_later((0, message.qos), error)
             except LinkError as error:
-                self._try_later(error)
-                break
+                closed |= self._try_later((0, 1), error)
             else:
-                self._failures = 0
-                self._on_sent(message)
+                self._ways[message.qos] = _Way(None)
+                sent.append(message)
         self._keep()
+        kept = {m.key: m for m in self._on_disk}
+        for message in sent:
+            if not message.qos or kept.get(message.key) == message:
+                self._on_sent(message)
+        if refused:
+            self._on_refused()
+
+    def hello_went_out(self) -> None:
+        """Have every result that is not acknowledged said again."""
+        self._unacknowledged.hello(self._clock.monotonic())
+
+    def acknowledged(self, ack: ResultAck) -> CommandResult | None:
+        """Let a result go, and return it; an acknowledgement of another state removes nothing."""
+        message = self._waiting.get(f"{RESULT}{ack.id}")
+        if message is None:
+            return None
+        result = CommandResult.from_json(message.payloads[0])
+        if result.state != ack.state:
+            return None
+        self._forget(message.key)
+        return result
 
     def retry_now(self) -> None:
         """Forget the back-off: the link is new, and may be allowed more."""
@@ -122,38 +182,81 @@ class Outbox:
 
     def way_is_open(self) -> None:
         """Forget the back-off: what comes in shows the broker; on Nucleus Lite, nothing else does."""
-        self._failures = 0
-        self._retry_at_s = None
+        self._ways = {0: _Way(None), 1: _Way(None)}
 
     def next_due_s(self) -> float | None:
-        """Return when to flush again, on the monotonic clock; None while nothing waits."""
-        if not self._waiting:
+        """Return when to flush again, on the monotonic clock; None while nothing is to be sent."""
+        return min((s for m in self._waiting.values() if (s := self._due_s(m)) is not None), default=None)
+
+    def close(self) -> None:
+        """Make the disk hold all that waits, the newest report too."""
+        self._keep(whole=True)
+
+    def _due_s(self, message: Outgoing) -> float | None:
+        due_s = self._unacknowledged.due_s(message.key) if message.qos else 0.0
+        if due_s is None:
             return None
-        if self._retry_at_s is not None:
-            return self._retry_at_s
-        now_s = self._clock.monotonic()
-        return min(self._barred_until_s.get(message.topic, now_s) for message in self._waiting.values())
+        return max(
+            due_s, self._ways[message.qos].retry_at_s or 0.0, self._barred_until_s.get(message.topic, 0.0)
+        )
+
+    def _is_due(self, message: Outgoing, now_s: float) -> bool:
+        if now_s < self._barred_until_s.get(message.topic, now_s):
+            return False
+        return not message.qos or self._unacknowledged.is_due(message.key, now_s)
 
     def _send(self, message: Outgoing) -> None:
-        for payload in message.payloads:
-            self._link.publish(message.topic, payload)
-        if self._waiting.get(message.key) is message:
-            del self._waiting[message.key]
+        for payload in message.payloads if message.make is None else (message.make(),):
+            self._link.publish(message.topic, payload, message.qos)
+        if message.qos:
+            self._unacknowledged.handed_over(message.key, self._clock.monotonic())
+        else:
+            self._waiting.pop(message.key, None)
+            self._reports_fail = False
 
-    def _try_later(self, error: LinkError) -> None:
-        wait_s = self._spread(min(RETRY_FIRST_S * 2**self._failures, RETRY_MAX_S))
-        self._failures = min(self._failures + 1, 16)
-        self._retry_at_s = self._clock.monotonic() + wait_s
+    def _try_later(self, ways: tuple[QoS, ...], error: LinkError) -> set[QoS]:
+        now_s = self._clock.monotonic()
+        for qos in set(ways):
+            way = self._ways[qos]
+            wait_s = self._spread(min(RETRY_FIRST_S * 2**way.failures, RETRY_MAX_S))
+            self._ways[qos] = _Way(now_s + wait_s, min(way.failures + 1, 16))
+        self._reports_fail = True
         log.warning(
             "messages wait for the next try: messages=%d code=%s wait_s=%.1f",
             len(self._waiting), error.code, wait_s,
         )  # fmt: skip
+        return set(ways)
 
-    def _keep(self) -> None:
-        """Make the disk hold what still waits; costs nothing while everything is sent at once."""
-        durable = tuple(m for m in self._waiting.values() if m.durable)
-        if durable == self._on_disk:
+    def _drop_one(self) -> None:
+        expendable = (m.key for m in self._waiting.values() if m.expendable)
+        said = (m.key for m in self._waiting.values() if m.qos and self._unacknowledged.is_said(m.key))
+        results = (m.key for m in self._waiting.values() if m.qos)
+        oldest = next(expendable, None) or next(said, None) or next(results)
+        log.error("outbox is full, a message is gone: key=%s", oldest)
+        self._forget(oldest)
+
+    def _forget(self, key: str) -> None:
+        del self._waiting[key]
+        self._unacknowledged.forget(key)
+
+    def _keep(self, *, whole: bool = False) -> None:
+        """Make the disk hold the results that wait, at once, and the report that fails, now and then."""
+        for key in self._unacknowledged.given_up():
+            log.warning("result was never acknowledged: key=%s", key)
+            self._forget(key)
+        self._unacknowledged.keep()
+        now_s = self._clock.monotonic()
+        results = tuple(m for m in self._waiting.values() if m.qos)
+        others = tuple(m for m in self._waiting.values() if m.durable and not m.qos)
+        kept = tuple(m for m in self._on_disk if not m.qos)
+        if not (whole or self._reports_fail):
+            others = tuple(m for m in kept if m.key in self._waiting)
+        renewed = others != kept and (now_s >= self._reports_kept_at_s + REPORT_KEPT_S or whole)
+        gone = any(m.key not in self._waiting for m in kept)
+        if results == tuple(m for m in self._on_disk if m.qos) and not renewed and not gone:
             return
+        durable = tuple(m for m in self._waiting.values() if m.qos or m in others)
+        durable += tuple(m for m in others if m not in durable)
         stored = _File(
             messages=[
                 _Stored(
@@ -168,6 +271,8 @@ class Outbox:
         try:
             self._state.write(FILE, stored.model_dump_json(exclude_defaults=True).encode())
             self._on_disk = durable
+            if others != kept:
+                self._reports_kept_at_s = now_s
         except StateUnwritable as error:
             log.error("outbox is not on disk: messages=%d error=%s", len(durable), error)
 

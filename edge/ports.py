@@ -10,7 +10,7 @@ from contract.desired import DesiredDocument
 from edge.clock import Clock
 from edge.commands.errands import Applications
 from edge.containers.outcome import Pass
-from edge.events import ConfigurationProposed, Inbox
+from edge.events import Inbox
 from edge.host import Health
 from edge.link import Link
 from edge.machine import Machine
@@ -57,7 +57,6 @@ class Ports:
     fetch: Callable[[str], None]  # begins to fetch a document; ``Fetched`` follows in the inbox
     #: Begins to look into a document, under a number and a policy; ``Examined`` follows in the inbox.
     look_into: Callable[[int, DesiredDocument, Policy], None]
-    examine: Callable[[ConfigurationProposed], None]  # begins to look into it; ``Judged`` follows
     collect: Callable[[CollectLogsCommand], None]  # begins a bundle of logs; ``Collected`` follows
     random: Callable[[], float]  # in [0, 1)
     token: Callable[[], str]  # unguessable, 8 to 64 characters

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Literal
 
 from contract import topics
-from contract.defaults import HEARTBEAT_JITTER
+from contract.defaults import HEARTBEAT_JITTER, LEVEL
 from contract.events import ConnectionEvent
 from contract.reports import ApplicationStatus
 from edge.clock import Clock
@@ -24,8 +24,6 @@ REPORT = "report"
 #: A hello without an answer is said again after this, doubling: the answer tells the server's time.
 ASK_AGAIN_S = 60.0
 ASK_AGAIN_MAX_S = 3_600.0
-#: A hello that waited longer than this for the connection cannot tell how old its answer is.
-HELLO_WAITED_S = 5.0
 
 
 class Reporter:
@@ -61,26 +59,24 @@ class Reporter:
         self._heartbeat_at_s = 0.0
         self._ask_at_s: float | None = None
         self._ask_wait_s = ASK_AGAIN_S
-        self._hello_at_s = 0.0
+        self._hello_waits = False
 
     def hello(self) -> None:
-        """Say that the device is here, and ask for the server's time."""
-        nonce = self._new_nonce()
-        now_s = self._clock.monotonic()
-        self._server_time.asked(nonce, now_s)
-        self._hello_at_s = now_s
-        self._ask_at_s = now_s + self._ask_wait_s
-        self._ask_wait_s = min(self._ask_wait_s * 2, ASK_AGAIN_MAX_S)
-        # Not durable: after a restart a new hello says it better.
-        self._outbox.put(
-            Outgoing(HELLO, self._connection_topic, (self._event("hello", nonce=nonce),), durable=False)
-        )
+        """Say that the device is here, and ask for the server's time; a report follows."""
+        self._ask_wait_s = ASK_AGAIN_S
+        self._say_hello()
+        self.hurry()
+
+    def owe_hello(self) -> None:
+        """Have a hello wait for the way out: the broker was away, and will see a new connection."""
+        if not self._hello_waits:
+            self.hello()
 
     def hello_was_sent(self) -> None:
-        """Ask again at once where the question lay in the outbox too long to be of use."""
-        if self._clock.monotonic() - self._hello_at_s > HELLO_WAITED_S:
-            self._ask_wait_s = ASK_AGAIN_S
-            self.hello()
+        """Ask again after a while, should nobody answer."""
+        self._hello_waits = False
+        self._ask_at_s = self._clock.monotonic() + self._ask_wait_s
+        self._ask_wait_s = min(self._ask_wait_s * 2, ASK_AGAIN_MAX_S)
 
     def tick(self) -> None:
         """Ask for the server's time again while nobody told it."""
@@ -88,7 +84,7 @@ class Reporter:
         if self._server_time.now(now_s) is not None:
             self._ask_at_s = None
         elif self._ask_at_s is not None and now_s >= self._ask_at_s:
-            self.hello()
+            self._say_hello()
 
     def report(self, facts: Facts, *, malformed_messages: int) -> None:
         """Report ``facts`` when they are news or the heartbeat is due; at most one report per call."""
@@ -119,12 +115,9 @@ class Reporter:
         self._heartbeat_at_s = 0.0
 
     def goodbye(self, reason: Literal["shutdown", "reboot"]) -> None:
-        """Say that the device leaves in order."""
-        self._outbox.put(
-            Outgoing(
-                "goodbye", self._connection_topic, (self._event("goodbye", reason=reason),), durable=False
-            )
-        )
+        """Say that the device leaves in order, if somebody hears it now; nothing depends on it."""
+        event = self._event("goodbye", self._sequence.next(), reason=reason)
+        self._outbox.put(Outgoing("goodbye", self._connection_topic, (event,), durable=False))
 
     def next_due_s(self) -> float:
         """Return when there is something to say without any news, on the monotonic clock."""
@@ -136,14 +129,28 @@ class Reporter:
     def _connection_topic(self) -> str:
         return topics.connection(self._thing)
 
+    def _say_hello(self) -> None:
+        self._ask_at_s = None  # before it has gone out there is nothing to ask again
+        self._hello_waits = True
+        order = self._sequence.next()
+
+        def make() -> bytes:
+            """Return it as it goes out, so that its nonce tells the time by the way of the answer alone."""
+            nonce = self._new_nonce()
+            self._server_time.asked(nonce, self._clock.monotonic())
+            return self._event("hello", order, nonce=nonce)
+
+        self._outbox.put(Outgoing(HELLO, self._connection_topic, make=make, durable=False, first=True))
+
     def _event(
         self,
         event: Literal["hello", "goodbye"],
+        order: tuple[str, int],
         *,
         nonce: str | None = None,
         reason: Literal["shutdown", "reboot"] | None = None,
     ) -> bytes:
-        epoch, sequence = self._sequence.next()
+        epoch, sequence = order
         return ConnectionEvent(
             event=event,
             at=self._clock.now(),
@@ -151,6 +158,7 @@ class Reporter:
             sequence=sequence,
             boot_id=self._boot_id,
             agent_version=AGENT_VERSION,
+            level=LEVEL,
             interval_s=self.interval_s,
             nonce=nonce,
             reason=reason,

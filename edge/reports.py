@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from contract.defaults import LEVEL
 from contract.reports import (
     ApplicationStatus,
     DesiredStatus,
@@ -69,6 +70,7 @@ def build(facts: Facts, heading: Heading, host: HostHealth | None) -> Sequence[D
             at=heading.at,
             boot_id=heading.boot_id,
             agent_version=heading.agent_version,
+            level=LEVEL,
             interval_s=heading.interval_s,
             malformed_messages=heading.malformed_messages,
             desired=facts.desired.model_copy(update={"message": message and clip(message, TEXT_BYTES)}),

@@ -42,7 +42,8 @@ class Commands:
     """The owner of the command ledger. All calls come from the loop's thread.
 
     ``send`` takes a result that must reach the cloud, and the command it is of; whoever sends it calls
-    ``sent`` afterwards. ``run`` begins an errand, which ends with ``ended``, at once or later.
+    ``sent`` once it is kept elsewhere until it arrives. ``run`` begins an errand, which ends with
+    ``ended``, at once or later.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Commands:
         return command_id in self._ledger.entries or any(c.id == command_id for c in self._ledger.held)
 
     def recover(self) -> None:
-        """Judge what an earlier run left behind, and answer everything that may not have been heard."""
+        """Judge what an earlier run left behind, and answer everything that may not be kept elsewhere."""
         for command_id, entry in self._ledger.running().items():
             if entry.command != "reboot":
                 self.ended(command_id, CUT_SHORT)
@@ -149,7 +150,7 @@ class Commands:
         )
 
     def sent(self, result: CommandResult) -> None:
-        """Remember that the cloud was told exactly this."""
+        """Remember that exactly this was handed over, and that others keep it until it arrives."""
         self._keep_if_possible(self._ledger.answered(result))
 
     def _judge(self, command: AnyCommand, *, critical: bool) -> None:

@@ -18,7 +18,10 @@ from contract.wire import Utc
 
 
 class Entry(BaseModel):
-    """One command that was judged: what became of it, and whether the cloud was told."""
+    """One command that was judged: what became of it, and whether the outbox has that.
+
+    What the outbox has it keeps, on disk too, until the cloud acknowledges it or it is given up.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -70,7 +73,7 @@ class Ledger(BaseModel):
         return newest[1] if newest is not None and newest > (than.issued_at, than.id) else None
 
     def unanswered(self) -> tuple[Entry, ...]:
-        """Return what the cloud may not have been told, oldest first."""
+        """Return what the outbox may not have, oldest first."""
         return tuple(entry for entry in self.entries.values() if not entry.answered)
 
     def holding(self, command: AnyCommand) -> Self:
@@ -101,9 +104,9 @@ class Ledger(BaseModel):
         return self.model_copy(update={"entries": {**entries, entry.result.id: entry}})
 
     def answered(self, result: CommandResult) -> Self:
-        """Return the ledger that knows that exactly this result was sent; logs in it are not kept."""
+        """Return the ledger that knows that the outbox has exactly this result; logs in it are not kept."""
         entry = self.entries.get(result.id)
-        if entry is None or entry.result != result:
+        if entry is None or entry.answered or entry.result != result:
             return self
         told = {"answered": True, "result": result.model_copy(update={"log_lines": None})}
         entries = dict(self.entries) | {result.id: entry.model_copy(update=told)}

@@ -6,10 +6,14 @@ LinkError
 ├── Missing            no such configuration key
 ├── PublishFailed      the message was not taken: keep it and try again
 └── LinkDown           no connection, or no answer in time
+    └── TokenRefused   somebody listens, and does not take this process's token
 """
 
-from collections.abc import Mapping
-from typing import ClassVar, Protocol
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Literal, Protocol
+
+#: 0: refused at once while the broker is away. 1: the classic nucleus spools it then, in memory.
+QoS = Literal[0, 1]
 
 
 class LinkError(Exception):
@@ -48,32 +52,43 @@ class LinkDown(LinkError):
     code = "link-down"
 
 
+class TokenRefused(LinkDown):
+    """A nucleus listens and closes or denies at once: it restarted, and never takes this token again."""
+
+    code = "token-refused"
+
+
 class Link(Protocol):
     """The nucleus, as the loop's thread uses it. What arrives goes into the inbox given to the adapter.
 
-    Every method raises ``LinkDown`` without a connection and returns or raises within seconds.
+    What the nucleus may take long to answer is only begun: ``LinkAnswered`` with the number given follows
+    in the inbox, or never does. Every other method returns or raises within two seconds, and at once while
+    the call before it is unanswered. Every method raises ``LinkDown`` without a connection.
     """
 
-    def connect(self) -> None:
-        """Connect, or connect again; subscriptions of an earlier connection are gone.
+    def reconnect(self, number: int) -> None:
+        """Begin to connect again; subscriptions of an earlier connection are gone, pending ones too.
 
-        Raises:
-            LinkDown: nobody listens, or the token is not (or no longer) good.
+        ``LinkAnswered`` has ``LinkDown`` where nobody listens, ``TokenRefused`` where the token is no good.
         """
 
-    def subscribe(self, topic: str) -> None:
-        """Have every message on an MQTT topic put into the inbox as ``Received``.
+    def subscribe(self, topic: str, number: int) -> None:
+        """Begin to have every message on an MQTT topic put into the inbox as ``Received``.
 
-        Raises:
-            Unauthorized: accessControl does not name the topic.
-            NotSupported: refused without a reason; with Lite also while the broker is away.
+        The classic nucleus does not answer before its first connection to the broker, and each one that
+        was begun becomes a subscription then. ``LinkAnswered`` has ``Unauthorized`` where accessControl
+        does not name the topic, ``NotSupported`` where it is refused without a reason, with Lite also
+        while the broker is away.
         """
 
-    def watch_configuration(self) -> None:
-        """Have ``ConfigurationChanged`` put into the inbox for every changed leaf.
+    def watch_configuration(self, number: int) -> None:
+        """Begin to have ``ConfigurationChanged`` put into the inbox for every changed leaf."""
 
-        Raises:
-            NotSupported, Unauthorized: the nucleus refused.
+    def watch_updates(self, number: int, recheck_after_s: Callable[[str], float]) -> None:
+        """Begin to answer the nucleus before it begins a deployment, on a thread of the link's.
+
+        ``recheck_after_s`` gets the deployment's id, and returns at once after how long to be asked again;
+        0 lets the deployment go on. ``LinkAnswered`` has ``NotSupported`` where this nucleus never asks.
         """
 
     def configuration(self, *key_path: str) -> Mapping[str, object]:
@@ -84,36 +99,8 @@ class Link(Protocol):
             NotSupported: refused without a reason; with Lite when the answer would be over 10 KB.
         """
 
-    def watch_updates(self) -> None:
-        """Have ``UpdateAnnounced`` put into the inbox before the nucleus begins a deployment.
-
-        Raises:
-            NotSupported: this nucleus never asks.
-        """
-
-    def watch_proposals(self) -> None:
-        """Have ``ConfigurationProposed`` put into the inbox before our configuration changes.
-
-        Raises:
-            NotSupported: this nucleus never asks.
-        """
-
-    def allow_update(self, deployment_id: str, *, after_s: float) -> None:
-        """Answer ``UpdateAnnounced``: go on now (0), or ask again after that time.
-
-        Raises:
-            LinkError: nobody waits for the answer any more.
-        """
-
-    def judge(self, deployment_id: str, refusal: str | None) -> None:
-        """Answer ``ConfigurationProposed``: None accepts.
-
-        Raises:
-            LinkError: nobody waits for the answer any more.
-        """
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        """Hand a message over for publishing with QoS 1.
+    def publish(self, topic: str, payload: bytes, qos: QoS) -> None:
+        """Hand a message over for publishing.
 
         Raises:
             PublishFailed: it was not taken.

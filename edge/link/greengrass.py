@@ -1,14 +1,15 @@
 """The link over Greengrass IPC with the official SDK (awsiotsdk); the only file that imports it.
 
-Callbacks run on the SDK's event-loop thread and do nothing but enqueue. A stream that closes by
-itself loses the whole link: a nucleus that restarts voids the token, and half a link looks like a
-working one. Connections have a number, so that the last words of an old one are not mistaken for
-news of the new one.
+Callbacks run on the SDK's event-loop thread and only enqueue; but an update notification is answered
+there. A stream that closes by itself loses the whole link: a nucleus that restarts voids the token, and
+half a link looks like a working one. Connections have a number, so that the last words of an old one are
+not mistaken for news of the new one.
 """
 
 import concurrent.futures
 import contextlib
 import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,166 +18,227 @@ from awsiot import eventstreamrpc, greengrasscoreipc
 from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
-from edge.events import (
-    ConfigurationChanged,
-    ConfigurationProposed,
-    Event,
-    LinkLost,
-    Received,
-    Unreadable,
-    UpdateAnnounced,
+from edge.clock import Clock, SystemClock
+from edge.events import ConfigurationChanged, Event, LinkAnswered, LinkLost, Received, Unreadable
+from edge.link import (
+    LinkDown,
+    LinkError,
+    Missing,
+    NotSupported,
+    PublishFailed,
+    QoS,
+    TokenRefused,
+    Unauthorized,
 )
-from edge.link import LinkDown, LinkError, Missing, NotSupported, PublishFailed, Unauthorized
 
-ANSWER_S = 10.0  # the longest the nucleus may take for one answer
+CONNECT_S = 10.0  # the longest that connecting, and the first answer of a nucleus that starts, may take
+#: The longest that the loop waits for one answer; both nuclei give it in milliseconds, also without a broker.
+ANSWER_S = 2.0
+#: An answer that has not come keeps the loop from waiting for another one for this long.
+UNANSWERED_S = 60.0
+
+_QOS = {0: model.QOS.AT_MOST_ONCE, 1: model.QOS.AT_LEAST_ONCE}
 
 log = logging.getLogger(__name__)
+
+Answer = concurrent.futures.Future[Any]
 
 
 class GreengrassLink:
     """The ``Link`` of a real component; socket and token are those of its environment."""
 
-    def __init__(self, *, socket: str, token: str, deliver: Callable[[Event], None]) -> None:
+    def __init__(
+        self, *, socket: str, token: str, deliver: Callable[[Event], None], clock: Clock | None = None
+    ) -> None:
         self._socket = socket
         self._token = token
         self._deliver = deliver
+        self._clock = clock or SystemClock()
+        self._lock = threading.Lock()  # around both of the next, as connecting has a thread of its own
         self._client: GreengrassCoreIPCClientV2 | None = None
         self._connection = 0
+        self._patience_s = CONNECT_S  # until the first answer
+        self._unanswered: Answer | None = None
+        self._unanswered_until_s = 0.0
 
     def connect(self) -> None:
-        self.close()
-        number = self._connection
-        try:
-            client = greengrasscoreipc.connect(
-                ipc_socket=self._socket,
-                authtoken=self._token,
-                lifecycle_handler=_Lifecycle(lambda reason: self._lost(number, reason)),
-                timeout=ANSWER_S,
-            )
-        # The SDK raises its own RuntimeErrors, the C runtime's errors and the future's TimeoutError here.
-        except (RuntimeError, AwsCrtError, OSError, concurrent.futures.TimeoutError) as error:
-            raise LinkDown(f"cannot connect to the nucleus: {_text(error)}") from error
-        self._client = GreengrassCoreIPCClientV2(client=client, executor=None)
+        """Connect, or connect again, and wait until it is done.
 
-    def subscribe(self, topic: str) -> None:
+        Raises:
+            LinkDown: nobody listens.
+            TokenRefused: the token is not (or no longer) good.
+        """
+        self._open(self._next_connection())
+
+    def reconnect(self, number: int) -> None:
+        connection = self._next_connection()
+
+        def connect() -> None:
+            try:
+                self._open(connection)
+            except LinkDown as error:
+                self._deliver(LinkAnswered(number, error))
+            else:
+                self._deliver(LinkAnswered(number))
+
+        try:
+            threading.Thread(target=connect, name="connect", daemon=True).start()
+        except RuntimeError as error:  # a machine out of threads or memory
+            raise LinkDown(f"cannot connect to the nucleus: {error}") from error
+
+    def subscribe(self, topic: str, number: int) -> None:
         def arrived(event: Any) -> None:
             if event.message is not None:
                 self._deliver(
                     Received(event.message.topic_name or topic, bytes(event.message.payload or b""))
                 )
 
-        with _translated(f"subscribe to {topic}"):
-            future, _ = self._connected().subscribe_to_iot_core_async(
+        self._begin(
+            number,
+            f"subscribe to {topic}",
+            lambda closed: self._connected().subscribe_to_iot_core_async(
                 topic_name=topic,
                 qos=model.QOS.AT_LEAST_ONCE,
                 on_stream_event=arrived,
                 on_stream_error=self._unreadable(topic),
-                on_stream_closed=self._closed(topic, lambda: future),
-            )
-            future.result(ANSWER_S)
+                on_stream_closed=closed,
+            ),
+        )
 
-    def watch_configuration(self) -> None:
-        with _translated("subscribe to configuration updates"):
-            # The whole configuration, because Lite refuses to watch a key that does not exist yet.
-            future, _ = self._connected().subscribe_to_configuration_update_async(
+    def watch_configuration(self, number: int) -> None:
+        # The whole configuration, because Lite refuses to watch a key that does not exist yet.
+        self._begin(
+            number,
+            "subscribe to configuration updates",
+            lambda closed: self._connected().subscribe_to_configuration_update_async(
                 on_stream_event=lambda _: self._deliver(ConfigurationChanged()),
                 on_stream_error=self._unreadable("configuration"),
-                on_stream_closed=self._closed("configuration", lambda: future),
-            )
-            future.result(ANSWER_S)
+                on_stream_closed=closed,
+            ),
+        )
 
-    def configuration(self, *key_path: str) -> Mapping[str, object]:
-        with _translated("get configuration"):
-            answer = self._connected().get_configuration_async(key_path=list(key_path)).result(ANSWER_S)
-            value = answer.value
-        if isinstance(value, dict):
-            return value
-        return {key_path[-1]: value} if key_path and value is not None else {}  # classic gives a bare scalar
+    def watch_updates(self, number: int, recheck_after_s: Callable[[str], float]) -> None:
+        client = self._connected()
 
-    def watch_updates(self) -> None:
         def announced(event: Any) -> None:
-            if event.pre_update_event is not None:  # the other one says that it is over
-                self._deliver(UpdateAnnounced(str(event.pre_update_event.deployment_id)))
+            if event.pre_update_event is None:  # the other one says that it is over
+                return
+            deployment_id = str(event.pre_update_event.deployment_id)
+            try:
+                with _translated("allow the update"):
+                    answer = client.defer_component_update_async(
+                        deployment_id=deployment_id,
+                        recheck_after_ms=int(recheck_after_s(deployment_id) * 1000),
+                    )
+            except LinkError as error:
+                log.warning("update not answered: deployment=%s code=%s", deployment_id, error.code)
+                return
+            answer.add_done_callback(lambda done: _log_unanswered(deployment_id, done))
 
-        with _translated("subscribe to component updates"):
-            future, _ = self._connected().subscribe_to_component_updates_async(
+        self._begin(
+            number,
+            "subscribe to component updates",
+            lambda closed: client.subscribe_to_component_updates_async(
                 on_stream_event=announced,
                 on_stream_error=self._unreadable("component updates"),
-                on_stream_closed=self._closed("component updates", lambda: future),
-            )
-            future.result(ANSWER_S)
-
-    def watch_proposals(self) -> None:
-        def proposed(event: Any) -> None:
-            proposal = event.validate_configuration_update_event
-            if proposal is not None:
-                self._deliver(
-                    ConfigurationProposed(str(proposal.deployment_id), proposal.configuration or {})
-                )
-
-        with _translated("subscribe to configuration proposals"):
-            future, _ = self._connected().subscribe_to_validate_configuration_updates_async(
-                on_stream_event=proposed,
-                on_stream_error=self._unreadable("configuration proposals"),
-                on_stream_closed=self._closed("configuration proposals", lambda: future),
-            )
-            future.result(ANSWER_S)
-
-    def allow_update(self, deployment_id: str, *, after_s: float) -> None:
-        with _translated("allow the update"):
-            self._connected().defer_component_update_async(
-                deployment_id=deployment_id, recheck_after_ms=int(after_s * 1000)
-            ).result(ANSWER_S)
-
-    def judge(self, deployment_id: str, refusal: str | None) -> None:
-        report = model.ConfigurationValidityReport(
-            status=model.ConfigurationValidityStatus.ACCEPTED
-            if refusal is None
-            else model.ConfigurationValidityStatus.REJECTED,
-            deployment_id=deployment_id,
-            message=refusal,
+                on_stream_closed=closed,
+            ),
         )
-        with _translated("judge the configuration"):
-            self._connected().send_configuration_validity_report_async(
-                configuration_validity_report=report
-            ).result(ANSWER_S)
 
-    def publish(self, topic: str, payload: bytes) -> None:
+    def configuration(self, *key_path: str) -> Mapping[str, object]:
+        answer = self._answer(
+            "get configuration",
+            lambda: self._connected().get_configuration_async(key_path=list(key_path)),
+        )
+        value = answer.value
+        if isinstance(value, dict):
+            return value
+        return {key_path[-1]: value} if key_path and value is not None else {}  # a bare scalar
+
+    def publish(self, topic: str, payload: bytes, qos: QoS) -> None:
         try:
-            with _translated(f"publish to {topic}"):
-                self._connected().publish_to_iot_core_async(
-                    topic_name=topic, qos=model.QOS.AT_LEAST_ONCE, payload=payload
-                ).result(ANSWER_S)
+            self._answer(
+                f"publish to {topic}",
+                lambda: self._connected().publish_to_iot_core_async(
+                    topic_name=topic, qos=_QOS[qos], payload=payload
+                ),
+            )
         except NotSupported as error:
             raise PublishFailed(f"publish to {topic}: refused") from error
 
     def close(self) -> None:
-        self._connection += 1
-        client, self._client = self._client, None
+        with self._lock:
+            self._connection += 1
+            client, self._client = self._client, None
+        self._unanswered = None
         if client is not None:
-            with contextlib.suppress(RuntimeError, AwsCrtError):
-                client.close()
+            _close(client)
+
+    def _next_connection(self) -> int:
+        self.close()
+        return self._connection
+
+    def _open(self, connection: int) -> None:
+        try:
+            client = greengrasscoreipc.connect(
+                ipc_socket=self._socket,
+                authtoken=self._token,
+                lifecycle_handler=_Lifecycle(lambda reason: self._lost(connection, reason)),
+                timeout=CONNECT_S,
+            )
+        # The SDK raises its own RuntimeErrors, the C runtime's errors and the future's TimeoutError here.
+        except (RuntimeError, AwsCrtError, OSError, concurrent.futures.TimeoutError) as error:
+            raise _connect_failure(error) from error
+        made = GreengrassCoreIPCClientV2(client=client, executor=None)
+        with self._lock:
+            if connection == self._connection:
+                self._client = made
+                return
+        _close(made)  # it took so long that it is given up
+        raise LinkDown("cannot connect to the nucleus: given up")
 
     def _connected(self) -> GreengrassCoreIPCClientV2:
-        if self._client is None:
+        client = self._client
+        if client is None:
             raise LinkDown("not connected")
-        return self._client
+        return client
 
-    def _lost(self, number: int, reason: str) -> None:
-        if number == self._connection:
+    def _begin(
+        self,
+        number: int,
+        what: str,
+        subscribe: Callable[[Callable[[], None]], tuple[Answer, object]],
+    ) -> None:
+        """Begin a subscription; its end is enqueued by whoever completes it, or never comes."""
+        connection = self._connection
+        with _translated(what):
+            future, _ = subscribe(lambda: self._closed(connection, what, future))
+        future.add_done_callback(lambda done: self._deliver(LinkAnswered(number, _failure(what, done))))
+
+    def _answer(self, what: str, call: Callable[[], Answer]) -> Any:
+        """Return the answer to a call; one that does not come costs the loop its wait only once."""
+        now_s = self._clock.monotonic()
+        if self._unanswered is not None and not self._unanswered.done() and now_s < self._unanswered_until_s:
+            raise LinkDown(f"{what}: the nucleus has not answered the call before")
+        with _translated(what):
+            future = call()
+            try:
+                answer = future.result(self._patience_s)
+            except concurrent.futures.TimeoutError as error:
+                self._unanswered, self._unanswered_until_s = future, self._clock.monotonic() + UNANSWERED_S
+                raise LinkDown(f"{what}: no answer within {self._patience_s:.0f} s") from error
+            finally:
+                self._patience_s = ANSWER_S
+        return answer
+
+    def _lost(self, connection: int, reason: str) -> None:
+        if connection == self._connection:
             self._deliver(LinkLost(reason))
 
-    def _closed(
-        self, what: str, future: Callable[[], "concurrent.futures.Future[Any]"]
-    ) -> Callable[[], None]:
-        number = self._connection
-
-        def closed() -> None:
-            # A refused subscription closes its stream too; its caller has the error already.
-            if future().done() and future().exception() is None:
-                self._lost(number, f"stream closed: {what}")
-
-        return closed
+    def _closed(self, connection: int, what: str, future: Answer) -> None:
+        # A subscription that was refused, or never answered, closes its stream too, and has its error.
+        if future.done() and future.exception() is None:
+            self._lost(connection, f"stream closed: {what}")
 
     def _unreadable(self, topic: str) -> Callable[[Exception], bool]:
         def unreadable(_: Exception) -> bool:
@@ -199,25 +261,53 @@ class _Lifecycle(eventstreamrpc.LifecycleHandler):  # type: ignore[misc]  # the 
 
 @contextlib.contextmanager
 def _translated(what: str) -> Iterator[None]:
-    """Let nothing of the SDK through; the order matters, because its errors inherit from RuntimeError."""
+    """Let nothing of the SDK through."""
     try:
         yield
     except LinkError:
         raise
-    except model.UnauthorizedError as error:
-        raise Unauthorized(what) from error
-    except model.ResourceNotFoundError as error:
-        raise Missing(what) from error
-    except model.ServiceError as error:
-        raise NotSupported(what) from error
-    except model.GreengrassCoreIPCError as error:
-        refused = LinkError(f"{what}: {type(error).__name__}: {error.message or ''}")
-        raise refused from error
-    except concurrent.futures.TimeoutError as error:
-        raise LinkDown(f"{what}: no answer within {ANSWER_S:.0f} s") from error
     except (RuntimeError, AwsCrtError, OSError) as error:
-        raise LinkDown(f"{what}: {_text(error)}") from error
+        raise _meaning(what, error) from error
 
 
-def _text(error: Exception) -> str:
+def _meaning(what: str, error: BaseException) -> LinkError:
+    """Return the port's word for an error of the SDK; the order matters, as its errors are RuntimeErrors."""
+    match error:
+        case model.UnauthorizedError():
+            return Unauthorized(what)
+        case model.ResourceNotFoundError():
+            return Missing(what)
+        case model.ServiceError():
+            return NotSupported(what)
+        case model.GreengrassCoreIPCError():
+            return LinkError(f"{what}: {type(error).__name__}: {error.message or ''}")
+        case _:
+            return LinkDown(f"{what}: {_text(error)}")
+
+
+def _failure(what: str, done: Answer) -> LinkError | None:
+    error = done.exception()
+    return None if error is None else _meaning(what, error)
+
+
+def _connect_failure(error: Exception) -> LinkDown:
+    """Tell a nucleus that is away from one that has restarted and does not know the token."""
+    text = f"cannot connect to the nucleus: {_text(error)}"
+    denied = isinstance(error, eventstreamrpc.AccessDeniedError)
+    closed = isinstance(error, AwsCrtError) and error.name == "AWS_IO_SOCKET_CLOSED"
+    return TokenRefused(text) if denied or closed else LinkDown(text)
+
+
+def _log_unanswered(deployment_id: str, done: Answer) -> None:
+    failure = _failure("allow the update", done)
+    if failure is not None:
+        log.warning("update not answered: deployment=%s code=%s", deployment_id, failure.code)
+
+
+def _close(client: GreengrassCoreIPCClientV2) -> None:
+    with contextlib.suppress(RuntimeError, AwsCrtError):
+        client.close()
+
+
+def _text(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

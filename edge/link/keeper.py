@@ -1,19 +1,28 @@
-"""Keeps the link up: subscriptions that were refused are tried again, a lost connection is made again.
+"""Keeps the link up: what was refused is tried again, a lost connection is made again. Never waits.
+
+Of each subscription one try is pending at most: the classic nucleus answers none before its first
+connection to the broker, and then makes a subscription of every try. One that is not answered is waited
+for; one whose stream closed has failed, or has lost the whole link, and is made again.
 
 A nucleus that restarted never takes the old token again, and only a restart of this process gets a
 new one; so trying ends after a minute. It lasts that long because a nucleus gives up a component
 that ends three times within an hour.
 """
 
+import itertools
 import logging
 from collections.abc import Callable, Sequence
 
 from edge.clock import Clock
+from edge.events import LinkAnswered
 from edge.link import Link, LinkDown, LinkError, NotSupported
 
 CONNECT_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+CONNECT_ANSWER_S = 10.0  # a nucleus that listens and does not answer is one that is away
 SUBSCRIBE_FIRST_S = 1.0
 SUBSCRIBE_MAX_S = 60.0
+#: Of many subscriptions that succeed one after the other, the first waits this long for the others.
+GATHER_S = 2.0
 
 log = logging.getLogger(__name__)
 
@@ -28,23 +37,34 @@ class LinkKeeper:
     """What must be subscribed on the link, and how long it has been away. Owned by the loop's thread."""
 
     def __init__(
-        self, *, link: Link, clock: Clock, topics: Sequence[str], spread: Callable[[float], float]
+        self,
+        *,
+        link: Link,
+        clock: Clock,
+        topics: Sequence[str],
+        spread: Callable[[float], float],
+        recheck_after_s: Callable[[str], float],
     ) -> None:
         self._link = link
         self._clock = clock
         self._spread = spread
-        self._wanted: dict[str, Callable[[], None]] = {"configuration": link.watch_configuration}
+        self._wanted: dict[str, Callable[[int], None]] = {"configuration": link.watch_configuration}
         for topic in topics:
-            self._wanted[topic] = lambda topic=topic: link.subscribe(topic)  # type: ignore[misc]
-        #: What only the classic nucleus has; without it, the same is found out when it is applied.
-        self._optional: dict[str, Callable[[], None]] = {
-            "component updates": link.watch_updates,
-            "configuration proposals": link.watch_proposals,
+            self._wanted[topic] = lambda number, topic=topic: link.subscribe(topic, number)  # type: ignore[misc]
+        #: What only the classic nucleus has.
+        self._optional: dict[str, Callable[[int], None]] = {
+            "component updates": lambda number: link.watch_updates(number, recheck_after_s)
         }
         self._missing = self._wanted | self._optional
+        self._numbers = itertools.count(1)
+        self._pending: dict[int, str] = {}  # begun on this connection and not answered
         self._connected = True
+        self._connecting: int | None = None
+        self._failure: LinkDown | None = None  # of the last try to connect, not judged yet
         self._tries = 0
+        self._wait_s = 0.0  # of a subscription that is refused
         self._due_s: float | None = clock.monotonic()
+        self._news_due_s: float | None = None
 
     def lost(self, reason: str) -> None:
         """Take the news that the link closed."""
@@ -52,61 +72,101 @@ class LinkKeeper:
             log.warning("link to the nucleus is lost: reason=%s", reason)
             self._connected = False
             self._missing = self._wanted | self._optional
+            self._pending.clear()
+            self._news_due_s = None
             self._tries = 0
             self._due_s = self._clock.monotonic() + self._spread(CONNECT_WAITS_S[0])
 
+    def answered(self, answer: LinkAnswered) -> None:
+        """Take an answer; one to what was begun on an earlier connection says nothing."""
+        now_s = self._clock.monotonic()
+        if answer.number == self._connecting:
+            self._connecting, self._due_s = None, now_s
+            if answer.error is None:
+                log.info("connected to the nucleus again: tries=%d", self._tries + 1)
+                self._connected, self._tries = True, 0
+            else:
+                self._failure = _down(answer.error)
+        elif (name := self._pending.pop(answer.number, None)) is not None:
+            if answer.error is not None:
+                self._refused(name, answer.error)
+                return
+            del self._missing[name]
+            if self._news_due_s is None:
+                self._news_due_s = now_s + GATHER_S
+
     def tick(self) -> bool:
-        """Do what is due; return whether something is subscribed now that was not before.
+        """Begin what is due; return whether something is subscribed now that was not before.
 
         Raises:
             LinkGone: the link cannot be had back by this process.
         """
         now_s = self._clock.monotonic()
-        if self._due_s is None or now_s < self._due_s:
+        if self._due_s is not None and now_s >= self._due_s:
+            if self._connected:
+                self._subscribe()
+            else:
+                self._connect(now_s)
+        if self._news_due_s is None or (self._pending and now_s < self._news_due_s):
             return False
-        self._due_s = now_s + self._spread(SUBSCRIBE_MAX_S)  # should this try end in a bug of ours
-        if not self._connected and not self._connect():
-            return False
-        return self._subscribe()
+        self._news_due_s = None
+        return True
 
     def next_due_s(self) -> float | None:
         """Return when ``tick`` has something to do without any news, on the monotonic clock."""
-        return self._due_s
+        return min((s for s in (self._due_s, self._news_due_s) if s is not None), default=None)
 
-    def _connect(self) -> bool:
-        try:
-            self._link.connect()
-        except LinkDown as error:
-            self._tries += 1
-            if self._tries >= len(CONNECT_WAITS_S):
-                raise LinkGone(f"no connection after {self._tries} tries: {error}") from error
-            wait_s = self._spread(CONNECT_WAITS_S[self._tries])
-            self._due_s = self._clock.monotonic() + wait_s
-            log.warning(
-                "cannot connect to the nucleus: try=%d wait_s=%.1f error=%s", self._tries, wait_s, error
-            )
-            return False
-        log.info("connected to the nucleus again: tries=%d", self._tries + 1)
-        self._connected, self._tries = True, 0
-        return True
+    def _connect(self, now_s: float) -> None:
+        if self._connecting is not None:
+            self._connecting, self._failure = None, LinkDown("the nucleus does not answer")
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            self._due_s = now_s + self._patience_after(failure)
+            return
+        number = next(self._numbers)
+        self._due_s = now_s + self._spread(CONNECT_ANSWER_S)  # also should this try end in a bug of ours
+        self._link.reconnect(number)
+        self._connecting = number
 
-    def _subscribe(self) -> bool:
-        new = 0
-        for name, subscribe in list(self._missing.items()):
+    def _patience_after(self, failure: LinkDown) -> float:
+        """Return how long to wait before the next try."""
+        self._tries += 1
+        if self._tries >= len(CONNECT_WAITS_S):
+            raise LinkGone(f"no connection after {self._tries} tries: {failure}") from failure
+        wait_s = self._spread(CONNECT_WAITS_S[self._tries])
+        log.warning(
+            "cannot connect to the nucleus: try=%d wait_s=%.1f error=%s", self._tries, wait_s, failure
+        )
+        return wait_s
+
+    def _subscribe(self) -> None:
+        self._wait_s = self._spread(min(SUBSCRIBE_FIRST_S * 2**self._tries, SUBSCRIBE_MAX_S))
+        self._tries = min(self._tries + 1, 16)
+        self._due_s = self._clock.monotonic() + SUBSCRIBE_MAX_S  # should this try end in a bug of ours
+        pending, refused = set(self._pending.values()), dict[str, LinkError]()
+        for name, begin in self._missing.items():
+            if name in pending:
+                continue
+            number = next(self._numbers)
             try:
-                subscribe()
+                begin(number)
             except LinkError as error:
-                if not (name in self._optional and isinstance(error, NotSupported)):
-                    log.warning("cannot subscribe: what=%s code=%s", name, error.code)
-                    continue
-                log.info("this nucleus does not have it: what=%s", name)
+                refused[name] = error
             else:
-                new += 1
+                self._pending[number] = name
+        self._due_s = None
+        for name, refusal in refused.items():
+            self._refused(name, refusal)
+
+    def _refused(self, name: str, error: LinkError) -> None:
+        if name in self._optional and isinstance(error, NotSupported):
+            log.info("this nucleus does not have it: what=%s", name)
             del self._missing[name]
-        if self._missing:
-            wait_s = self._spread(min(SUBSCRIBE_FIRST_S * 2**self._tries, SUBSCRIBE_MAX_S))
-            self._tries = min(self._tries + 1, 16)
-            self._due_s = self._clock.monotonic() + wait_s
-        else:
-            self._tries, self._due_s = 0, None
-        return new > 0
+            return
+        log.warning("cannot subscribe: what=%s code=%s", name, error.code)
+        if self._due_s is None:
+            self._due_s = self._clock.monotonic() + self._wait_s
+
+
+def _down(error: LinkError) -> LinkDown:
+    return error if isinstance(error, LinkDown) else LinkDown(str(error))

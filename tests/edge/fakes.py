@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from contract.commands import (
     CommandResult,
     CommandState,
     RebootCommand,
+    ResultAck,
     TimeAnswer,
     name_of,
 )
@@ -28,16 +30,17 @@ from edge.containers.outcome import Pass
 from edge.containers.requests import Ended, Heard, Refusal
 from edge.events import (
     ConfigurationChanged,
-    ConfigurationProposed,
     Event,
     Examined,
     Fetched,
     Inbox,
+    LinkAnswered,
+    LinkLost,
     Received,
     Stop,
 )
 from edge.kept_settings import KeptSettings
-from edge.link import LinkDown, Missing, NotSupported, PublishFailed, Unauthorized
+from edge.link import LinkDown, Missing, NotSupported, PublishFailed, QoS, TokenRefused, Unauthorized
 from edge.machine import MachineError
 from edge.policy import Policy
 from edge.ports import Ports
@@ -106,32 +109,96 @@ class FakeState:
 
 
 class FakeLink:
+    """A nucleus: Lite at first; ``boots_offline`` makes it a classic one that never had a connection."""
+
     def __init__(self, fate: Fate) -> None:
         self.fate = fate
-        self.published: list[tuple[str, bytes]] = []
-        self.subscribed: set[str] = set()
+        self.deliver: Callable[[Event], None] = lambda _: None
+        self.published: list[tuple[str, bytes]] = []  # what reached the broker
+        self.qos: list[QoS] = []  # of each of them
+        self.subscriptions: Counter[str] = Counter()  # live ones
+        self.asked: Counter[str] = Counter()  # subscriptions that were begun, ever
+        self.unanswered: list[tuple[str, int]] = []
         self.values: dict[str, Any] = {}
         self.broker_up = True
+        self.refuses_qos_0 = False  # as a classic nucleus whose broker is away
+        self.spools = False  # QoS 1, as long as QoS 0 is refused
+        self.spool: list[tuple[str, bytes]] = []
+        self.answers = True
         self.nucleus_up = True
+        self.token_is_good = True
         self.not_allowed: set[str] = set()  # topics
         self.connects = 0
         self.consults = True  # as the classic nucleus does
-        self.allowed: list[tuple[str, float]] = []
-        self.judged: list[tuple[str, str | None]] = []
+        self.recheck_after_s: Callable[[str], float] | None = None
 
-    def connect(self) -> None:
+    @property
+    def subscribed(self) -> set[str]:
+        return {what for what, count in self.subscriptions.items() if count}
+
+    # What happens to it
+
+    def boots_offline(self) -> None:
+        """Be a classic nucleus before its first connection to the broker."""
+        self.answers, self.refuses_qos_0, self.spools = False, True, True
+
+    def goes_offline(self) -> None:
+        """Be a classic nucleus that lost its connection to the broker."""
+        self.refuses_qos_0, self.spools = True, True
+
+    def comes_online(self) -> None:
+        """Connect to the broker: what was begun is answered, and what was spooled goes out."""
+        self.answers, self.refuses_qos_0 = True, False
+        self.published += self.spool
+        self.qos += [1] * len(self.spool)
+        self.spool.clear()
+        for what, number in self.unanswered:
+            self.subscriptions[what] += 1
+            self.deliver(LinkAnswered(number))
+        self.unanswered.clear()
+
+    def dies(self) -> None:
+        """Die, with what is in its memory."""
+        self.spool.clear()
+        self.forget()
+        self.nucleus_up = False
+        self.deliver(LinkLost("nucleus died"))
+
+    def arrive(self, topic: str, payload: bytes) -> None:
+        """Deliver a message of the broker's, once for each subscription."""
+        for _ in range(self.subscriptions[topic]):
+            self.deliver(Received(topic, payload))
+
+    def forget(self) -> None:
+        """Drop the subscriptions, as with a connection of the component that closes."""
+        self.subscriptions.clear()
+        self.unanswered.clear()
+
+    # The port
+
+    def reconnect(self, number: int) -> None:
         self.connects += 1
         if not self.nucleus_up:
-            raise LinkDown("nobody there")
-        self.subscribed.clear()
+            self.deliver(LinkAnswered(number, LinkDown("nobody there")))
+        elif not self.token_is_good:
+            self.deliver(LinkAnswered(number, TokenRefused("closed at once")))
+        else:
+            self.forget()
+            self.deliver(LinkAnswered(number))
 
-    def subscribe(self, topic: str) -> None:
-        self._require()
-        self.subscribed.add(topic)
+    def subscribe(self, topic: str, number: int) -> None:
+        self._begin(topic, number, answers=self.answers)
 
-    def watch_configuration(self) -> None:
+    def watch_configuration(self, number: int) -> None:
+        self._begin("configuration", number)
+
+    def watch_updates(self, number: int, recheck_after_s: Callable[[str], float]) -> None:
         self._require()
-        self.subscribed.add("configuration")
+        if not self.consults:
+            self.deliver(LinkAnswered(number, NotSupported("updates")))
+            return
+        self.recheck_after_s = recheck_after_s
+        self._begin("updates", number)
 
     def configuration(self, *key_path: str) -> Mapping[str, object]:
         self._require()
@@ -139,37 +206,30 @@ class FakeLink:
             raise Missing(key_path[0])
         return self.values[key_path[0]] if key_path else self.values
 
-    def watch_updates(self) -> None:
-        self._watch("updates")
-
-    def watch_proposals(self) -> None:
-        self._watch("proposals")
-
-    def allow_update(self, deployment_id: str, *, after_s: float) -> None:
-        self._require()
-        self.allowed.append((deployment_id, after_s))
-
-    def judge(self, deployment_id: str, refusal: str | None) -> None:
-        self._require()
-        self.judged.append((deployment_id, refusal))
-
-    def _watch(self, what: str) -> None:
-        self._require()
-        if not self.consults:
-            raise NotSupported(what)
-        self.subscribed.add(what)
-
-    def publish(self, topic: str, payload: bytes) -> None:
+    def publish(self, topic: str, payload: bytes, qos: QoS) -> None:
         self._require()
         if topic in self.not_allowed:
             raise Unauthorized(topic)
-        if not self.broker_up:
+        if not self.broker_up or (self.refuses_qos_0 and qos == 0):
             raise PublishFailed(topic)
-        self.published.append((topic, payload))
+        if self.spools and self.refuses_qos_0:
+            self.spool.append((topic, payload))
+        else:
+            self.published.append((topic, payload))
+            self.qos.append(qos)
         self.fate.happened(f"publish {topic}")
 
     def close(self) -> None:
-        self.subscribed.clear()
+        self.forget()
+
+    def _begin(self, what: str, number: int, *, answers: bool = True) -> None:
+        self._require()
+        self.asked[what] += 1
+        if answers:
+            self.subscriptions[what] += 1
+            self.deliver(LinkAnswered(number))
+        else:
+            self.unanswered.append((what, number))
 
     def _require(self) -> None:
         if not self.nucleus_up:
@@ -299,7 +359,6 @@ class World:
         self.documents: dict[str, bytes] = {}
         self.fetches: list[str] = []
         self.failure = ("access-denied", "GetObject")  # of a document that is not there
-        self.examined: list[ConfigurationProposed] = []
         self.collections: list[CollectLogsCommand] = []
         self.checks: Checks = {}
         self.looked_into: list[tuple[DesiredDocument, Policy]] = []
@@ -307,6 +366,8 @@ class World:
         self.verdicts_come = True
         self.answers_time = True
         self.unsafe_folder: str | None = None
+        self.acknowledges = True  # as clouds do from contract level 1 on
+        self._taken = 0  # of what was published, by the cloud
         self.server_ahead = timedelta()
         self._tokens = (f"token-{n:04d}" for n in itertools.count())
         self._ids = itertools.count()
@@ -318,7 +379,8 @@ class World:
     def start(self) -> Agent:
         """Start the agent as a new process, and let it have its first turn and the cloud's answers."""
         self.inbox = Inbox()
-        self.link.subscribed.clear()
+        self.link.deliver = self.inbox.put
+        self.link.forget()
         self.agent = Agent(
             Ports(
                 link=self.link,
@@ -333,7 +395,6 @@ class World:
                 clock=self.clock,
                 fetch=self._fetch,
                 look_into=self._look_into,
-                examine=self.examined.append,
                 collect=self.collections.append,
                 random=lambda: 0.5,
                 token=lambda: next(self._tokens),
@@ -378,19 +439,25 @@ class World:
         assert self.agent is not None
         event = None
         while True:
-            heard = len(self.link.published)
             status = self.agent.turn(event)
-            self._answer_hellos(self.link.published[heard:])
+            self._answer()
             event = self.inbox.take()
             if status is not None or event is None:
                 return status
 
-    def _answer_hellos(self, published: list[tuple[str, bytes]]) -> None:
-        hellos = [p for t, p in published if t == topics.connection(THING)]
-        nonces = [e.nonce for e in map(ConnectionEvent.from_json, hellos) if e.nonce is not None]
-        if self.answers_time and topics.command_request(THING, "time") in self.link.subscribed:
-            for nonce in nonces:
-                self.answer_time(nonce)
+    def _answer(self) -> None:
+        """Have the cloud answer each hello with the time, and each result with its acknowledgement."""
+        new, self._taken = self.link.published[self._taken :], len(self.link.published)
+        time, ack = (topics.command_request(THING, name) for name in ("time", "ack"))
+        for topic, payload in new:
+            if topic == topics.connection(THING) and self.answers_time and time in self.link.subscribed:
+                event = ConnectionEvent.from_json(payload)
+                if event.nonce is not None:
+                    self.answer_time(event.nonce)
+            elif topic.endswith("/res") and self.acknowledges and ack in self.link.subscribed:
+                result = CommandResult.from_json(payload)
+                told = ResultAck(id=result.id, state=result.state)
+                self.inbox.put(Received(ack, told.to_json()))
 
     # The cloud
 

@@ -1,30 +1,34 @@
 """The link adapter, by the official SDK, against the IPC server that is held to the recorded nucleus."""
 
+import socket
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from contract import topics
 from contract.names import COMPONENT
-from edge.events import (
-    ConfigurationChanged,
-    ConfigurationProposed,
-    Event,
-    Inbox,
-    LinkLost,
-    Received,
-    UpdateAnnounced,
+from edge.events import ConfigurationChanged, Event, Inbox, LinkAnswered, LinkLost, Received
+from edge.link import (
+    LinkDown,
+    LinkError,
+    Missing,
+    NotSupported,
+    PublishFailed,
+    QoS,
+    TokenRefused,
+    Unauthorized,
 )
-from edge.link import LinkDown, LinkError, Missing, NotSupported, PublishFailed, Unauthorized
-from edge.link.greengrass import GreengrassLink
+from edge.link.greengrass import ANSWER_S, UNANSWERED_S, GreengrassLink
 from edge.settings import read_settings
 from local.core.configuration import Configuration, Json
 from local.core.dialect import CLASSIC, LITE, Dialect
 from local.core.ipc import Components, MemoryBroker, Server
+from tests.edge.fakes import FakeClock
+from tests.edge.gate import PUBLISH, SUBSCRIBE, Gate
 
 THING = "robot-7"
 REBOOT = topics.command_request(THING, "reboot")
@@ -44,6 +48,7 @@ class Nucleus:
             folder / "ipc.socket", self.components, self.broker, self.configuration, dialect, thing=THING
         )
         self.inbox = Inbox()
+        self.clock = FakeClock()
         self.link = self.new_link(self.components.issue_token(COMPONENT))
 
     def new_link(self, token: str) -> GreengrassLink:
@@ -54,6 +59,16 @@ class Nucleus:
 
     def event(self) -> Event | None:
         return self.inbox.take(5.0)
+
+    def answer(self, number: int) -> LinkError | None:
+        """Wait for the answer to what was begun under a number, past what else happened; return its error."""
+        while not (isinstance(found := self.event(), LinkAnswered) and found.number == number):
+            assert found is not None
+        return found.error
+
+    def subscribe(self, topic: str = REBOOT) -> None:
+        self.link.subscribe(topic, 7)
+        assert self.answer(7) is None
 
 
 _ACCESS: Json = {
@@ -83,17 +98,21 @@ classic = pytest.mark.parametrize("nucleus", [CLASSIC], ids=lambda dialect: dial
 
 
 def test_a_message_for_the_device_arrives_byte_for_byte_even_if_it_is_not_text(nucleus: Nucleus) -> None:
-    nucleus.link.subscribe(REBOOT)
+    nucleus.subscribe()
 
     nucleus.broker.send(REBOOT, b"\xff\x00 not JSON")
 
     assert nucleus.event() == Received(REBOOT, b"\xff\x00 not JSON")
 
 
-def test_a_published_message_goes_out_with_qos_1(nucleus: Nucleus) -> None:
-    nucleus.link.publish(REPORT, b'{"v":1}')
+def test_a_published_message_goes_out_with_its_qos(nucleus: Nucleus) -> None:
+    nucleus.link.publish(REPORT, b'{"v":1}', 0)
+    nucleus.link.publish(REPORT, b'{"v":1}', 1)
 
-    assert [(m.topic, m.payload, m.qos) for m in nucleus.broker.published] == [(REPORT, b'{"v":1}', 1)]
+    assert [(m.topic, m.payload, m.qos) for m in nucleus.broker.published] == [
+        (REPORT, b'{"v":1}', 0),
+        (REPORT, b'{"v":1}', 1),
+    ]
 
 
 def test_publishing_while_the_broker_is_away_fails_and_leaves_the_link_good(tmp_path: Path) -> None:
@@ -101,13 +120,14 @@ def test_publishing_while_the_broker_is_away_fails_and_leaves_the_link_good(tmp_
     with nucleus.server:
         nucleus.link.connect()
         nucleus.broker.running = False
-        with pytest.raises(PublishFailed):
-            nucleus.link.publish(REPORT, b"{}")
-        with pytest.raises(NotSupported):
-            nucleus.link.subscribe(REBOOT)
+        for qos in get_args(QoS):
+            with pytest.raises(PublishFailed):
+                nucleus.link.publish(REPORT, b"{}", qos)
+        nucleus.link.subscribe(REBOOT, 1)
+        assert isinstance(nucleus.answer(1), NotSupported)
         nucleus.broker.running = True
 
-        nucleus.link.publish(REPORT, b"{}")
+        nucleus.link.publish(REPORT, b"{}", 0)
         nucleus.link.close()
 
     assert nucleus.inbox.take() is None
@@ -115,15 +135,16 @@ def test_publishing_while_the_broker_is_away_fails_and_leaves_the_link_good(tmp_
 
 def test_a_topic_that_access_control_does_not_name_is_unauthorized(nucleus: Nucleus) -> None:
     with pytest.raises(Unauthorized):
-        nucleus.link.publish("dt/fleetgrass/robot-8/report", b"{}")
-    with pytest.raises(Unauthorized):
-        nucleus.link.subscribe("cmd/fleetgrass/robot-8/reboot/req")
+        nucleus.link.publish("dt/fleetgrass/robot-8/report", b"{}", 0)
+    nucleus.link.subscribe("cmd/fleetgrass/robot-8/reboot/req", 1)
+    assert isinstance(nucleus.answer(1), Unauthorized)
 
 
 def test_a_changed_leaf_is_an_event_even_for_a_key_that_did_not_exist_when_watching_began(
     nucleus: Nucleus,
 ) -> None:
-    nucleus.link.watch_configuration()
+    nucleus.link.watch_configuration(1)
+    assert nucleus.answer(1) is None
 
     nucleus.merge({"desired": {"document_uri": "s3://somewhere"}})
 
@@ -156,24 +177,29 @@ def test_a_configuration_too_large_for_one_answer_is_read_key_by_key(tmp_path: P
 
 
 def test_a_restarted_nucleus_loses_the_link_and_never_takes_the_old_token_again(nucleus: Nucleus) -> None:
-    nucleus.link.subscribe(REBOOT)
+    nucleus.subscribe()
 
     nucleus.server.restart()
 
     assert isinstance(nucleus.event(), LinkLost)
+    nucleus.link.reconnect(1)
+    assert isinstance(nucleus.answer(1), TokenRefused)
     with pytest.raises(LinkDown):
-        nucleus.link.connect()
-    with pytest.raises(LinkDown):
-        nucleus.link.publish(REPORT, b"{}")
+        nucleus.link.publish(REPORT, b"{}", 0)
 
 
 def test_a_link_that_lost_its_connection_works_again_after_connecting_anew(nucleus: Nucleus) -> None:
     nucleus.server.stop()
     assert isinstance(nucleus.event(), LinkLost)
+    nucleus.link.reconnect(1)
+    away = nucleus.answer(1)
+    assert isinstance(away, LinkDown)
+    assert not isinstance(away, TokenRefused)
     nucleus.server.start()
 
-    nucleus.link.connect()
-    nucleus.link.subscribe(REBOOT)
+    nucleus.link.reconnect(2)
+    assert nucleus.answer(2) is None
+    nucleus.subscribe()
     nucleus.broker.send(REBOOT, b"again")
 
     found = nucleus.event()
@@ -183,14 +209,15 @@ def test_a_link_that_lost_its_connection_works_again_after_connecting_anew(nucle
 
 
 def test_closing_the_link_is_not_losing_it(nucleus: Nucleus) -> None:
-    nucleus.link.subscribe(REBOOT)
-    nucleus.link.watch_configuration()
+    nucleus.subscribe()
+    nucleus.link.watch_configuration(1)
+    assert nucleus.answer(1) is None
 
     nucleus.link.close()
 
     assert nucleus.inbox.take(0.2) is None
     with pytest.raises(LinkDown):
-        nucleus.link.publish(REPORT, b"{}")
+        nucleus.link.publish(REPORT, b"{}", 0)
 
 
 def test_nobody_listening_is_a_link_that_is_down(tmp_path: Path) -> None:
@@ -200,62 +227,122 @@ def test_nobody_listening_is_a_link_that_is_down(tmp_path: Path) -> None:
         nucleus.link.connect()
 
 
-def asking(nucleus: Nucleus, question: str) -> "Future[object]":
-    """Have the nucleus ask its components, on a thread as a deployment does."""
-    consultation, off = nucleus.components.consultation, threading.Event()
-    found: Future[object] = Future()
-
-    def ask() -> None:
-        if question == "update":
-            consultation.ask_to_update("d-1", 10, off)
-            found.set_result(None)
-        else:
-            found.set_result(consultation.refusals("d-1", {COMPONENT: {"heartbeat_s": 5}}, 10, off))
-
-    threading.Thread(target=ask, daemon=True).start()
-    return found
-
-
 @classic
-@pytest.mark.parametrize(("refusal", "found"), [(None, {}), ("no room", {COMPONENT: "no room"})])
-def test_a_proposed_configuration_arrives_and_the_verdict_goes_back(
-    nucleus: Nucleus, refusal: str | None, found: object
+def test_an_update_that_is_put_off_is_announced_again_and_nobody_takes_from_the_inbox_for_it(
+    nucleus: Nucleus,
 ) -> None:
-    nucleus.link.watch_proposals()
-    asked = asking(nucleus, "validity")
-    assert nucleus.event() == ConfigurationProposed("d-1", {"heartbeat_s": 5})
+    waits, asked = [0.0, 0.1], list[str]()
 
-    nucleus.link.judge("d-1", refusal)
+    def recheck_after_s(deployment_id: str) -> float:
+        asked.append(deployment_id)
+        return waits.pop()
 
-    assert asked.result(5) == found
-    with pytest.raises(LinkError):
-        nucleus.link.judge("d-1", None)
+    nucleus.link.watch_updates(1, recheck_after_s)
+    assert nucleus.answer(1) is None
+    consultation, off = nucleus.components.consultation, threading.Event()
+    began = time.monotonic()
 
+    consultation.ask_to_update("d-1", 10, off)
 
-@classic
-def test_an_update_that_is_put_off_is_announced_again(nucleus: Nucleus) -> None:
-    nucleus.link.watch_updates()
-    asked = asking(nucleus, "update")
-    assert nucleus.event() == UpdateAnnounced("d-1")
-
-    nucleus.link.allow_update("d-1", after_s=0.1)
-    assert nucleus.event() == UpdateAnnounced("d-1")
-    nucleus.link.allow_update("d-1", after_s=0)
-
-    asked.result(5)
-    nucleus.components.consultation.updated("d-1")
+    assert time.monotonic() - began < 5
+    assert asked == ["d-1", "d-1"]
+    consultation.updated("d-1")
     assert nucleus.inbox.take(0.2) is None
 
 
-def test_lite_has_no_such_questions_and_the_link_stays_good(tmp_path: Path) -> None:
+def test_lite_has_no_such_question_and_the_link_stays_good(tmp_path: Path) -> None:
     nucleus = Nucleus(tmp_path, LITE)
     with nucleus.server:
         nucleus.link.connect()
-        for watch in (nucleus.link.watch_updates, nucleus.link.watch_proposals):
-            with pytest.raises(NotSupported):
-                watch()
+        nucleus.link.watch_updates(1, lambda _: 0.0)
+        assert isinstance(nucleus.answer(1), NotSupported)
 
-        nucleus.link.publish(REPORT, b"{}")
+        nucleus.link.publish(REPORT, b"{}", 0)
         nucleus.link.close()
 
     assert nucleus.inbox.take() is None
+
+
+@pytest.fixture
+def gate(nucleus: Nucleus, tmp_path: Path) -> Iterator[Gate]:
+    """A gate through which the link is connected."""
+    made = Gate(tmp_path / "gate.socket", nucleus.server.socket_path)
+    nucleus.link.close()
+    nucleus.link = GreengrassLink(
+        socket=str(made.path),
+        token=nucleus.components.issue_token(COMPONENT),
+        deliver=nucleus.inbox.put,
+        clock=nucleus.clock,
+    )
+    nucleus.link.connect()
+    yield made
+    nucleus.link.close()
+    made.close()
+
+
+def test_a_subscription_that_is_not_answered_keeps_nobody_waiting_and_is_one_subscription(
+    nucleus: Nucleus, gate: Gate
+) -> None:
+    gate.holds = {SUBSCRIBE}
+    began = time.monotonic()
+    nucleus.link.subscribe(REBOOT, 1)
+    nucleus.link.watch_configuration(2)
+    nucleus.link.publish(REPORT, b"{}", 0)
+    assert nucleus.answer(2) is None
+    assert time.monotonic() - began < ANSWER_S
+    assert nucleus.inbox.take(0.2) is None
+
+    gate.open()
+    assert nucleus.answer(1) is None
+    nucleus.broker.send(REBOOT, b"once")
+
+    assert nucleus.event() == Received(REBOOT, b"once")
+    assert nucleus.inbox.take(0.2) is None
+
+
+def test_a_subscription_that_is_never_answered_ends_with_its_connection(nucleus: Nucleus, gate: Gate) -> None:
+    gate.holds = {SUBSCRIBE}
+    nucleus.link.subscribe(REBOOT, 1)
+
+    nucleus.server.stop()
+
+    assert isinstance(nucleus.answer(1), LinkDown)
+
+
+def test_a_publish_that_is_not_answered_costs_the_loop_its_wait_only_once(
+    nucleus: Nucleus, gate: Gate
+) -> None:
+    nucleus.link.publish(REPORT, b"{}", 0)
+    gate.holds = {PUBLISH}
+    began = time.monotonic()
+    with pytest.raises(LinkDown):
+        nucleus.link.publish(REPORT, b"{}", 0)
+    once_s = time.monotonic() - began
+
+    for _ in range(50):
+        with pytest.raises(LinkDown):
+            nucleus.link.publish(REPORT, b"{}", 1)
+        with pytest.raises(LinkDown):
+            nucleus.link.configuration()
+
+    assert once_s < ANSWER_S + 1
+    assert time.monotonic() - began < once_s + 1
+    assert gate.asked.count(PUBLISH) == 2
+    nucleus.clock.advance(UNANSWERED_S)  # for ever would be mute for ever
+    assert nucleus.link.configuration("heartbeat_s") == {"heartbeat_s": "5"}
+
+
+def test_a_nucleus_that_accepts_and_says_nothing_does_not_keep_the_loop_from_its_work(
+    tmp_path: Path,
+) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(str(tmp_path / "ipc.socket"))
+    listener.listen()
+    link = GreengrassLink(socket=str(tmp_path / "ipc.socket"), token="token", deliver=Inbox().put)
+    began = time.monotonic()
+
+    link.reconnect(1)
+
+    assert time.monotonic() - began < 0.5
+    link.close()
+    listener.close()
