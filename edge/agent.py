@@ -37,6 +37,7 @@ from edge.events import (
 )
 from edge.kept_settings import KeptSettings, say
 from edge.link import LinkError
+from edge.link.endings import Endings
 from edge.link.keeper import LinkGone, LinkKeeper
 from edge.outbox import RESULT, Outbox, Outgoing
 from edge.ports import Ports
@@ -133,6 +134,8 @@ class Agent:
             topics=tuple(self._requests),
             spread=self._spread,
             recheck_after_s=self._updates.recheck_after_s,
+            endings=Endings(ports.state, ports.clock),
+            lock_wanted=ports.lock_wanted,
         )
         self._pass: Pass | None = None
         self._passed: DesiredDocument | None = None  # what the last pass went towards

@@ -61,3 +61,5 @@ class Ports:
     random: Callable[[], float]  # in [0, 1)
     token: Callable[[], str]  # unguessable, 8 to 64 characters
     checks: Checks = field(default_factory=dict)  # of values that only this machine can judge
+    #: Whether another process waits for this one's place in the state folder.
+    lock_wanted: Callable[[], bool] = lambda: False

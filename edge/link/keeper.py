@@ -5,8 +5,8 @@ connection to the broker, and then makes a subscription of every try. One that i
 for; one whose stream closed has failed, or has lost the whole link, and is made again.
 
 A nucleus that restarted never takes the old token again, and only a restart of this process gets a
-new one; so trying ends after a minute. It lasts that long because a nucleus gives up a component
-that ends three times within an hour.
+new one. One that refuses the token some times in a row has; otherwise trying ends after a minute. Where
+another process waits for this one's place, it ends at the first refusal.
 """
 
 import itertools
@@ -15,9 +15,11 @@ from collections.abc import Callable, Sequence
 
 from edge.clock import Clock
 from edge.events import LinkAnswered
-from edge.link import Link, LinkDown, LinkError, NotSupported
+from edge.link import Link, LinkDown, LinkError, NotSupported, TokenRefused
+from edge.link.endings import Endings
 
 CONNECT_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+REFUSALS = 3  # in a row, within ten seconds: a nucleus that goes down closes connections as well
 CONNECT_ANSWER_S = 10.0  # a nucleus that listens and does not answer is one that is away
 SUBSCRIBE_FIRST_S = 1.0
 SUBSCRIBE_MAX_S = 60.0
@@ -44,8 +46,12 @@ class LinkKeeper:
         topics: Sequence[str],
         spread: Callable[[float], float],
         recheck_after_s: Callable[[str], float],
+        endings: Endings,
+        lock_wanted: Callable[[], bool],
     ) -> None:
         self._link = link
+        self._endings = endings
+        self._lock_wanted = lock_wanted
         self._clock = clock
         self._spread = spread
         self._wanted: dict[str, Callable[[int], None]] = {"configuration": link.watch_configuration}
@@ -62,6 +68,7 @@ class LinkKeeper:
         self._connecting: int | None = None
         self._failure: LinkDown | None = None  # of the last try to connect, not judged yet
         self._tries = 0
+        self._refusals = 0
         self._wait_s = 0.0  # of a subscription that is refused
         self._due_s: float | None = clock.monotonic()
         self._news_due_s: float | None = None
@@ -74,7 +81,7 @@ class LinkKeeper:
             self._missing = self._wanted | self._optional
             self._pending.clear()
             self._news_due_s = None
-            self._tries = 0
+            self._tries = self._refusals = 0
             self._due_s = self._clock.monotonic() + self._spread(CONNECT_WAITS_S[0])
 
     def answered(self, answer: LinkAnswered) -> None:
@@ -131,9 +138,13 @@ class LinkKeeper:
     def _patience_after(self, failure: LinkDown) -> float:
         """Return how long to wait before the next try."""
         self._tries += 1
-        if self._tries >= len(CONNECT_WAITS_S):
+        self._refusals = self._refusals + 1 if isinstance(failure, TokenRefused) else 0
+        if self._refusals and self._lock_wanted():
+            raise LinkGone(f"another agent has taken over: {failure}") from failure
+        late = self._tries >= len(CONNECT_WAITS_S)
+        if (late or self._refusals >= REFUSALS) and self._endings.may_end(early=not late):
             raise LinkGone(f"no connection after {self._tries} tries: {failure}") from failure
-        wait_s = self._spread(CONNECT_WAITS_S[self._tries])
+        wait_s = self._spread(CONNECT_WAITS_S[min(self._tries, len(CONNECT_WAITS_S) - 1)])
         log.warning(
             "cannot connect to the nucleus: try=%d wait_s=%.1f error=%s", self._tries, wait_s, failure
         )

@@ -366,6 +366,7 @@ class World:
         self.verdicts_come = True
         self.answers_time = True
         self.unsafe_folder: str | None = None
+        self.lock_wanted = False  # whether a second agent waits for this one's end
         self.acknowledges = True  # as clouds do from contract level 1 on
         self._taken = 0  # of what was published, by the cloud
         self.server_ahead = timedelta()
@@ -399,6 +400,7 @@ class World:
                 random=lambda: 0.5,
                 token=lambda: next(self._tokens),
                 checks=self.checks,
+                lock_wanted=lambda: self.lock_wanted,
             ),
             thing=THING,
             reading=parse_settings(self.link.values, KeptSettings(self.state).settings, self.checks),

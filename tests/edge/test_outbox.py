@@ -473,7 +473,7 @@ def test_whatever_happens_what_was_on_disk_or_outlived_nothing_arrives_and_resul
             case "acknowledgement":
                 if str(number) in device.heard(RESULTS):
                     gone.add(number)
-                until_death(partial(device.acknowledge, number))
+                    until_death(partial(device.acknowledge, number))
             case _:
                 device.fate.effects.clear()
                 device.fate.kill_after = number
