@@ -165,6 +165,7 @@ def wire(
             random=random.random,
             token=lambda: secrets.token_hex(16),
             checks=CHECKS,
+            lock_wanted=lambda: own_folder.lock is not None and own_folder.lock.wanted(),
         ),
         thing=environment.thing,
         reading=reading,
