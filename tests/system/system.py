@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from contract import topics
-from contract.commands import RebootCommand, TimeAnswer, parse_command
+from contract.commands import CommandResult, RebootCommand, ResultAck, TimeAnswer, parse_command
 from contract.events import ConnectionEvent
 from contract.reports import ApplicationStatus, DeviceReport
 from edge.events import LinkLost, Received
@@ -73,7 +73,7 @@ class System:
     ) -> None:
         self.keeps_session = keeps_session  # the classic nucleus; Lite does not
         self.world = world = World(heartbeat_s=HEARTBEAT_S)
-        world.answers_time = False  # the time's answers go through the air as well
+        world.answers_time = world.acknowledges = False  # the answers go through the air as well
         self.watch = Watch(lambda: world.server_now, lambda: world.clock.date)
         self.state = WatchedState(world.fate, self.watch, lambda: world.machine.boot)
         self.containers = WatchedContainers(self.watch, self.state)
@@ -82,7 +82,7 @@ class System:
         self.look(*runs)
         self.cloud = Cloud(dynamodb, lambda: world.server_now, self.to_device)
         self.prompt = True
-        self.tells_time = tells_time
+        self.tells_time = self.acknowledges = tells_time  # a cloud that does neither is an old one
         self.air: list[Flying] = []
         self.arrived: list[Arrived] = []
         self.delivered: list[Flying] = []  # to the device, ever
@@ -237,6 +237,7 @@ class System:
         self._version = 0 if away_s > VERSION_FORGOTTEN_S else self._version + 1 + skipped
         self._session_id = f"session-{next(self._sessions)}"
         self.connected = self.world.link.broker_up = True
+        self.world.link.refuses_qos_0 = False
         self._tell_presence("connected", clock_off_s)
         self.air += [*self._session, *self._spool]
         self._session.clear()
@@ -248,6 +249,7 @@ class System:
             return
         self.connected = False
         self.world.link.broker_up = self.keeps_session  # Lite refuses at once, the classic one spools
+        self.world.link.refuses_qos_0 = True  # and neither keeps this
         self._left_at = self.now
         self._tell_presence("disconnected", clock_off_s, disconnectReason=reason)
         down = [message for message in self.air if message.way == "down"]
@@ -335,7 +337,7 @@ class System:
             self.arrived.remove(arrived)
 
     def _arrive(self, topic: str, payload: bytes | dict[str, Any]) -> None:
-        """Let the rules see a message: one answers hellos with the time, the others feed functions."""
+        """Let the rules see a message: they tell the time, acknowledge results, and feed functions."""
         received = (self.now - NOW).total_seconds()
         self.arrived.append(Arrived(topic, a_rule_event(topic, payload, received)))
         if topic == topics.connection(THING) and isinstance(payload, bytes):
@@ -343,6 +345,10 @@ class System:
             if nonce is not None and self.tells_time:
                 answer = TimeAnswer(nonce=nonce, server_time_ms=int(self.now.timestamp() * 1000))
                 self.to_device(topics.command_request(THING, "time"), answer.to_json())
+        elif topic.endswith("/res") and isinstance(payload, bytes) and self.acknowledges:
+            result = CommandResult.from_json(payload)
+            ack = ResultAck(id=result.id, state=result.state)
+            self.to_device(topics.command_request(THING, "ack"), ack.to_json())
 
     def _flow(self) -> None:
         while self.prompt and (self.air or self.arrived):
