@@ -89,7 +89,7 @@ def without_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
 
 
-REQUESTS = [
+REQUESTS: list[Request] = [
     GetDocument(bucket="bucket", key="desired/a.json", max_bytes=99),
     GetRegistryLogin(registry=REGISTRY),
     GetSecrets(sources=["ssm:/fleetgrass/key"]),
