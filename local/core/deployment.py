@@ -6,6 +6,7 @@ deployments, and a component that no target names any more is removed.
 Errors::
 
     DocumentRefused         the job is no deployment this core understands
+    RootsRefused            the deployment is one for the other kind of nucleus
 """
 
 import json
@@ -25,6 +26,18 @@ class DocumentRefused(Exception):
     """The document cannot be carried out; nothing was changed."""
 
     code = "DEPLOYMENT_DOCUMENT_NOT_VALID"
+
+
+class RootsRefused(Exception):
+    """A deployment to Lite names a component of the classic nucleus itself."""
+
+    code = "COMPONENT_VERSION_REQUIREMENTS_NOT_MET"
+
+
+#: What belongs to a nucleus; Lite passes over these where they are dependencies.
+CLASSIC_OWN = frozenset(
+    {"aws.greengrass.Nucleus", "aws.greengrass.TokenExchangeService", "aws.greengrass.Cli"}
+)
 
 
 def _from_json_text(value: object) -> object:
@@ -158,7 +171,11 @@ def resolve(
         ComponentError: from the store.
         RecipeRefused: no manifest for this device.
         DocumentRefused: components depend on each other in a circle.
+        RootsRefused: the deployment names what this nucleus has no version of.
     """
+    if dialect.refuses_classic_roots and (refused := sorted(roots.keys() & CLASSIC_OWN)):
+        # Lite looks every root up in the cloud, for its own runtime, where these have nothing.
+        raise RootsRefused(f"Failed to do dependency resolution for deployment: {', '.join(refused)}")
     wanted = {name: dict(requirements) for name, requirements in roots.items()}
     sources: dict[str, bytes] = {}
     recipes: dict[str, Recipe] = {}
@@ -172,6 +189,8 @@ def resolve(
         }
         for recipe in recipes.values():
             for dependency, requirement in recipe.dependencies.items():
+                if dialect.kind == "lite" and dependency in CLASSIC_OWN:
+                    continue  # it has its own, which no deployment resolves or installs
                 wanted.setdefault(dependency, {})[recipe.name] = requirement
     return Resolution(in_order(recipes), sources)
 

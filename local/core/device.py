@@ -39,6 +39,8 @@ class Device(BaseModel):
     role_arn: str
     dialect: Name = "classic"
     docker_host: str | None = None
+    #: For which part of the real classic's times (1 to 5 minutes) token exchange keeps an error.
+    credential_errors_kept: float = 1
     #: Whom unprivileged scripts run as and component folders are given to, where the core runs as root.
     component_user: str | None = "nobody"
     off_s: float = 3

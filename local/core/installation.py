@@ -17,7 +17,7 @@ from typing import Any
 
 from local.core.component_store import ComponentError, ComponentStore
 from local.core.configuration import ConfigurationError, Json
-from local.core.deployment import Document, DocumentRefused, Installed, in_order, resolve
+from local.core.deployment import Document, DocumentRefused, Installed, RootsRefused, in_order, resolve
 from local.core.device import architecture
 from local.core.files import write_whole
 from local.core.ipc.consultation import NotAnswered
@@ -113,7 +113,7 @@ class Installation:
                 self._store.fetch(recipe)
                 path = self._all.folder.recipe(recipe.name, recipe.version)
                 write_whole(path, resolution.sources[recipe.name])
-        except (ComponentError, RecipeRefused, DocumentRefused) as error:
+        except (ComponentError, RecipeRefused, DocumentRefused, RootsRefused) as error:
             raise DeploymentFailed("FAILED_NO_STATE_CHANGE", error.code, str(error)) from error
         try:
             self._consult(document, job_id, resolution.recipes)

@@ -42,7 +42,9 @@ class Nucleus:
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._off = threading.Event()
         self._news = threading.Event()
-        role = KeptRole(AssumedRole(device.endpoint_url, device.region, device.role_arn, device.thing))
+        assumed = AssumedRole(device.endpoint_url, device.region, device.role_arn, device.thing)
+        kept = device.credential_errors_kept if device.nucleus.kind == "classic" else 0
+        role = KeptRole(assumed, errors_kept=kept)
         configuration = Configuration(device.nucleus, folder.configuration)
         if not folder.configuration.exists():
             _initialise(configuration, device, at_ms=int(folder.device.stat().st_mtime * 1000))

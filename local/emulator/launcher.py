@@ -61,11 +61,17 @@ async def _serve(control_plane: str, token_key: bytes) -> None:
     from local.emulator.cors import mend_cors
     from local.emulator.greengrass_gate import GreengrassGate
     from local.emulator.lambda_code import mend_code_folders
-    from local.emulator.mqtt import mend_keep_alive, mend_listener, mend_subscribe
+    from local.emulator.mqtt import (
+        mend_client_certificate,
+        mend_keep_alive,
+        mend_listener,
+        mend_subscribe,
+    )
     from local.emulator.output import mend_output_wait
     from local.emulator.rules import mend_republish, mend_rule_to_lambda
 
     mend_listener(HOST)
+    mend_client_certificate()
     mend_keep_alive()
     mend_subscribe()
     mend_registry_tokens(token_key)

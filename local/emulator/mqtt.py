@@ -1,13 +1,14 @@
-"""Mends of the MQTT broker: it listens on loopback only, enforces keep-alive, and subscribes nobody twice.
+"""Mends of the MQTT broker: loopback only, certificates, keep-alive, and nobody is subscribed twice.
 
-Unmended (ministack 1.5.33) the mTLS listener binds 0.0.0.0 whatever BIND_HOST says, a device that falls
-silent stays connected for ever (no will, no presence event), and one that resumes its session and subscribes
-anew, as the classic nucleus does, gets every message twice.
+Unmended (ministack 1.5.33) the mTLS listener binds 0.0.0.0 whatever BIND_HOST says and takes clients that
+show no certificate, a device that falls silent stays connected for ever (no will, no presence event), and one
+that resumes its session and subscribes anew, as the classic nucleus does, gets every message twice.
 """
 
 import asyncio
 import contextvars
 import logging
+import ssl
 import weakref
 from typing import Any
 
@@ -41,6 +42,18 @@ def mend_listener(host: str) -> None:
         log.info("MQTT over mutual TLS listens: host=%s port=%s", host, iot._mtls_port())
 
     iot._mtls_start_locked = start
+
+
+def mend_client_certificate() -> None:
+    """Make the listener demand a certificate from its clients, as AWS IoT Core does on this port."""
+    build = iot._mtls_build_ssl_context
+
+    def build_context() -> ssl.SSLContext:
+        context: ssl.SSLContext = build()
+        context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+    iot._mtls_build_ssl_context = build_context
 
 
 def mend_keep_alive() -> None:

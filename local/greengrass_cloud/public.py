@@ -41,7 +41,7 @@ RECIPES = (
     _recipe(
         "aws.greengrass.TokenExchangeService",
         "2.0.3",
-        "aws.greengrass.plugin",
+        "aws.greengrass.generic",  # as a plugin the real nucleus could not load it after its first restart
         ComponentConfiguration={"DefaultConfiguration": {"port": 0}},
     ),
 )

@@ -3,6 +3,7 @@
 import base64
 import json
 import socket
+import ssl
 import time
 from pathlib import Path
 
@@ -37,6 +38,21 @@ def test_the_mqtt_listener_is_on_loopback_only(lab: Lab) -> None:
     of_ours = [address for address in listening if int(address.split(":")[1], 16) == lab.aws.mqtt_port]
 
     assert of_ours == [f"0100007F:{lab.aws.mqtt_port:04X}"]
+
+
+def first_answer(context: ssl.SSLContext, port: int) -> bytes:
+    """What the broker answers to a CONNECT; nothing when it ends the connection."""
+    with (
+        socket.create_connection(("127.0.0.1", port), timeout=5) as raw,
+        context.wrap_socket(raw, server_hostname="127.0.0.1") as secured,
+    ):
+        secured.sendall(connect_packet("nobody", 30, "will/nobody"))
+        return secured.recv(1)
+
+
+def test_a_client_without_a_certificate_is_not_let_in(lab: Lab) -> None:
+    with pytest.raises((ssl.SSLError, ConnectionError)):
+        first_answer(ssl.create_default_context(cafile=str(lab.ca)), lab.aws.mqtt_port)
 
 
 def test_a_client_that_falls_silent_is_disconnected_with_its_will_and_the_reason(lab: Lab) -> None:
@@ -135,6 +151,31 @@ def test_a_rule_answers_a_hello_with_the_servers_time_on_the_devices_own_topic(l
     assert (answer["nonce"], answer["v"]) == ("n-hello", 1)
     assert abs(answer["server_time_ms"] / 1000 - time.time()) < 10
     assert len(connection.heard) == 1
+
+
+def test_a_rule_acknowledges_a_result_on_the_devices_own_topic(lab: Lab) -> None:
+    device, namespace = lab.device(), lab.name()
+    lab.rule(
+        f"SELECT id, state, 1 AS v FROM 'cmd/{namespace}/+/+/res'",  # noqa: S608 - a rule
+        {
+            "republish": {
+                "topic": f"cmd/{namespace}/${{topic(3)}}/ack/req",
+                "roleArn": lab.role(allow("iot:Publish")),
+                "qos": 1,
+            }
+        },
+    )
+
+    with lab.connected(device) as connection:
+        lab.subscribe(connection, f"cmd/{namespace}/{device.thing}/ack/req")
+        result = {"v": 1, "id": "cmd-1", "state": "SUCCEEDED", "detail": {"more": 1}}
+        lab.publish(connection, f"cmd/{namespace}/{device.thing}/reboot/res", json.dumps(result).encode())
+
+        assert connection.hears(f"cmd/{namespace}/{device.thing}/ack/req") == {
+            "id": "cmd-1",
+            "state": "SUCCEEDED",
+            "v": 1,
+        }
 
 
 def test_presence_events_reach_a_rule_with_aws_s_fields(lab: Lab) -> None:

@@ -50,9 +50,9 @@ class Asking(threading.Thread):
         return self.found
 
 
-def validity(nucleus: Nucleus, timeout_s: float = 10, **others: Json) -> Asking:
+def validity(nucleus: Nucleus, others: Mapping[str, Json] | None = None, timeout_s: float = 10) -> Asking:
     ask = nucleus.components.consultation.refusals
-    proposed: Mapping[str, Json] = {ME: PROPOSED, **others}
+    proposed: Mapping[str, Json] = {ME: PROPOSED, **(others or {})}
     return Asking(lambda off: ask("d-1", proposed, timeout_s, off))
 
 
@@ -98,7 +98,7 @@ def test_a_component_that_does_not_judge_in_time_fails_the_deployment(nucleus: N
 
 def test_once_one_is_asked_a_component_that_never_subscribed_is_waited_for_in_vain(nucleus: Nucleus) -> None:
     events = nucleus.subscribed(nucleus.client.subscribe_to_validate_configuration_updates)
-    asking = validity(nucleus, timeout_s=1, **{"aws.greengrass.Nucleus": {"logging": {}}})
+    asking = validity(nucleus, {"aws.greengrass.Nucleus": {"logging": {}}}, timeout_s=1)
     events.of(1)
 
     nucleus.client.send_configuration_validity_report(configuration_validity_report=report("ACCEPTED"))
@@ -108,7 +108,7 @@ def test_once_one_is_asked_a_component_that_never_subscribed_is_waited_for_in_va
 
 
 def test_nobody_waits_for_a_component_that_never_asked_to_be_asked(nucleus: Nucleus) -> None:
-    assert validity(nucleus, **{"aws.greengrass.Nucleus": {"logging": {}}}).ended() == {}
+    assert validity(nucleus, {"aws.greengrass.Nucleus": {"logging": {}}}).ended() == {}
     update(nucleus).ended()
 
 

@@ -1,3 +1,4 @@
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -6,7 +7,7 @@ import pytest
 import requests
 from botocore.utils import ContainerMetadataFetcher
 
-from local.core.credentials import Credentials, CredentialsUnavailable, KeptRole, TokenExchange
+from local.core.credentials import AssumedRole, Credentials, CredentialsUnavailable, KeptRole, TokenExchange
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -17,11 +18,14 @@ class FakeRole:
 
     now: datetime = NOON
     denied: bool = False
+    fails: CredentialsUnavailable | None = None
     given: list[Credentials] = field(default_factory=list)
 
     def assume(self) -> Credentials:
         if self.denied:
-            raise CredentialsUnavailable("AccessDenied")
+            raise CredentialsUnavailable("AccessDenied", 403)
+        if self.fails is not None:
+            raise self.fails
         self.given.append(
             Credentials(f"AKIA{len(self.given)}", "secret", "session", self.now + timedelta(hours=1))
         )
@@ -65,7 +69,48 @@ def test_without_a_tokens_proof_there_is_nothing(
 def test_a_role_that_is_denied_is_an_error_and_not_a_crash(exchange: TokenExchange, role: FakeRole) -> None:
     role.denied = True
 
-    assert status_for(exchange.url, {"Authorization": "right"}) == 500
+    answer = requests.get(exchange.url, headers={"Authorization": "right"}, timeout=5)
+    assert (answer.status_code, answer.text) == (
+        403,
+        "TES responded with status code: 403. Caching response. AccessDenied",
+    )
+
+
+def test_no_connection_is_a_500_that_says_so(exchange: TokenExchange, role: FakeRole) -> None:
+    role.fails = CredentialsUnavailable("connection refused")
+
+    answer = requests.get(exchange.url, headers={"Authorization": "right"}, timeout=5)
+
+    assert (answer.status_code, answer.text) == (500, "Failed to get connection")
+
+
+@pytest.mark.parametrize(("status", "minutes"), [(403, 2), (500, 1), (None, 5)])
+def test_an_error_is_kept_though_its_cause_is_gone(status: int | None, minutes: int) -> None:
+    role = FakeRole(fails=CredentialsUnavailable("it failed", status))
+    kept = KeptRole(role, lambda: role.now)
+    with pytest.raises(CredentialsUnavailable):
+        kept.assume()
+    role.fails = None
+
+    role.now = NOON + timedelta(minutes=minutes, seconds=-1)
+    with pytest.raises(CredentialsUnavailable):
+        kept.assume()
+    role.now = NOON + timedelta(minutes=minutes)
+
+    assert kept.assume().access_key == "AKIA0"
+
+
+def test_a_provider_that_accepts_and_says_nothing_gives_no_answer() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        role = AssumedRole(url, "eu-west-1", "arn:aws:iam::000000000000:role/a-role", "robot-1")
+        service = TokenExchange(KeptRole(role), lambda _: True)
+        service.start()
+        try:
+            with pytest.raises(requests.ReadTimeout):
+                requests.get(service.url, headers={"Authorization": "right"}, timeout=1)
+        finally:
+            service.stop()
 
 
 def test_a_session_is_kept_until_five_minutes_before_its_end() -> None:

@@ -1,13 +1,22 @@
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cloud.aws.greengrass import Greengrass
 from local.core.component_store import NotResolved
-from local.core.deployment import DocumentRefused, Installed, Resolution, UpdatePolicy, read, resolve
-from local.core.dialect import CLASSIC
+from local.core.deployment import (
+    DocumentRefused,
+    Installed,
+    Resolution,
+    RootsRefused,
+    UpdatePolicy,
+    read,
+    resolve,
+)
+from local.core.dialect import CLASSIC, LITE
 from local.core.recipe import Recipe
 from local.greengrass_cloud import job_document
 
@@ -98,6 +107,19 @@ def test_everyone_who_asks_for_a_dependency_has_a_say_in_its_version() -> None:
 def test_a_component_that_nobody_published_fails_the_deployment() -> None:
     with pytest.raises(NotResolved):
         resolved(FakeStore(app=["ghost"]), app="1.0.0")
+
+
+@pytest.mark.parametrize("name", ["aws.greengrass.Nucleus", "aws.greengrass.TokenExchangeService"])
+def test_a_lite_that_refuses_them_fails_a_deployment_that_names_a_component_of_classic(name: str) -> None:
+    lite = replace(LITE, refuses_classic_roots=True)
+    store = FakeStore(**{name: [], "app": [name]})
+
+    with pytest.raises(RootsRefused, match="Failed to do dependency resolution for deployment"):
+        resolve({name: {"g": "2.0.0"}}, store, architecture="amd64", dialect=lite)
+
+    resolution = resolve({"app": {"g": "1.0.0"}}, store, architecture="amd64", dialect=lite)
+    assert [recipe.name for recipe in resolution.recipes] == ["app"]
+    assert all(name not in asked for asked in store.asked)
 
 
 def test_components_in_a_circle_are_refused() -> None:

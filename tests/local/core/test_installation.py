@@ -71,7 +71,7 @@ class Machine:
         self.folder = Folder(root)
         self.store = Store()
         self.dialect = dialect
-        self._device = Device(
+        self.device = Device(
             thing="robot-1",
             region="eu-west-1",
             account="000000000000",
@@ -90,10 +90,10 @@ class Machine:
         self.power_on()
 
     def power_on(self) -> None:
-        self.configuration = Configuration(DIALECTS[self._device.dialect], self.folder.configuration)
+        self.configuration = Configuration(DIALECTS[self.device.dialect], self.folder.configuration)
         self.components = Components()
         surroundings = Surroundings(
-            self._device,
+            self.device,
             self.folder,
             self.configuration,
             self.components,
@@ -135,7 +135,7 @@ class Machine:
     def state(self) -> str:
         """Where the app stands, as the core tells the cloud."""
         components = self.installation.status()["components"]
-        return next(each["lifecycleState"] for each in components if each["componentName"] == APP)
+        return str(next(each["lifecycleState"] for each in components if each["componentName"] == APP))
 
     def answering(self, refusal: str | None) -> list[Asked]:
         """Have the app answer what it is asked; return where the questions go."""
@@ -629,7 +629,7 @@ def test_a_component_is_told_its_nucleus_its_token_its_folders_and_its_home(mach
         "AWS_GG_NUCLEUS_DOMAIN_SOCKET_FILEPATH_FOR_COMPONENT": str(machine.folder.socket),
         "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://localhost:1/",
         "FLEETGRASS_HOME": str(machine.folder.home),
-        "GGC_VERSION": DIALECTS[machine.dialect].version,
+        "GGC_VERSION": machine.device.nucleus.version,
     }
     if machine.dialect == "classic":
         expected |= {
