@@ -46,7 +46,7 @@ class Device:
     reporting_since: datetime | None = None  # since when it has been heard again and again in time
     interval_s: float | None = None
     agent_version: str | None = None
-    level: int = 0  # what its agent can (``contract.defaults.LEVEL``), as far as it said
+    level: int = 0  # what its agent can (contract.defaults.LEVEL); 0 too where it never said
     boot_id: str | None = None
     goodbye: str | None = None  # "shutdown" or "reboot"
     clock_skew_s: float | None = None  # device time − server time

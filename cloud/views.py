@@ -24,6 +24,7 @@ def summary(device: Device, now: datetime, *, offline_debounce_s: float) -> dict
         "clock_skew_s": device.clock_skew_s,
         "last_report_at": device.last_report_at,
         "agent_version": device.agent_version,
+        "level": device.level,
         "architecture": device.architecture,
         "engine": device.engine,
         "desired": dict(device.desired) or None,

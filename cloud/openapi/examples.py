@@ -38,7 +38,7 @@ PARAMETERS: Mapping[str, str] = {
 _summary: Example = {
     "name": _DEVICE, "group": _GROUP, "state": "online", "reason": "connected", "since": _MADE_AT,
     "flap_count": 0, "disconnect_reason": None, "clock_skew_s": 0.2, "last_report_at": _NOW,
-    "agent_version": "1.0.0", "architecture": "arm64", "engine": "27.3.1",
+    "agent_version": "1.0.0", "level": 1, "architecture": "arm64", "engine": "27.3.1",
     "desired": {"state": "CONVERGED", "target": f"thinggroup/{_GROUP}", "revision": 7,
                 "deployment_id": _DEPLOYMENT},
 }  # fmt: skip

@@ -71,6 +71,24 @@ def test_what_was_never_enrolled_gets_no_row(memory: Table) -> None:
     assert table.get("ghost") is None
 
 
+def test_a_row_of_before_has_no_level_and_one_that_is_said_is_kept_with_the_unchanged_rest(
+    memory: Table,
+) -> None:
+    table, calls = memory
+    name = enrolled(table)
+    table.apply(news(a_report(1), 1, name))
+    table._table.update_item(
+        TableName=table._name, Key={"device": {"S": name}}, UpdateExpression="REMOVE #level",
+        ExpressionAttributeNames={"#level": "level"},
+    )  # fmt: skip
+    assert known(table, name).level == 0
+
+    calls.clear()
+    assert table.apply(news(a_report(2, level=1), 2, name)).effect is Effect.UNCHANGED
+    assert calls == ["UpdateItem"]
+    assert known(table, name).level == table.named([name])[name].level == 1
+
+
 def test_an_unchanged_report_is_one_call_and_a_changed_one_two(memory: Table) -> None:
     table, calls = memory
     name = enrolled(table)
@@ -165,11 +183,14 @@ def presences(draw: st.DrawFn) -> Presence:
 @st.composite
 def messages(draw: st.DrawFn) -> News:
     epoch, sequence = draw(st.sampled_from("aab")), draw(st.integers(0, 6))
+    level = draw(st.integers(0, 1))
     if draw(st.booleans()):
-        said = a_connection_event(sequence, draw(st.sampled_from(["hello", "goodbye"])), epoch=epoch)
+        event = draw(st.sampled_from(["hello", "goodbye"]))
+        said = a_connection_event(sequence, event, epoch=epoch, level=level)
         return news(said, draw(TIMES))
     state, cpu = draw(st.sampled_from(["RUNNING", "FAILED"])), draw(st.sampled_from([None, 1.5, 2.5]))
-    return news(a_report(sequence, a_status("web", state, cpu_percent=cpu), epoch=epoch), draw(TIMES))
+    status = a_status("web", state, cpu_percent=cpu)
+    return news(a_report(sequence, status, epoch=epoch, level=level), draw(TIMES))
 
 
 def tell(table: Devices, name: str, event: Presence | News) -> bool:

@@ -30,11 +30,13 @@ def test_a_report_is_kept_with_the_servers_time_and_the_devices_skew() -> None:
     assert device.applications["web"]["state"] == "RUNNING"
 
 
-def test_what_an_agent_can_is_what_it_said_last_and_one_that_says_nothing_can_as_at_first() -> None:
-    updated = heard(news(a_report(3), 100), news(a_connection_event(4, level=1), 101))
-    taken_back = heard(news(a_report(5), 102), device=updated)
+def test_what_an_agent_can_is_known_from_its_hello_and_its_reports_and_is_0_where_nobody_said() -> None:
+    assert ENROLLED.level == 0
+    assert heard(news(a_connection_event(1), 1)).level == 0
 
-    assert (updated.level, taken_back.level) == (1, 0)
+    hello = heard(news(a_connection_event(1, level=1), 1))
+    assert (hello.level, heard(news(a_report(2), 2), device=hello).level) == (1, 0)  # and back again
+    assert heard(news(a_report(3, level=2), 3), device=hello).level == 2
 
 
 def test_an_older_report_changes_nothing() -> None:

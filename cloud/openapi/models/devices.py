@@ -25,6 +25,7 @@ class DeviceSummary(Answer):
     clock_skew_s: Annotated[float | None, Field(description="The device's time minus the server's.")]
     last_report_at: datetime | None
     agent_version: str | None
+    level: Annotated[int, Field(ge=0, description="What its agent can; 0: as the first release.")]
     architecture: str | None
     engine: str | None
     desired: DesiredStatus | None
