@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
@@ -16,6 +16,7 @@ from cloud.membership import SETTLES_WITHIN
 from cloud.tooling import template as rendering
 from cloud.tooling.build import SERVICES
 from contract import topics
+from contract.commands import ResultAck
 from contract.names import COMPONENT
 from tests.cloud.template import functions, resources, template
 
@@ -26,6 +27,7 @@ ENVELOPE = (
     "timestamp() AS received_at FROM '{}'"
 )
 WITHOUT_CALLERS = BEHIND_RULES_AND_TIMERS | set(PUBLIC_ROUTES.values())
+ACK = "SELECT id, state, 1 AS v FROM '{}' WHERE NOT isUndefined(id) AND NOT isUndefined(state)"
 TIME = "SELECT nonce, timestamp() AS server_time_ms, 1 AS v FROM '{}' WHERE event = 'hello'"
 #: Where AWS knows no narrower resource (service authorization reference).
 WITHOUT_RESOURCE = {
@@ -83,6 +85,69 @@ def test_the_time_is_answered_to_every_hello_on_the_devices_own_topic() -> None:
     assert topic.replace("${topic(3)}", "robot-7") == topics.command_request("robot-7", "time")
 
 
+def matches(pattern: str, topic: str) -> bool:
+    """Whether a policy's resource, ``*`` being anything, is the topic's."""
+    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), topic) is not None
+
+
+def test_a_result_is_acknowledged_on_the_devices_own_topic_with_what_the_contract_says() -> None:
+    rule = rules()["AckRule"]
+
+    assert rule["Sql"] == ACK.format(topics.COMMAND_RESULTS)
+    (action,) = rule["Actions"]
+    topic = action["Republish"]["Topic"]
+    assert topic.replace("${topic(3)}", "robot-7") == topics.command_request("robot-7", "ack")
+    assert action["Republish"]["Qos"] == 1  # what is lost is acknowledged when the result comes again
+    selected = re.split(r",\s*", rule["Sql"].removeprefix("SELECT ").partition(" FROM ")[0])
+    fields = {each.rpartition(" AS ")[2] or each for each in selected}
+    assert fields == ResultAck.model_fields.keys()
+    assert "1 AS v" in selected
+    assert ResultAck.from_json(b'{"id":"cmd-01kanm5phz0123456789abcdef","state":"FAILED","v":1}').v == 1
+
+
+def test_a_rule_may_say_what_it_says_to_devices_and_no_command() -> None:
+    role = resources("AWS::IAM::Role")["RuleRole"]
+    (resources_,) = (s["Resource"] for s in statements(role) if s["Action"] == "iot:Publish")
+    said = [r["Actions"][0]["Republish"]["Topic"] for r in rules().values() if "Republish" in r["Actions"][0]]
+
+    granted = [each["Fn::Sub"].partition(":topic/")[2] for each in resources_]
+    assert sorted(granted) == sorted(topic.replace("${topic(3)}", "*") for topic in said)
+
+
+def test_a_device_hears_every_topic_that_the_contract_has_for_it() -> None:
+    policy = resources("AWS::IoT::Policy")["ThingPolicy"]["PolicyDocument"]
+    thing = "${!iot:Connection.Thing.ThingName}"
+    granted = {
+        action: [each["Fn::Sub"].partition("}:topic")[2] for each in as_list(statement["Resource"])]
+        for statement in policy["Statement"]
+        for action in as_list(statement["Action"])
+        if statement["Sid"] in ("HearItsCommands", "ReceiveItsCommands", "SpeakOfItself")
+    }
+    for command in get_args(topics.Command):
+        heard = topics.command_request(thing, command)
+        assert any(matches(p, f"filter/{heard}") for p in granted["iot:Subscribe"]), command
+        assert any(matches(p, f"/{heard}") for p in granted["iot:Receive"]), command
+        result = topics.command_result(thing, command)
+        assert any(matches(p, f"/{result}") for p in granted["iot:Publish"]), command
+    # With "+" for the command, as the recipe's lists are made: one subscription for all.
+    assert any(matches(p, f"filter/cmd/fleetgrass/{thing}/+/req") for p in granted["iot:Subscribe"])
+
+
+def test_what_the_queue_refuses_is_kept_although_the_device_was_told_that_it_arrived() -> None:
+    """An acknowledgement says that IoT Core has the result; the way from there is the other rule's."""
+    acks, results = rules()["AckRule"], rules()["CommandResultRule"]
+
+    assert [*acks["Actions"][0]] == ["Republish"]
+    assert len(acks["Actions"]) == 1
+    (action,) = results["Actions"]
+    assert action["Sqs"]["QueueUrl"] == {"Ref": "ReportQueue"}
+    assert results["ErrorAction"]["Sqs"]["QueueUrl"] == {"Ref": "DeadLetterQueue"}
+    assert "'base64') AS payload" in results["Sql"]  # whole, so that it can be sent again
+    assert acks["Sql"].partition(" FROM ")[2].startswith(results["Sql"].partition(" FROM ")[2])
+    kept = resources("AWS::SQS::Queue")["DeadLetterQueue"]
+    assert kept["MessageRetentionPeriod"] == timedelta(days=14).total_seconds()
+
+
 def test_presence_and_hello_go_straight_to_the_function_and_reports_through_the_queue() -> None:
     targets = {name: next(iter(rule["Actions"][0])) for name, rule in rules().items()}
 
@@ -91,6 +156,7 @@ def test_presence_and_hello_go_straight_to_the_function_and_reports_through_the_
         "ConnectionRule": "Lambda",
         "ReportRule": "Sqs",
         "CommandResultRule": "Sqs",
+        "AckRule": "Republish",
         "TimeRule": "Republish",
     }
 
