@@ -12,6 +12,8 @@ from contract.defaults import FLAP_WINDOW_S, OFFLINE_DEBOUNCE_S
 from contract.names import ThingName
 
 State = Literal["online", "stale", "offline", "unknown"]
+#: An agent that falls silent later than this after a deployment is silent for another reason.
+LOST_WITHIN = timedelta(days=1)
 _THING = TypeAdapter(ThingName)
 
 
@@ -100,6 +102,17 @@ def state(device: Device, now: datetime, *, offline_debounce_s: float = OFFLINE_
     reason = "connected" if device.offline_since is None else "reconnecting"
     since = there_since or device.reporting_since or device.last_report_at
     return Seen("online", reason, _later(since, device.reporting_since))
+
+
+def is_lost(device: Device, deployed_at: datetime, now: datetime) -> bool:
+    """Return whether the agent fell silent with what was deployed then, while its core is connected.
+
+    It was well when that was deployed, was heard for the last time within ``LOST_WITHIN`` of it, and is
+    overdue. A goodbye counts as any last word: an update stops the agent, and the new one may not start.
+    """
+    if device.connected is not True or device.last_report_at is None or device.stale_at is None:
+        return False
+    return deployed_at <= device.stale_at < now and device.last_report_at <= deployed_at + LOST_WITHIN
 
 
 def flap_count(device: Device, now: datetime) -> int:

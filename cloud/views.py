@@ -27,8 +27,19 @@ def summary(device: Device, now: datetime, *, offline_debounce_s: float) -> dict
         "level": device.level,
         "architecture": device.architecture,
         "engine": device.engine,
-        "desired": dict(device.desired) or None,
+        "desired": _desired(device) or None,
     }
+
+
+def _desired(device: Device) -> dict[str, Any]:
+    """Return what the device says of its document; never CONVERGED where that is another group's."""
+    told = dict(device.desired)
+    target = told.get("target")
+    others = device.group is not None and target not in (None, f"thinggroup/{device.group}")
+    if others and told.get("state") == "CONVERGED":
+        other = f"it follows revision {told.get('revision')} of {target}"
+        told |= {"state": "CONVERGING", "code": "other-document", "message": other}
+    return told
 
 
 def detail(device: Device, now: datetime, *, offline_debounce_s: float) -> dict[str, Any]:

@@ -3,61 +3,15 @@
 ``RULES`` is a table over facts that are stored already. Every rule that holds is a cause; the first
 one is the answer, because it comes first in the chain from the operator's wish to the container: is
 there a wish, is the device there, did Greengrass bring the wish, could the device read it, and what
-became of each application.
+became of each application. No two causes contradict each other: of each link of that chain one is told.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from cloud.deploy.revision import Deployment, DeploymentState
-from cloud.device import Device
-from cloud.presence import Seen
-from contract.documents import parse_document_uri
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """What Greengrass says of its deployment on one device; ``status`` is the IoT Job execution's."""
-
-    status: str
-    reason: str | None = None
-    changed_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """All that an explanation is made of. ``job`` is None where Greengrass was not asked, or knows none."""
-
-    device: Device
-    seen: Seen
-    deployment: Deployment | None  # the newest of the device's group that was not refused
-    job: Job | None = None
-    job_known: bool = True  # False: Greengrass did not answer
-
-    @property
-    def arrived(self) -> bool:
-        """Whether the device works on the deployment's document."""
-        return self.deployment is not None and self.device.desired.get("deployment_id") == self.deployment.id
-
-    @property
-    def wanted_sha256(self) -> str | None:
-        """The hash of the document that the device should have."""
-        return None if self.deployment is None else parse_document_uri(self.deployment.document_uri)[2]
-
-
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """One reason with its evidence (JSON types and datetimes); ``code`` is stable."""
-
-    code: str
-    message: str
-    application: str | None = None
-    since: datetime | None = None
-    next_try_at: str | None = None
-    evidence: Mapping[str, object] = field(default_factory=dict)
-
+from cloud.deploy.revision import DeploymentState
+from cloud.facts import Cause, Facts
 
 AS_DESIRED = "as-desired"
 Rule = Callable[[Facts], Iterator[Cause]]
@@ -83,6 +37,14 @@ def _no_wish(facts: Facts) -> Iterator[Cause]:
 
 def _not_there(facts: Facts) -> Iterator[Cause]:
     state, reason, since = facts.seen
+    if facts.lost and facts.deployment is not None and state == "stale":
+        revision = facts.deployment.revision
+        message = (
+            f"the device is connected, its agent is silent since revision {revision} was deployed: {reason}"
+        )
+        agent = {"deployment": facts.deployment.id, "agent_version": facts.device.agent_version}
+        yield Cause("agent-lost", message, since=facts.device.last_report_at, evidence=agent)
+        return
     match state:
         case "unknown":
             yield Cause("never-seen", "the device was enrolled and has never connected", since=since)
@@ -102,11 +64,26 @@ def _not_submitted(facts: Facts) -> Iterator[Cause]:
 
 
 def _not_read(facts: Facts) -> Iterator[Cause]:
-    desired = facts.device.desired
-    if not facts.arrived and desired.get("wanted_sha256") == facts.wanted_sha256 is not None:
-        code = desired.get("code") or "document-on-its-way"
-        message = desired.get("message") or "the device has the reference and fetches the document"
-        yield Cause(str(code), str(message), evidence={"document_sha256": facts.wanted_sha256})
+    desired, evidence = facts.device.desired, {"document_sha256": facts.wanted_sha256}
+    if (refused := facts.refused) is not None:
+        since = _since(desired) if desired.get("code") == refused.get("code") else None
+        in_force = {"refused": True, "revision_on_device": desired.get("revision")}
+        said = f"the device will not follow this revision: {refused.get('message')}"
+        yield Cause(str(refused.get("code")), said, since=since, evidence=evidence | in_force)
+    elif facts.referred:
+        code, message = desired.get("code"), desired.get("message")
+        if code is None or _is_the_engines(code, facts):
+            message = "the device has the reference and fetches the document"
+            yield Cause("document-on-its-way", message, evidence=evidence)
+        else:
+            said = message or "the device has the reference and not the document"
+            yield Cause(str(code), str(said), since=_since(desired), evidence=evidence)
+
+
+def _since(desired: Mapping[str, Any]) -> datetime | None:
+    """Return since when the device's code holds, by its own clock."""
+    told = desired.get("since")
+    return None if told is None or desired.get("code") is None else datetime.fromisoformat(told)
 
 
 #: The IoT Job execution's status → code and text.
@@ -126,10 +103,63 @@ _JOBS: Mapping[str, tuple[str, str]] = {
 _VALIDATION = ("validat",)  # the nucleus' words when a component called the configuration invalid
 
 
+def _other_document(facts: Facts) -> Iterator[Cause]:
+    """Greengrass is done, or the device belonged elsewhere, and it follows what is not its group's latest."""
+    deployment = facts.deployment
+    if facts.led_away or (deployment is not None and _is_kept(facts)):
+        yield Cause("other-document", _other(facts), evidence=_its_document(facts))
+
+
+def _is_kept(facts: Facts) -> bool:
+    """Whether what the device works on is nothing that is still on its way to be replaced."""
+    desired, deployment = facts.device.desired, facts.deployment
+    if deployment is None or deployment.greengrass_id is None or desired.get("deployment_id") is None:
+        return False
+    if facts.arrived or facts.referred or facts.refused is not None:
+        return False
+    if facts.job is None:
+        return _is_of_another_group(facts)
+    return facts.job.status == "SUCCEEDED"
+
+
+def _is_of_another_group(facts: Facts) -> bool:
+    target, deployment = facts.device.desired.get("target"), facts.deployment
+    return deployment is not None and target is not None and target != deployment.target
+
+
+def _other(facts: Facts) -> str:
+    desired = facts.device.desired
+    if facts.led_away:
+        return "the device runs the revision, and its configuration refers to another document now"
+    has = f"the device follows revision {desired.get('revision')} of {desired.get('target') or 'its group'}"
+    done = "Greengrass says that it is done, and " if facts.job is not None else ""
+    if _is_of_another_group(facts):
+        return (
+            f"{done}{has}, where it was before: a classic nucleus keeps the value of the deployment made "
+            "last, unless its configuration says deploymentConfigurationTimeSource: deploymentProcessingTime"
+        )
+    skew = facts.device.clock_skew_s
+    behind = "" if skew is None or skew > -1 else f" (it is {-skew:.0f} s behind)"
+    return f"{done}{has}: its configuration kept an older value, as it does where its clock is behind{behind}"
+
+
+def _its_document(facts: Facts) -> dict[str, object]:
+    desired = facts.device.desired
+    found: dict[str, object] = {
+        name: desired.get(name)
+        for name in ("target", "revision", "deployment_id", "wanted_sha256", "code", "message")
+    }
+    found |= {"clock_skew_s": facts.device.clock_skew_s, "job_status": facts.job and facts.job.status}
+    found["deployment"] = facts.deployment and facts.deployment.id
+    return {name: value for name, value in found.items() if value is not None}
+
+
 def _not_brought(facts: Facts) -> Iterator[Cause]:
     deployment = facts.deployment
     if deployment is None or deployment.greengrass_id is None or facts.arrived:
         return
+    if facts.referred or facts.refused is not None or _is_kept(facts):
+        return  # it was brought, or what is there instead is told
     has = facts.device.desired.get("revision")
     evidence: dict[str, object] = {"deployment": deployment.id, "revision_on_device": has}
     if facts.job is None:
@@ -152,6 +182,11 @@ def _not_brought(facts: Facts) -> Iterator[Cause]:
 def _engine(facts: Facts) -> Iterator[Cause]:
     if facts.device.engine == "unavailable":
         yield Cause("engine-unavailable", "the container engine on the device does not answer")
+
+
+def _is_the_engines(code: object, facts: Facts) -> bool:
+    """Whether what the device says of its document is what ``_engine`` tells already."""
+    return any(cause.code == code for cause in _engine(facts))
 
 
 #: What counts more when several applications are not as wanted; the others follow in order of name.
@@ -203,9 +238,12 @@ def _application(name: str, status: Mapping[str, Any]) -> Cause:
 
 def _converging(facts: Facts) -> Iterator[Cause]:
     desired = facts.device.desired
-    if facts.arrived and desired.get("state") != "CONVERGED" and not any(_applications(facts)):
-        code, message = desired.get("code"), desired.get("message")
-        yield Cause(str(code or "converging"), str(message or "the device has the revision and works on it"))
+    if not facts.arrived or facts.led_away or desired.get("state") == "CONVERGED":
+        return
+    code, message = desired.get("code"), desired.get("message")
+    if not any(_applications(facts)) and not _is_the_engines(code, facts):
+        said = str(message or "the device has the revision and works on it")
+        yield Cause(str(code or "converging"), said, since=_since(desired))
 
 
 #: In the order of the chain from the wish to the container.
@@ -214,6 +252,7 @@ RULES: tuple[Rule, ...] = (
     _not_there,
     _not_submitted,
     _not_read,
+    _other_document,
     _not_brought,
     _engine,
     _applications,

@@ -7,7 +7,7 @@ from cloud.aws.clients import translated
 from cloud.aws.errors import NotFound
 from cloud.deploy.components import Components
 from cloud.deploy.submission import Submitted, TargetDeployment
-from cloud.why import Job
+from cloud.facts import Job
 from contract.defaults import COMPONENT_UPDATE_S, CONFIGURATION_VALIDATION_S, DEPLOYMENT_TIMEOUT_MIN
 
 

@@ -26,21 +26,26 @@ class OutcomeState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One device's outcome with the reason, ready for the table (``to_dict``)."""
+    """One device's outcome with the reason, ready for the table (``to_dict``).
+
+    ``refused``: the device will not follow this document; what was in force before it stays so.
+    """
 
     deployment_id: str
     state: OutcomeState
     application: str | None = None  # which one the reason is about
     code: str | None = None
     message: str | None = None
+    refused: bool = False
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> dict[str, Any]:
         """Return the outcome as JSON types, without what is None and without the deployment's id."""
         told = {
             "state": self.state.value,
             "application": self.application,
             "code": self.code,
             "message": self.message,
+            "refused": self.refused or None,
         }
         return {name: value for name, value in told.items() if value is not None}
 
@@ -77,6 +82,22 @@ def outcome_of(desired: Mapping[str, Any], applications: Mapping[str, Mapping[st
             deployment_id, OutcomeState.IN_PROGRESS, None, desired.get("code"), desired.get("message")
         )
     return Outcome(deployment_id, OutcomeState.RUNNING)
+
+
+def refusal_of(desired: Mapping[str, Any]) -> Outcome | None:
+    """Return the outcome of the document that a device says it will not follow; None where it says of none.
+
+    The document in force has an outcome of its own (``outcome_of``), and one of both is never the other's.
+    """
+    refused = desired.get("refused") or {}
+    deployment_id = refused.get("deployment_id")
+    if not isinstance(deployment_id, str) or not _is_identifier(deployment_id):
+        return None
+    if deployment_id == desired.get("deployment_id"):
+        return None  # it is in force all the same: an older refusal
+    return Outcome(
+        deployment_id, OutcomeState.FAILED, None, refused.get("code"), refused.get("message"), refused=True
+    )
 
 
 def by_device(

@@ -15,14 +15,15 @@ from cloud.deploy.components import carries
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.deploy.submission import TargetDeployment
 from cloud.device import Device
+from cloud.facts import Cause, Facts, Job
 from cloud.gateway import Response
 from cloud.http import Request, lambda_handler
 from cloud.logs import tell
-from cloud.presence import state
+from cloud.presence import is_lost, state
 from cloud.reached_device import FindsDevices, reached_device
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
-from cloud.why import AS_DESIRED, Cause, Facts, Job, explain
+from cloud.why import AS_DESIRED, explain
 from contract.defaults import OFFLINE_DEBOUNCE_S
 
 log = logging.getLogger(__name__)
@@ -53,17 +54,23 @@ def explain_device(
 ) -> Response:
     """Answer with ``{as_desired, code, message, …, causes}``: the first cause, and all of them.
 
-    Greengrass is asked only while the revision has not arrived; without its answer the rest still tells.
+    Greengrass is asked only while the device does not know of the revision; without its answer the rest
+    still tells.
 
     Raises:
         Problem: 404 ``device-not-found``.
     """
     device = reached_device(request, devices)
     now = clock()
+    wish = _wish(device, deployments)
     facts = Facts(
-        device, state(device, now, offline_debounce_s=offline_debounce_s), _wish(device, deployments)
+        device,
+        state(device, now, offline_debounce_s=offline_debounce_s),
+        wish,
+        lost=wish is not None and is_lost(device, wish.created_at, now),
     )
-    if facts.deployment is not None and facts.deployment.greengrass_id is not None and not facts.arrived:
+    on_its_way = not facts.arrived and not facts.referred and facts.refused is None
+    if facts.deployment is not None and facts.deployment.greengrass_id is not None and on_its_way:
         facts = _ask(facts, facts.deployment, greengrass, account)
     causes = explain(facts)
     desired, on_device = facts.deployment, device.desired
@@ -74,7 +81,9 @@ def explain_device(
             "as_desired": causes[0].code == AS_DESIRED,
             **_told(causes[0]),
             "desired": None if desired is None else {"revision": desired.revision, "deployment": desired.id},
-            "on_device": {key: on_device.get(key) for key in ("revision", "deployment_id", "state")},
+            "on_device": {
+                key: on_device.get(key) for key in ("target", "revision", "deployment_id", "state")
+            },
             "causes": [_told(cause) for cause in causes],
             "asked_at": now,
         },

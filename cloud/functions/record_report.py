@@ -15,7 +15,7 @@ from cloud.aws.clients import client
 from cloud.aws.sqs import Queue
 from cloud.clock import Clock, utc_now
 from cloud.command import Command
-from cloud.deploy.outcomes import Outcome, outcome_of
+from cloud.deploy.outcomes import Outcome, outcome_of, refusal_of
 from cloud.device import Device
 from cloud.hearing import News
 from cloud.ingest import Malformed, Received, not_enrolled, refuse
@@ -110,17 +110,20 @@ def _record_report(received: Received, devices: HearsDevices, deployments: Hears
     if applied.effect is Effect.NOT_ENROLLED:
         not_enrolled(news.device, received.topic)
     # For an old report too: when this very message was applied and the next line failed, it comes again.
-    told = None if applied.device is None else _outcome(applied.device)
+    row = applied.device
+    told = None if row is None else _outcome(row)
+    refused = None if row is None else refusal_of(row.desired)
     tell(
         log, "report", device=news.device, topic=received.topic, effect=applied.effect,
         deployment=None if told is None else told.deployment_id, outcome=None if told is None else told.state,
+        refused=None if refused is None else refused.deployment_id,
     )  # fmt: skip
-    if applied.device is not None and told is not None:
-        row = applied.device
-        order = {"epoch": row.enrolled_at.isoformat(), "sequence": row.writes}  # of the row it was read from
-        deployments.record_outcome(
-            told.deployment_id, row.name, told.to_dict() | order, row.last_report_at or received.received_at
-        )
+    for outcome in (told, refused):
+        if row is not None and outcome is not None:
+            # Of the row it was read from.
+            order = {"epoch": row.enrolled_at.isoformat(), "sequence": row.writes}
+            heard_at = row.last_report_at or received.received_at
+            deployments.record_outcome(outcome.deployment_id, row.name, outcome.to_dict() | order, heard_at)
 
 
 def _outcome(device: Device) -> Outcome | None:

@@ -65,7 +65,8 @@ _devices: dict[type[BaseModel], Example] = {
     devices.Explanation: {
         **_cause, "device": _DEVICE, "as_desired": False,
         "desired": {"revision": 7, "deployment": _DEPLOYMENT},
-        "on_device": {"revision": 6, "deployment_id": None, "state": "CONVERGED"},
+        "on_device": {"target": f"thinggroup/{_GROUP}", "revision": 6, "deployment_id": None,
+                      "state": "CONVERGED"},
         "causes": [_cause], "asked_at": _NOW,
     },
     devices.History: {

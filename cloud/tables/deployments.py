@@ -28,6 +28,7 @@ from cloud.tables.keys import partition, put_key, what_stands
 from cloud.tables.reading import item_at, pages
 
 BY_DUE = "by-due"
+OUTCOME = ("state", "application", "code", "message", "refused")  # what is told of one
 OUTCOMES_KEPT = timedelta(days=400)
 _NEWER = (
     "attribute_not_exists(pk) OR (epoch = :epoch AND #sequence <= :sequence)"
@@ -188,7 +189,7 @@ class Deployments:
         )
 
     def outcomes(self, deployment_id: str) -> dict[str, Mapping[str, Any]]:
-        """Return each device's recorded outcome: state, application, code, message, received_at."""
+        """Return each device's recorded outcome: state, application, code, message, refused, received_at."""
         found: dict[str, Mapping[str, Any]] = {}
         for page in pages(
             self._table,
@@ -198,9 +199,7 @@ class Deployments:
             ConsistentRead=True,
         ):
             for row in map(from_item, page["Items"]):
-                told = {
-                    name: row[name] for name in ("state", "application", "code", "message") if name in row
-                }
+                told = {name: row[name] for name in OUTCOME if name in row}
                 found[row["sk"]] = told | {"received_at": from_ms(row["received_at"])}
         return found
 

@@ -8,7 +8,7 @@ from typing import Any
 from cloud.aws.errors import Conflict
 from cloud.deploy.revision import Deployment, DeploymentState, Pinned
 from cloud.idempotency import KEPT_S, Idempotency, KeyReused
-from cloud.tables.deployments import Deployments
+from cloud.tables.deployments import OUTCOME, Deployments
 from contract.names import identifier
 from tests.cloud.api import NOW
 
@@ -88,9 +88,8 @@ class MemoryDeployments(Deployments):
         return True
 
     def outcomes(self, deployment_id: str) -> dict[str, Mapping[str, Any]]:
-        shown = ("state", "application", "code", "message")
         return {
-            device: {name: outcome[name] for name in shown if name in outcome} | {"received_at": at}
+            device: {name: outcome[name] for name in OUTCOME if name in outcome} | {"received_at": at}
             for (deployment, device), (outcome, at) in self.told.items()
             if deployment == deployment_id
         }

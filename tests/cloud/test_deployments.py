@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cloud.aws.errors import Refused
 from cloud.deploy.components import ConfigurationUnreadable, carries, merge
 from cloud.deploy.images import PATTERN, parse_image
-from cloud.deploy.outcomes import Outcome, OutcomeState, all_run, by_device, counts, outcome_of
+from cloud.deploy.outcomes import Outcome, OutcomeState, all_run, by_device, counts, outcome_of, refusal_of
 from cloud.deploy.revision import Pinned, diff
 from contract.desired import Application, DesiredDocument
 from contract.names import COMPONENT
@@ -412,3 +412,35 @@ def test_silence_is_pending_and_a_target_without_members_never_succeeds() -> Non
     assert all_run(["a"], recorded)
     assert not all_run(["a", "b"], recorded)
     assert not all_run([], recorded)
+
+
+OTHER = "dep-00000000000000000000000002"
+
+
+def refusing(deployment_id: object = OTHER, **more: Any) -> dict[str, Any]:
+    refused = {"deployment_id": deployment_id, "revision": 5, "sha256": "c" * 64, "code": "policy-forbids"}
+    return converged(state="FAILED", wanted_sha256="c" * 64, refused=refused | {"message": "no"} | more)
+
+
+def test_what_a_device_refuses_is_the_outcome_of_that_document_and_not_of_the_one_in_force() -> None:
+    refused = refusal_of(refusing())
+
+    assert refused is not None
+    assert refused.deployment_id == OTHER
+    assert refused.to_dict() == {
+        "state": "FAILED", "code": "policy-forbids", "message": "no", "refused": True
+    }  # fmt: skip
+    assert outcome_of(refusing(), {"a": status("RUNNING")}) is None  # it keeps the one that it has
+    crashed = outcome_of(refusing(), {"a": status("FAILED", code="crash-loop")})
+    assert crashed is not None
+    assert (crashed.deployment_id, crashed.code, crashed.refused) == (
+        converged()["deployment_id"], "crash-loop", False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "desired",
+    [{}, converged(), refusing("anything else"), refusing(7), refusing(converged()["deployment_id"])],
+)
+def test_no_refusal_is_one_of_nothing(desired: dict[str, Any]) -> None:
+    assert refusal_of(desired) is None

@@ -151,6 +151,23 @@ def test_a_device_is_shown_with_health_and_applications_in_one_call(api: Api) ->
     assert body["applications"][0]["code"] == "oom"
 
 
+def test_a_device_that_works_on_another_groups_document_is_not_shown_as_converged(api: Api) -> None:
+    api.devices.create("moved", "line-6", now=NOW)
+    wish = DesiredStatus(state="CONVERGED", revision=7, target="thinggroup/line-3")
+    api.devices.apply(news(a_report(1, desired=wish), -1, "moved"))
+    api.devices.create("settled", "line-6", now=NOW)
+    wish = DesiredStatus(state="CONVERGED", revision=2, target="thinggroup/line-6")
+    api.devices.apply(news(a_report(1, level=1, desired=wish), -1, "settled"))
+
+    moved, settled = body_of(api.page(group="line-6"))["devices"]
+
+    assert moved["desired"] == body_of(api.get("moved"))["desired"]
+    assert (moved["desired"]["state"], moved["desired"]["code"]) == ("CONVERGING", "other-document")
+    assert "revision 7 of thinggroup/line-3" in moved["desired"]["message"]
+    assert settled["desired"]["state"] == "CONVERGED"
+    assert (moved["level"], settled["level"]) == (0, 1)
+
+
 def test_how_steady_a_device_is_shows_in_the_list_and_in_its_own_page(api: Api) -> None:
     api.devices.create("shaky", "line-5", now=NOW)
     told = news(a_report(1, at=at(-73)), -70, "shaky")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cloud.device import Connection, Device
-from cloud.presence import PresenceEvent, flap_count, presence_of, state
+from cloud.presence import LOST_WITHIN, PresenceEvent, flap_count, is_lost, presence_of, state
 from tests.cloud.api import NOW, a_device
 from tests.cloud.devices import at, recorded
 
@@ -128,3 +128,25 @@ def test_every_combination_of_what_is_known_has_a_state() -> None:
         seen = state(device, NOW)
         assert seen.state in ("online", "stale", "offline", "unknown")
         assert seen.reason
+
+
+@pytest.mark.parametrize(
+    ("device", "deployed", "now", "lost"),
+    [
+        (ONLINE, -60, 170, False),  # last heard at -10, overdue after 170
+        (ONLINE, -60, 170.001, True),
+        (ONLINE, 100, 171, True),  # it was not overdue when that was deployed
+        (ONLINE, 171, 300, False),  # it was
+        (replace(ONLINE, goodbye="shutdown"), -60, 170, False),  # an update may take its time
+        (replace(ONLINE, goodbye="shutdown"), -60, 171, True),
+        (ONLINE, -10 - LOST_WITHIN.total_seconds(), 171, True),
+        (ONLINE, -11 - LOST_WITHIN.total_seconds(), 171, False),  # a day after the deployment it was well
+        (replace(GONE, stale_at=at(-30)), -60, 300, False),  # the core is away
+        (replace(ONLINE, connected=None), -60, 300, False),  # nobody knows
+        (replace(ONLINE, last_report_at=None, stale_at=None), -60, 300, False),  # never there
+    ],
+)
+def test_an_agent_is_lost_when_it_fell_silent_with_a_deployment_and_its_core_is_there(
+    device: Device, deployed: float, now: float, lost: bool
+) -> None:
+    assert is_lost(device, at(deployed), at(now)) is lost

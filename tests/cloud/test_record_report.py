@@ -5,6 +5,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,6 +31,9 @@ DEPLOYMENT = "dep-00000000000000000000000001"
 COMMAND = "cmd-00000000000000000000000001"
 
 
+ORDER = ("epoch", "sequence")
+
+
 class Ledger:
     def __init__(self) -> None:
         self.results: list[tuple[str, str, CommandState]] = []
@@ -42,6 +46,7 @@ class Outcomes:
     def __init__(self) -> None:
         self.states: list[str] = []
         self.orders: list[tuple[str, int]] = []
+        self.of_others: list[tuple[str, dict[str, Any]]] = []
         self.broken = False
 
     def record_outcome(
@@ -49,7 +54,10 @@ class Outcomes:
     ) -> bool:
         if self.broken:
             raise Unavailable("throttled")
-        assert (deployment_id, device) == (DEPLOYMENT, "robot-7")
+        assert device == "robot-7"
+        if deployment_id != DEPLOYMENT:
+            self.of_others.append((deployment_id, {n: outcome[n] for n in outcome if n not in ORDER}))
+            return True
         self.states.append(outcome["state"])
         self.orders.append((outcome["epoch"], outcome["sequence"]))
         return True
@@ -127,6 +135,23 @@ def test_a_document_that_cannot_be_had_is_no_failure_of_the_one_in_force(world: 
     world.batch(event(a_report(2, a_status(), desired=wish)))
 
     assert world.outcomes.states == ["RUNNING"]
+
+
+def test_a_refusal_reaches_the_deployment_that_was_refused_and_the_one_in_force_keeps_its_outcome(
+    world: World,
+) -> None:
+    refused = (Path(__file__).parents[1] / "contract/golden/v1/report-refused.json").read_bytes()
+    told = json.loads(refused)["desired"]["refused"]
+    world.batch(working(1, "RUNNING", "CONVERGED"))
+
+    again = world.batch(a_rule_event(REPORT, refused, 2), a_rule_event(REPORT, refused, 2))
+
+    assert again == []
+    assert world.outcomes.states == ["RUNNING"]
+    expected = {
+        "state": "FAILED", "code": "policy-forbids", "message": told["message"], "refused": True,
+    }  # fmt: skip
+    assert world.outcomes.of_others[0] == (told["deployment_id"], expected)
 
 
 def test_a_deployment_runs_only_when_every_named_application_is_heard_of(world: World) -> None:

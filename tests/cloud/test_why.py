@@ -15,10 +15,11 @@ from cloud.aws.greengrass import Greengrass
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.deploy.submission import TargetDeployment
 from cloud.device import Device
+from cloud.facts import Facts, Job
 from cloud.functions.explain_device import explain_device
 from cloud.http import lambda_handler
 from cloud.presence import Seen
-from cloud.why import Facts, Job, explain
+from cloud.why import explain
 from contract.names import COMPONENT
 from tests.cloud.api import ACCOUNT, NOW, REGION, Clock, an_event, body_of
 
@@ -34,6 +35,10 @@ DEPLOYMENT = Deployment(
 )  # fmt: skip
 AT_IT = {"deployment_id": OURS, "revision": 8, "state": "CONVERGED", "document_sha256": SHA}
 BEHIND = {"deployment_id": OLDER, "revision": 7, "state": "CONVERGED", "document_sha256": "b" * 64}
+REFUSED = {
+    "deployment_id": OURS, "revision": 8, "sha256": SHA, "code": "policy-forbids",
+    "message": "web: host network is not allowed here",
+}  # fmt: skip
 DEVICE = Device(
     name="robot-7", group="line-3", enrolled_at=NOW, connected=True, connected_since=NOW, last_report_at=NOW,
     stale_at=NOW + timedelta(minutes=3), engine="20.10", desired=AT_IT, application_names=("web",),
@@ -114,7 +119,66 @@ ROWS: dict[str, tuple[Facts, str, str]] = {
     "timed out": (behind(Job("TIMED_OUT")), "job-timed-out", "in time"),
     "rejected": (behind(Job("REJECTED")), "job-rejected", "refused"),
     "cancelled": (behind(Job("CANCELED")), "job-cancelled", "cancelled"),
-    "reference lost": (behind(Job("SUCCEEDED")), "reference-missing", "reference"),
+    "reference lost": (
+        replace(a_device(desired={"state": "NOT_MANAGED"}), job=Job("SUCCEEDED")),
+        "reference-missing",
+        "reference",
+    ),
+    "moved, and the old group's value kept": (
+        behind(Job("SUCCEEDED"), target="thinggroup/line-4"),
+        "other-document",
+        "deploymentConfigurationTimeSource: deploymentProcessingTime",
+    ),
+    "moved, and Greengrass says nothing": (
+        behind(None, target="thinggroup/line-4"),
+        "other-document",
+        "follows revision 7 of thinggroup/line-4, where it was before",
+    ),
+    "moved, and its turn will come": (
+        behind(Job("QUEUED"), target="thinggroup/line-4"),
+        "waiting-for-nucleus",
+        "waits",
+    ),
+    "a clock that is behind": (
+        replace(
+            behind(Job("SUCCEEDED")),
+            device=replace(DEVICE, desired=BEHIND | {"target": DEPLOYMENT.target}, clock_skew_s=-4000.0),
+        ),
+        "other-document",
+        "it is 4000 s behind",
+    ),
+    "the id of ours with a document that is not": (
+        behind(Job("SUCCEEDED"), deployment_id=OURS, revision=8),
+        "other-document",
+        "Greengrass says that it is done",
+    ),
+    "led away": (
+        a_device(desired=AT_IT | {"wanted_sha256": "b" * 64}),
+        "other-document",
+        "refers to another",
+    ),
+    "refused": (
+        behind(
+            None,
+            state="FAILED",
+            wanted_sha256=SHA,
+            code="policy-forbids",
+            message="web: host network is not allowed here",
+            refused=REFUSED,
+        ),
+        "policy-forbids",
+        "will not follow this revision: web: host network is not allowed here",
+    ),
+    "no credentials": (
+        behind(None, state="FAILED", wanted_sha256=SHA, code="no-credentials", message="token exchange: 500"),
+        "no-credentials",
+        "token exchange: 500",
+    ),
+    "lost": (
+        replace(FACTS, lost=True, seen=Seen("stale", "heartbeat-missed", HOUR_AGO)),
+        "agent-lost",
+        "silent since revision 8 was deployed",
+    ),
     "engine": (a_device(engine="unavailable"), "engine-unavailable", "does not answer"),
     "pulling": (with_web("PULLING", pull_percent=43), "pulling", "43 %"),
     "pull again later": (
@@ -272,6 +336,46 @@ def test_the_job_is_found_where_others_deployed_on_top_of_ours_and_it_brings_our
     assert body_of(world.why())["code"] == "not-rolled-out"  # it brings another one
     world.others_carry = DEPLOYMENT.document_uri
     assert body_of(world.why())["code"] == "nucleus-at-work"
+
+
+def test_what_a_device_says_itself_is_told_with_its_age_and_greengrass_is_not_asked() -> None:
+    said: dict[str, Any] = {"state": "FAILED", "wanted_sha256": SHA, "since": "2026-11-22T11:00:00Z"}
+    codes: list[dict[str, Any]] = [{"code": "no-credentials"}, {"code": "policy-forbids", "refused": REFUSED}]
+    for more in codes:
+        world = Asked(behind(None, **said, **more))
+
+        body = body_of(world.why())
+
+        assert (body["code"], body["since"]) == (more["code"], "2026-11-22T11:00:00Z")
+        assert [cause["code"] for cause in body["causes"]] == [more["code"]]
+        assert world.asked == 0
+    assert body["evidence"] == {"document_sha256": SHA, "refused": True, "revision_on_device": 7}
+
+
+def test_a_device_that_kept_another_groups_document_is_not_as_desired_whatever_it_says() -> None:
+    world = Asked(behind(Job("SUCCEEDED"), target="thinggroup/line-4"))
+
+    body = body_of(world.why())
+
+    assert (body["as_desired"], body["code"]) == (False, "other-document")
+    assert body["evidence"] == {
+        "target": "thinggroup/line-4", "revision": 7, "deployment_id": OLDER, "deployment": OURS,
+        "job_status": "SUCCEEDED",
+    }  # fmt: skip
+    assert body["on_device"]["target"] == "thinggroup/line-4"
+
+
+def test_an_agent_that_fell_silent_with_the_deployment_is_lost_and_one_that_was_silent_before_is_stale() -> (
+    None
+):
+    after = DEPLOYMENT.created_at + timedelta(minutes=1)
+    silent = replace(DEVICE, last_report_at=after, stale_at=after + timedelta(minutes=3))
+    before = replace(silent, last_report_at=HOUR_AGO, stale_at=HOUR_AGO + timedelta(minutes=3))
+
+    lost, stale = (body_of(Asked(replace(FACTS, device=d)).why()) for d in (silent, before))
+
+    assert (lost["code"], stale["code"]) == ("agent-lost", "agent-stale")
+    assert lost["evidence"]["deployment"] == OURS
 
 
 def test_without_greengrass_the_rest_is_told() -> None:

@@ -1,6 +1,9 @@
 """Answers about deployments."""
 
 from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
 
 from cloud.deploy.outcomes import OutcomeState
 from cloud.deploy.revision import DeploymentState
@@ -83,6 +86,10 @@ class DeviceOutcome(Answer):
     application: str | None = None
     code: str | None = None
     message: str | None = None
+    refused: Annotated[
+        bool | None,
+        Field(description="True: it will not follow this revision; the one before stays in force."),
+    ] = None
     received_at: datetime | None = None
 
 

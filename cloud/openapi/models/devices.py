@@ -76,6 +76,7 @@ class DesiredRevision(Answer):
 class RevisionOnDevice(Answer):
     """What the device says that it works on."""
 
+    target: str | None
     revision: int | None
     deployment_id: str | None
     state: str | None

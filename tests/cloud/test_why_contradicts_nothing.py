@@ -1,0 +1,116 @@
+"""Whatever is known of a device, no two causes of one answer exclude each other."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cloud.deploy.revision import DeploymentState
+from cloud.facts import Cause, Facts, Job
+from cloud.presence import Seen
+from cloud.why import _JOBS, AS_DESIRED, explain
+from tests.cloud.api import NOW
+from tests.cloud.test_why import DEPLOYMENT, DEVICE, OLDER, OURS, SHA
+
+#: Of each of these one can be true at a time.
+EXCLUDING: dict[str, set[str]] = {
+    "the wish": {"no-group", "no-deployment"},
+    "whether it is there": {"never-seen", "device-offline", "agent-stale", "agent-lost"},
+    "how far the reference came": {
+        "not-rolled-out", "not-arrived", "validation-rejected", "job-unknown", "other-document",
+        "document-on-its-way", "desired-unreadable", "desired-invalid", "no-credentials", "policy-forbids",
+        *(code for code, _ in _JOBS.values()),
+    },
+    "what the whole device works on": {"converging", "volume-in-use"},
+}  # fmt: skip
+#: Told of what has arrived, and so never beside what has not.
+AFTER_ARRIVAL = {"converging", "failed", "pulling", "stopped", "pending"}
+STATES = ("online", "stale", "offline", "unknown")
+
+
+def codes(*more: str) -> st.SearchStrategy[str | None]:
+    return st.sampled_from([None, "desired-unreadable", "desired-invalid", *more])
+
+
+@st.composite
+def desired(draw: st.DrawFn) -> dict[str, Any]:
+    """What a device may say, in any combination, sensible or not."""
+    refused = {
+        "deployment_id": draw(st.sampled_from([OURS, OLDER])), "revision": 8, "sha256": SHA,
+        "code": "policy-forbids", "message": "not allowed here",
+    }  # fmt: skip
+    said = {
+        "state": draw(st.sampled_from(["NOT_MANAGED", "CONVERGING", "CONVERGED", "FAILED"])),
+        "deployment_id": draw(st.sampled_from([None, OURS, OLDER])),
+        "document_sha256": draw(st.sampled_from([None, SHA, "b" * 64])),
+        "wanted_sha256": draw(st.sampled_from([None, SHA, "b" * 64])),
+        "target": draw(st.sampled_from([None, DEPLOYMENT.target, "thinggroup/line-4"])),
+        "revision": draw(st.sampled_from([None, 7, 8])),
+        "code": draw(codes("no-credentials", "engine-unavailable", "volume-in-use", "policy-forbids")),
+        "message": draw(st.sampled_from([None, "some words"])),
+        "since": draw(st.sampled_from([None, "2026-11-22T11:00:00Z"])),
+        "refused": draw(st.sampled_from([None, refused])),
+    }
+    return {name: value for name, value in said.items() if value is not None}
+
+
+@st.composite
+def facts(draw: st.DrawFn) -> Facts:
+    job = draw(st.sampled_from([None, "NEW-WORD", *_JOBS]))
+    reason = draw(st.sampled_from([None, "configuration validation: no"]))
+    state = draw(st.sampled_from([DeploymentState.SUBMITTING, DeploymentState.ACTIVE]))
+    submitted = state is DeploymentState.ACTIVE
+    deployment = replace(DEPLOYMENT, state=state, greengrass_id="gg-8" if submitted else None)
+    application = draw(st.sampled_from(["RUNNING", "FAILED", "PULLING", "STOPPED", "PENDING"]))
+    device = replace(
+        DEVICE,
+        group=draw(st.sampled_from([None, "line-3"])),
+        desired=draw(desired()),
+        engine=draw(st.sampled_from(["20.10", "unavailable"])),
+        clock_skew_s=draw(st.sampled_from([None, -4000.0, 0.2])),
+        applications={"web": {"name": "web", "state": application}},
+    )
+    return Facts(
+        device,
+        Seen(draw(st.sampled_from(STATES)), "some-reason", NOW - timedelta(hours=1)),
+        None if device.group is None else draw(st.sampled_from([None, deployment])),
+        None if job is None else Job(job, reason),
+        job_known=draw(st.booleans()),
+        lost=draw(st.booleans()),
+    )
+
+
+def told(causes: tuple[Cause, ...]) -> list[str]:
+    return [cause.code for cause in causes]
+
+
+@settings(max_examples=1_500, deadline=None)
+@given(facts())
+def test_never_both_of_an_excluding_pair(given_: Facts) -> None:
+    causes = explain(given_)
+
+    found = told(causes)
+    for of_what, excluding in EXCLUDING.items():
+        of_the_device = [c.code for c in causes if c.application is None and c.code in excluding]
+        if not given_.arrived or of_what != "how far the reference came":
+            assert len(of_the_device) <= 1, (of_what, of_the_device)
+    assert len({(c.code, c.application) for c in causes}) == len(causes)
+    if AS_DESIRED in found:
+        assert found == [AS_DESIRED]
+    if not given_.arrived:
+        assert not set(found) & AFTER_ARRIVAL
+    if {"no-group", "no-deployment"} & set(found):
+        assert not set(found) & EXCLUDING["how far the reference came"]
+
+
+@settings(max_examples=1_500, deadline=None)
+@given(facts())
+def test_a_device_that_reports_another_document_is_never_as_desired(given_: Facts) -> None:
+    desired, deployment = given_.device.desired, given_.deployment
+    same = desired.get("document_sha256") in (None, SHA) and desired.get("wanted_sha256") in (None, SHA)
+    if deployment is not None and desired.get("deployment_id") == deployment.id and same:
+        return
+
+    assert explain(given_)[0].code != AS_DESIRED
