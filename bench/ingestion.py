@@ -20,6 +20,7 @@ from cloud.functions.record_report import record_batch
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
+from cloud.tables.proofs import Proofs
 from contract import topics
 from contract.reports import DeviceReport
 from tests.cloud.api import NOW, FakeQueue
@@ -51,6 +52,7 @@ class _Fleet:
         self._devices = Devices(table, *(described["TableName"] for described in tables))
         # Nobody has a command or a deployment: their tables need not be there.
         self._commands, self._deployments = Commands(table, "none"), Deployments(table, "none")
+        self._proofs = Proofs(table, "none")
         self._names = [f"robot-{i:05d}" for i in range(size)]
         for name in self._names:
             self._devices.create(name, "line-3", now=NOW)
@@ -71,6 +73,7 @@ class _Fleet:
                     records[start : start + _BATCH],
                     devices=self._devices,
                     commands=self._commands,
+                    proofs=self._proofs,
                     deployments=self._deployments,
                     group_reboots=FakeQueue(),
                 )

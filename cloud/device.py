@@ -17,6 +17,15 @@ class Connection(NamedTuple):
     ended: datetime
 
 
+class Rebooting(NamedTuple):
+    """A reboot that the device began by command: a later message of another boot proves it."""
+
+    command: str
+    boot_id: str  # of the boot in which it began
+    at: datetime  # when that was heard, by the rule's time
+    older_boot_id: str | None = None  # what the row knew then of a boot before that one: it proves nothing
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """One enrolled device: its connection, and the newest of what it said of itself.
@@ -60,6 +69,7 @@ class Device:
     application_sequences: Mapping[str, int] = field(default_factory=dict)
     state_changes: int = 0  # how often an application was heard to have changed its state
     history_at: datetime | None = None  # the newest span that has a point in the history
+    rebooting: Rebooting | None = None  # until it is proven, or the device has said how it ended
     writes: int = 0  # how many messages made this row; orders what is derived from it
 
     @property

@@ -151,7 +151,9 @@ def _heard(member: Member, command: Command, *, sent: bool, now: datetime) -> Me
     if trying and concluded is not None and concluded.code == NOT_SENT:
         concluded = None  # it is sent again until its time is over
     state, code = MemberState.IN_FLIGHT, None
-    if concluded is not None:
+    if concluded is not None and concluded.state is CommandState.SUCCEEDED:
+        state = MemberState.SUCCEEDED
+    elif concluded is not None:
         state, code = MemberState.FAILED, concluded.code
     elif command.state is CommandState.SUCCEEDED:
         state = MemberState.SUCCEEDED

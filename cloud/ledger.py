@@ -1,7 +1,7 @@
 """The command ledger's rules: which word about a command counts. Pure; reads no clock, no table.
 
-A device's own words move ``state`` forward only. What the cloud concludes from silence is kept
-beside it as ``inferred`` and gives way to the next word of the device.
+A device's own words move ``state`` forward only. What the cloud concludes, from silence or from a later boot
+(``cloud.proof``), is kept beside it as ``inferred`` and gives way to the next word of the device.
 """
 
 from collections.abc import Mapping
@@ -33,6 +33,8 @@ class Inferred:
 
 #: The code of a command that the broker did not take.
 NOT_SENT = "not-sent"
+#: The code of a reboot that a later boot of its device proves.
+REBOOTED = "boot-id-changed"
 NOT_STARTED = (CommandState.PENDING, CommandState.DELIVERED)
 
 

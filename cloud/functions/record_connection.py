@@ -10,29 +10,33 @@ from collections.abc import Callable
 
 from cloud.aws.clients import client, iot_data
 from cloud.aws.iot_data import Publisher
+from cloud.aws.sqs import Queue
 from cloud.clock import utc_now
 from cloud.dispatch import Dispatcher
 from cloud.ingest import Malformed, Received, not_enrolled, refuse
 from cloud.logs import about, start_logging, tell
 from cloud.presence import presence_of
+from cloud.proof import RebootProofs
 from cloud.redelivery import Redelivery
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices, Effect
+from cloud.tables.proofs import Proofs
 
 log = logging.getLogger(__name__)
 
 
-def record(event: object, devices: Devices, is_back: Callable[[str], object]) -> str:
+def record(event: object, devices: Devices, is_back: Callable[[str], object], reboots: RebootProofs) -> str:
     """Apply one event and return what it did: an ``Effect``, ``ignored`` or ``malformed``.
 
     ``is_back`` is told of a device that connected, and again when it says hello: only then it listens.
+    ``reboots`` looks whether a hello is of another boot than the one that a device was about to end.
     """
     try:
         received = Received.of(event)
         with about(topic=received.topic):
             if received.topic.startswith("$aws/events/presence/"):
                 return _presence(received, devices, is_back)
-            return _said(received, devices, is_back)
+            return _said(received, devices, is_back, reboots)
     except Malformed as malformed:
         refuse(malformed)
         return "malformed"
@@ -51,16 +55,27 @@ def _presence(received: Received, devices: Devices, is_back: Callable[[str], obj
     return effect
 
 
-def _said(received: Received, devices: Devices, is_back: Callable[[str], object]) -> str:
+def _said(
+    received: Received, devices: Devices, is_back: Callable[[str], object], reboots: RebootProofs
+) -> str:
     news = received.connection()
     applied = devices.apply(news)
     if applied.effect is Effect.NOT_ENROLLED:
         not_enrolled(news.device, received.topic)
         return applied.effect
     tell(log, "connection event", device=news.device, goodbye=news.goodbye, effect=applied.effect)
+    if applied.device is not None:
+        reboots.look(applied.device)
     if news.goodbye is None:  # an old hello too: the call that took it may have failed after that
         is_back(news.device)
     return applied.effect
+
+
+class _Nudges:
+    """The queue of group reboots; its client is made when there is something to say, which is seldom."""
+
+    def send(self, body: str) -> None:
+        Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"]).send(body)
 
 
 def handler(event: object, context: object) -> dict[str, str]:  # noqa: ARG001
@@ -69,9 +84,12 @@ def handler(event: object, context: object) -> dict[str, str]:  # noqa: ARG001
     dynamodb = client("dynamodb")
     commands = Commands(dynamodb, os.environ["COMMANDS_TABLE"])
     redelivery = Redelivery(Dispatcher(commands, Publisher(iot_data)))
+    devices = Devices(dynamodb, os.environ["DEVICES_TABLE"])
+    proofs = Proofs(dynamodb, os.environ["COMMANDS_TABLE"])
     effect = record(
         event,
-        Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        devices,
         lambda device: redelivery.device_is_back(device, utc_now()),
+        RebootProofs(devices, proofs, _Nudges()),
     )
     return {"effect": effect}

@@ -23,18 +23,22 @@ from cloud.logs import about, start_logging, tell
 from cloud.metrics import Metric, measure
 from cloud.milliseconds import to_ms
 from cloud.nudges import SendsMessages, nudge
+from cloud.proof import EndsReboots, ProvesReboots, RebootProofs
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Applied, Devices, Effect
-from contract.commands import CommandResult
+from cloud.tables.proofs import Proofs
+from contract.commands import CommandResult, CommandState
+from contract.topics import command_result
 
 log = logging.getLogger(__name__)
 
 
-class HearsDevices(Protocol):
-    """The part of the devices table that takes a report."""
+class HearsDevices(EndsReboots, Protocol):
+    """The part of the devices table that takes a report, and notes that a device reboots."""
 
     def apply(self, news: News) -> Applied: ...
+    def begin_reboot(self, device: str, command: str, boot_id: str, at: datetime) -> Device | None: ...
 
 
 class HearsResults(Protocol):
@@ -56,6 +60,7 @@ def record_batch(
     *,
     devices: HearsDevices,
     commands: HearsResults,
+    proofs: ProvesReboots,
     deployments: HearsOutcomes,
     group_reboots: SendsMessages,
     clock: Clock = utc_now,
@@ -65,6 +70,7 @@ def record_batch(
     How old each message was when it was done is measured, in one line for the batch.
     ``group_reboots`` is nudged when a command that is part of one came to its end.
     """
+    reboots = RebootProofs(devices, proofs, group_reboots)
     again: list[str] = []
     ages_ms: list[int] = []
     for record in records:
@@ -72,9 +78,9 @@ def record_batch(
             try:
                 received = _received(record["body"])
                 if received.topic.startswith("cmd/"):
-                    _record_result(received, commands, group_reboots)
+                    _record_result(received, devices, commands, reboots)
                 else:
-                    _record_report(received, devices, deployments)
+                    _record_report(received, devices, deployments, reboots)
                 ages_ms.append(max(0, to_ms(clock()) - to_ms(received.received_at)))
             except Malformed as malformed:
                 refuse(malformed)
@@ -93,24 +99,39 @@ def _received(body: str) -> Received:
     return Received.of(event)
 
 
-def _record_result(received: Received, commands: HearsResults, group_reboots: SendsMessages) -> None:
+def _record_result(
+    received: Received, devices: HearsDevices, commands: HearsResults, reboots: RebootProofs
+) -> None:
     result, device = received.result(), received.device
+    row: Device | None = None
+    if (
+        result.state is CommandState.IN_PROGRESS
+        and result.boot_id_before is not None
+        and received.topic == command_result(device, "reboot")
+    ):  # before the ledger has it: what stops in between comes again, and notes it in either case
+        row = devices.begin_reboot(device, result.id, result.boot_id_before, received.received_at)
     moved = commands.apply_result(device, result, received.received_at)
     tell(
         log, "command result", device=device, command=result.id, topic=received.topic,
         state=result.state, effect="ignored" if moved is None else Effect.CHANGED,
     )  # fmt: skip
     if moved is not None and moved.part_of is not None and moved.state.final:
-        nudge(group_reboots, moved.part_of)
+        nudge(reboots.group_reboots, moved.part_of)
+    if row is not None:  # its next boot was heard of before this, which came through the queue
+        reboots.look(row)
 
 
-def _record_report(received: Received, devices: HearsDevices, deployments: HearsOutcomes) -> None:
+def _record_report(
+    received: Received, devices: HearsDevices, deployments: HearsOutcomes, reboots: RebootProofs
+) -> None:
     news = received.report()
     applied = devices.apply(news)
     if applied.effect is Effect.NOT_ENROLLED:
         not_enrolled(news.device, received.topic)
     # For an old report too: when this very message was applied and the next line failed, it comes again.
     row = applied.device
+    if row is not None:
+        reboots.look(row)
     told = None if row is None else _outcome(row)
     refused = None if row is None else refusal_of(row.desired)
     tell(
@@ -142,6 +163,7 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
         event["Records"],
         devices=Devices(dynamodb, os.environ["DEVICES_TABLE"], os.environ["HISTORY_TABLE"]),
         commands=Commands(dynamodb, os.environ["COMMANDS_TABLE"]),
+        proofs=Proofs(dynamodb, os.environ["COMMANDS_TABLE"]),
         deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
         group_reboots=Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"]),
     )

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from cloud.aws.attributes import from_item
-from cloud.device import Connection, Device
+from cloud.device import Connection, Device, Rebooting
 from cloud.filing import partition, standing_of
 from cloud.hearing import News, names_of
 from cloud.history import span_of
@@ -85,6 +85,35 @@ def to_device(item: Mapping[str, Any]) -> Device:
             name: entry["status"] | entry.get("measured", {}) for name, entry in applications.items()
         },
         application_sequences={name: entry["sequence"] for name, entry in applications.items()},
+        rebooting=_rebooting(row),
+    )
+
+
+def _rebooting(row: Mapping[str, Any]) -> Rebooting | None:
+    if "rebooting" not in row:
+        return None
+    began, at = row["rebooting"], from_ms(row["rebooting"]["at"])
+    known, heard = row["rebooting_known"], from_ms(row["rebooting_heard"])
+    older = known if known and known != began["boot_id"] and heard <= at else None
+    return Rebooting(began["command"], began["boot_id"], at, older)
+
+
+def reboot_began(command: str, boot_id: str, at: datetime) -> Write:
+    """Return the write that notes a reboot, which holds if none of a later command is noted, nor this one.
+
+    It notes too what boot was heard of last, and when: that boot may be an older one still.
+    """
+    return Write(
+        "SET rebooting = :rebooting, rebooting_known = if_not_exists(boot_id, :none), "
+        "rebooting_heard = if_not_exists(last_report_at, :never)",
+        "(attribute_not_exists(rebooting) OR rebooting.command < :command)",
+        {
+            ":rebooting": {"command": command, "boot_id": boot_id, "at": to_ms(at)},
+            ":command": command,
+            ":none": "",
+            ":never": _NEVER,
+        },
+        {},
     )
 
 
@@ -211,6 +240,7 @@ def confirmation(news: News) -> Write:
         "boot_id = :boot_id", "clock_skew_s = :skew", "writes = writes + :one",
     ]  # fmt: skip
     conditions = [
+        "(attribute_not_exists(rebooting) OR rebooting.boot_id = :boot_id)",
         "epoch = :epoch", "last_report_at <= :at", "stale_at >= :at", "attribute_not_exists(goodbye)",
     ]  # fmt: skip
     if isinstance(message, DeviceReport):

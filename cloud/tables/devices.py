@@ -9,7 +9,8 @@ A message is applied in one call while it tells nothing new (the write's conditi
 what is stored), else in two: the refused write returns the row, ``cloud.reducer`` decides, and the
 second write holds only if nobody applied another message in between. The first report in a span of the
 history is such a change; its point is in the second write, as is what the device is filed under anew or no
-more. A presence event is one call.
+more. A presence event is one call. A reboot that began is noted in the row, so that only messages of another
+boot, while it is not proven, take the second way.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -28,8 +29,16 @@ from cloud.hearing import News
 from cloud.history import point_of
 from cloud.milliseconds import to_ms
 from cloud.presence import Presence
-from cloud.tables.conditional import put, put_if
-from cloud.tables.device_rows import SUMMARY, Write, confirmation, presence_write, replacement, to_device
+from cloud.tables.conditional import put, put_if, update_if
+from cloud.tables.device_rows import (
+    SUMMARY,
+    Write,
+    confirmation,
+    presence_write,
+    reboot_began,
+    replacement,
+    to_device,
+)
 from cloud.tables.reading import item_at
 
 BY_GROUP = "by-group"
@@ -151,6 +160,26 @@ class Devices:
             if item is None:
                 return Applied(Effect.CHANGED, replace(after, writes=before.writes + 1))
         raise Unavailable(f"the row of {news.device} is contended")
+
+    def begin_reboot(self, device: str, command: str, boot_id: str, at: datetime) -> Device | None:
+        """Note that ``device`` began to reboot, so that its next boot is noticed; return its row after it.
+
+        None where it is not enrolled, and where this command's reboot, or a later one's, is noted already.
+        """
+        write = reboot_began(command, boot_id, at)
+        row = update_if(
+            self._table, self._name, {"device": device}, write.change,
+            condition=f"attribute_exists(device) AND {write.condition}", values=write.values,
+        )  # fmt: skip
+        return None if row is None else to_device(row)
+
+    def end_reboot(self, device: str, command: str) -> None:
+        """Notice no boot for ``command`` any more."""
+        update_if(
+            self._table, self._name, {"device": device},
+            "REMOVE rebooting, rebooting_known, rebooting_heard",
+            condition="rebooting.command = :command", values={":command": command},
+        )  # fmt: skip
 
     def _replace(self, before: Device, after: Device) -> Mapping[str, Any] | None:
         """Write everything heard; with it the history's next point, and where the device is filed.

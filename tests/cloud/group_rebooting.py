@@ -20,6 +20,7 @@ from cloud.presence import Presence
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots
+from cloud.tables.proofs import Proofs
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.topics import command_result, thing_of
 from tests.cloud.api import COMMANDS, NOW, Clock, FakeBroker, FakeQueue, Watched, an_event, body_of, empty
@@ -139,7 +140,8 @@ class World:
         event["received_at"] = int(self.clock.now.timestamp() * 1000)
         record = {"messageId": "1", "body": json.dumps(event)}
         assert not record_batch(
-            [record], devices=self.devices, commands=self.commands, deployments=Outcomes(),
+            [record], devices=self.devices, commands=self.commands,
+            proofs=Proofs(self.dynamodb, COMMANDS), deployments=Outcomes(),
             group_reboots=self.queue,
         )  # fmt: skip
 

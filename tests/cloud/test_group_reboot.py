@@ -187,6 +187,27 @@ def test_silence_is_a_failure_until_the_device_speaks_and_then_its_word_counts()
     assert (world.reboot.succeeded, world.reboot.failures) == (1, {})
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_a_reboot_that_the_next_boot_proves_counts_as_one_that_the_device_proved(late: bool) -> None:
+    world = World.of("a", "b", stop_after_failures=2)
+    world.nudge()
+    proof = Inferred(CommandState.SUCCEEDED, "boot-id-changed", LATER)
+    if late:
+        silence = Inferred(CommandState.FAILED, "no-proof", NOW)
+        in_progress = replace(world.commands["a"], state=CommandState.IN_PROGRESS, inferred=silence)
+        world.commands["a"] = in_progress
+        world.nudge()
+        assert list(world.reboot.failures) == ["a"]
+    world.commands["a"] = replace(
+        world.commands["a"], state=CommandState.IN_PROGRESS, inferred=proof, changed_at=NOW
+    )
+
+    world.nudge()
+
+    assert (world.reboot.succeeded, dict(world.reboot.failures)) == (1, {})
+    assert list(world.reboot.active) == ["b"]
+
+
 def test_a_device_that_was_given_up_and_reboots_after_all_is_in_flight_again_and_takes_its_place() -> None:
     world = World.of("a", "b", "c", stop_after_failures=2)
     world.nudge()

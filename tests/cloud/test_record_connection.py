@@ -7,8 +7,10 @@ import pytest
 
 from cloud.aws.errors import Unavailable
 from cloud.functions import record_connection
+from cloud.proof import RebootProofs
 from cloud.tables.devices import Devices
-from tests.cloud.api import NOW
+from cloud.tables.proofs import Proofs
+from tests.cloud.api import NOW, FakeQueue
 from tests.cloud.devices import a_connection_event, a_rule_event, devices_table, recorded
 from tests.cloud.emf import emitted
 
@@ -16,7 +18,9 @@ CONNECTION = "dt/fleetgrass/robot-7/connection"
 
 
 def record(event: object, devices: Devices, back: list[str] | None = None) -> str:
-    return record_connection.record(event, devices, (back if back is not None else []).append)
+    proofs = Proofs(devices._table, "none")  # nothing reboots here
+    reboots = RebootProofs(devices, proofs, FakeQueue())
+    return record_connection.record(event, devices, (back if back is not None else []).append, reboots)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import pytest
 from cloud.aws.errors import Unavailable
 from cloud.functions.record_report import record_batch
 from cloud.tables.devices import Devices
+from cloud.tables.proofs import Proofs
 from contract.commands import CommandResult, CommandState
 from contract.reports import DesiredStatus, DeviceReport, Rollback, split
 from tests.cloud.api import NOW, FakeQueue
@@ -81,6 +82,7 @@ class World:
             records,
             devices=self.devices,
             commands=self.ledger,
+            proofs=Proofs(self.devices._table, "none"),  # nothing reboots here
             deployments=self.outcomes,
             group_reboots=FakeQueue(),
             clock=lambda: self.now,

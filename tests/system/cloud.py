@@ -14,11 +14,13 @@ from cloud.dispatch import Dispatcher
 from cloud.functions import reboot_device, record_connection, record_report, restart_application
 from cloud.http import lambda_handler
 from cloud.presence import Seen, state
+from cloud.proof import RebootProofs
 from cloud.redelivery import Redelivery
 from cloud.tables.command_rows import to_command
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
+from cloud.tables.proofs import Proofs
 from contract.defaults import OFFLINE_DEBOUNCE_S
 from tests.cloud.api import an_event
 from tests.cloud.memory_dynamodb import table_of
@@ -44,6 +46,7 @@ class Cloud:
         self._now = now
         self.devices = Devices(dynamodb, names["DevicesTable"], names["HistoryTable"])
         self.commands = Commands(dynamodb, self._commands_table)
+        self.proofs = Proofs(dynamodb, self._commands_table)
         self.deployments = Deployments(dynamodb, names["DeploymentsTable"])
         self.devices.create(THING, "line-3", now=now())
         self.broken = False  # the broker takes nothing
@@ -94,7 +97,10 @@ class Cloud:
     def hear_connection(self, event: dict[str, Any]) -> str:
         """Take what a rule gives to record-connection."""
         return record_connection.record(
-            event, self.devices, lambda device: self.redelivery.device_is_back(device, self._now())
+            event,
+            self.devices,
+            lambda device: self.redelivery.device_is_back(device, self._now()),
+            RebootProofs(self.devices, self.proofs, self),
         )
 
     def hear_report(self, event: dict[str, Any]) -> None:
@@ -103,6 +109,7 @@ class Cloud:
             [{"messageId": "1", "body": json.dumps(event)}],
             devices=self.devices,
             commands=self.commands,
+            proofs=self.proofs,
             deployments=self.deployments,
             group_reboots=self,
         )

@@ -1,0 +1,70 @@
+"""Reboots that a device's next boot proves, where its own word for it was lost.
+
+A device says IN_PROGRESS with the boot that it is about to end. A later message of another boot shows that
+the machine rebooted: the cloud concludes SUCCEEDED, and the device's own word, should it come, replaces that.
+What is noted in the device's row (``cloud.tables.device_rows``) has other devices' messages cost nothing.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from cloud.device import Device, Rebooting
+from cloud.logs import tell
+from cloud.nudges import SendsMessages, nudge
+from cloud.tables.proofs import Proven
+
+log = logging.getLogger(__name__)
+
+
+class EndsReboots(Protocol):
+    """The part of the devices table that this needs."""
+
+    def end_reboot(self, device: str, command: str) -> None: ...
+
+
+class ProvesReboots(Protocol):
+    """The part of the ledger that this needs; ``cloud.tables.proofs.Proofs`` in AWS."""
+
+    def prove(self, device: str, command: str, boot_id: str, at: datetime) -> Proven: ...
+
+
+def proven(device: Device) -> Rebooting | None:
+    """Return the reboot that the newest thing heard of ``device`` proves; None where it proves none.
+
+    The row orders what the device says by epoch and sequence. Its newest message must be of another boot,
+    and heard after IN_PROGRESS was, by the rule's time.
+    """
+    began = device.rebooting
+    if began is None or device.boot_id in (None, began.boot_id, began.older_boot_id):
+        return None
+    later = device.last_report_at is not None and device.last_report_at > began.at
+    return began if later else None
+
+
+@dataclass(frozen=True, slots=True)
+class RebootProofs:
+    """Concludes what is proven. Raises ``cloud.aws.errors`` when a table cannot be asked."""
+
+    devices: EndsReboots
+    commands: ProvesReboots
+    group_reboots: SendsMessages
+
+    def look(self, device: Device) -> bool:
+        """Conclude the reboot that ``device`` proves, if it does; return whether that was news.
+
+        May be called again, by anybody. A command whose IN_PROGRESS is noted and not in the ledger yet (the
+        record comes again) is left as it is: nothing is concluded from PENDING or DELIVERED.
+        """
+        began = proven(device)
+        if began is None or device.boot_id is None or device.last_report_at is None:
+            return False
+        found = self.commands.prove(device.name, began.command, device.boot_id, device.last_report_at)
+        if found.command is not None:
+            tell(log, "reboot proven", device=device.name, command=began.command)
+            if found.command.part_of is not None:
+                nudge(self.group_reboots, found.command.part_of)
+        if found.settled:
+            self.devices.end_reboot(device.name, began.command)
+        return found.command is not None
