@@ -19,6 +19,7 @@ STACK = "stack"
 class Metric(StrEnum):
     """Everything that is counted or measured; what ends in ``_ms`` is a time."""
 
+    AGENTS_LOST = "agents_lost"
     AUDIT_ENTRIES_NOT_KEPT = "audit_entries_not_kept"
     AUTHORIZER_REFUSALS = "authorizer_refusals"
     COMMANDS_NO_ANSWER = "commands_no_answer"

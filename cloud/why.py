@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from cloud.deploy.revision import DeploymentState
-from cloud.facts import Cause, Facts
+from cloud.facts import Cause, Facts, Job
 
 AS_DESIRED = "as-desired"
 Rule = Callable[[Facts], Iterator[Cause]]
@@ -103,6 +103,15 @@ _JOBS: Mapping[str, tuple[str, str]] = {
 _VALIDATION = ("validat",)  # the nucleus' words when a component called the configuration invalid
 
 
+def job_words(job: Job) -> tuple[str, str]:
+    """Return the code for how a job stands, and the text with the reason that Greengrass has for it."""
+    code, message = _JOBS.get(job.status, ("job-unknown", f"the job execution is {job.status}"))
+    invalid = any(word in (job.reason or "").lower() for word in _VALIDATION)
+    if code in ("job-failed", "job-rejected") and invalid:
+        code, message = "validation-rejected", "the device's agent refused the deployment before it began"
+    return code, f"{message}: {job.reason}" if job.reason else message
+
+
 def _other_document(facts: Facts) -> Iterator[Cause]:
     """Greengrass is done, or the device belonged elsewhere, and it follows what is not its group's latest."""
     deployment = facts.deployment
@@ -170,11 +179,7 @@ def _not_brought(facts: Facts) -> Iterator[Cause]:
             message = "the device has another revision; Greengrass did not say how far this one is"
             yield Cause("not-arrived", message, since=deployment.created_at, evidence=evidence)
         return
-    code, message = _JOBS.get(facts.job.status, ("job-unknown", f"the job execution is {facts.job.status}"))
-    reason = facts.job.reason
-    if code in ("job-failed", "job-rejected") and reason and any(w in reason.lower() for w in _VALIDATION):
-        code, message = "validation-rejected", "the device's agent refused the deployment before it began"
-    said = f"{message}: {reason}" if reason else message
+    code, said = job_words(facts.job)
     evidence["job_status"] = facts.job.status
     yield Cause(code, said, since=facts.job.changed_at, evidence=evidence)
 

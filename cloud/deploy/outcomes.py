@@ -3,11 +3,16 @@
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from cloud.deploy.revision import Deployment
+from cloud.device import Device
+from cloud.presence import is_lost
+from contract.documents import parse_document_uri
 from contract.names import Identifier
 from contract.reports import ApplicationState
 
@@ -98,6 +103,88 @@ def refusal_of(desired: Mapping[str, Any]) -> Outcome | None:
     return Outcome(
         deployment_id, OutcomeState.FAILED, None, refused.get("code"), refused.get("message"), refused=True
     )
+
+
+#: What a device says of a document that it has and cannot read, now or later: no version of it is another.
+_UNUSABLE = ("desired-invalid",)
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is amiss with a deployment as a whole, None where nothing is; how many agents it lost."""
+
+    code: str | None = None
+    message: str | None = None
+    agents_lost: int = 0
+
+
+def as_they_are(
+    deployment: Deployment,
+    rows: Mapping[str, Device],
+    members: Collection[str],
+    recorded: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Mapping[str, Any]]:
+    """Return every member's outcome of the deployment in force, in order of name.
+
+    It is what was recorded (``by_device``), but for what its row says now: a device that works on another
+    document since does not run this one, and one that cannot have it tells why.
+    """
+    return {
+        name: _as_it_is(deployment, rows.get(name), told)
+        for name, told in by_device(members, recorded).items()
+    }
+
+
+def _as_it_is(deployment: Deployment, row: Device | None, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    if row is None or row.last_report_at is None:
+        return told
+    heard_at, desired = told.get("received_at"), row.desired
+    if desired.get("deployment_id") == deployment.id or told.get("refused"):
+        return told
+    if heard_at is not None and row.last_report_at < heard_at:
+        return told  # the row was read before it was written
+    wanted = desired.get("wanted_sha256")
+    if wanted is not None and wanted == parse_document_uri(deployment.document_uri)[2]:
+        code = desired.get("code")
+        state = OutcomeState.FAILED if code in _UNUSABLE else OutcomeState.PENDING
+        return _told(row, Outcome(deployment.id, state, None, code, desired.get("message")))
+    moved = desired.get("target") not in (None, deployment.target)
+    if heard_at is None and not moved:
+        return told
+    other = f"it follows revision {desired.get('revision')} of {desired.get('target') or 'no group'}"
+    return _told(row, Outcome(deployment.id, OutcomeState.PENDING, None, "other-document", other))
+
+
+def _told(row: Device, outcome: Outcome) -> dict[str, Any]:
+    return outcome.to_dict() | {"received_at": row.last_report_at}
+
+
+def trouble(
+    deployment: Deployment,
+    rows: Mapping[str, Device],
+    outcomes: Mapping[str, Mapping[str, Any]],
+    now: datetime,
+) -> Trouble:
+    """Return what is amiss with the deployment in force: nobody takes it, or it silenced agents."""
+    lost = sorted(name for name, row in rows.items() if is_lost(row, deployment.deployed_at, now))
+    said = [outcome for outcome in outcomes.values() if _is_refusal(outcome)]
+    if said and len(said) == len(outcomes):
+        reasons = Counter((each.get("code"), each.get("message")) for each in said)
+        (code, message), of_them = reasons.most_common(1)[0]
+        most = "" if of_them == len(said) else f", {of_them} of them for this"
+        text = f"{len(said)} of {len(outcomes)} devices refused it{most}: {code}: {message}"
+        return Trouble("refused-by-all", text[:512], len(lost))
+    if lost:
+        are = "devices is connected and its" if len(lost) == 1 else "devices are connected and their"
+        names = ", ".join(lost[:3]) + (", …" if len(lost) > 3 else "")
+        text = f"{len(lost)} of {len(outcomes)} {are} agent is silent since this deployment: {names}"
+        return Trouble("agent-lost", text[:512], len(lost))
+    return Trouble()
+
+
+def _is_refusal(outcome: Mapping[str, Any]) -> bool:
+    failed = outcome["state"] == OutcomeState.FAILED
+    return failed and bool(outcome.get("refused") or outcome.get("code") in _UNUSABLE)
 
 
 def by_device(

@@ -58,6 +58,13 @@ class Deployment:
     message: str | None = None
     greengrass_id: str | None = None
     job_id: str | None = None
+    carried_at: datetime | None = None  # when another Greengrass deployment was made that brings it
+    agents_lost: int = 0  # as the sweep saw it last
+
+    @property
+    def deployed_at(self) -> datetime:
+        """When devices were given it last."""
+        return self.carried_at or self.created_at
 
     @property
     def group(self) -> str:

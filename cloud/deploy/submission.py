@@ -12,7 +12,7 @@ The document comes first so that a row always names a document that exists. Neve
 """
 
 import logging
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -31,9 +31,11 @@ from cloud.deploy.outcomes import all_run
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.deploy.validation import validating, warnings_of
 from cloud.device import Device
+from cloud.facts import Job
 from cloud.logs import tell
 from cloud.metrics import Metric, count
 from cloud.tables.deployments import Deployments
+from cloud.watch import LOOK_WHILE_LOST, WATCHED, Watch
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +68,17 @@ class Greengrass(Protocol):
 
     def components(self, greengrass_id: str) -> Components | None: ...
 
+    def on_device(self, device: str, greengrass_id: str) -> Job | None: ...
+
     def create(
         self, target_arn: str, *, name: str, components: Components, client_token: str
     ) -> Submitted: ...
 
 
 class FindsMembers(Protocol):
-    """The part of the devices table that knows who is in a group."""
+    """The part of the devices table that knows who is in a group, and how each is."""
+
+    def named(self, names: Sequence[str]) -> Mapping[str, Device]: ...
 
     def names_in_group(self, group: str) -> Collection[str]: ...
     def in_group(self, group: str) -> Collection[Device]: ...
@@ -105,6 +111,7 @@ class Submission:
         self._agent_version = agent_version
         self._stale = timedelta(seconds=stale_s)
         self._clock = clock
+        self._watch = Watch(deployments, devices, greengrass)
 
     def due_at(self, created_at: datetime) -> datetime:
         """Return when a row that is SUBMITTING since ``created_at`` has been left behind."""
@@ -151,7 +158,7 @@ class Submission:
         return self._as_it_is(deployment)
 
     def finish_stale(self, now: datetime) -> int:
-        """Finish every deployment that was left half done and settle the ACTIVE ones; return how many moved.
+        """Finish every deployment that was left half done and look at the others; return how many moved.
 
         One that cannot be finished now is looked at again a minute later, after the others that are due.
         """
@@ -170,25 +177,20 @@ class Submission:
             moved += after.state is not deployment.state
         return moved
 
-    def settle(self, deployment: Deployment, members: Iterable[str]) -> Deployment:
-        """Return ``deployment``, SUCCEEDED from now on if it is ACTIVE and every member runs it."""
-        if deployment.state is not DeploymentState.ACTIVE:
-            return deployment
-        recorded = self.deployments.outcomes(deployment.id)
-        if not all_run(set(members), recorded):
-            return deployment
-        self.deployments.succeed(deployment, now=self._clock())
-        return self._as_it_is(deployment)
-
     def _look_at(self, deployment: Deployment, now: datetime) -> Deployment:
         if deployment.state is DeploymentState.SUBMITTING:
             return self.finish(deployment)
-        if deployment.state is not DeploymentState.ACTIVE:
+        if deployment.state not in (DeploymentState.ACTIVE, DeploymentState.SUCCEEDED):
             return deployment
-        members = self._devices.names_in_group(deployment.group)
-        after = self.settle(deployment, members)
-        if after.state is DeploymentState.ACTIVE:
-            wait = max(LOOK_EVERY, min((now - deployment.created_at) / 10, LOOK_AT_LEAST_EVERY))
+        members = set(self._devices.names_in_group(deployment.group))
+        outcomes = self._watch.look(deployment, members, now)
+        if deployment.state is DeploymentState.ACTIVE and all_run(members, outcomes or {}):
+            self.deployments.succeed(deployment, now=now)
+        after = self._as_it_is(deployment)
+        wait = next_look(after, now)
+        if wait is None or (outcomes is None and after.state is DeploymentState.SUCCEEDED):
+            self.deployments.look_no_more(after)
+        else:
             self.deployments.look_again(after, due_at=now + wait)
         return after
 
@@ -236,3 +238,12 @@ class Submission:
 
     def _as_it_is(self, deployment: Deployment) -> Deployment:
         return self.deployments.get(deployment.id) or deployment
+
+
+def next_look(deployment: Deployment, now: datetime) -> timedelta | None:
+    """Return how soon an ACTIVE or SUCCEEDED deployment is looked at again; None: there is nothing to see."""
+    age = now - deployment.deployed_at
+    wait = max(LOOK_EVERY, min(age / 10, LOOK_AT_LEAST_EVERY))
+    if deployment.agents_lost:
+        return min(wait, LOOK_WHILE_LOST)
+    return wait if deployment.state is DeploymentState.ACTIVE or age < WATCHED else None

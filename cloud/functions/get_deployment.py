@@ -6,17 +6,18 @@ from typing import Protocol
 
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
-from cloud.deploy.outcomes import all_run, by_device, counts
+from cloud.deploy.outcomes import Trouble, all_run, as_they_are, by_device, counts, trouble
 from cloud.deploy.revision import DeploymentState
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
 from cloud.preconditions import entity_tag
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
+from cloud.watch import FindsRows, in_force, rows_of
 
 
-class FindsMembers(Protocol):
-    """The part of the devices table that knows who is in a group."""
+class FindsMembers(FindsRows, Protocol):
+    """The part of the devices table that knows who is in a group, and how each is."""
 
     def names_in_group(self, group: str) -> Collection[str]: ...
 
@@ -26,8 +27,10 @@ def get_deployment(
 ) -> Response:
     """Answer with the deployment, its counts and every device's outcome.
 
-    An ACTIVE deployment that every member runs is SUCCEEDED from this look on. The ``ETag`` is the
-    revision's, for ``If-Match`` of the next one; no cache may go by it, as the outcomes go on changing.
+    An ACTIVE deployment that every member runs is SUCCEEDED from this look on. Of the deployment in force,
+    outcomes and what is amiss (``code``, ``message``) are as devices are now, else as last recorded. The
+    ``ETag`` is the revision's, for ``If-Match`` of the next one; no cache may go by it, as the outcomes go
+    on changing.
 
     Raises:
         Problem: 404 ``deployment-not-found``.
@@ -39,10 +42,17 @@ def get_deployment(
     request.require_group([deployment.group])
     members = set(devices.names_in_group(deployment.group))
     recorded = deployments.outcomes(deployment.id)
-    if deployment.state is DeploymentState.ACTIVE and all_run(members, recorded):
-        deployments.succeed(deployment, now=clock())
+    outcomes, now = by_device(members, recorded), clock()
+    amiss = Trouble(deployment.code, deployment.message)
+    if deployment.state in (DeploymentState.ACTIVE, DeploymentState.SUCCEEDED):
+        newest = in_force(deployments, deployment.target)
+        if newest is not None and newest.id == deployment.id:
+            rows = rows_of(devices, members)
+            outcomes = as_they_are(deployment, rows, members, recorded)
+            amiss = trouble(deployment, rows, outcomes, now)
+    if deployment.state is DeploymentState.ACTIVE and all_run(members, outcomes):
+        deployments.succeed(deployment, now=now)
         deployment = deployments.get(wanted) or deployment
-    outcomes = by_device(members, recorded)
     body: dict[str, object] = {
         "id": deployment.id,
         "target": {"group": deployment.group},
@@ -57,9 +67,14 @@ def get_deployment(
         "counts": counts(outcomes),
         "devices": [{"device": device, **outcome} for device, outcome in outcomes.items()],
     }
-    for name in ("reason", "code", "message", "greengrass_id", "job_id"):
-        if getattr(deployment, name) is not None:
-            body[name] = getattr(deployment, name)
+    told = {
+        "reason": deployment.reason,
+        "code": amiss.code,
+        "message": amiss.message,
+        "greengrass_id": deployment.greengrass_id,
+        "job_id": deployment.job_id,
+    }
+    body |= {name: value for name, value in told.items() if value is not None}
     return Response(200, body, {"etag": entity_tag(deployment.revision), "cache-control": "no-store"})
 
 

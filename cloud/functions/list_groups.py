@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import chain
 from typing import Protocol
 
 from pydantic import TypeAdapter
@@ -9,7 +10,7 @@ from pydantic import TypeAdapter
 from cloud.aws.clients import client
 from cloud.aws.errors import Refused
 from cloud.aws.iot_registry import GroupPage, Registry
-from cloud.deploy.revision import Deployment
+from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
 from cloud.paging import chosen, limit
@@ -43,7 +44,8 @@ def list_groups(
     request: Request, *, registry: ListsGroups, devices: CountsDevices, deployments: FindsDeployments
 ) -> Response:
     """Answer with ``{groups, cursor}``; a group says how many devices it has, as far
-    as they are counted (``devices_exact``), and its latest deployment.
+    as they are counted (``devices_exact``), its latest deployment, and what the last look found to be amiss
+    with the one in force.
 
     A caller whose role is scoped to groups sees those only, so a page may hold fewer than ``limit``.
 
@@ -66,14 +68,38 @@ def list_groups(
 
 def _shown(group: str, devices: CountsDevices, deployments: FindsDeployments) -> dict[str, object]:
     count, exact = devices.count(group)
-    return {"name": group, "devices": count, "devices_exact": exact, "latest": _latest(deployments, group)}
+    latest, amiss = _latest(deployments, group)
+    shown: dict[str, object] = {
+        "name": group,
+        "devices": count,
+        "devices_exact": exact,
+        "latest": None if latest is None else _told(latest),
+    }
+    if amiss is not None:
+        shown["trouble"] = _told(amiss) | {"code": amiss.code, "message": amiss.message}
+    return shown
 
 
-def _latest(deployments: FindsDeployments, group: str) -> dict[str, object] | None:
-    latest = next(deployments.newest_first(f"thinggroup/{group}"), None)
+def _latest(deployments: FindsDeployments, group: str) -> tuple[Deployment | None, Deployment | None]:
+    """Return the newest deployment, and the one in force where the last look found something amiss with it.
+
+    One query: what Greengrass refused stands above the one in force.
+    """
+    newest = deployments.newest_first(f"thinggroup/{group}")
+    latest = next(newest, None)
     if latest is None:
-        return None
-    return {"deployment": latest.id, "revision": latest.revision, "state": latest.state.value}
+        return None, None
+    unsure = (DeploymentState.FAILED, DeploymentState.SUBMITTING)
+    force = next((each for each in chain([latest], newest) if each.state not in unsure), None)
+    return latest, force if force is not None and force.code is not None else None
+
+
+def _told(deployment: Deployment) -> dict[str, object]:
+    return {
+        "deployment": deployment.id,
+        "revision": deployment.revision,
+        "state": deployment.state.value,
+    }
 
 
 def _operation(request: Request) -> Response:

@@ -60,6 +60,8 @@ def to_deployment(item: Mapping[str, Any]) -> Deployment:
         message=row.get("message"),
         greengrass_id=row.get("greengrass_id"),
         job_id=row.get("job_id"),
+        carried_at=from_ms(row["carried_at"]) if "carried_at" in row else None,
+        agents_lost=row.get("agents_lost", 0),
     )
 
 

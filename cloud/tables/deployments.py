@@ -29,6 +29,7 @@ from cloud.tables.reading import item_at, pages
 
 BY_DUE = "by-due"
 OUTCOME = ("state", "application", "code", "message", "refused")  # what is told of one
+_JOB = "job"  # the epoch of what no report said
 OUTCOMES_KEPT = timedelta(days=400)
 _NEWER = (
     "attribute_not_exists(pk) OR (epoch = :epoch AND #sequence <= :sequence)"
@@ -128,8 +129,8 @@ class Deployments:
         return self._move(deployment, DeploymentState.FAILED, now, told)
 
     def succeed(self, deployment: Deployment, *, now: datetime) -> bool:
-        """Make an ACTIVE deployment SUCCEEDED; False when it no longer was ACTIVE."""
-        return self._move(deployment, DeploymentState.SUCCEEDED, now, {})
+        """Make an ACTIVE deployment SUCCEEDED; False when it no longer was ACTIVE. It is still looked at."""
+        return self._move(deployment, DeploymentState.SUCCEEDED, now, {}, remove=())
 
     def supersede_before(self, newer: Deployment, *, now: datetime) -> int:
         """Make the ACTIVE revisions before ``newer`` SUPERSEDED; return how many there were.
@@ -147,6 +148,23 @@ class Deployments:
     def look_again(self, deployment: Deployment, *, due_at: datetime) -> bool:
         """Have ``due`` give the deployment at ``due_at``, while its state is what it was."""
         return self._update(deployment, "SET due_at = :due_at", {":due_at": to_ms(due_at)}, {})
+
+    def look_no_more(self, deployment: Deployment) -> bool:
+        """Have ``due`` not give the deployment any more, while its state is what it was."""
+        return self._update(deployment, "REMOVE due_shard, due_at", {}, {})
+
+    def note(
+        self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int
+    ) -> bool:
+        """Store what is amiss with a deployment (None: nothing), while its state is what it was."""
+        names = {"#code": "code", "#message": "message"}
+        values: dict[str, object] = {":agents_lost": agents_lost}
+        if code is None:
+            change = "SET agents_lost = :agents_lost REMOVE #code, #message"
+        else:
+            change = "SET agents_lost = :agents_lost, #code = :code, #message = :message"
+            values |= {":code": code, ":message": message}
+        return self._update(deployment, change, values, names)
 
     def due(self, now: datetime) -> Iterator[Deployment]:
         """Give the deployments that somebody must look at by ``now``."""
@@ -168,13 +186,7 @@ class Deployments:
         ``outcome`` carries ``epoch`` and ``sequence`` of its report: within an epoch the higher
         sequence wins (the same one may say more, part by part), another epoch wins by its time.
         """
-        row = {
-            **outcome,
-            "pk": f"outcomes#{deployment_id}",
-            "sk": device,
-            "received_at": to_ms(received_at),
-            "delete_at": int((received_at + OUTCOMES_KEPT).timestamp()),
-        }
+        row = _outcome_row(deployment_id, device, outcome, received_at)
         return put_if(
             self._table,
             self._name,
@@ -187,6 +199,16 @@ class Deployments:
                 ":received_at": row["received_at"],
             },
         )
+
+    def record_end_of_job(
+        self, deployment_id: str, device: str, outcome: Mapping[str, Any], at: datetime
+    ) -> bool:
+        """Store how a job ended on a device that said nothing; False where it has said something.
+
+        Whatever it says later takes its place.
+        """
+        row = _outcome_row(deployment_id, device, {**outcome, "epoch": _JOB, "sequence": 0}, at)
+        return put_if(self._table, self._name, row, condition="attribute_not_exists(pk)")
 
     def outcomes(self, deployment_id: str) -> dict[str, Mapping[str, Any]]:
         """Return each device's recorded outcome: state, application, code, message, refused, received_at."""
@@ -249,3 +271,15 @@ class Deployments:
 
     def _item(self, pk: str, sk: str) -> Mapping[str, Any] | None:
         return item_at(self._table, self._name, {"pk": pk, "sk": sk})
+
+
+def _outcome_row(
+    deployment_id: str, device: str, outcome: Mapping[str, Any], received_at: datetime
+) -> dict[str, Any]:
+    return {
+        **outcome,
+        "pk": f"outcomes#{deployment_id}",
+        "sk": device,
+        "received_at": to_ms(received_at),
+        "delete_at": int((received_at + OUTCOMES_KEPT).timestamp()),
+    }

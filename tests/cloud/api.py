@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -103,6 +103,10 @@ class FakeDevices:
 
     def names_in_group(self, group: str) -> list[str]:
         return [device.name for device in self.in_group(group)]
+
+    def named(self, names: Sequence[str]) -> dict[str, Device]:
+        assert len(names) <= 100
+        return {name: self.rows[name] for name in names if name in self.rows}
 
 
 class FakeBroker:

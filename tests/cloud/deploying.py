@@ -10,6 +10,7 @@ from cloud.aws.ecr import Image
 from cloud.aws.errors import NotFound
 from cloud.deploy.components import NUCLEUS, Components
 from cloud.deploy.submission import Submission, Submitted, TargetDeployment
+from cloud.facts import Job
 from cloud.functions.create_deployment import Ports, create_deployment
 from cloud.functions.get_deployment import get_deployment
 from cloud.http import lambda_handler
@@ -80,6 +81,8 @@ class FakeGreengrass:
         self.deployments: dict[str, list[tuple[str, Components]]] = {target: []}
         self.by_token: dict[str, Submitted] = {}
         self.broken: Exception | None = None
+        self.jobs: dict[tuple[str, str], Job] = {}
+        self.asked: list[str] = []
         if components is not None:
             self.deployments[target].append(("gg-enrolment", components))
 
@@ -99,6 +102,10 @@ class FakeGreengrass:
         greengrass_id = f"gg-of-others-{len(self.deployments[target_arn])}"
         self.deployments[target_arn].append((greengrass_id, components))
         return greengrass_id
+
+    def on_device(self, device: str, greengrass_id: str) -> Job | None:
+        self.asked.append(device)
+        return self.jobs.get((device, greengrass_id))
 
     def create(self, target_arn: str, *, name: str, components: Components, client_token: str) -> Submitted:
         if self.broken is not None:

@@ -71,6 +71,30 @@ class MemoryDeployments(Deployments):
         self.rows[row] = replace(self.rows[row], greengrass_id=greengrass_id, job_id=job_id)
         return True
 
+    def look_no_more(self, deployment: Deployment) -> bool:
+        row = (deployment.target, deployment.revision)
+        if self.rows[row].state is not deployment.state:
+            return False
+        self.due_at.pop(row, None)
+        return True
+
+    def note(
+        self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int
+    ) -> bool:
+        row = (deployment.target, deployment.revision)
+        if self.rows[row].state is not deployment.state:
+            return False
+        self.rows[row] = replace(self.rows[row], code=code, message=message, agents_lost=agents_lost)
+        return True
+
+    def record_end_of_job(
+        self, deployment_id: str, device: str, outcome: Mapping[str, Any], at: datetime
+    ) -> bool:
+        if (deployment_id, device) in self.told:
+            return False
+        self.told[deployment_id, device] = ({**outcome, "epoch": "job", "sequence": 0}, at)
+        return True
+
     def due(self, now: datetime) -> Iterator[Deployment]:
         yield from [self.rows[row] for row, due_at in self.due_at.items() if due_at <= now]
 

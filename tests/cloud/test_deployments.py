@@ -1,6 +1,7 @@
 """Creating a deployment and reading what became of it."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from cloud.deploy.outcomes import Outcome, OutcomeState, all_run, by_device, cou
 from cloud.deploy.revision import Pinned, diff
 from contract.desired import Application, DesiredDocument
 from contract.names import COMPONENT
-from tests.cloud.api import FakeDevices, a_device, body_of
+from tests.cloud.api import NOW, FakeDevices, a_device, body_of
 from tests.cloud.deploying import HOST, V1, V2, WEB, World, a_wish
 
 
@@ -239,6 +240,8 @@ def test_the_sweep_sees_a_success_that_nobody_asked_for(world: World) -> None:
 
 
 def test_the_sweep_looks_at_an_unfinished_deployment_less_and_less_often(world: World) -> None:
+    there = timedelta(days=30)  # nobody is lost meanwhile
+    world.devices = FakeDevices([a_device(name, stale_at=NOW + there) for name in ("r-1", "r-2")])
     world.post()
     looks = 0
     for _ in range(24 * 60):

@@ -168,7 +168,44 @@ def test_what_is_due_is_given_when_it_is_and_until_it_is_done(deployments: Deplo
     (due,) = deployments.due(much_later)
     assert due.state is DeploymentState.ACTIVE
     deployments.succeed(due, now=much_later)
+    (due,) = deployments.due(much_later)  # it is still looked at, for agents that fall silent
+    assert due.state is DeploymentState.SUCCEEDED
+    assert not deployments.look_no_more(made)
+    assert deployments.look_no_more(due)
     assert list(deployments.due(much_later)) == []
+
+
+def test_what_is_amiss_is_noted_with_a_deployment_and_taken_back_and_its_state_is_untouched(
+    deployments: Deployments,
+) -> None:
+    made = a_deployment()
+    deployments.create(made, due_at=LATER)
+    assert not deployments.note(
+        replace(made, state=DeploymentState.ACTIVE), code="x", message="y", agents_lost=1
+    )
+    assert deployments.note(made, code="agent-lost", message="1 of 2", agents_lost=1)
+
+    noted = deployments.get(made.id)
+    assert noted == replace(made, code="agent-lost", message="1 of 2", agents_lost=1)
+    assert deployments.note(made, code=None, message=None, agents_lost=0)
+    assert deployments.get(made.id) == made
+
+
+def test_the_end_of_a_job_is_an_outcome_where_the_device_said_none_and_until_it_says_one(
+    deployments: Deployments,
+) -> None:
+    made = a_deployment()
+    ended = {"state": "FAILED", "code": "job-failed", "message": "no", "refused": True}
+    said = {"state": "RUNNING", "epoch": "e", "sequence": 1}
+    deployments.record_outcome(made.id, "r-1", said, NOW)
+
+    assert not deployments.record_end_of_job(made.id, "r-1", ended, LATER)
+    assert deployments.record_end_of_job(made.id, "r-2", ended, NOW)
+    assert not deployments.record_end_of_job(made.id, "r-2", ended, LATER)
+    assert deployments.outcomes(made.id)["r-2"] == ended | {"received_at": NOW}
+
+    assert deployments.record_outcome(made.id, "r-2", said, LATER)
+    assert {each["state"] for each in deployments.outcomes(made.id).values()} == {"RUNNING"}
 
 
 def test_of_two_reports_the_newer_one_counts_in_whatever_order_they_come(deployments: Deployments) -> None:

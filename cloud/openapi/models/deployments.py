@@ -50,7 +50,7 @@ class DeploymentCreated(Answer):
 
 
 class DeploymentSummary(Answer):
-    """A deployment in a list, its state as it was last written; ``code`` and ``message``: why it failed."""
+    """A deployment in a list, as last written; ``code`` and ``message``: why it failed, or what is amiss."""
 
     id: Identifier
     target: TargetOfDeployment

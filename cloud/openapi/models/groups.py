@@ -21,6 +21,13 @@ class LatestDeployment(Answer):
     state: DeploymentState
 
 
+class GroupTrouble(LatestDeployment):
+    """What the last look, at most a few minutes ago, found to be amiss with the deployment in force."""
+
+    code: Annotated[str, Field(description="`agent-lost` or `refused-by-all`.")]
+    message: str
+
+
 class Group(Answer):
     """A group that can be deployed to."""
 
@@ -30,6 +37,7 @@ class Group(Answer):
     ]
     devices_exact: Annotated[bool, Field(description="False: the group has more devices than `devices`.")]
     latest: LatestDeployment | None
+    trouble: GroupTrouble | None = None
 
 
 class GroupCreated(Group):
