@@ -6,12 +6,15 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import Unavailable
+from cloud.facts import Facts
 from cloud.functions import record_connection
+from cloud.presence import state
 from cloud.proof import RebootProofs
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
+from cloud.why import explain
 from tests.cloud.api import NOW, FakeQueue
-from tests.cloud.devices import a_connection_event, a_rule_event, devices_table, recorded
+from tests.cloud.devices import a_connection_event, a_rule_event, at, devices_table, recorded
 from tests.cloud.emf import emitted
 
 CONNECTION = "dt/fleetgrass/robot-7/connection"
@@ -53,6 +56,35 @@ def test_a_device_comes_and_goes(devices: Devices) -> None:
     assert device is not None
     assert (device.connected, device.goodbye) == (False, "reboot")
     assert device.disconnect_reason == "mqtt-keep-alive-timeout"
+
+
+@pytest.mark.parametrize("goodbye", [False, True])
+def test_nothing_depends_on_a_goodbye(devices: Devices, goodbye: bool) -> None:
+    """When the nucleus itself stops, the agent has no way to say one."""
+
+    def seen(now: float) -> tuple[str, str]:
+        device = devices.get("robot-7")
+        assert device is not None
+        found = state(device, at(now))
+        first = explain(Facts(device, found, None))[1].code  # after the wish, of which there is none
+        return found.state, first
+
+    record(presence("connected"), devices)
+    record(said("hello", 1), devices)
+    if goodbye:
+        record(said("goodbye", 2, reason="reboot"), devices)
+    record(presence("disconnected", received=10), devices)
+    assert seen(10 + 31) == ("offline", "device-offline")
+
+    back = presence("connected", received=100, versionNumber=9, sessionIdentifier="after-the-boot")
+    record(back, devices)
+    assert seen(300)[0] == "stale"  # the core is there, its agent is not yet
+    record(a_rule_event(CONNECTION, a_connection_event(3, boot_id="boot-2").to_json(), 310), devices)
+    device = devices.get("robot-7")
+    assert device is not None
+    assert (device.boot_id, device.goodbye, device.connected) == ("boot-2", None, True)
+    assert state(device, at(311)).state == "online"
+    assert state(device, at(310 + 181)).state == "stale"  # an agent that dies alone says nothing either
 
 
 def test_a_device_is_back_when_it_connects_and_whenever_it_says_hello(devices: Devices) -> None:

@@ -76,6 +76,36 @@ def test_the_same_message_goes_out_whenever_the_device_connects_or_says_hello(ap
     assert sent(api) == [first, first]
 
 
+@pytest.mark.parametrize("lost", range(5))
+def test_nothing_relies_on_a_session(api: Api, lost: int) -> None:
+    """No broker keeps anything for a device here, and each message but one of the many is lost on its way."""
+
+    def minute() -> None:
+        api.clock.advance(61)
+        api.sweep()
+
+    chances = [
+        lambda: api.reboot(body=WAITS),
+        api.is_back,
+        api.is_back,
+        minute,
+        minute,
+    ]  # connected, hello, …
+    for number, chance in enumerate(chances):
+        chance()
+        (payload,) = sent(api)
+        if number == 0:
+            api.clock.advance(3600)
+            api.devices = there()
+        if number == lost:  # the first that gets through
+            api.says(RebootCommand.from_json(payload).id, State.DELIVERED)
+            break
+
+    assert api.is_back() == 0
+    minute()
+    assert sent(api) == []
+
+
 @pytest.mark.parametrize("heard", [State.DELIVERED, State.IN_PROGRESS, State.SUCCEEDED, State.REJECTED])
 def test_once_heard_of_it_is_not_sent_again(api: Api, heard: CommandState) -> None:
     command = body_of(api.reboot(body=WAITS))["id"]
