@@ -84,13 +84,8 @@ def test_nothing_relies_on_a_session(api: Api, lost: int) -> None:
         api.clock.advance(61)
         api.sweep()
 
-    chances = [
-        lambda: api.reboot(body=WAITS),
-        api.is_back,
-        api.is_back,
-        minute,
-        minute,
-    ]  # connected, hello, …
+    connects, hello = api.is_back, api.is_back
+    chances = [lambda: api.reboot(body=WAITS), connects, hello, minute, minute]
     for number, chance in enumerate(chances):
         chance()
         (payload,) = sent(api)
