@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from cloud import ledger
-from cloud.ledger import Inferred
+from cloud.ledger import Inferred, Proof
 from cloud.milliseconds import from_ms, to_ms
 from contract import commands as contract
 from contract.commands import AnyCommand, CommandState
@@ -39,6 +39,7 @@ class Command:
     when_online: bool = False  # delivered when the device comes back, where it is not there now
     warnings: tuple[str, ...] = ()
     inferred: Inferred | None = None
+    proof: Proof | None = None  # of a reboot that the device has not said the end of
     result: Mapping[str, Any] = field(default_factory=dict)
     transitions: Sequence[Mapping[str, Any]] = ()
     due_at: datetime | None = None
@@ -112,5 +113,9 @@ class Command:
     def conclusion(self, now: datetime) -> Inferred | None:
         """Return what the cloud concludes by ``now``, stored or not; None while the device's word stands."""
         return self.inferred or ledger.infer(
-            self.state, expires_at=self.expires_at, changed_at=self.changed_at, now=now
+            self.state,
+            expires_at=self.expires_at,
+            changed_at=self.changed_at,
+            now=now,
+            proof=self.proof,
         )

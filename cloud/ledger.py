@@ -31,6 +31,18 @@ class Inferred:
     at: datetime
 
 
+#: The device's own word for a reboot has this long after its next boot was heard of.
+PROVEN_AFTER = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A boot of the device after the one in which it began to reboot, and when that was heard."""
+
+    boot_id: str
+    at: datetime
+
+
 #: The code of a command that the broker did not take.
 NOT_SENT = "not-sent"
 #: The code of a reboot that a later boot of its device proves.
@@ -48,8 +60,12 @@ def earlier_than(state: CommandState) -> tuple[CommandState, ...]:
     return tuple(earlier for earlier, its_rank in _RANK.items() if its_rank < rank(state))
 
 
-def due_at(state: CommandState, *, expires_at: datetime, changed_at: datetime) -> datetime | None:
+def due_at(
+    state: CommandState, *, expires_at: datetime, changed_at: datetime, proof: Proof | None = None
+) -> datetime | None:
     """Return when silence says something about a command in the device's ``state``; None once it is final."""
+    if state is CommandState.IN_PROGRESS and proof is not None:
+        return proof.at + PROVEN_AFTER
     if state in NOT_STARTED:
         return expires_at + timedelta(seconds=INFER_EXPIRED_AFTER_S)
     if state is CommandState.IN_PROGRESS:
@@ -58,12 +74,19 @@ def due_at(state: CommandState, *, expires_at: datetime, changed_at: datetime) -
 
 
 def infer(
-    state: CommandState, *, expires_at: datetime, changed_at: datetime, now: datetime
+    state: CommandState,
+    *,
+    expires_at: datetime,
+    changed_at: datetime,
+    now: datetime,
+    proof: Proof | None = None,
 ) -> Inferred | None:
     """Return what silence says by ``now`` of a command in the device's ``state``; None while it may speak."""
-    due = due_at(state, expires_at=expires_at, changed_at=changed_at)
+    due = due_at(state, expires_at=expires_at, changed_at=changed_at, proof=proof)
     if due is None or now < due:
         return None
+    if state is CommandState.IN_PROGRESS and proof is not None:
+        return Inferred(CommandState.SUCCEEDED, REBOOTED, proof.at)
     if state is CommandState.IN_PROGRESS:
         return Inferred(CommandState.FAILED, "no-proof", due)
     return Inferred(CommandState.EXPIRED, "no-answer", due)

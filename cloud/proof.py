@@ -1,7 +1,8 @@
 """Reboots that a device's next boot proves, where its own word for it was lost.
 
 A device says IN_PROGRESS with the boot that it is about to end. A later message of another boot shows that
-the machine rebooted: the cloud concludes SUCCEEDED, and the device's own word, should it come, replaces that.
+the machine rebooted: the ledger keeps that, and calls the command SUCCEEDED when the device has not said so
+itself a minute later. Its own word, should it still come, replaces that.
 What is noted in the device's row (``cloud.tables.device_rows``) has other devices' messages cost nothing.
 """
 
@@ -45,14 +46,14 @@ def proven(device: Device) -> Rebooting | None:
 
 @dataclass(frozen=True, slots=True)
 class RebootProofs:
-    """Concludes what is proven. Raises ``cloud.aws.errors`` when a table cannot be asked."""
+    """Has the ledger know what is proven. Raises ``cloud.aws.errors`` when a table cannot be asked."""
 
     devices: EndsReboots
     commands: ProvesReboots
     group_reboots: SendsMessages
 
     def look(self, device: Device) -> bool:
-        """Conclude the reboot that ``device`` proves, if it does; return whether that was news.
+        """Tell the ledger of the reboot that ``device`` proves, if it does; return whether that was news.
 
         May be called again, by anybody. A command whose IN_PROGRESS is noted and not in the ledger yet (the
         record comes again) is left as it is: nothing is concluded from PENDING or DELIVERED.
@@ -63,7 +64,7 @@ class RebootProofs:
         found = self.commands.prove(device.name, began.command, device.boot_id, device.last_report_at)
         if found.command is not None:
             tell(log, "reboot proven", device=device.name, command=began.command)
-            if found.command.part_of is not None:
+            if found.command.inferred is not None and found.command.part_of is not None:  # else it is not yet
                 nudge(self.group_reboots, found.command.part_of)
         if found.settled:
             self.devices.end_reboot(device.name, began.command)

@@ -7,7 +7,7 @@ from typing import Any
 
 from cloud.aws.attributes import from_item
 from cloud.command import Command
-from cloud.ledger import Inferred
+from cloud.ledger import Inferred, Proof
 from cloud.milliseconds import from_ms, to_ms
 from contract.commands import CommandState
 
@@ -63,6 +63,7 @@ def to_command(item: Mapping[str, Any]) -> Command:
         warnings=tuple(row["warnings"]),
         inferred=inferred
         and Inferred(CommandState(inferred["state"]), inferred["code"], from_ms(inferred["at"])),
+        proof=Proof(row["proof"]["boot_id"], from_ms(row["proof"]["at"])) if "proof" in row else None,
         result=row["result"],
         transitions=tuple(
             {name: from_ms(value) if name in _TIMES else value for name, value in step.items()}

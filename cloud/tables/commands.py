@@ -112,7 +112,7 @@ class Commands:
             assert due is not None  # noqa: S101 - the ledger's promise for a state that is not final
             values |= {":shard": shard(result.id), ":due_at": to_ms(due)}
             change += ", due_shard = :shard, due_at = :due_at"
-        change += " REMOVE inferred, waiting" + (", due_shard, due_at" if result.state.final else "")
+        change += " REMOVE inferred, proof, waiting" + (", due_shard, due_at" if result.state.final else "")
         allowed = ", ".join(f":earlier{i}" for i in range(len(earlier)))
         moved = self._update(
             device,

@@ -1,5 +1,6 @@
 """Writing into the ledger what a device's next boot proves."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,9 +9,9 @@ from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict
 from cloud.command import Command
-from cloud.ledger import NOT_STARTED, REBOOTED
+from cloud.ledger import NOT_STARTED, PROVEN_AFTER, REBOOTED
 from cloud.milliseconds import to_ms
-from cloud.tables.command_rows import to_command, transition
+from cloud.tables.command_rows import shard, to_command, transition
 from contract.commands import CommandState
 
 #: A conclusion from silence, which a proof replaces.
@@ -33,35 +34,62 @@ class Proofs:
         self._name = name
 
     def prove(self, device: str, command: str, boot_id: str, at: datetime) -> Proven:
-        """Conclude SUCCEEDED of a command that is IN_PROGRESS, since ``device`` was heard with ``boot_id``.
+        """Store that ``device`` was heard with ``boot_id`` since it began ``command``, which is IN_PROGRESS.
 
-        It replaces what was concluded from silence, and gives way to the device's own word. One call.
+        The command is called SUCCEEDED when the device does not say so itself for a while
+        (``cloud.ledger``), and at once where silence was taken for a failure before. One call, then two.
         """
+        values: dict[str, object] = {":boot_id": boot_id, ":in_progress": CommandState.IN_PROGRESS.value}
+        due_at = to_ms(at + PROVEN_AFTER)
+        shard_of = {":shard": shard(command), ":due_at": due_at}
+        item, refused = self._update(
+            device, command,
+            "SET proof = :proof, #result.boot_id = :boot_id, due_shard = :shard, due_at = :due_at",
+            "#state = :in_progress AND attribute_not_exists(inferred) AND attribute_not_exists(proof)",
+            {"#state": "state", "#result": "result"},
+            {**values, **shard_of, ":proof": {"boot_id": boot_id, "at": to_ms(at)}},
+        )  # fmt: skip
+        before = from_item(item)
+        if not refused:
+            return Proven(to_command(item), settled=True)
+        if before.get("inferred", {}).get("code") != _NO_PROOF:
+            known = CommandState(before["state"]) if before else None
+            return Proven(None, settled=known not in NOT_STARTED)
         inferred = {"state": CommandState.SUCCEEDED.value, "code": REBOOTED, "at": to_ms(at)}
         step = transition(CommandState.SUCCEEDED, at, by="cloud", code=REBOOTED)
-        values: dict[str, object] = {
-            ":inferred": inferred,
-            ":boot_id": boot_id,
-            ":transition": [step],
-            ":in_progress": CommandState.IN_PROGRESS.value,
-            ":no_proof": _NO_PROOF,
-        }
+        item, refused = self._update(
+            device, command,
+            "SET inferred = :inferred, #result.boot_id = :boot_id,"
+            " transitions = list_append(transitions, :transition)",
+            "#state = :in_progress AND inferred.#code = :no_proof",
+            {"#state": "state", "#result": "result", "#code": "code"},
+            {**values, ":inferred": inferred, ":transition": [step], ":no_proof": _NO_PROOF},
+        )  # fmt: skip
+        return Proven(None if refused else to_command(item), settled=True)
+
+    def _update(
+        self,
+        device: str,
+        command: str,
+        change: str,
+        condition: str,
+        names: Mapping[str, str],
+        values: Mapping[str, object],
+    ) -> tuple[Mapping[str, Any], bool]:
+        """Return the row after the change, or as it is where the change was refused, and whether it was."""
         try:
             with translated():
                 answer = self._table.update_item(
                     TableName=self._name,
                     Key=to_item({"device": device, "id": command}),
-                    UpdateExpression="SET inferred = :inferred, #result.boot_id = :boot_id,"
-                    " transitions = list_append(transitions, :transition)"
-                    " REMOVE due_shard, due_at, waiting",
-                    ConditionExpression="#state = :in_progress"
-                    " AND (attribute_not_exists(inferred) OR inferred.#code = :no_proof)",
-                    ExpressionAttributeNames={"#state": "state", "#result": "result", "#code": "code"},
+                    UpdateExpression=change,
+                    ConditionExpression=condition,
+                    ExpressionAttributeNames=dict(names),
                     ExpressionAttributeValues=to_item(values),
                     ReturnValues="ALL_NEW",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-        except Conflict as refused:
-            item = getattr(refused.__cause__, "response", {}).get("Item", {})
-            return Proven(None, settled=not item or CommandState(from_item(item)["state"]) not in NOT_STARTED)
-        return Proven(to_command(answer["Attributes"]), settled=True)
+        except Conflict as error:
+            item: Mapping[str, Any] = getattr(error.__cause__, "response", {}).get("Item", {})
+            return item, True
+        return answer["Attributes"], False

@@ -82,7 +82,7 @@ class World:
         assert found is not None
         return found
 
-    def stands(self, command: str = FIRST, now: float = 60) -> tuple[str, bool]:
+    def stands(self, command: str = FIRST, now: float = 600) -> tuple[str, bool]:
         shown = detail(self.command(command), at(now))
         return shown["state"], shown["inferred"]
 
@@ -126,18 +126,39 @@ def test_the_next_boot_proves_a_reboot_until_the_device_says_so_itself(world: Wo
     assert world.stands() == ("IN_PROGRESS", False)
 
     heard(world, 30, 2, NEW)
+    assert world.stands(now=89) == ("IN_PROGRESS", False)  # its own word may be on its way
+    heard(world, 95, 3, NEW)
 
-    shown = detail(world.command(), at(60))
+    shown = detail(world.command(), at(90))  # a read waits for no sweep
     assert (shown["state"], shown["inferred"], shown["code"]) == ("SUCCEEDED", True, "boot-id-changed")
     assert (shown["boot_id_before"], shown["boot_id"]) == (OLD, NEW)
+    assert (world.commands.infer_due(at(89)), world.commands.infer_due(at(90))) == (0, 1)
+    shown = detail(world.command(), at(91))
     assert [(t["state"], t["by"]) for t in shown["transitions"]] == [
         ("PENDING", "ada"), ("IN_PROGRESS", "device"), ("SUCCEEDED", "cloud")
     ]  # fmt: skip
     assert world.commands.infer_due(at(10_000)) == 0  # nobody waits for it any more
 
-    world.says(61, State.SUCCEEDED, boot_id_before=OLD, boot_id=NEW, down_s=20.0)
-    shown = detail(world.command(), at(62))
+    world.says(161, State.SUCCEEDED, boot_id_before=OLD, boot_id=NEW, down_s=20.0)
+    shown = detail(world.command(), at(162))
     assert (shown["state"], shown["inferred"], shown["down_s"]) == ("SUCCEEDED", False, 20.0)
+
+
+@EITHER
+def test_of_a_reboot_whose_end_the_device_tells_as_ever_nothing_is_concluded(
+    world: World, heard: Heard
+) -> None:
+    world.begins(2)
+    heard(world, 30, 2, NEW)
+    world.says(31, State.SUCCEEDED, boot_id_before=OLD, boot_id=NEW, down_s=20.0)
+
+    assert world.commands.infer_due(at(10_000)) == 0
+    shown = detail(world.command(), at(10_001))
+    assert (shown["state"], shown["inferred"]) == ("SUCCEEDED", False)
+    assert [(t["state"], t["by"]) for t in shown["transitions"]] == [
+        ("PENDING", "ada"), ("IN_PROGRESS", "device"), ("SUCCEEDED", "device")
+    ]  # fmt: skip
+    assert world.command().proof is None
 
 
 @EITHER
@@ -287,12 +308,14 @@ def test_the_word_of_an_older_reboot_that_comes_late_is_not_waited_for_instead(w
 
 
 @EITHER
-def test_a_group_reboot_is_nudged_by_a_proof_as_by_the_devices_word(world: World, heard: Heard) -> None:
+def test_a_group_reboot_is_nudged_when_a_proof_takes_a_failure_back(world: World, heard: Heard) -> None:
     empty(world.commands._table, COMMANDS)
     world.ordered(part_of=PART_OF)
     world.begins(2)
+    world.commands.infer_due(at(2_000))
+    assert world.queue.bodies == []
 
-    heard(world, 30, 2, NEW)
+    heard(world, 2_100, 2, NEW)
 
     assert [json.loads(body) for body in world.queue.bodies] == [{"group_reboot": PART_OF}]
 
