@@ -5,6 +5,7 @@ the component is built, published and run as on AWS. Each works with a key of it
 """
 
 import json
+import os
 import platform as machine
 import shutil
 import socket
@@ -18,7 +19,6 @@ from typing import Any, Literal
 
 import boto3
 
-from edge.version import AGENT_VERSION
 from local import engine_traces, images, remains
 from local.aws import ACCOUNT, REGION, Key, LocalAws, aws_environment, emulator_python
 from local.devices import Device, machine_configuration
@@ -26,7 +26,7 @@ from local.docker_socket import answers
 from local.engine import busybox, obtain
 from local.identity import AUDIENCE, IdentityProvider
 from local.operators import STACK, make_operators
-from local.processes import PYTHON, Child, DidNotStart, chosen_ports, run_tool
+from local.processes import PYTHON, ROOT, Child, DidNotStart, chosen_ports, run_tool
 from local.publish import PublishError, publish
 from local.registry import RegistryFront
 
@@ -52,8 +52,11 @@ class Platform:
     account = ACCOUNT
     mqtt_host = "127.0.0.1"
 
-    def __init__(self, folder: Path, dialect: Dialect, engine: Literal["docker", "memory"], say: Say) -> None:
+    def __init__(
+        self, folder: Path, dialect: Dialect, engine: Literal["docker", "memory"], sources: Path, say: Say
+    ) -> None:
         self.folder = folder
+        self.sources = sources
         self.dialect = dialect
         self.engine = engine
         self.devices: dict[str, Device] = {}
@@ -81,10 +84,12 @@ class Platform:
         dialect: Dialect = "classic",
         engine: Literal["docker", "memory"] = "docker",
         devices: Mapping[str, str] = DEVICES,
+        sources: Path = ROOT,
         say: Say = lambda _: None,
     ) -> "Platform":
         """Start everything, its files below ``folder``, and enrol ``devices`` (thing → group).
 
+        ``sources`` is the checkout whose cloud and component these are; the stand-ins are this one's.
         ``say`` is told each step before it begins. Ports are free ones, or five from FLEETGRASS_PORT on.
 
         Raises:
@@ -92,7 +97,7 @@ class Platform:
             DidNotStart: a part failed; the line names its log. Everything else is stopped; logs are kept.
         """
         remains.clear(say)
-        platform = cls(folder, dialect, engine, say)
+        platform = cls(folder, dialect, engine, sources, say)
         try:
             platform._start(devices)
         except BaseException:
@@ -144,6 +149,33 @@ class Platform:
         self.enroll(thing, group)
         address = f"127.0.0.{11 + len(self.devices)}"
         return self.start_device(thing, publish_address=address, agent=agent, **core)
+
+    def update_stack(self, sources: Path) -> None:
+        """Bring the stack to what another checkout has, as the production command does."""
+        self.sources = sources
+        self._deploy_stack()
+
+    def publish_component(self, sources: Path) -> str:
+        """Build the component of a checkout, publish it, and return its version."""
+        version = _agent_version(sources)
+        self._say(f"building and publishing io.fleetgrass.Agent {version}")
+        built = self.folder / f"greengrass-build-{version}"
+        command = [PYTHON, "edge/packaging/build.py", f"--output={built}"]
+        command.append(f"--architectures={images.architecture()}")
+        run_tool("component", command, {}, log=self._logs / f"component-{version}.log", folder=sources)
+        key = self.keys["publisher"]
+        session = boto3.Session(key.access_key_id, key.secret_access_key, region_name=REGION)
+        bucket = self.outputs["Bucket"]
+        try:
+            publish(built, session=session, endpoint_url=self.endpoint_url, bucket=bucket, region=REGION)
+        except PublishError as error:
+            raise DidNotStart(f"publishing the component failed: {error}") from error
+        return version
+
+    def upgrade_agent(self, group: str, version: str) -> None:
+        """Bring a group's devices to a published version of the agent with the production command."""
+        arguments = ["upgrade-agent", "--stack", STACK, "--group", group, "--version", version]
+        self._tool(f"upgrade-agent-{group}", "cloud", arguments, "enroller", ROOT)
 
     def enroll(self, thing: str, group: str) -> None:
         """Enrol a device with the production command."""
@@ -202,7 +234,7 @@ class Platform:
         self._stack.callback(self._remove_devices)
         self._deploy_stack()
         self._push_images()
-        self._publish_component()
+        self.publish_component(self.sources)
         for thing, group in devices.items():
             self._say(f"enrolling {thing} into {group} and powering it on")
             self.add_device(thing, group)
@@ -257,7 +289,7 @@ class Platform:
         }
         parameters = {
             "Issuers": json.dumps([issuer]),
-            "AgentVersion": AGENT_VERSION,
+            "AgentVersion": _agent_version(self.sources),
             "OfflineDebounceS": str(_DEBOUNCE_S),
             "ConsoleOrigin": CONSOLE_ORIGIN,
             "Local": "true",
@@ -280,26 +312,15 @@ class Platform:
         for tag, image in images.samples(self._busybox, images.architecture()).items():
             images.push(image, self.endpoint_url, images.REPOSITORY, [tag])
 
-    def _publish_component(self) -> None:
-        self._say(f"building and publishing io.fleetgrass.Agent {AGENT_VERSION}")
-        built = self.folder / "greengrass-build"
-        command = [PYTHON, "edge/packaging/build.py", f"--output={built}"]
-        command.append(f"--architectures={images.architecture()}")
-        run_tool("component", command, {}, log=self._logs / "component.log")
-        key = self.keys["publisher"]
-        session = boto3.Session(key.access_key_id, key.secret_access_key, region_name=REGION)
-        bucket = self.outputs["Bucket"]
-        try:
-            publish(built, session=session, endpoint_url=self.endpoint_url, bucket=bucket, region=REGION)
-        except PublishError as error:
-            raise DidNotStart(f"publishing the component failed: {error}") from error
-
     def _identity(self, thing: str) -> Path:
         return self.folder / "identities" / thing
 
-    def _tool(self, name: str, module: str, arguments: list[str], job: str) -> str:
+    def _tool(
+        self, name: str, module: str, arguments: list[str], job: str, sources: Path | None = None
+    ) -> str:
         command = [PYTHON, "-m", module, *arguments]
-        return run_tool(name, command, self.environment(job), log=self._logs / f"{name}.log")
+        log = self._logs / f"{name}.log"
+        return run_tool(name, command, self.environment(job), log=log, folder=sources or self.sources)
 
     def _remove_devices(self) -> None:
         if self.devices:
@@ -313,6 +334,11 @@ class Platform:
 def _listens(port: int) -> bool:
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _agent_version(sources: Path) -> str:
+    asked = [PYTHON, "-c", "from edge.version import AGENT_VERSION; print(AGENT_VERSION)"]
+    return run_tool("agent-version", asked, {}, log=Path(os.devnull), folder=sources).strip()
 
 
 def _version_of_lambdas() -> str:

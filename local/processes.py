@@ -114,8 +114,10 @@ def tethered() -> None:
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def run_tool(name: str, command: Sequence[str], environment: Mapping[str, str], *, log: Path) -> str:
-    """Run a tool to its end and return its standard output; its standard error becomes ``log``.
+def run_tool(
+    name: str, command: Sequence[str], environment: Mapping[str, str], *, log: Path, folder: Path = ROOT
+) -> str:
+    """Run a tool in ``folder`` to its end and return its standard output; its standard error becomes ``log``.
 
     Raises:
         DidNotStart: it failed or took too long; its last line, and the log's name.
@@ -123,7 +125,7 @@ def run_tool(name: str, command: Sequence[str], environment: Mapping[str, str], 
     with log.open("w") as errors:
         try:
             done = subprocess.run(
-                command, cwd=ROOT, env=machine_environment() | dict(environment), stdin=subprocess.DEVNULL,
+                command, cwd=folder, env=machine_environment() | dict(environment), stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=errors, text=True, check=False, timeout=_TOOL_S,
             )  # fmt: skip
         except subprocess.TimeoutExpired:
