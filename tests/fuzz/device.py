@@ -6,7 +6,7 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from contract import topics
-from contract.commands import CommandState, ReportNowCommand, TimeAnswer, name_of, parse_command
+from contract.commands import CommandState, ReportNowCommand, ResultAck, TimeAnswer, name_of, parse_command
 from contract.defaults import COMMAND_MAX_BYTES
 from edge.events import Received
 from tests.edge.fakes import THING, World
@@ -104,6 +104,9 @@ def _is_valid(topic: str, payload: bytes) -> bool:
     try:
         if topic.endswith("/time/req"):
             TimeAnswer.from_json(payload)
+            return True
+        if topic.endswith("/ack/req"):
+            ResultAck.from_json(payload)
             return True
         return topics.command_request(THING, name_of(parse_command(payload))) == topic
     except ValidationError:
