@@ -7,6 +7,8 @@ Errors::
 
     DocumentRefused         the job is no deployment this core understands
     RootsRefused            the deployment is one for the other kind of nucleus
+    DeploymentFailed        with Greengrass's words for the job's status details
+    PowerLost               nobody is there any more to say what became of it
 """
 
 import json
@@ -26,6 +28,19 @@ class DocumentRefused(Exception):
     """The document cannot be carried out; nothing was changed."""
 
     code = "DEPLOYMENT_DOCUMENT_NOT_VALID"
+
+
+class DeploymentFailed(Exception):
+    """The deployment did not come about; ``state`` is ``detailed-deployment-status``."""
+
+    def __init__(self, state: str, code: str, cause: str) -> None:
+        super().__init__(cause)
+        self.state = state
+        self.code = code
+
+
+class PowerLost(Exception):
+    """The machine went off in the middle; the next power-on goes on."""
 
 
 class RootsRefused(Exception):

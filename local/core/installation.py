@@ -2,10 +2,6 @@
 
 Every change is made by the one thread that calls ``apply``, ``boot`` and ``restart_component``; ``stop``
 and ``cut`` may come from any thread and make the others give up.
-
-Errors::
-
-    DeploymentFailed        with Greengrass's words for the job's status details
 """
 
 import logging
@@ -15,12 +11,21 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from local.core.asking import consult
 from local.core.component_store import ComponentError, ComponentStore
 from local.core.configuration import ConfigurationError, Json
-from local.core.deployment import Document, DocumentRefused, Installed, RootsRefused, in_order, resolve
+from local.core.deployment import (
+    DeploymentFailed,
+    Document,
+    DocumentRefused,
+    Installed,
+    PowerLost,
+    RootsRefused,
+    in_order,
+    resolve,
+)
 from local.core.device import architecture
 from local.core.files import write_whole
-from local.core.ipc.consultation import NotAnswered
 from local.core.launch import NUCLEUS, TOKEN_EXCHANGE, ComponentLaunch, Surroundings
 from local.core.lifecycle import Component, InstallFailed
 from local.core.merging import Merging, proposals
@@ -30,20 +35,6 @@ log = logging.getLogger(__name__)
 
 _LOOK_EVERY_S = 1.0  # a component that runs at one look is a success, whatever it does next
 _SETTLED = ("RUNNING", "FINISHED")
-_NOT_VALID = "COMPONENT_CONFIGURATION_NOT_VALID"
-
-
-class DeploymentFailed(Exception):
-    """The deployment did not come about; ``state`` is ``detailed-deployment-status``."""
-
-    def __init__(self, state: str, code: str, cause: str) -> None:
-        super().__init__(cause)
-        self.state = state
-        self.code = code
-
-
-class PowerLost(Exception):
-    """The machine went off in the middle; the next power-on goes on."""
 
 
 class Installation:
@@ -212,41 +203,14 @@ class Installation:
         return component.state if component is not None else "FINISHED"
 
     def _consult(self, document: Document, job_id: str, recipes: Sequence[Recipe]) -> None:
-        """Ask the components, where this nucleus does: first when to begin, then what each one would get.
-
-        The first question goes by the id of the Greengrass deployment, the second by that of the job.
-
-        Raises:
-            DeploymentFailed: a component refuses its new configuration, or one does not answer.
-            ConfigurationError
-        """
-        if not self._all.device.nucleus.consults_components:
+        nucleus, configuration = self._all.device.nucleus, self._all.configuration
+        if not nucleus.consults_components:
             return
-        consultation = self._all.components.consultation
-        policy = document.componentUpdatePolicy
-        if policy.action == "NOTIFY_COMPONENTS":
-            consultation.ask_to_update(document.deploymentId, policy.timeout, self._off)
-            self._stay_on()
-        proposed = proposals(
-            self._all.configuration, self._all.device.nucleus, self._interpolated, document, recipes
-        )
-        here = {NUCLEUS: self._all.device.nucleus.version, **self._installed.components}
+        here = {NUCLEUS: nucleus.version, **self._installed.components}
         staying = {recipe.name for recipe in recipes if here.get(recipe.name) == recipe.version}
-        try:
-            refused = consultation.refusals(
-                job_id,
-                {name: value for name, value in proposed.items() if name in staying},
-                document.configurationValidationPolicy.timeout,
-                self._off,
-            )
-        except NotAnswered as error:
-            cause = "Error while waiting for validation report for one or more components:null"
-            raise DeploymentFailed("FAILED_NO_STATE_CHANGE", _NOT_VALID, cause) from error
-        self._stay_on()
-        if refused:
-            words = " ".join(f"{{ name = {name}, message = {said} }}" for name, said in refused.items())
-            cause = f"Components reported that their to-be-deployed configuration is invalid {words}"
-            raise DeploymentFailed("FAILED_NO_STATE_CHANGE", _NOT_VALID, cause)
+        proposed = proposals(configuration, nucleus, self._interpolated, document, recipes)
+        asked = {name: value for name, value in proposed.items() if name in staying}
+        consult(self._all.components.consultation, document, job_id, asked, self._off)
 
     def _interpolated(self, recipe: Recipe, value: Json) -> Json:
         return self._launch(recipe).interpolated(value)

@@ -15,9 +15,9 @@ from typing import Any
 from local.core.component_store import CloudComponentStore
 from local.core.configuration import Configuration, compact
 from local.core.credentials import AssumedRole, KeptRole, TokenExchange
-from local.core.deployment import DocumentRefused, read
+from local.core.deployment import DeploymentFailed, DocumentRefused, PowerLost, read
 from local.core.device import Device, Folder
-from local.core.installation import DeploymentFailed, Installation, PowerLost
+from local.core.installation import Installation
 from local.core.ipc import Components, Server
 from local.core.jobs import Job, Jobs, JobStatus
 from local.core.launch import NUCLEUS, Surroundings

@@ -1,3 +1,4 @@
+import os
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -100,7 +101,9 @@ def test_an_error_is_kept_though_its_cause_is_gone(status: int | None, minutes: 
     assert kept.assume().access_key == "AKIA0"
 
 
-def test_a_provider_that_accepts_and_says_nothing_gives_no_answer() -> None:
+def test_a_provider_that_accepts_and_says_nothing_gives_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "AWS_ACCESS_KEY_ID", "the stand-in's own")
+    monkeypatch.setitem(os.environ, "AWS_SECRET_ACCESS_KEY", "secret")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         role = AssumedRole(url, "eu-west-1", "arn:aws:iam::000000000000:role/a-role", "robot-1")

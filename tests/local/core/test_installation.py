@@ -11,10 +11,10 @@ import pytest
 
 from local.core.component_store import CloudUnreachable, NotResolved
 from local.core.configuration import Configuration
-from local.core.deployment import read
+from local.core.deployment import DeploymentFailed, read
 from local.core.device import Device, Folder
 from local.core.dialect import DIALECTS
-from local.core.installation import DeploymentFailed, Installation
+from local.core.installation import Installation
 from local.core.ipc import Components
 from local.core.ipc.consultation import Answer, Asked
 from local.core.launch import Surroundings
