@@ -7,11 +7,12 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from edge.packaging.install import stamp
-from local.core.dialect import DIALECTS
+from local.core.dialect import DIALECTS, Dialect
 from tests.component.scripts import Scripted
 from tests.component.small_builds import a_build, a_wheel
 
@@ -58,8 +59,8 @@ def reachable() -> Iterator[Path]:
         yield Path(name)
 
 
-def a_device(root: Path, **given: object) -> Scripted:
-    device = Scripted(root, anybody=ANYBODY if os.geteuid() == 0 else None, **given)  # type: ignore[arg-type]
+def a_device(root: Path, **given: Any) -> Scripted:
+    device = Scripted(root, anybody=ANYBODY if os.geteuid() == 0 else None, **given)
     device.home.mkdir()
     return device
 
@@ -185,12 +186,13 @@ def test_a_version_is_proven_once_and_not_at_every_start(tmp_path: Path) -> None
     assert count.read_text() == "x"
 
 
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
 def test_nothing_that_the_default_user_can_change_is_run(
-    installed: Scripted, newer: Path, tmp_path: Path
+    tmp_path: Path, build: Path, dialect: Dialect
 ) -> None:
-    """At an update and at a start: modules in the current folder, another code in place of the old one."""
-    device, ran = a_device_at(installed.root, installed), tmp_path / "ran"
-    device.deploy(newer)
+    """At a deployment and at a start: modules in the current folder, other code in place of the artifact."""
+    device, ran = a_device(tmp_path, dialect=dialect), tmp_path / "ran"
+    device.deploy(build)
     planted = PLANTED.format(str(ran))
     for name in ("zipfile", "venv", "hashlib", "pathlib", "edge", "sitecustomize", "some_thing", "encodings"):
         (device.work / f"{name}.py").write_text(planted)
@@ -205,8 +207,6 @@ def test_nothing_that_the_default_user_can_change_is_run(
     assert json.loads(device.run().stdout)[0] == "some_thing"
 
     assert not ran.exists()
-    shutil.rmtree(device.work)
-    device.work.mkdir()
 
 
 def test_an_artifact_that_is_not_the_one_published_is_not_installed(tmp_path: Path, build: Path) -> None:
