@@ -150,10 +150,7 @@ class GreengrassLink:
             "get configuration",
             lambda: self._connected().get_configuration_async(key_path=list(key_path)),
         )
-        value = answer.value
-        if isinstance(value, dict):
-            return value
-        return {key_path[-1]: value} if key_path and value is not None else {}  # a bare scalar
+        return answer.value if isinstance(answer.value, dict) else {}  # a scalar comes as {leaf: value}
 
     def publish(self, topic: str, payload: bytes, qos: QoS) -> None:
         try:

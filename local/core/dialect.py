@@ -43,7 +43,6 @@ class Dialect:
     refuses_connection_with_a_frame: bool
     ends_unary_streams: bool
     message_key: Literal["message", "_message"]
-    wraps_scalars: bool
     events_for_new_maps: bool
     event_on_reset: bool
     stringifies_yaml: bool
@@ -74,7 +73,6 @@ CLASSIC = Dialect(
     refuses_connection_with_a_frame=True,
     ends_unary_streams=True,
     message_key="message",
-    wraps_scalars=False,
     events_for_new_maps=True,
     event_on_reset=True,
     stringifies_yaml=False,
@@ -113,7 +111,6 @@ LITE = Dialect(
     refuses_connection_with_a_frame=False,
     ends_unary_streams=False,
     message_key="_message",
-    wraps_scalars=True,
     events_for_new_maps=False,
     event_on_reset=False,
     stringifies_yaml=True,

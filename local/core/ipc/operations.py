@@ -175,7 +175,7 @@ class Operations:
         except KeyNotFound as error:
             words = "Key not found" if self._dialect.kind == "classic" else "Key not found."
             raise ResourceNotFoundError(words) from error
-        if self._dialect.wraps_scalars and not isinstance(value, dict):
+        if not isinstance(value, dict):
             value = {key_path[-1]: value}
         return {"componentName": component[1], "value": value}
 

@@ -227,10 +227,8 @@ def test_a_change_of_the_configuration_is_an_event_and_is_read_again(nucleus: Nu
     assert nucleus.client.get_configuration(key_path=["place"]).value == {"line": "b"}
 
 
-def test_a_scalar_comes_in_a_map_from_lite_and_bare_from_classic(nucleus: Nucleus) -> None:
-    expected = {"n": 5} if nucleus.dialect.kind == "lite" else 5
-
-    assert nucleus.client.get_configuration(key_path=["n"]).value == expected
+def test_a_scalar_comes_in_a_map(nucleus: Nucleus) -> None:
+    assert nucleus.client.get_configuration(key_path=["n"]).value == {"n": 5}
 
 
 def test_a_missing_key_is_not_found(nucleus: Nucleus) -> None:
