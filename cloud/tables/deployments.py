@@ -114,12 +114,16 @@ class Deployments:
             deployment, DeploymentState.ACTIVE, now, told | due(deployment.id, due_at), remove=()
         )
 
-    def carried_by(self, deployment: Deployment, *, greengrass_id: str, job_id: str | None) -> bool:
+    def carried_by(
+        self, deployment: Deployment, *, greengrass_id: str, job_id: str | None, now: datetime
+    ) -> bool:
         """Say that another Greengrass deployment brings ``deployment`` to devices now.
 
-        False when its state is no longer what it was.
+        It is looked at again from then on, for agents that fall silent. False when its state is no longer
+        what it was.
         """
-        values = {"greengrass_id": greengrass_id, "job_id": job_id}
+        values: dict[str, object] = {"greengrass_id": greengrass_id, "job_id": job_id}
+        values |= {"carried_at": to_ms(now)} | due(deployment.id, now)
         change = "SET " + ", ".join(f"{name} = :{name}" for name in values)
         return self._update(deployment, change, {f":{name}": each for name, each in values.items()}, {})
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from cloud.aws.errors import Refused
+from cloud.clock import utc_now
 from cloud.deploy.components import (
     NUCLEUS,
     Components,
@@ -188,7 +189,7 @@ def _follow(
     row = _in_force(deployments, group)
     if row is None or row.greengrass_id == greengrass_id or not carries(components, row.document_uri):
         return
-    deployments.carried_by(row, greengrass_id=greengrass_id, job_id=job_id)
+    deployments.carried_by(row, greengrass_id=greengrass_id, job_id=job_id, now=utc_now())
 
 
 def _upgraded(

@@ -64,11 +64,14 @@ class MemoryDeployments(Deployments):
         self.due_at[row] = due_at
         return True
 
-    def carried_by(self, deployment: Deployment, *, greengrass_id: str, job_id: str | None) -> bool:
+    def carried_by(
+        self, deployment: Deployment, *, greengrass_id: str, job_id: str | None, now: datetime
+    ) -> bool:
         row = (deployment.target, deployment.revision)
         if self.rows[row].state is not deployment.state:
             return False
-        self.rows[row] = replace(self.rows[row], greengrass_id=greengrass_id, job_id=job_id)
+        carried: dict[str, Any] = {"greengrass_id": greengrass_id, "job_id": job_id, "carried_at": now}
+        self.rows[row], self.due_at[row] = replace(self.rows[row], **carried), now
         return True
 
     def look_no_more(self, deployment: Deployment) -> bool:

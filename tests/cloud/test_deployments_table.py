@@ -108,9 +108,13 @@ def test_another_greengrass_deployment_may_carry_it_while_its_state_is_what_it_w
     active = deployments.get(made.id)
     assert active is not None
 
-    assert not deployments.carried_by(made, greengrass_id="x", job_id=None)
-    assert deployments.carried_by(active, greengrass_id="h", job_id=None)
-    assert deployments.get(made.id) == replace(active, greengrass_id="h", job_id=None)
+    deployments.look_no_more(active)
+    assert not deployments.carried_by(made, greengrass_id="x", job_id=None, now=LATER)
+    assert deployments.carried_by(active, greengrass_id="h", job_id=None, now=LATER)
+    carried = replace(active, greengrass_id="h", job_id=None, carried_at=LATER)
+    assert deployments.get(made.id) == carried
+    assert carried.deployed_at == LATER
+    assert list(deployments.due(LATER)) == [carried]  # what it brings may silence agents, however old it is
 
 
 def test_the_warnings_of_a_submission_take_the_place_of_those_before(deployments: Deployments) -> None:

@@ -173,6 +173,22 @@ def test_one_that_another_took_the_place_of_is_not_watched_and_silences_nobody(w
     assert first not in [each.id for each in world.deployments.due(world.clock.now + timedelta(days=9))]
 
 
+def test_a_new_agent_version_that_brings_an_old_deployment_along_silences_agents_by_it(world: World) -> None:
+    for name in ("r-1", "r-2", "r-3"):
+        world.reports(deployment(world), name, "RUNNING")
+    swept(world, 2)
+    world.clock.advance(30 * 24 * 3600)
+    world.sweep()
+    row = world.deployments.get(deployment(world))
+    assert row is not None
+    world.deployments.carried_by(row, greengrass_id="gg-2", job_id=None, now=world.clock.now)
+    put(world, silent("r-2", last_report_at=world.clock.now, stale_at=world.clock.now + timedelta(minutes=3)))
+
+    swept(world)
+
+    assert noted(world) == ("agent-lost", LOST, 1)
+
+
 def refuses(world: World, *names: str, code: str = "policy-forbids") -> None:
     for name in names:
         world.reports(deployment(world), name, "FAILED", code=code, message="not allowed here", refused=True)

@@ -12,7 +12,7 @@ from cloud.deploy.components import NUCLEUS, TIME_SOURCE, Components
 from cloud.deploy.submission import Submitted
 from cloud.tooling.upgrade_agent import Clients, Upgraded, UpgradeRefused, upgrade_agent
 from contract.names import COMPONENT
-from tests.cloud.api import DEPLOYMENTS, FakeDevices, a_device, body_of
+from tests.cloud.api import DEPLOYMENTS, NOW, FakeDevices, a_device, body_of
 from tests.cloud.deploying import ENROLLED, ENROLLED_EARLIER, World
 from tests.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 
@@ -123,7 +123,7 @@ def test_a_run_that_died_before_the_row_followed_is_finished_by_the_next_one() -
     done = group.upgrade()
     row = group.world.deployments.get(made["id"])
     assert row is not None
-    group.world.deployments.carried_by(row, greengrass_id="gg-1", job_id="job-gg-1")
+    group.world.deployments.carried_by(row, greengrass_id="gg-1", job_id="job-gg-1", now=NOW)
 
     with pytest.raises(UpgradeRefused, match="already"):
         group.upgrade()
