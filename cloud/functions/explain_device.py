@@ -67,7 +67,7 @@ def explain_device(
         device,
         state(device, now, offline_debounce_s=offline_debounce_s),
         wish,
-        lost=wish is not None and is_lost(device, wish.created_at, now),
+        lost=wish is not None and is_lost(device, wish.deployed_at, now),
     )
     on_its_way = not facts.arrived and not facts.referred and facts.refused is None
     if facts.deployment is not None and facts.deployment.greengrass_id is not None and on_its_way:

@@ -375,6 +375,9 @@ def test_an_agent_that_fell_silent_with_the_deployment_is_lost_and_one_that_was_
     lost, stale = (body_of(Asked(replace(FACTS, device=d)).why()) for d in (silent, before))
 
     assert (lost["code"], stale["code"]) == ("agent-lost", "agent-stale")
+    carried = replace(DEPLOYMENT, created_at=NOW - timedelta(days=30), carried_at=DEPLOYMENT.created_at)
+    by_an_upgrade = Asked(replace(FACTS, device=silent, deployment=carried))
+    assert body_of(by_an_upgrade.why())["code"] == "agent-lost"
     assert lost["evidence"]["deployment"] == OURS
 
 
