@@ -88,7 +88,7 @@ def test_no_link_is_followed_and_nothing_but_a_file_is_read(
     take_over(earlier, state)
 
     assert {file.name for file in state.iterdir()} == {*FILES[3:], TAKEN}
-    assert [record.levelname for record in caplog.records] == ["ERROR"] * 3
+    assert sum(record.levelname == "ERROR" for record in caplog.records) == 3
 
 
 def test_a_folder_that_is_a_link_is_not_followed(earlier: Path, state: Path, tmp_path: Path) -> None:
