@@ -187,12 +187,17 @@ class Machine:
 
     @contextmanager
     def switched_off(self) -> Iterator[None]:
-        """Shut the machine down in order, and power it on again."""
+        """Shut the machine down in order, and power it on again; ends once its agent hears the cloud.
+
+        What is published to a device before that is lost: no nucleus keeps a session over a boot.
+        """
+        heard = self.logged(COMPONENT, "server time answered")
         self.device.turn_off()
         try:
             yield
         finally:
             self.device.turn_on()
+            assert until(lambda: self.logged(COMPONENT, "server time answered") > heard, 60)
 
     @contextmanager
     def cut_off(self) -> Iterator[None]:
