@@ -7,8 +7,10 @@ from collections.abc import Sequence
 def clip(text: str, max_bytes: int) -> str:
     """Return ``text``, its middle an ellipsis where its JSON form would take more than ``max_bytes``.
 
-    Errors say at their beginning what failed, and at their end why.
+    Errors say at their beginning what failed, and at their end why. What is no Unicode, as the stray bytes of
+    a path, becomes a question mark: no message of the wire takes it.
     """
+    text = text.encode("utf-8", "replace").decode()
     if _size(text) <= max_bytes:
         return text
     low, high = 0, min(len(text), max_bytes)

@@ -4,10 +4,11 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from contract.applications import HealthCheck, ImageHealthCheck, RestartPolicy, Secret
 from contract.defaults import HEALTHY_WINDOW_S, STOP_GRACE_S
+from contract.names import ApplicationName
 from contract.wire import Lenient
 from edge.engine.port import (
     LABEL_APPLICATION,
@@ -21,6 +22,7 @@ from edge.engine.port import (
 #: After an application's name, which holds no dot: the container that was replaced, kept until the
 #: new one has proven itself.
 PREVIOUS = ".previous"
+_NAME: TypeAdapter[str] = TypeAdapter(ApplicationName)
 
 
 class Supervision(Lenient):
@@ -95,7 +97,7 @@ def volume_name(thing: str, application: str, volume: str) -> str:
 
 def is_ours(labels: Mapping[str, str], thing: str) -> bool:
     """Whether a container with these labels belongs to ``thing``'s agent."""
-    return labels.get(LABEL_THING) == thing and LABEL_APPLICATION in labels
+    return labels.get(LABEL_THING) == thing and _is_a_name(labels.get(LABEL_APPLICATION))
 
 
 def pairs(containers: Iterable[Container], thing: str) -> dict[str, Pair]:
@@ -111,6 +113,15 @@ def pairs(containers: Iterable[Container], thing: str) -> dict[str, Pair]:
         elif container.name == previous_name(thing, application):
             found[application] = Pair(before.current, _observed(container))
     return found
+
+
+def _is_a_name(application: str | None) -> bool:
+    """Whether an application can be called so: what is labelled with anything else no agent created."""
+    try:
+        _NAME.validate_python(application)
+    except ValidationError:
+        return False
+    return True
 
 
 def _observed(container: Container) -> Observed:

@@ -1,21 +1,29 @@
 """What one round left behind, in the words of the report."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
+
 from contract.reports import ApplicationStatus
+from contract.wire import complaint
 from edge.clock import Clock
 from edge.containers.deferring import Deferral
 from edge.containers.holds import Holds
 from edge.containers.naming import Pair
-from edge.containers.setbacks import Setback
+from edge.containers.setbacks import INTERNAL_ERROR, Setback
 from edge.containers.standing import is_converged
-from edge.containers.status import status
+from edge.containers.status import state, status
 from edge.containers.ties import DEPENDENCY_NOT_READY, Ties
 from edge.containers.view import View
+from edge.text import clip
 
 ENGINE_UNAVAILABLE = "unavailable"
+MESSAGE_BYTES = 400
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,7 @@ def outcome(
     for view in views:
         if view.wanted is not None or view.pair != Pair():
             why = delay(view)
-            statuses.append(status(view, why.setback if why else None, why.until if why else None))
+            statuses.append(_status(view, why))
     return Pass(
         statuses=tuple(statuses),
         settled=settled,
@@ -87,3 +95,17 @@ def outcome(
         engine=engine,
         next_look_s=next_look_s,
     )
+
+
+def _status(view: View, why: Delay | None) -> ApplicationStatus:
+    """Return what to say of an application; what the wire does not take must silence no other."""
+    try:
+        return status(view, why.setback if why else None, why.until if why else None)
+    except ValidationError as error:
+        log.exception("application cannot be told of: application=%s", view.application)
+        return ApplicationStatus(
+            name=view.application,
+            state=state(view),
+            code=INTERNAL_ERROR,
+            message=clip(complaint(error), MESSAGE_BYTES),
+        )

@@ -19,6 +19,7 @@ ENGINE_TRIES = 5
 #: Between looks at an engine that answers one request and not the next, and at a port that another
 #: application of ours is about to give up.
 SHORT_HOLD_S = 1.0
+INTERNAL_ERROR = "internal-error"  # a fault of ours; the agent's log has the traceback
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def setback_of(error: BaseException) -> Setback:
         case OSError():
             return Setback("state-unwritable", f"the agent's folder: {error.strerror}", "forever")
         case _:
-            return Setback("internal-error", type(error).__name__, "finitely")
+            return Setback(INTERNAL_ERROR, type(error).__name__, "finitely")
 
 
 def is_contended(wanted: Application | None, pairs: Mapping[str, Pair]) -> bool:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from contract.defaults import LAST_LINES
 from contract.reports import ApplicationState, ApplicationStatus, PublishedPort, Rollback
 from edge.containers.health import CRASH_LOOP, Condition, condition, is_crashing, why_crashing
 from edge.containers.naming import Observed
@@ -16,7 +17,7 @@ _STATES = {
     Condition.ENDED: ApplicationState.STOPPED,
 }
 POLICY_REFUSED = "policy-refused"
-_TEXT = 512  # characters; the report's own limit
+_TEXT = 512  # the report's own limit is as many characters
 
 
 def status(view: View, setback: Setback | None, next_try_at: datetime | None) -> ApplicationStatus:
@@ -31,8 +32,8 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
         code, message = failed.code, failed.reason
         if failed.to_image is not None:
             rollback = Rollback(
-                from_image=failed.from_image,
-                to_image=failed.to_image,
+                from_image=clip(failed.from_image, _TEXT),
+                to_image=clip(failed.to_image, _TEXT),
                 code=failed.code,
                 reason=clip(failed.reason, _TEXT),
             )
@@ -45,7 +46,7 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
     return ApplicationStatus(
         name=view.application,
         state=found,
-        image=shown.image[:_TEXT] if shown else None,
+        image=clip(shown.image, _TEXT) if shown else None,
         container_id=shown.id[:12] if shown else None,
         ports=[
             PublishedPort(
@@ -62,7 +63,7 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
         next_try_at=next_try_at,
         pull_percent=view.pull_percent if found is ApplicationState.PULLING else None,
         rollback=rollback,
-        last_lines=list(last_lines),
+        last_lines=[clip(line, _TEXT) for line in last_lines[-LAST_LINES:]],
     )
 
 
