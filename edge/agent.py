@@ -15,11 +15,12 @@ from contract import topics
 from contract.commands import CommandResult, ResultAck, TimeAnswer, name_of, parse_command
 from contract.defaults import COMMAND_MAX_BYTES
 from contract.desired import DesiredDocument
-from contract.reports import NO_CREDENTIALS, ApplicationState
+from contract.reports import NO_CREDENTIALS, ApplicationState, DesiredStatus
 from edge.commands.commands import Commands
 from edge.commands.errands import Errands
 from edge.commands.server_time import ServerTime
 from edge.containers.outcome import ENGINE_UNAVAILABLE, Pass
+from edge.containers.setbacks import INTERNAL_ERROR
 from edge.desired import Desired
 from edge.events import (
     Collected,
@@ -333,15 +334,27 @@ class Agent:
         found = self._pass
         if found is None:
             return  # nobody knows yet what runs; a report without it would say that nothing does
-        status = self._desired.status(
-            converged=found.converged and self._passed is self._desired.document,
-            trouble=_trouble(found),
-            remark=_lacking(found) or self._remark(),
-        )
         self._reporter.report(
-            Facts(desired=status, engine=found.engine, applications=found.statuses),
+            Facts(desired=self._status(found), engine=found.engine, applications=found.statuses),
             malformed_messages=self._malformed + self._ports.inbox.dropped,
         )
+
+    def _status(self, found: Pass) -> DesiredStatus:
+        """Return how far the document got; a fault of ours in it must not silence the whole report."""
+        told = [
+            DesiredStatus(state="FAILED", code=INTERNAL_ERROR, message="the agent's log says what failed")
+        ]
+
+        def tell() -> None:
+            status = self._desired.status(
+                converged=found.converged and self._passed is self._desired.document,
+                trouble=_trouble(found),
+                remark=_lacking(found) or self._remark(),
+            )
+            told.append(status)
+
+        self._guarded("desired status", tell)
+        return told[-1]
 
     def _remark(self) -> tuple[str, str] | None:
         """Return what an operator should know although what runs is not the worse for it."""

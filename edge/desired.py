@@ -136,14 +136,15 @@ class Desired:
         """Return what to report: whether the device is as desired, else what is in the way.
 
         ``trouble`` (code, text) is what keeps the containers from it; trouble with the document itself
-        comes first. ``remark`` (the same) is told where there is no trouble, and is none.
+        comes first. ``remark`` (the same) is told where there is no trouble, and is none. Texts may have
+        any length.
         """
         if not self._managed:
-            code, message = remark or (None, None)
+            code, message = _clipped(remark)
             return DesiredStatus(state="NOT_MANAGED", code=code, message=message, since=self._since.of(code))
         refused = self._examination.refused
         found = (refused and (refused.code, refused.message)) or self._trouble or trouble
-        code, message = found or remark or (None, None)
+        code, message = _clipped(found or remark)
         pending = self._wanted_sha256 is not None and self._wanted_sha256 != self._sha256
         document = self._document
         return DesiredStatus(
@@ -209,3 +210,8 @@ class Desired:
                 self._sha256 = hashlib.sha256(content).hexdigest()
         except (StateUnreadable, ValidationError) as error:
             self._state.set_aside(FILE, type(error).__name__)
+
+
+def _clipped(said: tuple[str, str] | None) -> tuple[str, str] | tuple[None, None]:
+    """Return a code and a text that the wire takes."""
+    return (None, None) if said is None else (said[0], clip(said[1], MESSAGE_BYTES))

@@ -1,8 +1,9 @@
 """When the device speaks: hello at start, a report on every change and at least every interval, goodbye."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 from contract import topics
 from contract.defaults import HEARTBEAT_JITTER, LEVEL
@@ -24,6 +25,9 @@ REPORT = "report"
 #: A hello without an answer is said again after this, doubling: the answer tells the server's time.
 ASK_AGAIN_S = 60.0
 ASK_AGAIN_MAX_S = 3_600.0
+
+log = logging.getLogger(__name__)
+Told = TypeVar("Told")
 
 
 class Reporter:
@@ -102,8 +106,9 @@ class Reporter:
             interval_s=self.interval_s,
             malformed_messages=malformed_messages,
         )
-        measured = replace(facts, applications=self._measured(facts.applications))
-        parts = build(measured, heading, self._health.measure())
+        applications = _spared("usage", lambda: self._measured(facts.applications), facts.applications)
+        host = _spared("health", self._health.measure, None)
+        parts = build(replace(facts, applications=applications), heading, host)
         self._outbox.put(
             Outgoing(REPORT, topics.report(self._thing), tuple(part.to_json() for part in parts))
         )
@@ -166,3 +171,12 @@ class Reporter:
 
     def _jittered(self, interval_s: float) -> float:
         return interval_s * (1 + HEARTBEAT_JITTER * (2 * self._random() - 1))
+
+
+def _spared(what: str, measure: Callable[[], Told], otherwise: Told) -> Told:
+    """Return what was measured, or ``otherwise``: no report is left out for what it can do without."""
+    try:
+        return measure()
+    except Exception:
+        log.exception("left out of the report: part=%s", what)
+        return otherwise

@@ -19,6 +19,7 @@ from edge.text import clip, tail
 # image name (the wire's limit), these, and this many ports.
 TEXT_BYTES = 400
 PORTS_REPORTED = 40
+ENGINE_BYTES = 64  # of the engine's version
 APPLICATION_BYTES = 5_500  # what it said last takes what is left of these
 QUARTER_PERCENT = 25
 
@@ -75,7 +76,7 @@ def build(facts: Facts, heading: Heading, host: HostHealth | None) -> Sequence[D
             malformed_messages=heading.malformed_messages,
             desired=facts.desired.model_copy(update={"message": message and clip(message, TEXT_BYTES)}),
             host=host,
-            engine=facts.engine,
+            engine=clip(facts.engine, ENGINE_BYTES) or "unknown",
             applications=[_bounded(application) for application in facts.applications],
         )
     )

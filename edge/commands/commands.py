@@ -144,7 +144,7 @@ class Commands:
             command_id,
             outcome.state,
             code=outcome.code,
-            message=outcome.message and clip(outcome.message, MESSAGE_BYTES),
+            message=outcome.message,
             log_lines=outcome.log_lines,
             bundle=outcome.bundle,
         )
@@ -268,8 +268,11 @@ class Commands:
         command_id: str,
         state: CommandState,
         clock: Literal["server", "device"],
+        message: str | None = None,
         **rest: str | float | Sequence[str] | Bundle | None,
     ) -> CommandResult:
+        """Return a result with a text of any length."""
+        rest["message"] = message and clip(message, MESSAGE_BYTES)
         return CommandResult.model_validate(
             {"id": command_id, "state": state, "clock": clock, "at": self._clock.now(), **rest}
         )

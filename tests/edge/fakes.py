@@ -39,6 +39,7 @@ from edge.events import (
     Received,
     Stop,
 )
+from edge.host import Health
 from edge.kept_settings import KeptSettings
 from edge.link import LinkDown, Missing, NotSupported, PublishFailed, QoS, TokenRefused, Unauthorized
 from edge.machine import MachineError
@@ -355,6 +356,7 @@ class World:
         self.link = FakeLink(self.fate)
         self.link.values.update(configuration)
         self.machine = FakeMachine(self.fate)
+        self.health: Health = FakeHealth()
         self.containers = FakeContainers()
         self.documents: dict[str, bytes] = {}
         self.fetches: list[str] = []
@@ -388,7 +390,7 @@ class World:
                 inbox=self.inbox,
                 state=self.state,
                 machine=self.machine,
-                health=FakeHealth(),
+                health=self.health,
                 containers=self.containers,
                 meter=lambda found: tuple(
                     each.model_copy(update={"memory_bytes": 1 << 20, "cpu_percent": 12.5}) for each in found

@@ -1,0 +1,166 @@
+"""Texts from outside, of any length and form: none of them keeps a report or a result from going out."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from contract.commands import CommandState, RestartApplicationCommand
+from contract.reports import NO_CREDENTIALS, ApplicationState, ApplicationStatus, HostHealth
+from edge.containers.requests import Refusal
+from edge.events import Progressed
+from edge.settings import Settings
+from edge.text import clip
+from tests.edge.fakes import World, a_pass, running
+
+ANY_TEXT = st.one_of(
+    st.text(st.characters(exclude_categories=())),  # what JSON cannot hold as well
+    st.builds(lambda each, times: each * times, st.characters(exclude_categories=()), st.integers(0, 3_000)),
+)
+
+
+class Unknowable:
+    """A fault of ours."""
+
+    def __bool__(self) -> bool:
+        raise TypeError("nobody knows")
+
+
+class BrokenHealth:
+    def measure(self) -> HostHealth:
+        raise OverflowError("a thermometer")
+
+
+def said(world: World) -> tuple[str | None, str]:
+    """Return the code and the text of the newest report."""
+    desired = [report.desired for report in world.reports() if report.desired is not None][-1]
+    return desired.code, desired.message or ""
+
+
+@pytest.mark.parametrize(
+    ("configuration", "begins"),
+    [
+        ({key: {"no": ["good"]} for key in Settings.model_fields}, "publish_address: "),
+        ({"registry_mirrors": {"k" * 600: "not a host!"}}, "registry_mirrors.kkk"),
+        ({"registry_mirrors": {"\ud800": "not a host!"}}, "registry_mirrors."),
+    ],
+    ids=["every key", "a long key", "a key that is no Unicode"],
+)
+def test_a_configuration_that_is_bad_at_length_is_told_and_silences_nobody(
+    configuration: dict[str, object], begins: str
+) -> None:
+    world = World(**configuration)
+
+    world.start()
+    world.turns(600.0)
+
+    code, message = said(world)
+    assert (code, message.startswith(begins)) == ("configuration-invalid", True)
+    assert len(world.reports()) >= 8
+
+
+@pytest.mark.parametrize("folder", ["/" + "f" * 4_000, "/srv/\udcff\udcfe"], ids=["long", "stray bytes"])
+def test_a_folder_of_any_name_that_others_may_change_is_told(folder: str) -> None:
+    world = World()
+    world.unsafe_folder = f"{folder} may be written by others"
+
+    world.start()
+
+    code, message = said(world)
+    assert code == "unsafe-folder"
+    assert message.startswith(folder[:5])
+    assert message.endswith(" may be written by others")
+
+
+def test_as_many_applications_as_there_may_be_can_fail_at_once_and_that_is_told() -> None:
+    world = World()
+    world.link.values["desired"] = {"document_uri": world.publish_document("web")}
+    world.containers.found = a_pass(
+        *(
+            ApplicationStatus(name=f"{n:040d}", state=ApplicationState.FAILED, code="denied")
+            for n in range(64)
+        )
+    )
+
+    world.start()
+    world.turns(5.0)
+
+    assert said(world)[0] == "application-failed"
+
+
+def test_whoever_waits_for_credentials_with_a_long_text_and_a_name_is_told_of() -> None:
+    world = World()
+    world.containers.found = a_pass(
+        ApplicationStatus(
+            name="a" * 40, state=ApplicationState.PULLING, code=NO_CREDENTIALS, message="m" * 512
+        )
+    )
+
+    world.start()
+
+    assert said(world)[0] == NO_CREDENTIALS
+
+
+@settings(max_examples=60, deadline=None)
+@given(key=ANY_TEXT, folder=ANY_TEXT, failure=ANY_TEXT, engine=ANY_TEXT, refusal=ANY_TEXT)
+def test_whatever_texts_the_parts_give_reports_and_results_go_out(
+    key: str, folder: str, failure: str, engine: str, refusal: str
+) -> None:
+    for managed in (False, True):
+        world = World(registry_mirrors={key: "not a host!"})
+        world.unsafe_folder = folder
+        world.failure = ("access-denied", failure)
+        world.containers.found = a_pass(running("web"), engine=engine)
+        world.containers.refusal = Refusal("locked", refusal)
+        if managed:
+            world.link.values["desired"] = {"document_uri": f"s3://bucket/desired/{'0' * 64}.json"}
+        world.start()
+        world.turns(30.0)
+        reports = len(world.reports())
+        assert said(world)[0] == ("desired-unreadable" if managed else "configuration-invalid")
+
+        world.containers.found = a_pass(engine=engine)
+        world.deliver(Progressed())
+        command = world.an_errand(RestartApplicationCommand, application="web")
+        world.send(command)
+
+        assert len(world.reports()) > reports
+        assert world.states(command)[-1] is CommandState.REJECTED
+
+
+def test_a_fault_in_the_status_of_the_document_costs_the_report_that_status_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.start()
+
+    world.containers.found = replace(a_pass(running("web")), converged=Unknowable())  # type: ignore[arg-type]
+    world.deliver(Progressed())
+
+    report = world.reports()[-1]
+    assert report.desired is not None
+    assert (report.desired.state, report.desired.code) == ("FAILED", "internal-error")
+    assert report.application_names == ["web"]
+    assert "part of the loop failed: part=desired status" in caplog.text
+
+
+def test_a_machine_that_cannot_be_measured_is_reported_without_its_health(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    world.health = BrokenHealth()
+
+    world.start()
+
+    [report] = world.reports()
+    assert report.host is None
+    assert "left out of the report: part=health" in caplog.text
+
+
+@given(text=ANY_TEXT, max_bytes=st.integers(3, 600))
+def test_a_clipped_text_is_unicode_of_no_more_bytes_than_it_may_have(text: str, max_bytes: int) -> None:
+    clipped = clip(text, max_bytes)
+
+    assert len(clipped.encode()) <= max_bytes
+    assert len(text) > max_bytes or "…" in clipped or clipped == text.encode("utf-8", "replace").decode()
