@@ -232,8 +232,8 @@ class Agent:
                 self._count_malformed(topic, 0)
             case LinkAnswered():
                 self._keeper.answered(event)
-            case LinkLost(reason=reason):
-                self._keeper.lost(reason)
+            case LinkLost():
+                self._keeper.lost(event)
             case Progressed():
                 self._look_at_s = 0.0
             case EngineChanged():

@@ -40,9 +40,13 @@ class LinkAnswered:
 
 @dataclass(frozen=True, slots=True)
 class LinkLost:
-    """The connection to the nucleus, or a stream of it, closed without us."""
+    """The connection to the nucleus, or a stream of it, closed without us.
+
+    It may come before the answer that tells of the connection, which has a thread of its own.
+    """
 
     reason: str
+    number: int = 0  # under which the connection was begun; 0: it is the process' first
 
 
 @dataclass(frozen=True, slots=True)

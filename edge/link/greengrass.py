@@ -57,6 +57,7 @@ class GreengrassLink:
         self._lock = threading.Lock()  # around both of the next, as connecting has a thread of its own
         self._client: GreengrassCoreIPCClientV2 | None = None
         self._connection = 0
+        self._number = 0  # by which whoever asked for it calls this connection
         self._patience_s = CONNECT_S  # until the first answer
         self._unanswered: Answer | None = None
         self._unanswered_until_s = 0.0
@@ -68,14 +69,14 @@ class GreengrassLink:
             LinkDown: nobody listens.
             TokenRefused: the token is not (or no longer) good.
         """
-        self._open(self._next_connection())
+        self._open(self._next_connection(), 0)
 
     def reconnect(self, number: int) -> None:
-        connection = self._next_connection()
+        connection, self._number = self._next_connection(), number
 
         def connect() -> None:
             try:
-                self._open(connection)
+                self._open(connection, number)
             except LinkDown as error:
                 self._deliver(LinkAnswered(number, error))
             else:
@@ -175,12 +176,12 @@ class GreengrassLink:
         self.close()
         return self._connection
 
-    def _open(self, connection: int) -> None:
+    def _open(self, connection: int, number: int) -> None:
         try:
             client = greengrasscoreipc.connect(
                 ipc_socket=self._socket,
                 authtoken=self._token,
-                lifecycle_handler=_Lifecycle(lambda reason: self._lost(connection, reason)),
+                lifecycle_handler=_Lifecycle(lambda reason: self._lost(connection, number, reason)),
                 timeout=CONNECT_S,
             )
         # The SDK raises its own RuntimeErrors, the C runtime's errors and the future's TimeoutError here.
@@ -207,9 +208,9 @@ class GreengrassLink:
         subscribe: Callable[[Callable[[], None]], tuple[Answer, object]],
     ) -> None:
         """Begin a subscription; its end is enqueued by whoever completes it, or never comes."""
-        connection = self._connection
+        connection, called = self._connection, self._number
         with _translated(what):
-            future, _ = subscribe(lambda: self._closed(connection, what, future))
+            future, _ = subscribe(lambda: self._closed(connection, called, what, future))
         future.add_done_callback(lambda done: self._deliver(LinkAnswered(number, _failure(what, done))))
 
     def _answer(self, what: str, call: Callable[[], Answer]) -> Any:
@@ -228,14 +229,14 @@ class GreengrassLink:
                 self._patience_s = ANSWER_S
         return answer
 
-    def _lost(self, connection: int, reason: str) -> None:
+    def _lost(self, connection: int, number: int, reason: str) -> None:
         if connection == self._connection:
-            self._deliver(LinkLost(reason))
+            self._deliver(LinkLost(reason, number))
 
-    def _closed(self, connection: int, what: str, future: Answer) -> None:
+    def _closed(self, connection: int, number: int, what: str, future: Answer) -> None:
         # A subscription that was refused, or never answered, closes its stream too, and has its error.
         if future.done() and future.exception() is None:
-            self._lost(connection, f"stream closed: {what}")
+            self._lost(connection, number, f"stream closed: {what}")
 
     def _unreadable(self, topic: str) -> Callable[[Exception], bool]:
         def unreadable(_: Exception) -> bool:

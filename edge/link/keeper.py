@@ -14,7 +14,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from edge.clock import Clock
-from edge.events import LinkAnswered
+from edge.events import LinkAnswered, LinkLost
 from edge.link import Link, LinkDown, LinkError, NotSupported, TokenRefused
 from edge.link.endings import Endings
 
@@ -65,7 +65,9 @@ class LinkKeeper:
         self._numbers = itertools.count(1)
         self._pending: dict[int, str] = {}  # begun on this connection and not answered
         self._connected = True
+        self._connection = 0  # the number of the try that made it
         self._connecting: int | None = None
+        self._fell: str | None = None  # why what is being made closed before its answer was here
         self._failure: LinkDown | None = None  # of the last try to connect, not judged yet
         self._tries = 0
         self._refusals = 0
@@ -73,10 +75,12 @@ class LinkKeeper:
         self._due_s: float | None = clock.monotonic()
         self._news_due_s: float | None = None
 
-    def lost(self, reason: str) -> None:
-        """Take the news that the link closed."""
-        if self._connected:
-            log.warning("link to the nucleus is lost: reason=%s", reason)
+    def lost(self, news: LinkLost) -> None:
+        """Take the news that the link closed; of an earlier connection it says nothing."""
+        if news.number == self._connecting:
+            self._fell = news.reason
+        elif self._connected and news.number == self._connection:
+            log.warning("link to the nucleus is lost: reason=%s", news.reason)
             self._connected = False
             self._missing = self._wanted | self._optional
             self._pending.clear()
@@ -89,11 +93,13 @@ class LinkKeeper:
         now_s = self._clock.monotonic()
         if answer.number == self._connecting:
             self._connecting, self._due_s = None, now_s
-            if answer.error is None:
-                log.info("connected to the nucleus again: tries=%d", self._tries + 1)
-                self._connected, self._tries = True, 0
-            else:
+            if answer.error is not None:
                 self._failure = _down(answer.error)
+            elif self._fell is not None:
+                self._failure = LinkDown(f"the connection closed at once: {self._fell}")
+            else:
+                log.info("connected to the nucleus again: tries=%d", self._tries + 1)
+                self._connected, self._connection, self._tries = True, answer.number, 0
         elif (name := self._pending.pop(answer.number, None)) is not None:
             if answer.error is not None:
                 self._refused(name, answer.error)
@@ -133,7 +139,7 @@ class LinkKeeper:
         number = next(self._numbers)
         self._due_s = now_s + self._spread(CONNECT_ANSWER_S)  # also should this try end in a bug of ours
         self._link.reconnect(number)
-        self._connecting = number
+        self._connecting, self._fell = number, None
 
     def _patience_after(self, failure: LinkDown) -> float:
         """Return how long to wait before the next try."""

@@ -130,6 +130,8 @@ class FakeLink:
         self.token_is_good = True
         self.not_allowed: set[str] = set()  # topics
         self.connects = 0
+        self.connection = 0  # by the number that it was made under
+        self.closes_at_once = False  # what is connected, so that the news is faster than the answer
         self.consults = True  # as the classic nucleus does
         self.recheck_after_s: Callable[[str], float] | None = None
 
@@ -163,7 +165,11 @@ class FakeLink:
         self.spool.clear()
         self.forget()
         self.nucleus_up = False
-        self.deliver(LinkLost("nucleus died"))
+        self.lost("nucleus died")
+
+    def lost(self, reason: str) -> None:
+        """Close the connection that there is."""
+        self.deliver(LinkLost(reason, self.connection))
 
     def arrive(self, topic: str, payload: bytes) -> None:
         """Deliver a message of the broker's, once for each subscription."""
@@ -185,6 +191,9 @@ class FakeLink:
             self.deliver(LinkAnswered(number, TokenRefused("closed at once")))
         else:
             self.forget()
+            self.connection = number
+            if self.closes_at_once:
+                self.lost("closed at once")
             self.deliver(LinkAnswered(number))
 
     def subscribe(self, topic: str, number: int) -> None:
@@ -384,6 +393,7 @@ class World:
         self.inbox = Inbox()
         self.link.deliver = self.inbox.put
         self.link.forget()
+        self.link.connection = 0
         self.agent = Agent(
             Ports(
                 link=self.link,

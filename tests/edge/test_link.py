@@ -208,6 +208,28 @@ def test_a_link_that_lost_its_connection_works_again_after_connecting_anew(nucle
     assert found == Received(REBOOT, b"again")
 
 
+def test_news_of_a_lost_connection_has_the_number_that_it_was_made_under(nucleus: Nucleus) -> None:
+    numbers = list[int]()
+    for number in (0, 7, 8):
+        if number:
+            nucleus.server.start()
+            nucleus.link.reconnect(number)
+            assert nucleus.answer(number) is None
+        nucleus.subscribe()
+        nucleus.server.stop()
+        found = nucleus.event()  # of the connection or of its stream, whichever is told first
+        assert isinstance(found, LinkLost)
+        numbers.append(found.number)
+        numbers += [
+            other.number
+            for other in iter(lambda: nucleus.inbox.take(0.2), None)
+            if isinstance(other, LinkLost)
+        ]
+
+    assert list(dict.fromkeys(numbers)) == [0, 7, 8]
+    assert numbers == sorted(numbers)
+
+
 def test_closing_the_link_is_not_losing_it(nucleus: Nucleus) -> None:
     nucleus.subscribe()
     nucleus.link.watch_configuration(1)

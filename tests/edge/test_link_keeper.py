@@ -138,6 +138,54 @@ def test_a_nucleus_that_accepts_a_connection_and_never_answers_is_given_up_and_n
     assert world.containers.passes - passes >= (world.clock.elapsed_s - began_s) / 5.0 - 1
 
 
+def test_a_connection_that_closes_before_its_answer_is_here_is_made_again() -> None:
+    world = World()
+    world.start()
+    world.link.closes_at_once = True
+    world.inbox.put(LinkLost("closed"))
+    world.turns(1.0)
+    assert world.link.connects == 1
+    assert world.link.subscriptions.total() == 0
+
+    world.link.closes_at_once = False
+    world.turns(5.0)
+
+    assert world.link.connects == 2
+    assert world.link.subscriptions[REBOOT] == 1
+
+
+def test_connections_that_close_at_once_for_a_minute_end_the_agent_as_ones_that_fail_do() -> None:
+    world = World()
+    world.start()
+    world.link.closes_at_once = True
+    world.inbox.put(LinkLost("closed"))
+    began_s = world.clock.elapsed_s
+
+    assert world.turns(600.0) == 1
+    assert 50.0 < world.clock.elapsed_s - began_s < 200.0
+
+
+def test_late_news_of_an_old_connection_says_nothing_of_the_new_one() -> None:
+    world = World()
+    world.start()
+    reconnect = world.link.reconnect
+
+    def late(number: int) -> None:
+        world.inbox.put(LinkLost("stream closed"))
+        reconnect(number)
+        world.inbox.put(LinkLost("another stream closed"))
+
+    world.link.reconnect = late  # type: ignore[method-assign]
+    world.inbox.put(LinkLost("closed"))
+    world.turns(120.0)
+
+    assert world.link.connects == 1
+    assert world.link.subscriptions[REBOOT] == 1
+    world.link.lost("and this one too")
+    world.turns(5.0)
+    assert world.link.connects == 2
+
+
 def test_a_token_that_is_refused_ends_the_agent_within_ten_seconds() -> None:
     world = World()
     world.start()

@@ -16,7 +16,7 @@ from contract import topics
 from contract.commands import CommandResult, RebootCommand, ResultAck, TimeAnswer, parse_command
 from contract.events import ConnectionEvent
 from contract.reports import ApplicationStatus, DeviceReport
-from edge.events import LinkLost, Received
+from edge.events import Received
 from tests.cloud.api import NOW
 from tests.cloud.devices import a_rule_event
 from tests.edge.fakes import THING, Killed, World, a_pass
@@ -156,7 +156,12 @@ class System:
 
     def lose_link(self) -> None:
         """Close the IPC connection under the agent."""
-        self._agent(lambda: self.world.deliver(LinkLost("closed")))
+
+        def lose() -> int | None:
+            self.world.link.lost("closed")
+            return self.world.turns()
+
+        self._agent(lose)
 
     def look(self, *statuses: ApplicationStatus, critical: bool = False, locked: bool = False) -> None:
         """Fix what every look at the containers finds from now on."""
