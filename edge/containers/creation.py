@@ -63,7 +63,7 @@ def container_spec(
             LABEL_APPLICATION: application.name,
             LABEL_SPEC: spec,
             LABEL_IMAGE: application.image,
-            LABEL_SUPERVISION: _supervision(application).model_dump_json(exclude_defaults=True),
+            LABEL_SUPERVISION: _supervision(application, folder).model_dump_json(exclude_defaults=True),
         },
         command=None if application.command is None else tuple(application.command),
         env={**application.env, **given.variables},
@@ -96,13 +96,14 @@ def container_spec(
     )
 
 
-def _supervision(application: Application) -> Supervision:
+def _supervision(application: Application, folder: Path) -> Supervision:
     return Supervision(
         health_check=application.health_check,
         healthy_window_s=application.healthy_window_s,
         stop_grace_s=application.stop_grace_s,
         restart=application.restart,
         update_lock=application.update_lock,
+        lock_folder=str(lock_folder(folder, application.name)) if application.update_lock else None,
         secrets=[secret for secret in application.secrets if secret.given_as == "file"],
     )
 

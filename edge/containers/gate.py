@@ -8,7 +8,7 @@ from pathlib import Path
 from contract.desired import DesiredDocument
 from edge.containers.creation import lock_folder
 from edge.containers.deferring import Circumstances
-from edge.containers.naming import Pair
+from edge.containers.naming import Observed, Pair
 from edge.containers.windows import Local, is_open, next_opening
 
 LOCK_FILE = "lock"
@@ -23,8 +23,12 @@ class Gate:
     def __init__(
         self, folder: Path, now: Callable[[], datetime], local: Local, earlier: Path | None = None
     ) -> None:
-        """``earlier`` is where the locks of containers are that an earlier version of the agent created."""
-        self._folder, self._now, self._local, self._earlier = folder, now, local, earlier
+        """``earlier`` is where agents before 0.2.0 had their folder, if that is another one than ``folder``.
+
+        Containers that they created do not tell where they have their lock.
+        """
+        self._untold = earlier or folder
+        self._now, self._local = now, local
         self._document: DesiredDocument | None = None
         self._known: tuple[datetime, bool, datetime | None] | None = None  # minute, closed, opens at
 
@@ -48,19 +52,16 @@ class Gate:
         return frozenset(
             name
             for name, pair in pairs.items()
-            if any(
-                each is not None and each.alive and each.supervision.update_lock
-                for each in (pair.current, pair.previous)
-            )
-            and os.path.lexists(self._lock_folder(name) / LOCK_FILE)
+            if any(each is not None and self._holds(name, each) for each in (pair.current, pair.previous))
         )
 
-    def _lock_folder(self, application: str) -> Path:
-        """Return where the application has its lock: in our folder once a container was created with it."""
-        ours = lock_folder(self._folder, application)
-        if self._earlier is None or ours.exists():
-            return ours
-        return lock_folder(self._earlier, application)
+    def _holds(self, application: str, container: Observed) -> bool:
+        supervision = container.supervision
+        if not container.alive or not supervision.update_lock:
+            return False
+        told = supervision.lock_folder
+        place = lock_folder(self._untold, application) if told is None else Path(told)
+        return os.path.lexists(place / LOCK_FILE)
 
     def _closed(self) -> tuple[bool, datetime | None]:
         """Return whether no window is open, and when the next one opens; computed once a minute."""

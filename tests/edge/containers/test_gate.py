@@ -1,5 +1,7 @@
 """Update locks and maintenance windows: what waits, for how long, and what does not wait at all."""
 
+import json
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,17 @@ import pytest
 
 from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
-from tests.edge.containers.builders import Device, a_document, an_application, an_engine, current, image
+from edge.engine.errors import EngineError
+from edge.engine.port import LABEL_SUPERVISION
+from tests.edge.containers.builders import (
+    Device,
+    a_document,
+    an_application,
+    an_engine,
+    current,
+    image,
+    previous,
+)
 from tests.edge.fake_engine import FakeEngine, FakeImage
 
 # The clock of the tests begins at midnight, UTC.
@@ -40,13 +52,26 @@ def deploy_locking(device: Device) -> None:
     lock_of(device).touch()
 
 
+def updated(engine: FakeEngine, folder: Path) -> tuple[Device, Device]:
+    """Return a device as an agent before 0.2.0 had it, one container running, and as ours has it now."""
+    earlier = Device(engine, folder / "work")
+    earlier.deploy(an_application(update_lock=True))
+    container = engine.named(current())
+    told = json.loads(container.spec.labels[LABEL_SUPERVISION])
+    del told["lock_folder"]
+    labels = {**container.spec.labels, LABEL_SUPERVISION: json.dumps(told)}
+    container.spec = replace(container.spec, labels=labels)
+    device = Device(engine, folder / "state", earlier_folder=earlier.folder)
+    device.deploy(an_application(update_lock=True))
+    assert engine.named(current()) is container
+    return earlier, device
+
+
 def test_the_lock_of_a_container_that_an_earlier_agent_created_is_where_it_was(
     engine: FakeEngine, tmp_path: Path
 ) -> None:
-    earlier = Device(engine, tmp_path / "work")
-    deploy_locking(earlier)
-    device = Device(engine, tmp_path / "state", earlier_folder=earlier.folder)
-    device.deploy(an_application(update_lock=True))
+    earlier, device = updated(engine, tmp_path)
+    lock_of(earlier).touch()
     old = engine.named(current()).id
     device.desire(a_document(an_application(image_name="hello:v2", update_lock=True), revision=2))
 
@@ -58,6 +83,43 @@ def test_the_lock_of_a_container_that_an_earlier_agent_created_is_where_it_was(
     lock_of(earlier).touch()  # by whoever that folder belongs to: what was created since has its lock in ours
     assert not device.reconciler.converge().locked
     lock_of(device).touch()
+    assert device.reconciler.converge().locked
+
+
+def test_the_lock_of_an_earlier_agents_container_counts_again_once_it_is_brought_back(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    earlier, device = updated(engine, tmp_path)
+    old = engine.named(current()).id
+    broken = an_application(image_name="broken:v1", update_lock=True, healthy_window_s=5)
+    device.desire(a_document(broken, revision=2))
+    assert device.settle().statuses[0].state is ApplicationState.ROLLED_BACK
+    assert engine.named(current()).id == old
+
+    lock_of(device).touch()  # what failed its trial has left it behind
+    assert not device.reconciler.converge().locked
+    lock_of(earlier).touch()
+    assert device.reconciler.converge().locked
+    device.desire(a_document(an_application(image_name="hello:v2", update_lock=True), revision=3))
+    waiting = device.reconciler.converge()
+
+    assert (waiting.statuses[0].code, engine.named(current()).id) == ("update-locked", old)
+
+
+def test_a_lock_that_is_taken_while_the_replacement_exists_already_is_seen(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    earlier, device = updated(engine, tmp_path)
+    engine.stop_errors[previous()] = EngineError("it does not stop")
+    device.desire(a_document(an_application(image_name="hello:v2", update_lock=True), revision=2))
+    device.reconciler.converge()
+    assert [(each.name, each.state) for each in engine.all.values()] == [
+        (previous(), "running"),
+        (current(), "created"),
+    ]
+
+    lock_of(earlier).touch()
+
     assert device.reconciler.converge().locked
 
 
