@@ -26,11 +26,13 @@ class UpdateDeferral:
         self._put_off: dict[str, float] = {}  # deployment → since when
 
     def recheck_after_s(self, deployment_id: str) -> float:
-        """Return after how long to ask again; 0 lets the update go on now. Never waits."""
+        """Return after how long to ask again; 0 lets the update go on now, and forgets it. Never waits."""
         now_s = self._clock.monotonic()
         since_s = self._put_off.setdefault(deployment_id, now_s)
         while len(self._put_off) > PUT_OFF_KEPT:
             del self._put_off[next(iter(self._put_off))]
         wait_s = ASK_AGAIN_S if self.critical and now_s - since_s < PUT_OFF_MAX_S else 0.0
+        if wait_s == 0.0:
+            self._put_off.pop(deployment_id, None)
         log.info("update announced: deployment=%s wait_s=%.0f", deployment_id, wait_s)
         return wait_s

@@ -1,7 +1,12 @@
 """What the agent answers to a nucleus that asks before it deploys."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
 from edge.containers.outcome import Pass
-from edge.events import LinkLost
+from edge.events import LinkLost, Progressed
 from edge.update_deferral import ASK_AGAIN_S, PUT_OFF_MAX_S
 from tests.edge.fakes import World, a_pass, running
 
@@ -43,21 +48,41 @@ def test_a_replacement_that_never_ends_does_not_keep_an_update_away_for_ever() -
     assert asked(world) == 0.0
 
 
-def test_a_loop_that_hangs_in_its_engine_delays_no_answer() -> None:
+def test_a_deployment_that_was_let_go_and_is_announced_anew_is_put_off_like_any_other() -> None:
     world = World()
     world.start()
-    answers = []
+    assert asked(world) == 0.0
+
+    world.containers.found = CRITICAL
+    world.turns(PUT_OFF_MAX_S + 5.0)
+
+    assert asked(world) == ASK_AGAIN_S
+
+
+@pytest.mark.parametrize("critical", [False, True])
+def test_a_loop_that_hangs_in_its_engine_delays_no_answer(*, critical: bool) -> None:
+    world = World()
+    world.containers.found = CRITICAL if critical else a_pass(running("web"))
+    world.start()
+    hangs, goes_on = threading.Event(), threading.Event()
 
     def hanging() -> Pass:
-        answers.append(asked(world))
-        world.clock.advance(3_600.0)
-        answers.append(asked(world))
+        hangs.set()
+        assert goes_on.wait(10.0)
         return CRITICAL
 
     world.containers.converge = hanging  # type: ignore[method-assign]
-    world.turns(5.0)
+    with ThreadPoolExecutor(2) as threads:  # the loop's, and the link's
+        loop = threads.submit(world.deliver, Progressed())
+        try:
+            assert hangs.wait(10.0)
+            answer = threads.submit(asked, world).result(5.0)
+            assert not loop.done()
+        finally:
+            goes_on.set()
 
-    assert answers[:2] == [0.0, 0.0]
+    assert answer == (ASK_AGAIN_S if critical else 0.0)
+    assert loop.result() is None
 
 
 def test_a_nucleus_that_never_asks_is_told_hello_once_and_not_pestered() -> None:
