@@ -44,7 +44,9 @@ DISK_FLOOR_SHARE = 0.05
 
 DEPLOYMENT_TIMEOUT_MIN = 30
 COMPONENT_UPDATE_S = 60.0  # how long the nucleus waits for "this is a bad moment" before it begins
-CONFIGURATION_VALIDATION_S = 60.0  # how long it waits for the verdict; a device answers in half of it
+#: How long it waits for the verdict of an agent of level 0, which answers in half of it; from level 1 on no
+#: agent validates, and nothing is waited for.
+CONFIGURATION_VALIDATION_S = 60.0
 SUBMITTING_STALE_S = 60.0  # a deployment still SUBMITTING after this is finished by sweep or the next POST
 
 # Sizes. Nucleus Lite closes the whole IPC connection over 10,012 bytes and drops inbound MQTT over
