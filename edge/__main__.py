@@ -135,7 +135,7 @@ def wire(
             link=link,
             inbox=inbox,
             state=StateFolder(folder),
-            machine=LinuxMachine(boot_id_path=settings.boot_id_path, reboot_command=settings.reboot_command),
+            machine=LinuxMachine(reboot_command=settings.reboot_command),
             health=LinuxHealth(engine_disk),
             containers=Reconciler(
                 engine=engine,

@@ -16,6 +16,7 @@ from contract.commands import CommandResult, ResultAck, TimeAnswer, name_of, par
 from contract.defaults import COMMAND_MAX_BYTES
 from contract.desired import DesiredDocument
 from contract.reports import NO_CREDENTIALS, ApplicationState, DesiredStatus
+from edge.commands.boot import Boot
 from edge.commands.commands import Commands
 from edge.commands.errands import Errands
 from edge.commands.server_time import ServerTime
@@ -59,6 +60,9 @@ EVENTS_A_TURN = 200  # a stream of messages without end must not keep the loop f
 SECOND_LOOKS_S = (0.05, 0.05, 0.1, 0.2, 0.6)
 AFTER_FAILURE_S = 1.0  # a part that fails in every turn must not fill the disk with its tracebacks
 UNSAFE_FOLDER = "unsafe-folder"
+BOOT_ID = "boot_id_path"
+#: What cannot be used may be there later, as a drive that is mounted late.
+UNUSABLE_RETRY_S = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +84,12 @@ class Agent:
         self._thing = thing
         self._requests = {topics.command_request(thing, name): name for name in get_args(topics.Command)}
         self._server_time = ServerTime()
-        boot_id = ports.machine.boot_id()
+        boot = Boot(
+            state=ports.state,
+            machine=ports.machine,
+            source=str(settings.boot_id_path),
+            certain=BOOT_ID not in reading.unusable,
+        )
         self._outbox = Outbox(
             state=ports.state,
             link=ports.link,
@@ -91,7 +100,7 @@ class Agent:
         )
         self._reporter = Reporter(
             thing=thing,
-            boot_id=boot_id,
+            boot_id=lambda: boot.said,
             interval_s=settings.heartbeat_s,
             sequence=Sequence(ports.state, ports.token),
             outbox=self._outbox,
@@ -110,7 +119,7 @@ class Agent:
             send=self._send_result,
             run=lambda errand: self._errands.run(errand),
             stop_all=ports.containers.stop_all,
-            boot_id=boot_id,
+            boot=boot,
             budget=settings.reboot_budget,
             grace_s=settings.reboot_grace_s,
         )
@@ -297,9 +306,13 @@ class Agent:
             log.warning("configuration cannot be read: code=%s", error.code)
             self._read_at_s = now_s + CONFIGURATION_RETRY_S
             return
-        say(reading)
+        if reading.unusable.keys() & self._ports.checks.keys():
+            self._read_at_s = now_s + UNUSABLE_RETRY_S
+        if reading.complaint != self._complaint:
+            say(reading)
         settings, self._complaint = reading.settings, reading.complaint
         self._kept.keep(settings)
+        self._commands.follow(str(settings.boot_id_path), certain=BOOT_ID not in reading.unusable)
         self._desired.refer(settings.document_uri)
         self._reporter.interval_s = settings.heartbeat_s
         if settings.model_copy(update=_LIVE) != self._settings.model_copy(update=_LIVE):
@@ -394,6 +407,7 @@ class Agent:
 
 
 _LIVE: dict[str, object] = {
+    BOOT_ID: None,
     "desired": None,
     "heartbeat_s": math.inf,
     "report_usage": False,

@@ -29,8 +29,8 @@ class MachineError(Exception):
 class Machine(Protocol):
     """What commands need of the machine."""
 
-    def boot_id(self) -> str:
-        """Return the id that changes with every boot and never within one.
+    def boot_id(self, source: str) -> str:
+        """Return the id in the file ``source``, which changes with every boot and never within one.
 
         Raises:
             MachineError: it cannot be read.
@@ -45,19 +45,18 @@ class Machine(Protocol):
 
 
 class LinuxMachine:
-    """``Machine`` by a boot id file and a command, both configurable so that a stand-in can be proven too."""
+    """``Machine`` by files and a command, both configurable so that a stand-in can be proven too."""
 
-    def __init__(self, *, boot_id_path: Path, reboot_command: Sequence[str]) -> None:
-        self._boot_id_path = boot_id_path
+    def __init__(self, *, reboot_command: Sequence[str]) -> None:
         self._reboot_command = tuple(reboot_command)
 
-    def boot_id(self) -> str:
+    def boot_id(self, source: str) -> str:
         try:
-            boot_id = self._boot_id_path.read_text(encoding="ascii").strip()
+            boot_id = Path(source).read_text(encoding="ascii").strip()
         except (OSError, ValueError) as error:
-            raise MachineError(f"boot_id_path: {self._boot_id_path}: {error}") from error
+            raise MachineError(f"boot_id_path: {source}: {error}") from error
         if not 1 <= len(boot_id) <= 64:
-            raise MachineError(f"boot_id_path: {self._boot_id_path} holds no boot id")
+            raise MachineError(f"boot_id_path: {source} holds no boot id")
         return boot_id
 
     def reboot(self) -> None:
@@ -76,7 +75,7 @@ class LinuxMachine:
 
 def _no_boot_id(path: object) -> str | None:
     try:
-        LinuxMachine(boot_id_path=Path(str(path)), reboot_command=()).boot_id()
+        LinuxMachine(reboot_command=()).boot_id(str(path))
     except MachineError as error:
         return str(error).removeprefix("boot_id_path: ")
     return None

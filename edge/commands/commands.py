@@ -2,8 +2,9 @@
 
 The order is the point: the ledger on disk says IN_PROGRESS before anything is done. For a reboot it
 has this boot's id, before anybody is told, the applications are stopped and the machine is asked. At the
-next start another boot id proves the reboot; the same one, for longer than the grace period, proves that
-there was none. What is not a reboot is an errand: one that the agent's end cut short is said to have failed.
+next start another boot id of the same source proves the reboot; the same one, for longer than the grace
+period, proves that there was none. What is not a reboot is an errand: one that the agent's end cut short is
+said to have failed.
 """
 
 import logging
@@ -18,6 +19,7 @@ from contract import topics
 from contract.commands import AnyCommand, Bundle, CommandResult, CommandState, RebootCommand, name_of
 from contract.defaults import HELD_COMMANDS_S
 from edge.clock import Clock
+from edge.commands.boot import Boot
 from edge.commands.decide import Hold, Refuse, Repeat, Situation, Start, Wait, decide
 from edge.commands.errands import Errand, Outcome
 from edge.commands.ledger import Ledger
@@ -56,7 +58,7 @@ class Commands:
         send: Callable[[topics.Command, CommandResult], None],
         run: Callable[[Errand], None],
         stop_all: Callable[[], "Future[None]"],
-        boot_id: str,
+        boot: Boot,
         budget: int,
         grace_s: float,
     ) -> None:
@@ -65,7 +67,7 @@ class Commands:
         self._server_time = server_time
         self._send = send
         self._run = run
-        self._boot_id = boot_id
+        self._boot = boot
         self._budget = budget
         self._rebooting = Rebooting(machine=machine, clock=clock, stop_all=stop_all, grace_s=grace_s)
         self._held_until_s: dict[str, float] = {}
@@ -83,24 +85,30 @@ class Commands:
         """Whether a command waits, was started or was answered, as far as this device has room to know."""
         return command_id in self._ledger.entries or any(c.id == command_id for c in self._ledger.held)
 
+    def follow(self, source: str, *, certain: bool) -> None:
+        """Have boots told apart by what is configured now, unless a reboot is under way."""
+        if not self.rebooting:
+            self._boot.follow(source, certain=certain)
+            self._boot.prepare()
+
     def recover(self) -> None:
         """Judge what an earlier run left behind, and answer everything that may not be kept elsewhere."""
+        if self._ledger.lost:
+            self._boot.suspect()
         for command_id, entry in self._ledger.running().items():
             if entry.command != "reboot":
                 self.ended(command_id, CUT_SHORT)
                 continue
-            before = entry.result.boot_id_before
-            if before == self._boot_id:
-                self._rebooting.resume()
-                log.warning("a reboot was started in this boot and has not happened yet: id=%s", command_id)
-                continue
-            down_s = (self._clock.now() - entry.result.at).total_seconds()
-            self._finish(
-                command_id,
-                CommandState.SUCCEEDED,
-                boot_id=self._boot_id,
-                down_s=round(down_s, 3) if down_s >= 0 else None,  # the device's clock may have been set back
-            )
+            if entry.result.boot_id_before is not None:
+                self._boot.resume(entry.result.boot_id_before)
+            self._rebooting.resume()
+            self._look_for_proof()
+            if self.rebooting:
+                log.warning(
+                    "a reboot was started and is not proven yet: id=%s boot=%s", command_id, self._boot.id
+                )
+        if not self.rebooting and not self._ledger.lost:
+            self._boot.prepare()
         for command in self._ledger.held:
             self._held_until_s[command.id] = self._clock.monotonic() + HELD_COMMANDS_S
         for entry in self._ledger.unanswered():
@@ -127,10 +135,14 @@ class Commands:
         for command in self._ledger.held:
             if self._server_time.now(now_s) is not None or now_s >= self._held_until_s.get(command.id, 0.0):
                 self.receive(command, critical=critical)
+        self._look_for_proof()
         message = self._rebooting.tick()
         if message is not None:
+            code = "reboot-not-performed"
+            if self._boot.id is None:
+                code, message = "boot-id-unreadable", "whether the machine rebooted is not known"
             for command_id in self._ledger.rebooting():
-                self._finish(command_id, CommandState.FAILED, code="reboot-not-performed", message=message)
+                self._finish(command_id, CommandState.FAILED, code=code, message=message)
 
     def next_due_s(self) -> float | None:
         """Return when ``tick`` has something to do without any news, on the monotonic clock."""
@@ -159,7 +171,8 @@ class Commands:
             ledger = self._ledger.told_the_time(now) if clock == "server" else self._ledger.trusting_from(now)
             self._keep(ledger)
         ahead = self._server_time.ahead if clock == "server" else timedelta()
-        situation = Situation(now, clock, critical, self._budget, self.locked, ahead)
+        certain = self._boot.certain and self._boot.id is not None
+        situation = Situation(now, clock, critical, self._budget, self.locked, certain, ahead)
         decision = decide(command, self._ledger, situation)
         if not isinstance(decision, Wait) or self._told.get(command.id) != decision.code:
             log.info("command judged: id=%s decision=%s clock=%s", command.id, type(decision).__name__, clock)
@@ -190,6 +203,21 @@ class Commands:
             case _:
                 assert_never(decision)
 
+    def _look_for_proof(self) -> None:
+        """Conclude a reboot of an earlier process, once the source of the id of before tells another boot."""
+        for command_id, entry in self._ledger.rebooting().items():
+            now, before = self._boot.id, entry.result.boot_id_before
+            if now is None or now == before:
+                continue
+            self._rebooting.over()
+            down_s = (self._clock.now() - entry.result.at).total_seconds()
+            self._finish(
+                command_id,
+                CommandState.SUCCEEDED,
+                boot_id=now,
+                down_s=round(down_s, 3) if down_s >= 0 else None,  # the device's clock may have been set back
+            )
+
     def _wait(self, command: AnyCommand, wait: Wait, clock: Literal["server", "device"]) -> None:
         """Keep a command that waits, and say what for, once; after a restart once more."""
         if all(held.id != command.id for held in self._ledger.held):
@@ -218,7 +246,7 @@ class Commands:
         return None, "server"
 
     def _reboot(self, command: RebootCommand, at: datetime, clock: Literal["server", "device"]) -> None:
-        result = self._result(command.id, CommandState.IN_PROGRESS, clock, boot_id_before=self._boot_id)
+        result = self._result(command.id, CommandState.IN_PROGRESS, clock, boot_id_before=self._boot.begin())
         self._keep(self._ledger.judged(command, result).started(at))
         self._send("reboot", result)
         log.info("rebooting by command: id=%s by=%s", command.id, command.requested_by)

@@ -18,6 +18,7 @@ class Situation:
     critical: bool  # some application is between "old stopped" and "new running"
     reboot_budget: int
     locked: bool = False  # some application holds its update lock
+    boot_certain: bool = True  # whether the boot id that would prove a reboot can be read
     ahead: timedelta = timedelta()  # by how much ``now`` may be too late
 
 
@@ -108,6 +109,8 @@ def _decide_on_reboot(
         return Wait("delayed", "not before the time it was asked for", due_at)
     if ledger.rebooting():
         return _REBOOTING
+    if not situation.boot_certain:
+        return _rejected("boot-id-unreadable", "boot_id_path cannot be used, so no reboot could be proven")
     if situation.critical and not command.force:
         return _rejected("update-in-progress", "a container is being replaced; send it again, or with force")
     if len(ledger.reboots_since(now)) >= situation.reboot_budget and not command.override_budget:

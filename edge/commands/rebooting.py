@@ -51,6 +51,10 @@ class Rebooting:
         """Wait, for a whole grace period, for what an earlier process of this boot began."""
         self._give_up_at_s = self._clock.monotonic() + self._grace_s
 
+    def over(self) -> None:
+        """Wait no longer: the machine did reboot."""
+        self._give_up_at_s = None
+
     def tick(self) -> str | None:
         """Do what is due. Return why there was no reboot, once that is certain: then it is over."""
         now_s = self._clock.monotonic()

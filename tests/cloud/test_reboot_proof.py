@@ -19,6 +19,8 @@ from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from contract.commands import CommandResult, CommandState, RebootCommand
+from contract.defaults import REBOOT_GRACE_S
+from contract.events import ConnectionEvent
 from contract.topics import command_result
 from tests.cloud.api import COMMANDS, NOW, FakeQueue, Watched, empty
 from tests.cloud.devices import (
@@ -31,6 +33,7 @@ from tests.cloud.devices import (
     devices_table,
 )
 from tests.cloud.test_record_report import Outcomes
+from tests.edge import fakes as robots
 
 State = CommandState
 OLD, NEW, OLDER = "boot-1", "boot-2", "boot-0"
@@ -67,8 +70,8 @@ class World:
         report = a_report(sequence, a_status(), boot_id=boot_id, **more)
         return self._record(a_rule_event("dt/fleetgrass/robot-7/report", report.to_json(), received))
 
-    def hello(self, received: float, sequence: int, boot_id: str) -> list[str]:
-        event = a_connection_event(sequence, boot_id=boot_id)
+    def hello(self, received: float, sequence: int, boot_id: str, **more: Any) -> list[str]:
+        event = a_connection_event(sequence, boot_id=boot_id, **more)
         record_connection.record(
             a_rule_event("dt/fleetgrass/robot-7/connection", event.to_json(), received),
             self.devices,
@@ -76,6 +79,15 @@ class World:
             RebootProofs(self.devices, self.proofs, self.queue),
         )
         return []
+
+    def hears(self, device: robots.World, received: float) -> None:
+        """Take everything that an agent has published up to now, once more too."""
+        for topic, payload in device.link.published:
+            if topic.endswith("/connection"):
+                event = ConnectionEvent.from_json(payload)
+                self.hello(received, event.sequence, event.boot_id, epoch=event.epoch)
+            else:
+                self._record(a_rule_event(topic, payload, received))
 
     def command(self, command: str = FIRST) -> Command:
         found = self.commands.get("robot-7", command)
@@ -190,6 +202,32 @@ def test_nothing_is_proven_of_what_the_device_did_not_begin(
     heard(world, 30, 2, NEW)
 
     assert world.stands() == ((state or State.PENDING).value, False)
+
+
+@pytest.mark.parametrize("went_down", [False, True])
+def test_nothing_a_device_says_while_its_boot_ids_source_is_gone_is_taken_for_a_proof(
+    world: World, *, went_down: bool
+) -> None:
+    device = robots.World(boot_id_path="/mnt/boot_id")
+    device.checks = {"boot_id_path": device.machine.check}
+    device.start()
+    order = device.a_command()
+    world.commands.create(Command.made_of("robot-7", order))
+    device.send(order)
+
+    device.machine.unreadable.add("/mnt/boot_id")
+    if went_down:
+        device.power_cycle()
+    else:
+        device.start()
+    device.turns(REBOOT_GRACE_S - 60)
+    world.hears(device, 2)
+    assert world.stands(order.id) == ("IN_PROGRESS", False)
+    device.turns(600.0)
+    world.hears(device, 3)
+
+    assert world.stands(order.id) == ("FAILED", False)
+    assert world.command(order.id).result["code"] == "boot-id-unreadable"
 
 
 @EITHER

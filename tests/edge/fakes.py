@@ -46,7 +46,7 @@ from edge.machine import MachineError
 from edge.policy import Policy
 from edge.ports import Ports
 from edge.preflight.verdict import FINE, Verdict
-from edge.settings import Checks, parse_settings
+from edge.settings import DEFAULTS, Checks, parse_settings
 from edge.state import StateUnwritable
 
 THING = "robot-7"
@@ -252,9 +252,17 @@ class FakeMachine:
         self.boot = 1
         self.reboots = 0
         self.error: str | None = None
+        self.unreadable: set[str] = set()  # sources of boot ids
 
-    def boot_id(self) -> str:
-        return f"boot-{self.boot}"
+    def boot_id(self, source: str) -> str:
+        """Each source has ids of its own; those of the default are boot-1, boot-2, …"""
+        if source in self.unreadable:
+            raise MachineError(f"boot_id_path: {source}: gone")
+        return f"boot-{self.boot}" if source == str(DEFAULTS.boot_id_path) else f"{source}#{self.boot}"
+
+    def check(self, source: object) -> str | None:
+        """Say why a source cannot be used."""
+        return f"{source}: gone" if str(source) in self.unreadable else None
 
     def reboot(self) -> None:
         self.reboots += 1

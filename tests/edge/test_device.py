@@ -13,11 +13,11 @@ from edge.text import clip
 
 def a_machine(tmp_path: Path, *command: str) -> LinuxMachine:
     (tmp_path / "boot_id").write_text("2b3c-4d\n")
-    return LinuxMachine(boot_id_path=tmp_path / "boot_id", reboot_command=command or ("true",))
+    return LinuxMachine(reboot_command=command or ("true",))
 
 
 def test_the_boot_id_is_the_files_text(tmp_path: Path) -> None:
-    assert a_machine(tmp_path).boot_id() == "2b3c-4d"
+    assert a_machine(tmp_path).boot_id(str(tmp_path / "boot_id")) == "2b3c-4d"
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\n", b"x" * 65, b"\xff"])
@@ -26,7 +26,7 @@ def test_a_boot_id_that_proves_nothing_is_refused_by_its_key(tmp_path: Path, con
         (tmp_path / "boot_id").write_bytes(content)
 
     with pytest.raises(MachineError, match=r"^boot_id_path: "):
-        LinuxMachine(boot_id_path=tmp_path / "boot_id", reboot_command=["true"]).boot_id()
+        LinuxMachine(reboot_command=["true"]).boot_id(str(tmp_path / "boot_id"))
 
 
 def test_a_reboot_runs_the_command_as_it_is(tmp_path: Path) -> None:
