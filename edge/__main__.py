@@ -38,11 +38,12 @@ from edge.events import (
     Progressed,
     Stop,
 )
+from edge.first_settings import first_settings
 from edge.host import LinuxHealth, disk_space
 from edge.kept_settings import KeptSettings, say
-from edge.link import LinkDown, LinkError
+from edge.link.endings import Endings
 from edge.link.greengrass import GreengrassLink
-from edge.link.keeper import CONNECT_WAITS_S
+from edge.link.patience import LinkGone, Patience
 from edge.lock import LockError
 from edge.machine import CHECKS, LinuxMachine, MachineError
 from edge.own_folder import OwnFolder
@@ -52,7 +53,7 @@ from edge.preflight.examiner import Examiner
 from edge.preflight.images import Images
 from edge.preflight.registry import HttpRegistry
 from edge.preflight.verdict import Verdict
-from edge.settings import Environment, EnvironmentInvalid, Reading, parse_environment, read_settings
+from edge.settings import Environment, EnvironmentInvalid, Reading, parse_environment
 from edge.state import StateFolder
 from edge.version import AGENT_VERSION
 
@@ -76,16 +77,15 @@ def main() -> int:
     try:
         environment = parse_environment(os.environ)
         link = GreengrassLink(socket=environment.ipc_socket, token=environment.ipc_token, deliver=inbox.put)
-        _connect(link)
-        reading = read_settings(link, KeptSettings(StateFolder(Path.cwd())).settings, CHECKS)
+        reading, connected = _first_settings(link, own_folder)
         log.setLevel(reading.settings.log_level)
         say(reading)
-        agent = wire(environment, reading, link, inbox, own_folder)
+        agent = wire(environment, reading, link, inbox, own_folder, connected=connected)
     except (EnvironmentInvalid, MachineError) as error:
         log.error("the agent cannot run here: %s", error)
         return 2
-    except LinkError as error:
-        log.error("the nucleus does not answer: code=%s error=%s", error.code, error)
+    except LinkGone as error:
+        log.error("the nucleus must start this component anew: code=%s error=%s", error.code, error)
         return 1
     # Before this point there is nobody to say goodbye to, and the signal simply ends the process.
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -103,8 +103,10 @@ def wire(
     link: GreengrassLink,
     inbox: Inbox,
     own_folder: OwnFolder = OwnFolder(),  # noqa: B008 - frozen
+    *,
+    connected: bool = True,
 ) -> Agent:
-    """Return the agent over the real adapters; ``link`` is connected and delivers into ``inbox``.
+    """Return the agent over the real adapters; ``link`` delivers into ``inbox``.
 
     So does the engine, which is listened to from now on.
     """
@@ -165,29 +167,29 @@ def wire(
             random=random.random,
             token=lambda: secrets.token_hex(16),
             checks=CHECKS,
-            lock_wanted=lambda: own_folder.lock is not None and own_folder.lock.wanted(),
+            lock_wanted=lambda: _is_lock_wanted(own_folder),
         ),
         thing=environment.thing,
         reading=reading,
+        connected=connected,
         unsafe_folder=own_folder.unsafe,
     )
     Listening(engine, environment.thing, lambda: inbox.put(EngineChanged())).start()
     return agent
 
 
-def _connect(link: GreengrassLink) -> None:
-    """Connect, with patience: ending at once would use up the nucleus' own patience with this component.
+def _first_settings(link: GreengrassLink, own_folder: OwnFolder) -> tuple[Reading, bool]:
+    state = StateFolder(Path.cwd())
+    patience = Patience(
+        endings=Endings(state, SystemClock()),
+        lock_wanted=lambda: _is_lock_wanted(own_folder),
+        spread=lambda seconds: seconds * random.uniform(0.8, 1.2),  # noqa: S311 - spreads a fleet
+    )
+    return first_settings(link, KeptSettings(state), CHECKS, patience, time.sleep)
 
-    Raises:
-        LinkDown: not within a minute.
-    """
-    for wait_s in CONNECT_WAITS_S:
-        try:
-            return link.connect()
-        except LinkDown as error:
-            log.warning("cannot connect to the nucleus: wait_s=%.1f error=%s", wait_s, error)
-            time.sleep(wait_s)
-    return link.connect()
+
+def _is_lock_wanted(own_folder: OwnFolder) -> bool:
+    return own_folder.lock is not None and own_folder.lock.wanted()
 
 
 def _fetch_in_background(aws: AwsProcess, uri: str, deliver: Callable[[Event], None]) -> None:

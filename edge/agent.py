@@ -40,7 +40,8 @@ from edge.events import (
 from edge.kept_settings import KeptSettings, say
 from edge.link import LinkError
 from edge.link.endings import Endings
-from edge.link.keeper import LinkGone, LinkKeeper
+from edge.link.keeper import LinkKeeper
+from edge.link.patience import LinkGone, Patience
 from edge.outbox import RESULT, Outbox, Outgoing
 from edge.ports import Ports
 from edge.reporter import HELLO, Reporter
@@ -71,9 +72,18 @@ class Agent:
     """The device's agent. One thread calls it; ``run`` is that thread's whole life."""
 
     def __init__(
-        self, ports: Ports, *, thing: str, reading: Reading, unsafe_folder: str | None = None
+        self,
+        ports: Ports,
+        *,
+        thing: str,
+        reading: Reading,
+        connected: bool = True,
+        unsafe_folder: str | None = None,
     ) -> None:
-        """``unsafe_folder`` says which folder that the agent runs from others may change, if there is one."""
+        """Without ``connected`` the link is still to be made, and supervision does not wait for it.
+
+        ``unsafe_folder`` says which folder that the agent runs from others may change, if there is one.
+        """
         self._ports = ports
         self._unsafe_folder = unsafe_folder
         self._clock = ports.clock
@@ -144,8 +154,12 @@ class Agent:
             topics=tuple(self._requests),
             spread=self._spread,
             recheck_after_s=self._updates.recheck_after_s,
-            endings=Endings(ports.state, ports.clock),
-            lock_wanted=ports.lock_wanted,
+            patience=Patience(
+                endings=Endings(ports.state, ports.clock),
+                lock_wanted=ports.lock_wanted,
+                spread=self._spread,
+            ),
+            connected=connected,
         )
         self._pass: Pass | None = None
         self._passed: DesiredDocument | None = None  # what the last pass went towards

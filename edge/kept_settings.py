@@ -18,6 +18,7 @@ class KeptSettings:
 
     def __init__(self, state: State) -> None:
         self._state = state
+        self.found = True  # whether an earlier process has kept any
         self.settings = self._load()
 
     def keep(self, settings: Settings) -> None:
@@ -33,8 +34,10 @@ class KeptSettings:
     def _load(self) -> Settings:
         try:
             content = self._state.read(FILE)
+            self.found = content is not None
             values = {} if content is None else _VALUES.validate_json(content)
         except (StateUnreadable, ValidationError) as error:
+            self.found = False
             self._state.set_aside(FILE, type(error).__name__)
             return DEFAULTS
         return parse_settings(values).settings

@@ -46,7 +46,7 @@ class Containers(Applications, Protocol):
 class Ports:
     """Everything outside the loop."""
 
-    link: Link  # connected
+    link: Link
     inbox: Inbox
     state: State
     machine: Machine

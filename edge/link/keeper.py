@@ -4,9 +4,7 @@ Of each subscription one try is pending at most: the classic nucleus answers non
 connection to the broker, and then makes a subscription of every try. One that is not answered is waited
 for; one whose stream closed has failed, or has lost the whole link, and is made again.
 
-A nucleus that restarted never takes the old token again, and only a restart of this process gets a
-new one. One that refuses the token some times in a row has; otherwise trying ends after a minute. Where
-another process waits for this one's place, it ends at the first refusal.
+A link that there has never been is one that was lost: containers are supervised without it.
 """
 
 import itertools
@@ -15,11 +13,9 @@ from collections.abc import Callable, Sequence
 
 from edge.clock import Clock
 from edge.events import LinkAnswered, LinkLost
-from edge.link import Link, LinkDown, LinkError, NotSupported, TokenRefused
-from edge.link.endings import Endings
+from edge.link import Link, LinkDown, LinkError, NotSupported
+from edge.link.patience import CONNECT_WAITS_S, Patience
 
-CONNECT_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-REFUSALS = 3  # in a row, within ten seconds: a nucleus that goes down closes connections as well
 CONNECT_ANSWER_S = 10.0  # a nucleus that listens and does not answer is one that is away
 SUBSCRIBE_FIRST_S = 1.0
 SUBSCRIBE_MAX_S = 60.0
@@ -27,12 +23,6 @@ SUBSCRIBE_MAX_S = 60.0
 GATHER_S = 2.0
 
 log = logging.getLogger(__name__)
-
-
-class LinkGone(Exception):
-    """Every try to connect again failed: end the process, so that the nucleus starts it with a new token."""
-
-    code = "link-gone"
 
 
 class LinkKeeper:
@@ -46,12 +36,11 @@ class LinkKeeper:
         topics: Sequence[str],
         spread: Callable[[float], float],
         recheck_after_s: Callable[[str], float],
-        endings: Endings,
-        lock_wanted: Callable[[], bool],
+        patience: Patience,
+        connected: bool,
     ) -> None:
         self._link = link
-        self._endings = endings
-        self._lock_wanted = lock_wanted
+        self._patience = patience
         self._clock = clock
         self._spread = spread
         self._wanted: dict[str, Callable[[int], None]] = {"configuration": link.watch_configuration}
@@ -64,13 +53,12 @@ class LinkKeeper:
         self._missing = self._wanted | self._optional
         self._numbers = itertools.count(1)
         self._pending: dict[int, str] = {}  # begun on this connection and not answered
-        self._connected = True
+        self._connected = connected
         self._connection = 0  # the number of the try that made it
         self._connecting: int | None = None
         self._fell: str | None = None  # why what is being made closed before its answer was here
         self._failure: LinkDown | None = None  # of the last try to connect, not judged yet
-        self._tries = 0
-        self._refusals = 0
+        self._tries = 0  # to subscribe
         self._wait_s = 0.0  # of a subscription that is refused
         self._due_s: float | None = clock.monotonic()
         self._news_due_s: float | None = None
@@ -85,7 +73,7 @@ class LinkKeeper:
             self._missing = self._wanted | self._optional
             self._pending.clear()
             self._news_due_s = None
-            self._tries = self._refusals = 0
+            self._patience.renew()
             self._due_s = self._clock.monotonic() + self._spread(CONNECT_WAITS_S[0])
 
     def answered(self, answer: LinkAnswered) -> None:
@@ -98,7 +86,7 @@ class LinkKeeper:
             elif self._fell is not None:
                 self._failure = LinkDown(f"the connection closed at once: {self._fell}")
             else:
-                log.info("connected to the nucleus again: tries=%d", self._tries + 1)
+                log.info("connected to the nucleus: tries=%d", self._patience.tries + 1)
                 self._connected, self._connection, self._tries = True, answer.number, 0
         elif (name := self._pending.pop(answer.number, None)) is not None:
             if answer.error is not None:
@@ -134,27 +122,12 @@ class LinkKeeper:
             self._connecting, self._failure = None, LinkDown("the nucleus does not answer")
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            self._due_s = now_s + self._patience_after(failure)
+            self._due_s = now_s + self._patience.after(failure)
             return
         number = next(self._numbers)
         self._due_s = now_s + self._spread(CONNECT_ANSWER_S)  # also should this try end in a bug of ours
         self._link.reconnect(number)
         self._connecting, self._fell = number, None
-
-    def _patience_after(self, failure: LinkDown) -> float:
-        """Return how long to wait before the next try."""
-        self._tries += 1
-        self._refusals = self._refusals + 1 if isinstance(failure, TokenRefused) else 0
-        if self._refusals and self._lock_wanted():
-            raise LinkGone(f"another agent has taken over: {failure}") from failure
-        late = self._tries >= len(CONNECT_WAITS_S)
-        if (late or self._refusals >= REFUSALS) and self._endings.may_end(early=not late):
-            raise LinkGone(f"no connection after {self._tries} tries: {failure}") from failure
-        wait_s = self._spread(CONNECT_WAITS_S[min(self._tries, len(CONNECT_WAITS_S) - 1)])
-        log.warning(
-            "cannot connect to the nucleus: try=%d wait_s=%.1f error=%s", self._tries, wait_s, failure
-        )
-        return wait_s
 
     def _subscribe(self) -> None:
         self._wait_s = self._spread(min(SUBSCRIBE_FIRST_S * 2**self._tries, SUBSCRIBE_MAX_S))

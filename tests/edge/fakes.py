@@ -46,7 +46,7 @@ from edge.machine import MachineError
 from edge.policy import Policy
 from edge.ports import Ports
 from edge.preflight.verdict import FINE, Verdict
-from edge.settings import DEFAULTS, Checks, parse_settings
+from edge.settings import DEFAULTS, Checks, Reading, parse_settings
 from edge.state import StateUnwritable
 
 THING = "robot-7"
@@ -182,6 +182,13 @@ class FakeLink:
         self.unanswered.clear()
 
     # The port
+
+    def connect(self) -> None:
+        self.connects += 1
+        if not self.nucleus_up:
+            raise LinkDown("nobody there")
+        if not self.token_is_good:
+            raise TokenRefused("closed at once")
 
     def reconnect(self, number: int) -> None:
         self.connects += 1
@@ -396,8 +403,12 @@ class World:
 
     # The process
 
-    def start(self) -> Agent:
-        """Start the agent as a new process, and let it have its first turn and the cloud's answers."""
+    def start(self, *, connected: bool = True) -> Agent:
+        """Start the agent as a new process, and let it have its first turn and the cloud's answers.
+
+        Without ``connected`` it goes by what is on its disk, and has no link yet.
+        """
+        kept = KeptSettings(self.state).settings
         self.inbox = Inbox()
         self.link.deliver = self.inbox.put
         self.link.forget()
@@ -423,7 +434,8 @@ class World:
                 lock_wanted=lambda: self.lock_wanted,
             ),
             thing=THING,
-            reading=parse_settings(self.link.values, KeptSettings(self.state).settings, self.checks),
+            reading=parse_settings(self.link.values, kept, self.checks) if connected else Reading(kept, {}),
+            connected=connected,
             unsafe_folder=self.unsafe_folder,
         )
         self.agent.start()
