@@ -2,10 +2,11 @@
 
 import hashlib
 import io
+import socket
 import tarfile
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -81,6 +82,82 @@ def test_a_nucleus_that_takes_the_token_no_longer_is_met_with_patience_and_sigte
         time.sleep(0.02)
     assert process.poll() is None
     assert device.end() == 0
+
+
+class DeafEngine:
+    """A socket of an engine that hangs up on everybody, and knows how often it was asked."""
+
+    def __init__(self, path: Path) -> None:
+        self.asked = 0
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._thread = threading.Thread(target=self._hang_up)
+        self._thread.start()
+
+    def _hang_up(self) -> None:
+        while True:
+            try:
+                asking, _ = self._listener.accept()
+            except OSError:
+                return
+            asking.close()
+            self.asked += 1
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join()
+        self._listener.close()
+
+
+def until(true: Callable[[], bool], device: DeviceProcess) -> None:
+    deadline = time.monotonic() + ANSWER_S
+    while not true():
+        assert time.monotonic() < deadline, device.log()
+        time.sleep(0.02)
+
+
+def test_a_configured_device_is_supervised_before_its_nucleus_is_there_and_heard_once_it_is(
+    device: DeviceProcess,
+) -> None:
+    device.start()
+    before = device.hello()
+    assert device.end() == 0
+    device.server.stop()
+    engine = DeafEngine(device.folder / "engine.sock")
+
+    process = device.start(DOCKER_HOST=f"unix://{device.folder}/engine.sock")
+    until(lambda: engine.asked > 3, device)
+    assert process.poll() is None
+    device.server.start()
+    after = device.hello(after=before.sequence)
+
+    assert (after.epoch, after.boot_id) == (before.epoch, before.boot_id)
+    assert (process.poll(), device.end()) == (None, 0)
+    engine.close()
+
+
+def test_four_restarts_of_the_nucleus_leave_an_agent_that_still_supervises(tmp_path: Path) -> None:
+    device = DeviceProcess(tmp_path, CLASSIC)
+    engine = DeafEngine(tmp_path / "engine.sock")
+    with device.server:
+        sequence, ends = -1, []
+        while len(ends) < 2:
+            process = device.start(DOCKER_HOST=f"unix://{tmp_path}/engine.sock")
+            sequence = device.hello(after=sequence).sequence
+            device.server.restart()
+            ends.append(process.wait(ANSWER_S))
+        process = device.start(DOCKER_HOST=f"unix://{tmp_path}/engine.sock")
+        device.hello(after=sequence)
+        device.server.restart()
+        until(lambda: "cannot connect to the nucleus: try=4" in device.log(), device)
+        asked = engine.asked
+        device.server.restart()
+        until(lambda: engine.asked > asked + 3, device)
+
+        assert ends == [1, 1]
+        assert (process.poll(), device.end()) == (None, 0)
+    engine.close()
 
 
 class FatalBroker(MemoryBroker):
