@@ -1,6 +1,7 @@
 """The loop as the cloud sees it: what is said when, and what becomes of a changed configuration."""
 
 import itertools
+import json
 from typing import get_args
 
 import pytest
@@ -105,6 +106,45 @@ def test_sigterm_says_goodbye_closes_the_containers_part_and_ends_with_0() -> No
     assert status == 0
     assert (world.events()[-1].event, world.events()[-1].reason) == ("goodbye", "shutdown")
     assert world.containers.closed
+
+
+def a_world_that_ended(goodbyes: str) -> World:
+    """Return one with a result that nobody has acknowledged, after SIGTERM, as far as the next start."""
+    world = World(reboot_budget=0)
+    world.start()
+    world.acknowledges = False
+    world.send(world.a_command())
+    match goodbyes:
+        case "refused":
+            world.link.refuses_qos_0 = True
+        case "not allowed":
+            world.link.not_allowed = {topics.connection(THING)}
+        case "no nucleus":  # as whenever the nucleus itself is stopped
+            world.link.dies()
+    assert world.stop() == 0
+    world.link.refuses_qos_0, world.link.not_allowed = False, set()
+    world.link.nucleus_up = True
+    return world
+
+
+@pytest.mark.parametrize("goodbyes", ["refused", "not allowed", "no nucleus"])
+def test_nothing_on_the_device_depends_on_a_goodbye(goodbyes: str) -> None:
+    heard, unheard = a_world_that_ended("heard"), a_world_that_ended(goodbyes)
+    assert [event.event for event in heard.events()] == ["hello", "goodbye"]
+    assert [event.event for event in unheard.events()] == ["hello"]
+
+    for name in ("commands.json", "acknowledgements.json", "desired.json"):
+        assert unheard.state.files.get(name) == heard.state.files.get(name)
+    for world in (heard, unheard):
+        kept = json.loads(world.state.files["outbox.json"])["messages"]
+        assert [each["key"].partition(":")[0] for each in kept if each["key"] != "report"] == ["result"]
+        before, world.acknowledges = len(world.link.published), True
+        world.start()
+        world.turns(60.0)
+        said = [topic for topic, _ in world.link.published[before:] if not topic.endswith("/report")]
+        assert sorted(said) == [topics.command_result(THING, "reboot"), topics.connection(THING)]
+        assert world.events()[-1].event == "hello"
+        assert json.loads(world.state.files["outbox.json"]) == {}
 
 
 def test_sigterm_during_a_reboot_says_so() -> None:
