@@ -141,7 +141,7 @@ def test_four_restarts_of_the_nucleus_leave_an_agent_that_still_supervises(tmp_p
     device = DeviceProcess(tmp_path, CLASSIC)
     engine = DeafEngine(tmp_path / "engine.sock")
     with device.server:
-        sequence, ends = -1, []
+        sequence, ends = -1, list[int]()
         while len(ends) < 2:
             process = device.start(DOCKER_HOST=f"unix://{tmp_path}/engine.sock")
             sequence = device.hello(after=sequence).sequence
