@@ -58,7 +58,7 @@ class Merging:
     def _time_of(self, document: Document) -> int:
         """Return when the values count as written: when the deployment was made, or, on request, now.
 
-        A deployment that says which holds for itself at once, else what the nucleus has (from 2.16 on).
+        A deployment that says which holds for itself at once, else what the nucleus has (from 2.15.0 on).
         Lite always writes with the time of now.
         """
         if self._dialect.kind == "lite":
