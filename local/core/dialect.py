@@ -50,9 +50,11 @@ class Dialect:
     refuses_classic_roots: bool  # a deployment that names the classic nucleus or token exchange itself
     persistent_session: bool
     spools: bool  # and takes subscriptions while offline, once it was connected
+    drops_before_the_answer: bool  # messages of the cloud that come before the subscription is answered
     trailing_slash: bool
     stop_grace_s: float
     grace_for_each_process: bool  # of the component's tree, one after the other; else for all together
+    children_outlive_their_main: bool  # when it ends by itself (by source, UnixExec.close; systemd ends them)
     installs_beside_the_old: bool  # an update: install, then stop the old; else stop it first
     restart_delay_s: float
     starts_per_hour: int
@@ -80,9 +82,11 @@ CLASSIC = Dialect(
     refuses_classic_roots=False,
     persistent_session=True,
     spools=True,
+    drops_before_the_answer=True,
     trailing_slash=False,
     stop_grace_s=5,
     grace_for_each_process=True,
+    children_outlive_their_main=True,
     installs_beside_the_old=False,
     restart_delay_s=0,
     starts_per_hour=3,
@@ -118,9 +122,11 @@ LITE = Dialect(
     refuses_classic_roots=False,
     persistent_session=False,
     spools=False,
+    drops_before_the_answer=False,
     trailing_slash=True,
     stop_grace_s=120,
     grace_for_each_process=False,
+    children_outlive_their_main=False,
     installs_beside_the_old=True,
     restart_delay_s=1,
     starts_per_hour=3,

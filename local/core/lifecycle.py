@@ -93,7 +93,7 @@ class Component:
         if step is not None:
             process = self._spawn(step, new_token=False)  # what runs meanwhile keeps its own
             code = process.wait(step.timeout_s)
-            process.kill()
+            process.end(spares_children=False)
             self._process = None
             if code != 0:
                 raise InstallFailed(f"{self._launch.name}: install {_ended(code)}")
@@ -159,20 +159,22 @@ class Component:
         process = self._spawn(step, new_token=True)
         self._become("RUNNING")
         code = process.wait(step.timeout_s)
-        process.kill()
+        process.end(spares_children=self._dialect.children_outlive_their_main)
         self._process = None
         return True, None if code == 0 else _ended(code)
 
     def _spawn(self, step: Rendered, *, new_token: bool) -> ProcessTree:
         self._launch.own()
+        identity = self._launch.token(new=new_token)
         with self._lock:
             process = self._process = ProcessTree.start(
                 step.text,
                 folder=self._launch.folder,
                 user=step.user,
-                environment={**step.environment, **self._launch.token(new=new_token)},
+                environment={**step.environment, **identity},
                 log=self._launch.log,
                 record=self._launch.record,
+                token=identity.get("SVCUID", "") if new_token else "",
             )
         if self._ending.is_set():
             process.kill()

@@ -1,5 +1,10 @@
-"""One process tree per script: started by a shell, stopped whole, found again after the core crashed."""
+"""One process tree per script: started by a shell, stopped whole, found again after the core crashed.
 
+What outlives its main process belongs to no tree any more; it is known by the token of its start, of which a
+digest is on file.
+"""
+
+import hashlib
 import json
 import os
 import signal
@@ -11,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _POLL_S = 0.02
+_TOKEN = "SVCUID"  # noqa: S105 - the variable's name
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +52,10 @@ class Known:
 class ProcessTree:
     """A running script and whatever it started, in sessions of their own too."""
 
-    def __init__(self, process: subprocess.Popen[bytes], record: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], record: Path, mark: str) -> None:
         self._process = process
         self._record = record
+        self._mark = mark
         self._left_alone = False
 
     @classmethod
@@ -61,8 +68,13 @@ class ProcessTree:
         log: Path,
         record: Path,
         user: User | None = None,
+        token: str = "",
     ) -> "ProcessTree":
-        """Run ``script`` with this environment alone, as ``user`` if that is said; output goes to ``log``."""
+        """Run ``script`` with this environment alone, as ``user`` if that is said; output goes to ``log``.
+
+        ``token`` is in the environment too, of this start and no other: it tells its children when their
+        parents are gone.
+        """
         for parent in (folder, log.parent, record.parent):
             parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
@@ -78,18 +90,27 @@ class ProcessTree:
                 group=user.gid if user else None,
                 extra_groups=[] if user else None,
             )
-        known = Known.of(process.pid)
-        record.write_text(json.dumps({"pid": known.pid, "started": known.started}))
-        return cls(process, record)
+        known, mark = Known.of(process.pid), _mark_of(token.encode())
+        record.write_text(json.dumps({"pid": known.pid, "started": known.started, "mark": mark}))
+        return cls(process, record, mark)
 
     def wait(self, timeout_s: float | None = None) -> int | None:
-        """Return the exit code of the script, after its tree is gone; None when time is up."""
+        """Return the exit code of the script, whatever it has left behind; None when time is up."""
         try:
-            code = self._process.wait(timeout_s)
+            return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             return None
-        self.kill()
-        return code
+
+    def end(self, *, spares_children: bool) -> None:
+        """Be done with a script that ended by itself or ran out of time; its children may live on."""
+        if self._left_alone:
+            return
+        if spares_children and self._process.poll() is not None and any(_marked(self._mark)):
+            self.leave()
+        else:
+            self.kill()
+            for known in _marked(self._mark):
+                known.signal(signal.SIGKILL)
 
     def stop(self, grace_s: float, *, each: bool) -> None:
         """Ask every process of the tree to end (SIGTERM), then end what is left.
@@ -143,9 +164,30 @@ def kill_leftovers(folder: Path) -> None:
         except (OSError, ValueError, KeyError):
             continue
         tree = [*map(Known.of, _descendants(left.pid)), left] if left.alive else []
-        for known in tree:
+        for known in [*tree, *_marked(told.get("mark", ""))]:
             known.signal(signal.SIGKILL)
         record.unlink(missing_ok=True)
+
+
+def _mark_of(token: bytes) -> str:
+    return hashlib.sha256(token).hexdigest() if token else ""
+
+
+def _marked(mark: str) -> Iterator[Known]:
+    """Yield what runs with the token of one start in its environment."""
+    for entry in Path("/proc").iterdir() if mark else ():
+        if not entry.name.isdecimal():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # somebody else's, or gone
+        prefix = f"{_TOKEN}=".encode()
+        known = Known.of(int(entry.name))
+        if known.alive and any(
+            _mark_of(each.removeprefix(prefix)) == mark for each in environment if each.startswith(prefix)
+        ):
+            yield known
 
 
 def _descendants(pid: int) -> Iterator[int]:

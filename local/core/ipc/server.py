@@ -221,7 +221,10 @@ class _Connection:
 
 
 class _Stream:
-    """One request with its response and what follows it; events wait until the response is out."""
+    """One request with its response and what follows it; events wait until the response is out.
+
+    Classic lets the cloud's messages of that time fall (by source, MqttProxyIPCAgent.forwardToSubscriber).
+    """
 
     def __init__(self, connection: _Connection, stream_id: int, dialect: Dialect, answer: str) -> None:
         self._connection = connection
@@ -237,7 +240,8 @@ class _Stream:
         message = self._message(_APPLICATION, 0, shape, fields)
         with self._lock:
             if self._waiting is not None:
-                self._waiting.append(message)
+                if shape != "IoTCoreMessage" or not self._dialect.drops_before_the_answer:
+                    self._waiting.append(message)
             else:
                 self._connection.send(message)
 

@@ -4,6 +4,7 @@ import json
 import os
 import pwd
 import secrets
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -326,6 +327,62 @@ def test_a_command_during_a_reboot_is_lost_in_classic_too(cloud: Cloud, running:
     core, _, _ = running
 
     assert command_lost_over("reboot", core, cloud)
+
+
+def test_a_command_to_a_nucleus_that_restarts_is_lost_in_classic(cloud: Cloud, running: Running) -> None:
+    core, _, _ = running
+    core.command("disconnect 600")
+    soon(lambda: "mqtt disconnected for a while" in core.log(), core)
+    cloud.publish(f"probe/{core.thing}/cmd", "meanwhile")  # the broker keeps it for the session
+
+    core.command("restart-nucleus")
+
+    soon(lambda: len(starts_of(cloud)) == 2, core)
+    cloud.publish(f"probe/{core.thing}/cmd", "afterwards")
+    soon(lambda: "afterwards" in [message["text"] for message in cloud.of("echo")], core)
+    assert "meanwhile" not in [message["text"] for message in cloud.of("echo")]
+
+
+def test_a_command_to_a_component_that_is_down_is_lost_though_its_nucleus_is_connected(
+    fleet: Fleet, cloud: Cloud, tmp_path: Path
+) -> None:
+    group, version, folder = a_group(), a_version(), tmp_path / "d"
+    gate = tmp_path / "gate"
+    gate.touch()
+    probe = f'exec "{sys.executable}" "{{artifacts:decompressedPath}}/probe/probe.py" {version}'
+    fleet.publish(version, run=f'while ! test -e "{gate}"; do sleep 0.05; done; {probe}')
+    with powered(fleet.core(group, dialect="classic", folder=folder)) as core:
+        assert core.outcome(fleet.deploy(group, version))[0] == "SUCCEEDED"
+        soon(lambda: bool(cloud.of("start")), core)
+        gate.unlink()
+
+        core.command(f"crash {PROBE}")
+        soon(lambda: "component failed" in core.log(), core)
+        cloud.publish(f"probe/{core.thing}/cmd", "meanwhile")
+        gate.touch()
+
+        soon(lambda: len(starts_of(cloud)) == 2, core)
+        cloud.publish(f"probe/{core.thing}/cmd", "afterwards")
+        soon(lambda: "afterwards" in [message["text"] for message in cloud.of("echo")], core)
+    assert "meanwhile" not in [message["text"] for message in cloud.of("echo")]
+
+
+def test_a_job_whose_end_was_not_told_before_the_nucleus_went_is_told_by_the_next_one(
+    fleet: Fleet, tmp_path: Path
+) -> None:
+    group, version = a_group(), a_version()
+    fleet.publish(version)
+    folder = tmp_path / "d"
+    with powered(fleet.core(group, dialect="classic", folder=folder, job_delay_s=1)) as core:
+        deployment = fleet.deploy(group, version)
+        soon(lambda: "deployment succeeded" in core.log(), core)
+        core.command("disconnect 600")  # what it says now, nobody answers
+        soon(lambda: "job topic waits" in core.log() or "mqtt disconnected" in core.log(), core)
+
+        core.command("restart-nucleus")
+
+        assert core.outcome(deployment)[0] == "SUCCEEDED"
+        assert core.log().count("job taken") == 2
 
 
 def test_before_the_first_connection_a_subscription_waits_and_is_live_with_it(

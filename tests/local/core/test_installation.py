@@ -590,6 +590,25 @@ def test_sigterm_reaches_the_whole_tree_of_a_component_in_other_sessions_too(mac
     assert (work / "stopped-child").exists()
 
 
+@pytest.mark.parametrize("code", [0, 7])
+def test_children_outlive_a_main_process_that_ends_by_itself_in_classic_until_the_power_goes(
+    machine: Machine, code: int
+) -> None:
+    child = "touch child; echo $$ >> children; exec sleep 60"
+    run = f"sh -c '{child}' & setsid sh -c '{child}' & while [ $(wc -l < children) -lt 2 ]; do :; done"
+    machine.store.publish(APP, "2.0.0", {}, run=f": > children; {run}; sleep 0.2; exit {code}")
+    machine.deploy("2.0.0")
+    assert until(lambda: machine.state() in ("FINISHED", "BROKEN"))
+    children = [int(line) for line in (machine.folder.work(APP) / "children").read_text().split()]
+
+    if machine.dialect == "classic":
+        assert all(alive(pid) for pid in children)
+    machine.installation.cut()
+    kill_leftovers(machine.folder.processes)  # what a power cut does besides
+
+    assert until(lambda: not any(alive(pid) for pid in children))
+
+
 def environment_of(machine: Machine, **dependencies: object) -> dict[str, str]:
     """What the app finds in its environment, and its current folder as ``cwd``."""
     run = 'env > "{work:path}/new"; echo "cwd=$(pwd -P)" >> "{work:path}/new"; mv "{work:path}/new" '

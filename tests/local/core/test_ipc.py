@@ -17,6 +17,7 @@ from local.core.configuration import Configuration, Json
 from local.core.dialect import CLASSIC, DIALECTS, Dialect
 from local.core.eventstream import Message, encode
 from local.core.ipc import Components, MemoryBroker, Server
+from local.core.ipc.broker import Deliver, nothing
 
 ME, THING = "com.example.Me", "robot-1"
 ACCESS: dict[str, Json] = {
@@ -50,9 +51,10 @@ def until(true: Callable[[], bool]) -> bool:
 class Nucleus:
     """A server with everything of it at hand, and a client connected to it."""
 
-    def __init__(self, dialect: Dialect, folder: Path) -> None:
+    def __init__(self, dialect: Dialect, folder: Path, broker: MemoryBroker | None = None) -> None:
+        folder.mkdir(exist_ok=True)
         self.dialect = dialect
-        self.broker = MemoryBroker()
+        self.broker = broker or MemoryBroker()
         self.restarted: list[str] = []
         self.components = Components([ME, "com.example.Other"], restart=self.restarted.append)
         self.configuration = Configuration.of(
@@ -159,6 +161,30 @@ def test_classic_answers_no_subscription_before_its_first_connection_and_each_tr
         assert len(again.of(1)) == 1
     finally:
         nucleus.stop()
+
+
+class Eager(MemoryBroker):
+    """Has a message for whoever subscribes before the subscription counts as made."""
+
+    def subscribe(
+        self, topic_filter: str, qos: int, deliver: Deliver, taken: Callable[[], None] = nothing
+    ) -> Callable[[], None]:
+        stop = super().subscribe(topic_filter, qos, deliver)
+        deliver(topic_filter, b"early")
+        taken()
+        return stop
+
+
+def test_a_message_that_comes_before_its_subscription_is_answered_falls_in_classic(nucleus: Nucleus) -> None:
+    eager = Nucleus(nucleus.dialect, nucleus.server.socket_path.parent / "eager", Eager())
+    try:
+        events = eager.subscribed(eager.client.subscribe_to_iot_core, topic_name="cmd/robot-1/a/req", qos="1")
+        eager.broker.send("cmd/robot-1/a/req", b"later")
+
+        expected = [b"later"] if nucleus.dialect.kind == "classic" else [b"early", b"later"]
+        assert [event.message.payload for event in events.of(len(expected))] == expected
+    finally:
+        eager.stop()
 
 
 def test_an_unanswered_subscription_whose_connection_was_closed_never_becomes_live(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 
 from contract.names import COMPONENT
 from tests.local.greengrass_cloud.memory_emulator import MemoryEmulator
-from tests.local.greengrass_cloud.requests_as_sdk import a_recipe, client_of, component_arn
+from tests.local.greengrass_cloud.requests_as_sdk import ACCOUNT, a_recipe, client_of, component_arn
 
 ARTIFACT = "s3://artifacts/com.example.Web/1.0.0/web.zip"
 
@@ -32,6 +32,15 @@ def test_a_created_version_is_deployable_and_can_be_described(greengrass: Any) -
     assert described["status"]["componentState"] == "DEPLOYABLE"
     assert described["publisher"] == "us"
     assert described["platforms"][0]["attributes"]["architecture"] == "amd64"
+
+
+def test_token_exchange_is_a_generic_component(greengrass: Any) -> None:
+    """As a plugin the real nucleus could not load it after its first restart, and the agent never started."""
+    arn = component_arn("aws.greengrass.TokenExchangeService", "2.0.3").replace(ACCOUNT, "aws")
+
+    recipe = json.loads(greengrass.get_component(arn=arn)["recipe"])
+
+    assert recipe["ComponentType"] == "aws.greengrass.generic"
 
 
 def test_a_second_creation_of_a_version_is_a_conflict(greengrass: Any) -> None:
