@@ -97,6 +97,9 @@ _CONTROL_PLANE = (
         f"{_IOT}:thing/*",
         f"{_IOT}:thinggroup/*",
     ),
+    # What a core device's certificate is allowed, where AWS's data plane looks itself.
+    _allow(["iot:ListThingGroupsForThing"], f"{_IOT}:thing/*"),
+    _allow(["iot:ListThingPrincipals", "iot:ListAttachedPolicies", "iot:GetPolicy"]),
     _allow(["s3:GetObject"], f"{_BUCKET}/{_AGENT}/*"),
 )
 #: The core devices' stand-in, where AWS's credential provider would hand out the role.

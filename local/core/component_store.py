@@ -4,6 +4,7 @@ Errors::
 
     ComponentError
     ├── NotResolved         the control plane knows no version that fits
+    ├── GroupsForbidden     the certificate's policy does not let the device ask for its groups
     ├── CloudUnreachable    nobody answered, or not with sense: asking again may help
     └── ArtifactUnusable    it could not be fetched, or is not what its digest says
 """
@@ -47,6 +48,12 @@ class NotResolved(ComponentError):
     code = "NO_AVAILABLE_COMPONENT_VERSION"
 
 
+class GroupsForbidden(ComponentError):
+    """The device may not ask for its groups."""
+
+    code = "ACCESS_DENIED"
+
+
 class CloudUnreachable(ComponentError):
     """The control plane did not answer."""
 
@@ -67,6 +74,14 @@ class ComponentStore(Protocol):
 
         Raises:
             NotResolved
+            CloudUnreachable
+        """
+
+    def groups(self) -> frozenset[str]:
+        """Return the names of the device's groups.
+
+        Raises:
+            GroupsForbidden
             CloudUnreachable
         """
 
@@ -98,11 +113,19 @@ class CloudComponentStore:
                 for name, wanted in requirements.items()
             ],
         }
-        answer = self._post("resolveComponentCandidates", body)
+        answer = self._ask("resolveComponentCandidates", body)
         return {
             found["componentName"]: base64.b64decode(found["recipe"])
             for found in answer["resolvedComponentVersions"]
         }
+
+    def groups(self) -> frozenset[str]:
+        """See ComponentStore."""
+        try:
+            answer = self._ask(f"coreDevices/{self._device.thing}/thingGroups", None)
+        except NotResolved as error:
+            raise GroupsForbidden(str(error)) from error
+        return frozenset(group["thingGroupName"] for group in answer["thingGroups"])
 
     def report(self, status: Mapping[str, Any]) -> None:
         """See ComponentStore."""
@@ -114,7 +137,7 @@ class CloudComponentStore:
             "runtime": f"aws_nucleus_{self._device.nucleus.kind}",
         }
         try:
-            self._post("_coreDeviceStatus", {**about, **status})
+            self._ask("_coreDeviceStatus", {**about, **status})
         except ComponentError as error:
             log.warning("status not reported: code=%s", error.code)
 
@@ -143,10 +166,11 @@ class CloudComponentStore:
         lite = {"runtime": "aws_nucleus_lite"} if self._device.nucleus.kind == "lite" else {}
         return {"os": "linux", "architecture": architecture(), **lite}
 
-    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+    def _ask(self, path: str, body: Mapping[str, Any] | None) -> Any:
+        """POST ``body``, or GET where there is none."""
         request = urllib.request.Request(  # noqa: S310 - the device file's own endpoint
             f"{self._device.endpoint_url}/greengrass/v2/{path}",
-            data=json.dumps(body).encode(),
+            data=None if body is None else json.dumps(body).encode(),
             headers={"Content-Type": "application/json"},
         )
         try:

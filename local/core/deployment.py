@@ -7,12 +7,13 @@ Errors::
 
     DocumentRefused         the job is no deployment this core understands
     RootsRefused            the deployment is one for the other kind of nucleus
+    DeploymentRejected      classic had a newer one of the same group
     DeploymentFailed        with Greengrass's words for the job's status details
     PowerLost               nobody is there any more to say what became of it
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
@@ -39,6 +40,12 @@ class DeploymentFailed(Exception):
         self.code = code
 
 
+class DeploymentRejected(Exception):
+    """Classic has carried out a newer deployment of the same group; nothing was changed."""
+
+    code = "REJECTED_STALE_DEPLOYMENT"
+
+
 class PowerLost(Exception):
     """The machine went off in the middle; the next power-on goes on."""
 
@@ -53,6 +60,9 @@ class RootsRefused(Exception):
 CLASSIC_OWN = frozenset(
     {"aws.greengrass.Nucleus", "aws.greengrass.TokenExchangeService", "aws.greengrass.Cli"}
 )
+
+
+_GROUP = "thinggroup/"
 
 
 def _from_json_text(value: object) -> object:
@@ -132,6 +142,7 @@ class Target(BaseModel):
     """The latest deployment of one target."""
 
     deployment_id: str
+    configuration_arn: str = ""
     created_at_ms: int
     components: dict[str, str]
 
@@ -147,6 +158,7 @@ class Installed(BaseModel):
         """Return the state in which ``document`` is its target's latest deployment."""
         latest = Target(
             deployment_id=document.deploymentId,
+            configuration_arn=document.configurationArn,
             created_at_ms=document.creationTimestamp,
             components={name: wanted.version for name, wanted in document.components.items()},
         )
@@ -159,6 +171,30 @@ class Installed(BaseModel):
             components=self.components,
             posix_users={name: user for name, user in users.items() if user},
         )
+
+    def of_groups(self, groups: Collection[str]) -> "Installed":
+        """Return the state without the deployments of groups that are none of ``groups``."""
+        targets = {
+            target: deployment
+            for target, deployment in self.targets.items()
+            if not target.startswith(_GROUP) or target.removeprefix(_GROUP) in groups
+        }
+        return self.model_copy(update={"targets": targets})
+
+    def refuse_stale(self, document: Document) -> None:
+        """Let through what is not older than what its group brought before (DeploymentService, 2.18).
+
+        Raises:
+            DeploymentRejected
+        """
+        last = self.targets.get(document.target)
+        if last is None or not document.target.startswith(_GROUP):
+            return
+        if document.creationTimestamp < last.created_at_ms:
+            raise DeploymentRejected(
+                f"Nucleus has a newer deployment for '{document.target}' target deployed by "
+                f"'{last.configuration_arn}'. Rejecting the deployment from '{document.configurationArn}'"
+            )
 
     def roots(self) -> dict[str, dict[str, str]]:
         """Return for each component that a target names: target → version."""

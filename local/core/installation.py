@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from local.core.asking import consult
-from local.core.component_store import ComponentError, ComponentStore
+from local.core.component_store import ComponentError, ComponentStore, GroupsForbidden
 from local.core.configuration import ConfigurationError, Json
 from local.core.deployment import (
     DeploymentFailed,
@@ -68,12 +68,15 @@ class Installation:
         """Bring the device to what ``document``, which came with a job, and the other targets want.
 
         Raises:
+            DeploymentRejected: classic had a newer one of that group.
             DeploymentFailed: classic has put back what was there before where the policy says so.
             PowerLost
         """
         running = self._running
-        wanted = self._installed.with_deployment(document)
+        if self._all.device.nucleus.kind == "classic":
+            self._installed.refuse_stale(document)
         try:
+            wanted = self._installed.of_groups(self._groups()).with_deployment(document)
             resolution = resolve(
                 wanted.roots(), self._store, architecture=architecture(), dialect=self._all.device.nucleus
             )
@@ -160,6 +163,23 @@ class Installation:
         ]
         broken = any(component["lifecycleState"] == "BROKEN" for component in components)
         return {"status": "UNHEALTHY" if broken else "HEALTHY", "components": components}
+
+    def _groups(self) -> frozenset[str]:
+        """Return the groups of the device; where it may not ask, classic goes on with what it has stored.
+
+        Raises:
+            ComponentError: Lite needs an answer for every deployment of the cloud.
+        """
+        try:
+            return self._store.groups()
+        except GroupsForbidden as error:
+            if self._all.device.nucleus.kind == "lite":
+                raise
+            log.warning("Failed to get thing group hierarchy. Deployment will proceed. error=%s", error)
+            stored = self._installed.targets
+            return frozenset(
+                target.partition("/")[2] for target in stored if target.startswith("thinggroup/")
+            )
 
     def _consult(self, document: Document, job_id: str, recipes: Sequence[Recipe]) -> None:
         nucleus, configuration = self._all.device.nucleus, self._all.configuration

@@ -15,7 +15,7 @@ from typing import Any
 from local.core.component_store import CloudComponentStore
 from local.core.configuration import Configuration, compact
 from local.core.credentials import AssumedRole, KeptRole, TokenExchange
-from local.core.deployment import DeploymentFailed, DocumentRefused, PowerLost, read
+from local.core.deployment import DeploymentFailed, DeploymentRejected, DocumentRefused, PowerLost, read
 from local.core.device import Device, Folder
 from local.core.installation import Installation
 from local.core.ipc import Components, Server
@@ -158,6 +158,9 @@ class Nucleus:
         """
         try:
             self._installation.apply(read(job.document), job.job_id)
+        except DeploymentRejected as error:
+            log.info("deployment rejected: job=%s error=%s", job.job_id, error)
+            return "REJECTED", _failure("REJECTED", error.code, str(error))
         except DocumentRefused as error:
             return "FAILED", _failure("FAILED_NO_STATE_CHANGE", error.code, str(error))
         except DeploymentFailed as error:

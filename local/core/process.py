@@ -175,19 +175,15 @@ def _mark_of(token: bytes) -> str:
 
 def _marked(mark: str) -> Iterator[Known]:
     """Yield what runs with the token of one start in its environment."""
-    for entry in Path("/proc").iterdir() if mark else ():
-        if not entry.name.isdecimal():
-            continue
+    prefix = f"{_TOKEN}=".encode()
+    for pid in filter(str.isdecimal, os.listdir("/proc") if mark else ()):
         try:
-            environment = (entry / "environ").read_bytes().split(b"\0")
+            environment = Path(f"/proc/{pid}/environ").read_bytes()
         except OSError:
             continue  # somebody else's, or gone
-        prefix = f"{_TOKEN}=".encode()
-        known = Known.of(int(entry.name))
-        if known.alive and any(
-            _mark_of(each.removeprefix(prefix)) == mark for each in environment if each.startswith(prefix)
-        ):
-            yield known
+        tokens = [each for each in environment.split(b"\0") if each.startswith(prefix)]
+        if any(_mark_of(token.removeprefix(prefix)) == mark for token in tokens):
+            yield Known.of(int(pid))
 
 
 def _descendants(pid: int) -> Iterator[int]:

@@ -30,7 +30,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 _Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 
-DEVICE_PATHS = ("/greengrass/v2/resolveComponentCandidates", "/greengrass/v2/_coreDeviceStatus")
+DEVICE_PATHS = re.compile(
+    "/greengrass/v2/(resolveComponentCandidates|_coreDeviceStatus|coreDevices/[^/]+/thingGroups)"
+)
 
 #: The IoT permissions that CreateDeployment needs beside its own (service authorization reference,
 #: AWS IoT Greengrass V2, dependent actions), each with the kind of resource it is checked on.
@@ -99,7 +101,7 @@ class GreengrassGate:
         raw_path = _raw_path(scope)
         query = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
         access_key = router.extract_access_key_id(headers, query)
-        if not access_key and raw_path in DEVICE_PATHS:
+        if not access_key and DEVICE_PATHS.fullmatch(raw_path):
             return None, ""
         if access_key:
             responses.set_request_account_id(ministack_app._request_account_scope(access_key))

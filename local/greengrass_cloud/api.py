@@ -145,6 +145,7 @@ class Api:
                     "coreDevices", cores.find(c.query.get("thingGroupArn"), c.query.get("status")), c.query
                 ),
             ),
+            operation("GET", "/coreDevices/{}/thingGroups", lambda c: cores.thing_groups(c.path[0])),
             operation("GET", "/coreDevices/{}", lambda c: cores.get(c.path[0])),
             operation(
                 "GET",

@@ -12,8 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from contract.names import ThingName
 from local.greengrass_cloud.deployments import Deployments
+from local.greengrass_cloud.device_policy import allows
 from local.greengrass_cloud.emulator import Emulator, Execution
-from local.greengrass_cloud.errors import InvalidRequest, NotFound
+from local.greengrass_cloud.errors import Forbidden, InvalidRequest, NotFound
 from local.greengrass_cloud.names import Target
 from local.greengrass_cloud.records import Record, Records
 
@@ -69,6 +70,22 @@ class CoreDevices:
         """Return GetCoreDevice's answer."""
         record = self._existing(thing)
         return {"coreVersion": record.get("coreVersion", ""), **self._summary(record), "tags": {}}
+
+    def thing_groups(self, thing: str) -> dict[str, Any]:
+        """Return ListThingGroupsForCoreDevice's answer, which a core asks for with its certificate.
+
+        Raises:
+            Forbidden: no policy of its certificate allows it.
+        """
+        action = "greengrass:ListThingGroupsForCoreDevice"
+        if not allows(self._emulator.policies_of(thing), action):
+            raise Forbidden(f"User is not authorized to perform: {action}")
+        return {
+            "thingGroups": [
+                {"thingGroupName": group, "rootToParentThingGroups": []}
+                for group in self._emulator.groups_of(thing)
+            ]
+        }
 
     def installed_components(self, thing: str, topology: str) -> list[dict[str, Any]]:
         """Return ListInstalledComponents' entries as the core last told them."""

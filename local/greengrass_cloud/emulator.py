@@ -4,6 +4,7 @@ The port ``Emulator`` and its boto3 adapter; the adapter lets no botocore error 
 """
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -66,6 +67,12 @@ class Emulator(Protocol):
         Raises:
             NotFound: there is no such group.
         """
+
+    def groups_of(self, thing: str) -> list[str]:
+        """Return the names of the thing's groups; none for a thing that does not exist."""
+
+    def policies_of(self, thing: str) -> list[Mapping[str, Any]]:
+        """Return the documents of the IoT policies of the thing's certificates."""
 
     def artifact_sha256(self, uri: str) -> bytes | None:
         """Return the digest of the object at ``s3://bucket/key``; None when it cannot be read."""
@@ -166,6 +173,34 @@ class AwsEmulator:
             raise InternalError(f"ListThingsInThingGroup: {_message(error)}") from error
         except BotoCoreError as error:
             raise InternalError(f"ListThingsInThingGroup: {error}") from error
+
+    def groups_of(self, thing: str) -> list[str]:
+        """See the port."""
+        try:
+            pages = self._iot.get_paginator("list_thing_groups_for_thing").paginate(thingName=thing)
+            return [group["groupName"] for page in pages for group in page["thingGroups"]]
+        except ClientError as error:
+            if _code(error) == "ResourceNotFoundException":
+                return []
+            raise InternalError(f"ListThingGroupsForThing: {_message(error)}") from error
+        except BotoCoreError as error:
+            raise InternalError(f"ListThingGroupsForThing: {error}") from error
+
+    def policies_of(self, thing: str) -> list[Mapping[str, Any]]:
+        """See the port."""
+        try:
+            found: list[Mapping[str, Any]] = []
+            for principal in self._iot.list_thing_principals(thingName=thing)["principals"]:
+                for policy in self._iot.list_attached_policies(target=principal)["policies"]:
+                    document = self._iot.get_policy(policyName=policy["policyName"])["policyDocument"]
+                    found.append(json.loads(document))
+            return found
+        except ClientError as error:
+            if _code(error) == "ResourceNotFoundException":
+                return []
+            raise InternalError(f"policies of a thing: {_message(error)}") from error
+        except BotoCoreError as error:
+            raise InternalError(f"policies of a thing: {error}") from error
 
     def artifact_sha256(self, uri: str) -> bytes | None:
         """See the port."""

@@ -2,6 +2,7 @@
 
 GreengrassError
 ├── InvalidRequest   400 ValidationException
+├── Forbidden        403 AccessDeniedException
 ├── NotFound         404 ResourceNotFoundException
 ├── Conflict         409 ConflictException
 └── InternalError    500 InternalServerException
@@ -37,6 +38,13 @@ class InvalidRequest(GreengrassError):
     def body(self) -> dict[str, object]:
         """Return the message with the reason the API model demands."""
         return {"message": str(self), "reason": "OTHER"}
+
+
+class Forbidden(GreengrassError):
+    """Whoever asks may not."""
+
+    status = 403
+    code = "AccessDeniedException"
 
 
 class _AboutResource(GreengrassError):

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -81,7 +81,7 @@ def until(true: Callable[[], bool], within_s: float) -> bool:
     return True
 
 
-def allow(action: str, resource: str) -> dict[str, Any]:
+def allow(action: str | list[str], resource: str) -> dict[str, Any]:
     """A policy of one statement."""
     statement = {"Effect": "Allow", "Action": action, "Resource": resource}
     return {"Version": "2012-10-17", "Statement": [statement]}
@@ -149,12 +149,12 @@ class Fleet:
             iam.put_role_policy(RoleName=name, PolicyName=f"p{number}", PolicyDocument=json.dumps(policy))
         return str(made["Role"]["Arn"])
 
-    def make_thing(self) -> tuple[str, Path, Path]:
-        """Make a thing that may do everything; return its name, certificate and key."""
+    def make_thing(self, more: Sequence[str] = ("greengrass:*",)) -> tuple[str, Path, Path]:
+        """Make a thing that may do everything in IoT, and ``more``; return its name, certificate and key."""
         iot, thing = self.client("iot"), f"thing-{secrets.token_hex(4)}"
         iot.create_thing(thingName=thing)
         made = iot.create_keys_and_certificate(setAsActive=True)
-        iot.create_policy(policyName=thing, policyDocument=json.dumps(allow("iot:*", "*")))
+        iot.create_policy(policyName=thing, policyDocument=json.dumps(allow(["iot:*", *more], "*")))
         iot.attach_policy(policyName=thing, target=made["certificateArn"])
         iot.attach_thing_principal(thingName=thing, principal=made["certificateArn"])
         certificate, key = self._folder / f"{thing}.pem", self._folder / f"{thing}.key"
@@ -198,9 +198,11 @@ class Fleet:
                 Bucket=self._bucket, Key=f"{PROBE}/{version}/probe.zip", Body=archived + b"tampered"
             )
 
-    def core(self, group: str, *, dialect: str, folder: Path, **more: Any) -> "Core":
+    def core(
+        self, group: str, *, dialect: str, folder: Path, may: Sequence[str] = ("greengrass:*",), **more: Any
+    ) -> "Core":
         """Make a thing in ``group`` and its device folder; the process is not started."""
-        (thing, certificate, key), iot = self.make_thing(), self.client("iot")
+        (thing, certificate, key), iot = self.make_thing(may), self.client("iot")
         iot.create_thing_group(thingGroupName=group)
         iot.add_thing_to_thing_group(thingGroupName=group, thingName=thing)
         folder.mkdir(exist_ok=True)

@@ -410,6 +410,35 @@ def test_before_the_first_connection_a_subscription_waits_and_is_live_with_it(
         cable.close()
 
 
+@pytest.mark.parametrize(("dialect", "status"), [("classic", "SUCCEEDED"), ("lite", "FAILED")])
+def test_a_certificate_that_may_not_ask_for_its_groups_fails_the_deployment_in_lite(
+    fleet: Fleet, tmp_path: Path, dialect: str, status: str
+) -> None:
+    group, version = a_group(), a_version()
+    fleet.publish(version)
+    with powered(fleet.core(group, dialect=dialect, folder=tmp_path / "d", may=())) as core:
+        assert core.outcome(fleet.deploy(group, version))[0] == status
+        assert ("Failed to get thing group hierarchy" in core.log()) == (dialect == "classic")
+
+
+def test_a_deployment_older_than_the_last_one_of_its_group_is_rejected_with_greengrass_words(
+    fleet: Fleet, running: Running
+) -> None:
+    core, group, version = running
+    path = core.folder / "deployments.json"
+    core.shut_down()
+    stored = json.loads(path.read_text())
+    stored["targets"][f"thinggroup/{group}"]["created_at_ms"] += 3_600_000  # by a clock that was ahead
+    path.write_text(json.dumps(stored))
+    core.power_on()
+
+    status, details = core.outcome(fleet.deploy(group, version, merge={"interval": 9}))
+
+    assert (status, details["detailed-deployment-status"]) == ("REJECTED", "REJECTED")
+    assert "Nucleus has a newer deployment" in details["deployment-failure-cause"]
+    assert details["deployment-error-stack"] == '["DEPLOYMENT_FAILURE","REJECTED_STALE_DEPLOYMENT"]'
+
+
 def test_a_role_without_a_permission_makes_the_deployment_fail_and_say_so(
     fleet: Fleet, cloud: Cloud, tmp_path: Path
 ) -> None:

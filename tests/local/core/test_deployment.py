@@ -37,6 +37,9 @@ class FakeStore:
             raise NotResolved(str(unknown))
         return {name: self._recipe(name) for name in requirements}
 
+    def groups(self) -> frozenset[str]:
+        return frozenset({"line-3"})
+
     def fetch(self, recipe: Recipe) -> None:
         pass
 

@@ -1,8 +1,10 @@
 """The emulator port in memory: jobs, executions and artifacts that a test can look at and change."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from local.greengrass_cloud.emulator import Execution, JobOrder
 from local.greengrass_cloud.errors import InternalError, NotFound
@@ -18,6 +20,7 @@ class MemoryEmulator:
     jobs: dict[str, JobOrder] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
     executions: dict[str, list[Execution]] = field(default_factory=dict)
+    policies: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     lose_next_answer: bool = False
 
     def create_job(self, order: JobOrder) -> None:
@@ -47,6 +50,12 @@ class MemoryEmulator:
         if group not in self.groups:
             raise NotFound(f"{group} cannot be found", kind="thinggroup", id=group)
         return self.groups[group]
+
+    def groups_of(self, thing: str) -> list[str]:
+        return sorted(group for group, things in self.groups.items() if thing in things)
+
+    def policies_of(self, thing: str) -> list[Mapping[str, Any]]:
+        return self.policies.get(thing, [])
 
     def artifact_sha256(self, uri: str) -> bytes | None:
         content = self.objects.get(uri)

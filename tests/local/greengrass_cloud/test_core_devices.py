@@ -86,3 +86,32 @@ def test_a_path_that_is_no_operation_is_answered_as_aws_answers(serve: Callable[
     answer = requests.get(f"{serve()}/greengrass/v2/nothing", timeout=5)
 
     assert (answer.status_code, answer.headers["x-amzn-ErrorType"]) == (404, "ResourceNotFoundException")
+
+
+GROUPS = "greengrass:ListThingGroupsForCoreDevice"
+
+
+def policy(action: object, effect: str = "Allow") -> dict[str, Any]:
+    return {"Statement": [{"Effect": effect, "Action": action, "Resource": "*"}]}
+
+
+@pytest.mark.parametrize(
+    ("policies", "status"),
+    [
+        ([policy(["greengrass:Get*", GROUPS])], 200),
+        ([policy("*")], 200),
+        ([policy("iot:*")], 403),
+        ([], 403),
+        ([policy("*"), policy(GROUPS, "Deny")], 403),
+    ],
+)
+def test_a_core_may_ask_for_its_groups_where_its_certificates_policy_says_so(
+    serve: Callable[[], str], emulator: MemoryEmulator, policies: list[dict[str, Any]], status: int
+) -> None:
+    emulator.policies["robot-7"] = list(policies)
+
+    answer = requests.get(f"{serve()}/greengrass/v2/coreDevices/robot-7/thingGroups", timeout=5)
+
+    assert answer.status_code == status
+    if status == 200:
+        assert [group["thingGroupName"] for group in answer.json()["thingGroups"]] == ["line-3"]
