@@ -97,6 +97,7 @@ _CONTROL_PLANE = (
         f"{_IOT}:thing/*",
         f"{_IOT}:thinggroup/*",
     ),
+    _allow(["iot:DescribeThing", "iot:UpdateThingShadow", "iot:GetThingShadow"], f"{_IOT}:thing/*"),
     # What a core device's certificate is allowed, where AWS's data plane looks itself.
     _allow(["iot:ListThingGroupsForThing"], f"{_IOT}:thing/*"),
     _allow(["iot:ListThingPrincipals", "iot:ListAttachedPolicies", "iot:GetPolicy"]),

@@ -22,6 +22,7 @@ from local.core.ipc import Components, Server
 from local.core.jobs import Job, Jobs, JobStatus
 from local.core.launch import NUCLEUS, Surroundings
 from local.core.mqtt import MqttConnection
+from local.core.shadow import Shadow
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,12 @@ class Nucleus:
             socket_path, components, self._mqtt, configuration, device.nucleus, thing=device.thing
         )
         self._jobs = Jobs(self._mqtt, device.thing, self._take)
+        self._shadow = Shadow(
+            self._mqtt,
+            device.thing,
+            device.nucleus.version,
+            lambda: self._tasks.put(self._deploy_from_shadow),
+        )
         self._threads = [
             threading.Thread(target=self._work, name="work", daemon=True),
             threading.Thread(target=self._tell_status, name="status", daemon=True),
@@ -75,6 +82,8 @@ class Nucleus:
         self._credentials.start()
         self._ipc.start()
         self._mqtt.on_online(self._jobs.online)
+        if self._device.nucleus.kind == "classic":
+            self._mqtt.on_online(self._shadow.online)
         self._tasks.put(self._installation.boot)
         self._news.set()
         for thread in self._threads:
@@ -146,27 +155,33 @@ class Nucleus:
         self._off.wait(self._device.job_delay_s)
         if self._off.is_set():
             raise PowerLost
-        status, details = self._outcome(job)
+        status, details = self._outcome(job.job_id, job.document)
         self._off.wait(self._device.job_delay_s)
         self._jobs.finish(job, status, details)
 
-    def _outcome(self, job: Job) -> tuple[JobStatus, dict[str, str]]:
-        """Carry a job out; return how it ended.
+    def _deploy_from_shadow(self) -> None:
+        if (wish := self._shadow.take()) is None:
+            return
+        self._shadow.tell(wish, "IN_PROGRESS", {})
+        self._shadow.tell(wish, *self._outcome(wish.arn, wish.document))
+
+    def _outcome(self, job_id: str, document: Mapping[str, Any]) -> tuple[JobStatus, dict[str, str]]:
+        """Carry a deployment out; return how it ended.
 
         Raises:
             PowerLost
         """
         try:
-            self._installation.apply(read(job.document), job.job_id)
+            self._installation.apply(read(document), job_id)
         except DeploymentRejected as error:
-            log.info("deployment rejected: job=%s error=%s", job.job_id, error)
+            log.info("deployment rejected: job=%s error=%s", job_id, error)
             return "REJECTED", _failure("REJECTED", error.code, str(error))
         except DocumentRefused as error:
             return "FAILED", _failure("FAILED_NO_STATE_CHANGE", error.code, str(error))
         except DeploymentFailed as error:
-            log.error("deployment failed: job=%s code=%s error=%s", job.job_id, error.code, error)
+            log.error("deployment failed: job=%s code=%s error=%s", job_id, error.code, error)
             return "FAILED", _failure(error.state, error.code, str(error))
-        log.info("deployment succeeded: job=%s", job.job_id)
+        log.info("deployment succeeded: job=%s", job_id)
         return "SUCCEEDED", {"detailed-deployment-status": "SUCCESSFUL"}
 
     def _deploy_locally(self, deployment_id: str, document: dict[str, Any]) -> None:

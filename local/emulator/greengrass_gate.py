@@ -34,7 +34,7 @@ DEVICE_PATHS = re.compile(
     "/greengrass/v2/(resolveComponentCandidates|_coreDeviceStatus|coreDevices/[^/]+/thingGroups)"
 )
 
-#: The IoT permissions that CreateDeployment needs beside its own (service authorization reference,
+#: The IoT permissions that CreateDeployment to a group needs beside its own (service authorization reference,
 #: AWS IoT Greengrass V2, dependent actions), each with the kind of resource it is checked on.
 _DEPLOYMENT_NEEDS = (
     ("iot:CreateJob", "target"),
@@ -42,6 +42,8 @@ _DEPLOYMENT_NEEDS = (
     ("iot:DescribeJob", "job"),
     ("iot:CancelJob", "job"),
 )
+#: The same for a deployment to one thing, which is no job but what its shadow wants.
+_THING_DEPLOYMENT_NEEDS = (("iot:GetThingShadow", "target"), ("iot:UpdateThingShadow", "target"))
 _FORWARD_TIMEOUT_S = 60.0
 _RECIPE_NAME = re.compile(rb"""ComponentName["']?\s*:\s*["']?([A-Za-z0-9._-]+)""")
 
@@ -164,7 +166,8 @@ def _checks(
     if operation != "CreateDeployment":
         return (own,)
     resources = {"target": _target(body), "job": f"arn:aws:iot:{region}:{account}:job/*"}
-    return (own, *(Check(action, resources[kind]) for action, kind in _DEPLOYMENT_NEEDS))
+    needs = _THING_DEPLOYMENT_NEEDS if ":thing/" in resources["target"] else _DEPLOYMENT_NEEDS
+    return (own, *(Check(action, resources[kind]) for action, kind in needs))
 
 
 def _resource(operation: str, parameters: Mapping[str, str], body: bytes, region: str, account: str) -> str:

@@ -104,7 +104,7 @@ class CoreDevices:
         ]
 
     def effective_deployments(self, thing: str) -> list[dict[str, Any]]:
-        """Return ListEffectiveDeployments' entries, newest first, from the thing's IoT Job executions.
+        """Return ListEffectiveDeployments' entries, newest first, from the thing's job executions and shadow.
 
         Raises:
             NotFound: neither a status nor a deployment of the thing is known.
@@ -115,10 +115,27 @@ class CoreDevices:
             for execution in self._emulator.executions_of(thing)
             if execution.job_id in deployments and execution.status != "REMOVED"
         ]
-        if not found:
+        entries = [(record, self._effective(execution, record)) for execution, record in found]
+        if (told := self._deployments.in_shadow(thing)) is not None:
+            entries.append((told[0], self._in_shadow(*told)))
+        if not entries:
             self._existing(thing)
-        found.sort(key=lambda pair: (pair[1]["created_at"], pair[1]["revision"]), reverse=True)
-        return [self._effective(execution, record) for execution, record in found]
+        entries.sort(key=lambda pair: (pair[0]["created_at"], pair[0]["revision"]), reverse=True)
+        return [entry for _, entry in entries]
+
+    def _in_shadow(self, record: Record, reported: Mapping[str, Any]) -> dict[str, Any]:
+        status = str(reported.get("status"))
+        entry: dict[str, Any] = {
+            "deploymentId": record["id"],
+            "deploymentName": record["name"] or f"Deployment for {record['target_arn'].rpartition('/')[2]}",
+            "targetArn": record["target_arn"],
+            "coreDeviceExecutionStatus": "COMPLETED" if status == "SUCCEEDED" else status,
+            "creationTimestamp": record["created_at"],
+            "modifiedTimestamp": record["created_at"],
+        }
+        if cause := (reported.get("statusDetails") or {}).get("failureCause"):
+            entry["reason"] = cause
+        return entry
 
     def _effective(self, execution: Execution, record: Record) -> dict[str, Any]:
         entry: dict[str, Any] = {

@@ -1,4 +1,8 @@
-"""Deployments: revisions of a target, each a real IoT Job of the emulator."""
+"""Deployments: revisions of a target, each a real IoT Job of the emulator, or a thing's shadow.
+
+A deployment to one thing is no job: it is what the thing's named shadow wants, one at a time. Greengrass does
+not look at the nucleus: to Lite, which has no listener, it never comes.
+"""
 
 import uuid
 from collections.abc import Callable, Mapping
@@ -13,6 +17,8 @@ from local.greengrass_cloud.records import Record, Records
 
 #: IoT's word for a job → Greengrass's word for its deployment.
 _STATUS = {"IN_PROGRESS": "ACTIVE", "SCHEDULED": "ACTIVE", "COMPLETED": "COMPLETED", "CANCELED": "CANCELED"}
+#: What a core reports of its shadow's deployment → Greengrass's word for it.
+_REPORTED = {"SUCCEEDED": "COMPLETED", "FAILED": "FAILED", "REJECTED": "FAILED"}
 
 
 class Deployments:
@@ -66,7 +72,7 @@ class Deployments:
             self._refuse_unknown(request["components"])
             record = {
                 "id": str(uuid.uuid4()),
-                "job_id": str(uuid.uuid4()),
+                "job_id": str(uuid.uuid4()) if target.kind == "thinggroup" else None,
                 "revision": self._next_revision(target.arn),
                 "created_at": self._now(),
                 "created_by": who,
@@ -84,8 +90,7 @@ class Deployments:
         """Return GetDeployment's answer; the status is the job's at this moment."""
         record = self._existing(deployment_id)
         answer = self._summary(record) | {
-            "iotJobId": record["job_id"],
-            "iotJobArn": self.job_arn(record),
+            **self._job(record),
             "components": record["components"],
             "deploymentPolicies": record["policies"],
             "iotJobConfiguration": record["job_settings"],
@@ -120,38 +125,69 @@ class Deployments:
             Conflict: it is not active any more.
         """
         record = self._existing(deployment_id)
-        if not self._emulator.cancel_job(record["job_id"], "The deployment was canceled"):
+        if record["job_id"] is None:
+            if self._status(record) != "ACTIVE":
+                raise Conflict(
+                    f"Deployment {deployment_id} is not active", kind="deployment", id=deployment_id
+                )
+            self._want(record, Target.parse(record["target_arn"]), "CANCELED")
+            self._records.put(record["id"], record | {"cancelled": True})
+        elif not self._emulator.cancel_job(record["job_id"], "The deployment was canceled"):
             raise Conflict(f"Deployment {deployment_id} is not active", kind="deployment", id=deployment_id)
         return {"message": f"Deployment {deployment_id} was canceled"}
 
     def by_job(self) -> dict[str, Record]:
         """Return every deployment's record by its job's id."""
-        return {record["job_id"]: record for record in self._submitted()}
+        return {record["job_id"]: record for record in self._submitted() if record["job_id"] is not None}
+
+    def in_shadow(self, thing: str) -> tuple[Record, Mapping[str, Any]] | None:
+        """Return the deployment that a thing's shadow speaks of, and what it says; None for none of ours."""
+        reported = self._emulator.reported_in_shadow(thing)
+        for record in self._submitted():
+            target = Target.parse(record["target_arn"])
+            told = self._configuration_arn(record, target) == reported.get("arnForStatus")
+            if told and (target.kind, target.name) == ("thing", thing):
+                return record, reported
+        return None
 
     def job_arn(self, record: Record) -> str:
         """Return the ARN of a deployment's job."""
         return f"arn:aws:iot:{self._place.region}:{self._place.account}:job/{record['job_id']}"
 
     def _submit(self, record: Record, target: Target) -> None:
-        order = JobOrder(
-            job_id=record["job_id"],
-            target_arn=target.arn,
-            document=job_document.render(record, self._place.configuration(target, str(record["revision"]))),
-            continuous=target.kind == "thinggroup",
-            settings=record["job_settings"],
-        )
         try:
-            self._emulator.create_job(order)
+            if record["job_id"] is None:
+                self._want(record, target, "SUCCEEDED")
+            else:
+                self._create_job(record, target)
         except (NotFound, InvalidRequest):
             self._records.remove(record["id"])  # a definite refusal; after any other failure a retry goes on
             raise
         self._records.put(record["id"], record | {"state": "SUBMITTED"})
 
+    def _want(self, record: Record, target: Target, status: str) -> None:
+        document = job_document.render(record, self._configuration_arn(record, target))
+        self._emulator.want_in_shadow(target.name, {"fleetConfig": document, "desiredStatus": status})
+
+    def _configuration_arn(self, record: Record, target: Target) -> str:
+        return self._place.configuration(target, str(record["revision"]))
+
+    def _create_job(self, record: Record, target: Target) -> None:
+        order = JobOrder(
+            job_id=record["job_id"],
+            target_arn=target.arn,
+            document=job_document.render(record, self._configuration_arn(record, target)),
+            continuous=True,
+            settings=record["job_settings"],
+        )
+        self._emulator.create_job(order)
+
     def _supersede_older_than(self, record: Record) -> None:
         for other in self._records:
             older = other["target_arn"] == record["target_arn"] and other["revision"] < record["revision"]
             if older and not other.get("over"):
-                self._emulator.cancel_job(other["job_id"], f"Superseded by deployment {record['id']}")
+                if other["job_id"] is not None:
+                    self._emulator.cancel_job(other["job_id"], f"Superseded by deployment {record['id']}")
                 self._records.put(other["id"], other | {"over": True})
 
     def _by_token(self, token: str | None) -> Record | None:
@@ -195,10 +231,27 @@ class Deployments:
             "deploymentId": record["id"],
             "deploymentName": record["name"],
             "creationTimestamp": record["created_at"],
-            "deploymentStatus": _STATUS.get(self._emulator.job_status(record["job_id"]), "INACTIVE"),
+            "deploymentStatus": self._status(record),
             "isLatestForTarget": self._is_latest(record),
             "parentTargetArn": record["parent_target_arn"],
         }
 
     def _created(self, record: Record) -> dict[str, Any]:
-        return {"deploymentId": record["id"], "iotJobId": record["job_id"], "iotJobArn": self.job_arn(record)}
+        return {"deploymentId": record["id"], **self._job(record)}
+
+    def _job(self, record: Record) -> dict[str, str]:
+        if record["job_id"] is None:
+            return {}
+        return {"iotJobId": record["job_id"], "iotJobArn": self.job_arn(record)}
+
+    def _status(self, record: Record) -> str:
+        if record["job_id"] is not None:
+            return _STATUS.get(self._emulator.job_status(record["job_id"]), "INACTIVE")
+        if record.get("cancelled"):
+            return "CANCELED"
+        if not self._is_latest(record):
+            return "INACTIVE"
+        told = self.in_shadow(Target.parse(record["target_arn"]).name)
+        if told is None or told[0]["id"] != record["id"]:
+            return "ACTIVE"
+        return _REPORTED.get(str(told[1].get("status")), "ACTIVE")

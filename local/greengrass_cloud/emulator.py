@@ -1,4 +1,4 @@
-"""What the control plane asks of the emulator: IoT Jobs, the registry's groups, artifacts in S3.
+"""What the control plane asks of the emulator: IoT Jobs, shadows, the registry's groups, artifacts in S3.
 
 The port ``Emulator`` and its boto3 adapter; the adapter lets no botocore error through.
 """
@@ -16,6 +16,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local.greengrass_cloud.errors import InternalError, InvalidRequest, NotFound
+
+_SHADOW = "AWSManagedGreengrassV2Deployment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,16 @@ class Emulator(Protocol):
     def job_status(self, job_id: str) -> str:
         """Return IoT's word for the job's state; ``DELETED`` when it is gone."""
 
+    def want_in_shadow(self, thing: str, desired: Mapping[str, str]) -> None:
+        """Write what the thing's deployment shadow wants.
+
+        Raises:
+            NotFound: there is no such thing.
+        """
+
+    def reported_in_shadow(self, thing: str) -> Mapping[str, Any]:
+        """Return what the thing's deployment shadow says of it; nothing when it was never written."""
+
     def executions_of(self, thing: str) -> list[Execution]:
         """Return the thing's executions; none for a thing that does not exist."""
 
@@ -85,6 +97,7 @@ class AwsEmulator:
         session = boto3.Session(region_name=region)
         config = Config(retries={"mode": "standard", "max_attempts": 3}, connect_timeout=5, read_timeout=30)
         self._iot = session.client("iot", endpoint_url=endpoint_url, config=config)
+        self._shadows = session.client("iot-data", endpoint_url=endpoint_url, config=config)
         self._s3 = session.client(
             "s3", endpoint_url=endpoint_url, config=config.merge(Config(s3={"addressing_style": "path"}))
         )
@@ -135,14 +148,44 @@ class AwsEmulator:
         except BotoCoreError as error:
             raise InternalError(f"DescribeJob: {error}") from error
 
+    def want_in_shadow(self, thing: str, desired: Mapping[str, str]) -> None:
+        """See the port."""
+        payload = json.dumps({"state": {"desired": dict(desired)}}).encode()
+        try:
+            self._iot.describe_thing(thingName=thing)
+            self._shadows.update_thing_shadow(thingName=thing, shadowName=_SHADOW, payload=payload)
+        except ClientError as error:
+            if _code(error) == "ResourceNotFoundException":
+                raise NotFound(_message(error), kind="target", id=thing) from error
+            raise InternalError(f"UpdateThingShadow: {_message(error)}") from error
+        except BotoCoreError as error:
+            raise InternalError(f"UpdateThingShadow: {error}") from error
+
+    def reported_in_shadow(self, thing: str) -> Mapping[str, Any]:
+        """See the port."""
+        try:
+            answer = self._shadows.get_thing_shadow(thingName=thing, shadowName=_SHADOW)
+        except ClientError as error:
+            if _code(error) == "ResourceNotFoundException":
+                return {}
+            raise InternalError(f"GetThingShadow: {_message(error)}") from error
+        except BotoCoreError as error:
+            raise InternalError(f"GetThingShadow: {error}") from error
+        reported: dict[str, Any] = json.loads(answer["payload"].read())["state"].get("reported", {})
+        return reported
+
     def executions_of(self, thing: str) -> list[Execution]:
         """See the port."""
         found: list[Execution] = []
         try:
             for page in self._iot.get_paginator("list_job_executions_for_thing").paginate(thingName=thing):
                 for entry in page["executionSummaries"]:
-                    job_id = entry["jobId"]
-                    execution = self._iot.describe_job_execution(jobId=job_id, thingName=thing)["execution"]
+                    # A thing that left its group and came back has several of one job, by number.
+                    job_id, number = entry["jobId"], entry["jobExecutionSummary"].get("executionNumber")
+                    which = {} if number is None else {"executionNumber": number}
+                    execution = self._iot.describe_job_execution(jobId=job_id, thingName=thing, **which)[
+                        "execution"
+                    ]
                     found.append(
                         Execution(
                             job_id=job_id,

@@ -226,7 +226,7 @@ class Fleet:
         return Core(self, thing, folder)
 
     def deploy(self, group: str, version: str | None, **update: Any) -> str:
-        """Deploy the probe (None: nothing but the nucleus' own) to ``group``; return the deployment's id."""
+        """Deploy the probe (None: nothing but the nucleus' own) to a group or ``thing/…``; return its id."""
         components: dict[str, Any] = {
             "aws.greengrass.Nucleus": {
                 "componentVersion": "2.18.0",
@@ -236,8 +236,9 @@ class Fleet:
         if version is not None:
             change = {key: json.dumps(value) if key == "merge" else value for key, value in update.items()}
             components[PROBE] = {"componentVersion": version, "configurationUpdate": change}
+        target = group if "/" in group else f"thinggroup/{group}"
         made = self.greengrass.create_deployment(
-            targetArn=f"arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/{group}", components=components
+            targetArn=f"arn:aws:iot:{REGION}:{ACCOUNT}:{target}", components=components
         )
         return str(made["deploymentId"])
 

@@ -410,6 +410,31 @@ def test_before_the_first_connection_a_subscription_waits_and_is_live_with_it(
         cable.close()
 
 
+@pytest.mark.parametrize("running", ["classic", "lite"], indirect=True)
+def test_a_deployment_to_one_thing_is_carried_out_by_classic_and_never_reaches_lite(
+    fleet: Fleet, cloud: Cloud, running: Running
+) -> None:
+    core, group, version = running
+    lite = "aws_nucleus_lite" in str(fleet.greengrass.get_core_device(coreDeviceThingName=core.thing))
+
+    to_thing = fleet.deploy(f"thing/{core.thing}", version, merge={"place": {"line": "of the thing"}})
+
+    def status() -> str:
+        return str(fleet.greengrass.get_deployment(deploymentId=to_thing)["deploymentStatus"])
+
+    if not lite:
+        soon(lambda: status() == "COMPLETED", core)
+        soon(lambda: bool(cloud.of("changed")), core)
+        found = fleet.greengrass.list_effective_deployments(coreDeviceThingName=core.thing)
+        newest = found["effectiveDeployments"][0]
+        assert (newest["deploymentId"], newest["coreDeviceExecutionStatus"]) == (to_thing, "COMPLETED")
+        assert "iotJobId" not in newest
+    # What a device does next shows that it passed the other over.
+    assert core.outcome(fleet.deploy(group, version, merge={"interval": 9}))[0] == "SUCCEEDED"
+    assert status() == ("ACTIVE" if lite else "COMPLETED")
+    assert ("shadow deployment" in core.log()) != lite
+
+
 @pytest.mark.parametrize(("dialect", "status"), [("classic", "SUCCEEDED"), ("lite", "FAILED")])
 def test_a_certificate_that_may_not_ask_for_its_groups_fails_the_deployment_in_lite(
     fleet: Fleet, tmp_path: Path, dialect: str, status: str

@@ -20,6 +20,8 @@ class MemoryEmulator:
     jobs: dict[str, JobOrder] = field(default_factory=dict)
     status: dict[str, str] = field(default_factory=dict)
     executions: dict[str, list[Execution]] = field(default_factory=dict)
+    desired: dict[str, dict[str, str]] = field(default_factory=dict)
+    reported: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     policies: dict[str, list[Mapping[str, Any]]] = field(default_factory=dict)
     lose_next_answer: bool = False
 
@@ -39,6 +41,14 @@ class MemoryEmulator:
             return False
         self.status[job_id] = "CANCELED"
         return True
+
+    def want_in_shadow(self, thing: str, desired: Mapping[str, str]) -> None:
+        if thing not in self.things:
+            raise NotFound(f"{thing} cannot be found", kind="target", id=thing)
+        self.desired[thing] = dict(desired)
+
+    def reported_in_shadow(self, thing: str) -> Mapping[str, Any]:
+        return self.reported.get(thing, {})
 
     def job_status(self, job_id: str) -> str:
         return self.status.get(job_id, "DELETED")

@@ -65,10 +65,49 @@ def test_a_deployment_is_a_continuous_job_of_its_group_with_the_document_devices
     }
 
 
-def test_a_deployment_to_one_thing_is_a_job_for_it_alone(greengrass: Any, emulator: MemoryEmulator) -> None:
+def test_a_deployment_to_one_thing_is_no_job_but_what_its_shadow_wants(
+    greengrass: Any, emulator: MemoryEmulator
+) -> None:
+    first, second = deploy(greengrass, THING), deploy(greengrass, THING)
+
+    assert "iotJobId" not in second
+    assert emulator.jobs == {}
+    wanted = emulator.desired["robot-7"]
+    assert json.loads(wanted["fleetConfig"])["deploymentId"] == second["deploymentId"]
+    assert status_of(greengrass, first) == "INACTIVE"
+    assert status_of(greengrass, second) == "ACTIVE"
+
+
+@pytest.mark.parametrize(("said", "status"), [("SUCCEEDED", "COMPLETED"), ("FAILED", "FAILED")])
+def test_a_deployment_to_one_thing_ends_with_greengrass_own_word(
+    greengrass: Any, emulator: MemoryEmulator, said: str, status: str
+) -> None:
+    made = deploy(greengrass, THING)
+    arn = json.loads(emulator.desired["robot-7"]["fleetConfig"])["configurationArn"]
+    emulator.reported["robot-7"] = {"arnForStatus": arn, "status": said}
+
+    [effective] = greengrass.list_effective_deployments(coreDeviceThingName="robot-7")["effectiveDeployments"]
+
+    assert status_of(greengrass, made) == status
+    assert (effective["deploymentId"], effective["coreDeviceExecutionStatus"]) == (
+        made["deploymentId"],
+        status,
+    )
+
+
+def test_a_deployment_to_one_thing_is_cancelled_in_its_shadow(
+    greengrass: Any, emulator: MemoryEmulator
+) -> None:
     made = deploy(greengrass, THING)
 
-    assert emulator.jobs[made["iotJobId"]].continuous is False
+    greengrass.cancel_deployment(deploymentId=made["deploymentId"])
+
+    assert emulator.desired["robot-7"]["desiredStatus"] == "CANCELED"
+    assert status_of(greengrass, made) == "CANCELED"
+
+
+def status_of(greengrass: Any, made: Any) -> str:
+    return str(greengrass.get_deployment(deploymentId=made["deploymentId"])["deploymentStatus"])
 
 
 def test_a_deployment_reads_back_as_it_was_asked_for(greengrass: Any) -> None:
@@ -99,7 +138,8 @@ def test_a_new_revision_cancels_the_job_of_the_one_before(greengrass: Any, emula
 def test_another_targets_deployment_goes_on(greengrass: Any, emulator: MemoryEmulator) -> None:
     group, thing = deploy(greengrass), deploy(greengrass, THING)
 
-    assert emulator.status == {group["iotJobId"]: "IN_PROGRESS", thing["iotJobId"]: "IN_PROGRESS"}
+    assert emulator.status == {group["iotJobId"]: "IN_PROGRESS"}
+    assert status_of(greengrass, group) == status_of(greengrass, thing) == "ACTIVE"
 
 
 def test_lists_show_the_latest_unless_all_are_asked_for(greengrass: Any) -> None:

@@ -107,6 +107,81 @@ def test_a_deployment_reaches_members_at_once_later_ones_as_they_join_and_is_sup
     assert greengrass.get_deployment(deploymentId=first["deploymentId"])["deploymentStatus"] == "CANCELED"
 
 
+def test_who_leaves_the_group_loses_what_waits_and_who_comes_back_gets_it_anew(
+    iot: Any, greengrass: Any
+) -> None:
+    group, thing = "line-9", "mover"
+    iot.create_thing_group(thingGroupName=group)
+    iot.create_thing(thingName=thing)
+    iot.add_thing_to_thing_group(thingGroupName=group, thingName=thing)
+    made = greengrass.create_deployment(targetArn=GROUP.replace("line-3", group), components=NUCLEUS)
+
+    def execution() -> tuple[str, int, int]:
+        found = iot.describe_job_execution(jobId=made["iotJobId"], thingName=thing)["execution"]
+        return found["status"], found["executionNumber"], found["versionNumber"]
+
+    status, number, version = execution()
+    assert (status, number) == ("QUEUED", 1)
+    iot.remove_thing_from_thing_group(thingGroupName=group, thingName=thing)
+    assert execution() == ("REMOVED", 1, version)
+    effective = greengrass.list_effective_deployments
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        effective(coreDeviceThingName=thing)
+
+    iot.add_thing_to_thing_group(thingGroupName=group, thingName=thing)
+
+    assert execution()[:2] == ("QUEUED", 2)
+    [shown] = effective(coreDeviceThingName=thing)["effectiveDeployments"]
+    assert shown["coreDeviceExecutionStatus"] == "QUEUED"
+
+
+def test_a_superseded_deployment_cancels_what_waits_and_lets_go_on_what_runs(
+    iot: Any, greengrass: Any, endpoint_url: str
+) -> None:
+    group = "line-10"
+    iot.create_thing_group(thingGroupName=group)
+    for thing in ("waits", "runs"):
+        iot.create_thing(thingName=thing)
+        iot.add_thing_to_thing_group(thingGroupName=group, thingName=thing)
+    target = GROUP.replace("line-3", group)
+    first = greengrass.create_deployment(targetArn=target, components=NUCLEUS)["iotJobId"]
+    devices = client_for("iot-jobs-data", endpoint_url)
+    devices.start_next_pending_job_execution(thingName="runs")
+
+    greengrass.create_deployment(targetArn=target, components=NUCLEUS)
+
+    assert status_of(iot, first, "waits") == "CANCELED"
+    assert status_of(iot, first, "runs") == "IN_PROGRESS"
+    devices.update_job_execution(jobId=first, thingName="runs", status="SUCCEEDED")
+    assert status_of(iot, first, "runs") == "SUCCEEDED"
+
+
+def test_a_deployments_timeout_begins_when_a_device_takes_it(
+    iot: Any, greengrass: Any, endpoint_url: str
+) -> None:
+    group = "line-11"
+    iot.create_thing_group(thingGroupName=group)
+    for thing in ("offline", "slow"):
+        iot.create_thing(thingName=thing)
+        iot.add_thing_to_thing_group(thingGroupName=group, thingName=thing)
+    made = greengrass.create_deployment(
+        targetArn=GROUP.replace("line-3", group),
+        components=NUCLEUS,
+        iotJobConfiguration={"timeoutConfig": {"inProgressTimeoutInMinutes": 10}},
+    )
+    devices = client_for("iot-jobs-data", endpoint_url)
+    devices.start_next_pending_job_execution(thingName="slow")
+
+    def left_s(thing: str) -> int | None:
+        execution = devices.describe_job_execution(jobId=made["iotJobId"], thingName=thing)["execution"]
+        return execution.get("approximateSecondsBeforeTimedOut")
+
+    remaining = left_s("slow")
+    assert remaining is not None
+    assert 540 <= remaining <= 600
+    assert left_s("offline") is None  # a QUEUED execution never times out
+
+
 def test_a_deployment_is_cancelled_once(iot: Any, greengrass: Any) -> None:
     made = greengrass.create_deployment(targetArn=GROUP, components=NUCLEUS)["deploymentId"]
 
