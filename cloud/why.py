@@ -7,13 +7,17 @@ became of each application. No two causes contradict each other: of each link of
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from cloud.deploy.revision import DeploymentState
 from cloud.facts import Cause, Facts, Job
 
 AS_DESIRED = "as-desired"
+#: What a device says within this of its job's end it may have begun to say before it.
+HEARD_AFTER = timedelta(minutes=1)
+#: A clock is called behind from here on: seconds of it are a message's way, and its time in a queue.
+BEHIND_S = 10.0
 Rule = Callable[[Facts], Iterator[Cause]]
 
 
@@ -95,7 +99,7 @@ _JOBS: Mapping[str, tuple[str, str]] = {
     "REJECTED": ("job-rejected", "the device's nucleus refused the deployment"),
     "CANCELED": ("job-cancelled", "the deployment was cancelled before the device took it"),
     "REMOVED": ("job-removed", "the deployment was removed before the device took it"),
-    "SUCCEEDED": (
+    "SUCCEEDED": (  # and the device was heard since
         "reference-missing",
         "the nucleus is done, and the agent does not have the document's reference",
     ),
@@ -113,7 +117,7 @@ def job_words(job: Job) -> tuple[str, str]:
 
 
 def _other_document(facts: Facts) -> Iterator[Cause]:
-    """Greengrass is done, or the device belonged elsewhere, and it follows what is not its group's latest."""
+    """Greengrass is done, the device was heard since, and follows what is not its group's latest."""
     deployment = facts.deployment
     if facts.led_away or (deployment is not None and _is_kept(facts)):
         yield Cause("other-document", _other(facts), evidence=_its_document(facts))
@@ -126,9 +130,15 @@ def _is_kept(facts: Facts) -> bool:
         return False
     if facts.arrived or facts.referred or facts.refused is not None:
         return False
-    if facts.job is None:
-        return _is_of_another_group(facts)
-    return facts.job.status == "SUCCEEDED"
+    return _heard_since_the_job(facts)
+
+
+def _heard_since_the_job(facts: Facts) -> bool:
+    """Whether the nucleus is done, and what the device said last was said after that."""
+    job, said_at = facts.job, facts.device.last_report_at
+    if job is None or job.status != "SUCCEEDED" or job.changed_at is None or said_at is None:
+        return False
+    return said_at > job.changed_at + HEARD_AFTER
 
 
 def _is_of_another_group(facts: Facts) -> bool:
@@ -141,15 +151,16 @@ def _other(facts: Facts) -> str:
     if facts.led_away:
         return "the device runs the revision, and its configuration refers to another document now"
     has = f"the device follows revision {desired.get('revision')} of {desired.get('target') or 'its group'}"
-    done = "Greengrass says that it is done, and " if facts.job is not None else ""
+    done = "Greengrass says that it is done, and "
     if _is_of_another_group(facts):
         return (
             f"{done}{has}, where it was before: a classic nucleus keeps the value of the deployment made "
             "last, unless its configuration says deploymentConfigurationTimeSource: deploymentProcessingTime"
         )
-    skew = facts.device.clock_skew_s
-    behind = "" if skew is None or skew > -1 else f" (it is {-skew:.0f} s behind)"
-    return f"{done}{has}: its configuration kept an older value, as it does where its clock is behind{behind}"
+    kept, skew = f"{done}{has}: its configuration kept an older value", facts.device.clock_skew_s
+    if skew is None or skew > -BEHIND_S:
+        return kept
+    return f"{kept}, as it does where its clock is behind (it is {-skew:.0f} s behind)"
 
 
 def _its_document(facts: Facts) -> dict[str, object]:
@@ -171,6 +182,8 @@ def _not_brought(facts: Facts) -> Iterator[Cause]:
         return  # it was brought, or what is there instead is told
     has = facts.device.desired.get("revision")
     evidence: dict[str, object] = {"deployment": deployment.id, "revision_on_device": has}
+    if _is_of_another_group(facts):
+        evidence["target_on_device"] = facts.device.desired.get("target")
     if facts.job is None:
         if facts.job_known:
             message = "Greengrass has not rolled the deployment out to this device yet"
@@ -180,6 +193,8 @@ def _not_brought(facts: Facts) -> Iterator[Cause]:
             yield Cause("not-arrived", message, since=deployment.created_at, evidence=evidence)
         return
     code, said = job_words(facts.job)
+    if facts.job.status == "SUCCEEDED" and not _heard_since_the_job(facts):
+        code, said = "report-awaited", "the device's nucleus is done, and its agent has not reported since"
     evidence["job_status"] = facts.job.status
     yield Cause(code, said, since=facts.job.changed_at, evidence=evidence)
 

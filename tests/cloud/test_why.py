@@ -46,6 +46,8 @@ DEVICE = Device(
 )  # fmt: skip
 FACTS = Facts(DEVICE, Seen("online", "connected", NOW), DEPLOYMENT)
 HOUR_AGO = NOW - timedelta(hours=1)
+DONE = Job("SUCCEEDED", changed_at=NOW - timedelta(minutes=8))  # and DEVICE was heard since
+JUST_DONE = Job("SUCCEEDED", changed_at=NOW - timedelta(seconds=20))
 
 
 def a_device(**changes: Any) -> Facts:
@@ -92,7 +94,7 @@ ROWS: dict[str, tuple[Facts, str, str]] = {
     ),
     "document denied": (
         behind(
-            Job("SUCCEEDED"),
+            DONE,
             wanted_sha256=SHA,
             state="FAILED",
             code="desired-unreadable",
@@ -101,7 +103,7 @@ ROWS: dict[str, tuple[Facts, str, str]] = {
         "desired-unreadable",
         "denied: 403",
     ),
-    "document on its way": (behind(Job("SUCCEEDED"), wanted_sha256=SHA), "document-on-its-way", "fetches"),
+    "document on its way": (behind(DONE, wanted_sha256=SHA), "document-on-its-way", "fetches"),
     "not rolled out": (behind(None), "not-rolled-out", "not rolled"),
     "nobody knows": (behind(None, known=False), "not-arrived", "did not say"),
     "queued": (behind(Job("QUEUED")), "waiting-for-nucleus", "waits"),
@@ -120,19 +122,29 @@ ROWS: dict[str, tuple[Facts, str, str]] = {
     "rejected": (behind(Job("REJECTED")), "job-rejected", "refused"),
     "cancelled": (behind(Job("CANCELED")), "job-cancelled", "cancelled"),
     "reference lost": (
-        replace(a_device(desired={"state": "NOT_MANAGED"}), job=Job("SUCCEEDED")),
+        replace(a_device(desired={"state": "NOT_MANAGED"}), job=DONE),
         "reference-missing",
         "reference",
     ),
     "moved, and the old group's value kept": (
-        behind(Job("SUCCEEDED"), target="thinggroup/line-4"),
+        behind(DONE, target="thinggroup/line-4"),
         "other-document",
         "deploymentConfigurationTimeSource: deploymentProcessingTime",
     ),
-    "moved, and Greengrass says nothing": (
+    "just moved, and not rolled out there yet": (
         behind(None, target="thinggroup/line-4"),
-        "other-document",
-        "follows revision 7 of thinggroup/line-4, where it was before",
+        "not-rolled-out",
+        "not rolled",
+    ),
+    "moved, and Greengrass does not answer": (
+        behind(None, known=False, target="thinggroup/line-4"),
+        "not-arrived",
+        "did not say",
+    ),
+    "moved, done, and not heard since": (
+        behind(JUST_DONE, target="thinggroup/line-4"),
+        "report-awaited",
+        "has not reported since",
     ),
     "moved, and its turn will come": (
         behind(Job("QUEUED"), target="thinggroup/line-4"),
@@ -141,14 +153,26 @@ ROWS: dict[str, tuple[Facts, str, str]] = {
     ),
     "a clock that is behind": (
         replace(
-            behind(Job("SUCCEEDED")),
+            behind(DONE),
             device=replace(DEVICE, desired=BEHIND | {"target": DEPLOYMENT.target}, clock_skew_s=-4000.0),
         ),
         "other-document",
         "it is 4000 s behind",
     ),
+    "an older value kept, and the clock is right": (
+        behind(DONE, target=DEPLOYMENT.target),
+        "other-document",
+        "its configuration kept an older value",
+    ),
+    "done, and not heard since": (behind(JUST_DONE), "report-awaited", "has not reported since"),
+    "done, and nobody knows when": (behind(Job("SUCCEEDED")), "report-awaited", "has not reported since"),
+    "reference lost, or on its way": (
+        replace(a_device(desired={"state": "NOT_MANAGED"}), job=JUST_DONE),
+        "report-awaited",
+        "has not reported since",
+    ),
     "the id of ours with a document that is not": (
-        behind(Job("SUCCEEDED"), deployment_id=OURS, revision=8),
+        behind(DONE, deployment_id=OURS, revision=8),
         "other-document",
         "Greengrass says that it is done",
     ),
@@ -234,6 +258,29 @@ def test_each_row_of_the_table(row: str) -> None:
 
     assert first.code == code
     assert words in first.message
+
+
+def test_a_clock_is_called_behind_only_where_the_device_says_so() -> None:
+    for skew in (None, 0.2, -3.0):  # seconds are the way of a message
+        facts = behind(DONE, target=DEPLOYMENT.target)
+        (cause,) = explain(replace(facts, device=replace(facts.device, clock_skew_s=skew)))
+        assert "clock" not in cause.message
+
+
+def test_an_agent_that_is_lost_is_not_said_to_have_kept_another_document_too() -> None:
+    silent = replace(behind(DONE), lost=True, seen=Seen("stale", "heartbeat-missed", HOUR_AGO))
+    silent = replace(silent, device=replace(silent.device, last_report_at=NOW - timedelta(minutes=8)))
+
+    assert [cause.code for cause in explain(silent)] == ["agent-lost", "report-awaited"]
+
+
+def test_what_a_device_that_was_just_moved_follows_still_is_in_the_evidence() -> None:
+    for facts in (
+        behind(None, target="thinggroup/line-4"),
+        behind(Job("QUEUED"), target="thinggroup/line-4"),
+    ):
+        assert explain(facts)[0].evidence["target_on_device"] == "thinggroup/line-4"
+    assert "target_on_device" not in explain(behind(None, target=DEPLOYMENT.target))[0].evidence
 
 
 def test_all_causes_are_told_in_the_order_of_the_chain_and_the_worst_application_first() -> None:
@@ -353,7 +400,7 @@ def test_what_a_device_says_itself_is_told_with_its_age_and_greengrass_is_not_as
 
 
 def test_a_device_that_kept_another_groups_document_is_not_as_desired_whatever_it_says() -> None:
-    world = Asked(behind(Job("SUCCEEDED"), target="thinggroup/line-4"))
+    world = Asked(behind(DONE, target="thinggroup/line-4"))
 
     body = body_of(world.why())
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cloud.deploy.revision import DeploymentState
 from cloud.facts import Cause, Facts, Job
 from cloud.presence import Seen
-from cloud.why import _JOBS, AS_DESIRED, explain
+from cloud.why import _JOBS, AS_DESIRED, HEARD_AFTER, explain
 from tests.cloud.api import NOW
 from tests.cloud.test_why import DEPLOYMENT, DEVICE, OLDER, OURS, SHA
 
@@ -20,13 +20,15 @@ EXCLUDING: dict[str, set[str]] = {
     "whether it is there": {"never-seen", "device-offline", "agent-stale", "agent-lost"},
     "how far the reference came": {
         "not-rolled-out", "not-arrived", "validation-rejected", "job-unknown", "other-document",
-        "document-on-its-way", "desired-unreadable", "desired-invalid", "no-credentials", "policy-forbids",
+        "report-awaited", "document-on-its-way", "desired-unreadable", "desired-invalid", "no-credentials", "policy-forbids",
         *(code for code, _ in _JOBS.values()),
     },
     "what the whole device works on": {"converging", "volume-in-use"},
 }  # fmt: skip
 #: Told of what has arrived, and so never beside what has not.
 AFTER_ARRIVAL = {"converging", "failed", "pulling", "stopped", "pending"}
+#: Before, at and after the moment from which on a word of the device is younger than its job's end.
+MOMENTS = [None, *(NOW + HEARD_AFTER + timedelta(seconds=s) for s in (-3600, -60, -1, 0, 1, 3600))]
 STATES = ("online", "stale", "offline", "unknown")
 
 
@@ -68,6 +70,7 @@ def facts(draw: st.DrawFn) -> Facts:
         DEVICE,
         group=draw(st.sampled_from([None, "line-3"])),
         desired=draw(desired()),
+        last_report_at=draw(st.sampled_from(MOMENTS)),
         engine=draw(st.sampled_from(["20.10", "unavailable"])),
         clock_skew_s=draw(st.sampled_from([None, -4000.0, 0.2])),
         applications={"web": {"name": "web", "state": application}},
@@ -76,7 +79,7 @@ def facts(draw: st.DrawFn) -> Facts:
         device,
         Seen(draw(st.sampled_from(STATES)), "some-reason", NOW - timedelta(hours=1)),
         None if device.group is None else draw(st.sampled_from([None, deployment])),
-        None if job is None else Job(job, reason),
+        None if job is None else Job(job, reason, draw(st.sampled_from([None, NOW]))),
         job_known=draw(st.booleans()),
         lost=draw(st.booleans()),
     )
@@ -114,3 +117,19 @@ def test_a_device_that_reports_another_document_is_never_as_desired(given_: Fact
         return
 
     assert explain(given_)[0].code != AS_DESIRED
+
+
+@settings(max_examples=1_500, deadline=None)
+@given(facts())
+def test_a_device_keeps_another_document_only_if_it_says_so_after_its_job_has_ended(given_: Facts) -> None:
+    found = next((cause for cause in explain(given_) if cause.code == "other-document"), None)
+    if found is None or given_.led_away:
+        return
+
+    job, said_at = given_.job, given_.device.last_report_at
+    assert job is not None
+    assert job.status == "SUCCEEDED"
+    assert job.changed_at is not None
+    assert said_at is not None
+    assert said_at > job.changed_at + HEARD_AFTER
+    assert ("clock" not in found.message) or given_.device.clock_skew_s == -4000.0
