@@ -29,7 +29,7 @@ class Facts:
     deployment: Deployment | None  # the newest of the device's group that was not refused
     job: Job | None = None
     job_known: bool = True  # False: Greengrass did not answer
-    lost: bool = False  # the agent fell silent with the deployment (cloud.presence.is_lost)
+    lost_at: datetime | None = None  # with which deployment the agent fell silent (cloud.presence)
 
     @property
     def arrived(self) -> bool:

@@ -1,5 +1,6 @@
 """Whether a device is there: what a presence event says, and what state follows from a row. Pure."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, Literal, NamedTuple
@@ -104,15 +105,19 @@ def state(device: Device, now: datetime, *, offline_debounce_s: float = OFFLINE_
     return Seen("online", reason, _later(since, device.reporting_since))
 
 
-def is_lost(device: Device, deployed_at: datetime, now: datetime) -> bool:
-    """Return whether the agent fell silent with what was deployed then, while its core is connected.
+def lost_at(device: Device, given_at: Iterable[datetime], now: datetime) -> datetime | None:
+    """Return with which of the moments at which its group was given something the agent fell silent.
 
-    It was well when that was deployed, was heard for the last time within ``LOST_WITHIN`` of it, and is
-    overdue. A goodbye counts as any last word: an update stops the agent, and the new one may not start.
+    Its core is connected, the agent was well at that moment, was heard for the last time within
+    ``LOST_WITHIN`` of it, and is overdue. A goodbye counts as any last word: an update stops the agent, and
+    the new one may not start. The latest such moment; None where there is none.
     """
-    if device.connected is not True or device.last_report_at is None or device.stale_at is None:
-        return False
-    return deployed_at <= device.stale_at < now and device.last_report_at <= deployed_at + LOST_WITHIN
+    said_at, stale_at = device.last_report_at, device.stale_at
+    if device.connected is not True or said_at is None or stale_at is None or stale_at >= now:
+        return None
+    return max(
+        (each for each in given_at if each <= stale_at and said_at <= each + LOST_WITHIN), default=None
+    )
 
 
 def flap_count(device: Device, now: datetime) -> int:

@@ -12,13 +12,13 @@ from itertools import islice
 from typing import Any, Protocol
 
 from cloud.aws.errors import CloudError
-from cloud.deploy.outcomes import Outcome, OutcomeState, as_they_are, trouble
+from cloud.deploy.lost import still_watched
+from cloud.deploy.outcomes import Outcome, OutcomeState, Trouble, as_they_are, trouble
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.device import Device
 from cloud.facts import Job
 from cloud.logs import tell
 from cloud.metrics import Metric, count
-from cloud.presence import LOST_WITHIN
 from cloud.why import job_words
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,6 @@ ASKED_AT_ONCE = 10  # members that Greengrass is asked for in one look
 ASKED_IN_ALL = 50  # in all looks of one sweep, which has a minute
 #: While agents are silent, so that it is known soon when they are back.
 LOOK_WHILE_LOST = timedelta(minutes=5)
-#: An agent that was well until the last moment of ``LOST_WITHIN`` is overdue some time later.
-WATCHED = LOST_WITHIN + timedelta(hours=1)
 #: Ends of a job after which the device has what it had before.
 _ENDED = ("FAILED", "TIMED_OUT", "REJECTED")
 
@@ -55,8 +53,9 @@ class Watched(Protocol):
         self, deployment_id: str, device: str, outcome: Mapping[str, Any], at: datetime
     ) -> bool: ...
     def note(
-        self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int
-    ) -> bool: ...
+        self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int,
+        watched_at: Sequence[datetime],
+    ) -> bool: ...  # fmt: skip
 
 
 def rows_of(devices: FindsRows, names: Collection[str]) -> dict[str, Device]:
@@ -98,13 +97,18 @@ class Watch:
             recorded = self._deployments.outcomes(deployment.id)
         outcomes = as_they_are(deployment, rows, members, recorded)
         found = trouble(deployment, rows, outcomes, now)
-        noted = (deployment.code, deployment.message, deployment.agents_lost)
-        if (found.code, found.message, found.agents_lost) != noted:
-            self._note(deployment, found.code, found.message, found.agents_lost)
+        matter = still_watched(deployment, found.silenced_at, now)
+        watched_at = tuple(each for each in matter if each not in deployment.own_given_at)
+        noted = (deployment.code, deployment.message, deployment.agents_lost, deployment.watched_at)
+        if (found.code, found.message, found.agents_lost, watched_at) != noted:
+            self._note(deployment, found, watched_at)
         return outcomes
 
-    def _note(self, deployment: Deployment, code: str | None, message: str | None, lost: int) -> None:
-        if not self._deployments.note(deployment, code=code, message=message, agents_lost=lost):
+    def _note(self, deployment: Deployment, found: Trouble, watched_at: Sequence[datetime]) -> None:
+        code, lost = found.code, found.agents_lost
+        if not self._deployments.note(
+            deployment, code=code, message=found.message, agents_lost=lost, watched_at=watched_at
+        ):
             return
         tell(
             log, "deployment looked at", deployment=deployment.id, group=deployment.group,

@@ -41,12 +41,12 @@ def _no_wish(facts: Facts) -> Iterator[Cause]:
 
 def _not_there(facts: Facts) -> Iterator[Cause]:
     state, reason, since = facts.seen
-    if facts.lost and facts.deployment is not None and state == "stale":
-        revision = facts.deployment.revision
-        message = (
-            f"the device is connected, its agent is silent since revision {revision} was deployed: {reason}"
-        )
-        agent = {"deployment": facts.deployment.id, "agent_version": facts.device.agent_version}
+    if facts.lost_at is not None and facts.deployment is not None and state == "stale":
+        own = facts.lost_at in facts.deployment.own_given_at
+        what = f"{'' if own else 'what came before '}revision {facts.deployment.revision}"
+        message = f"the device is connected, its agent is silent since {what} was deployed: {reason}"
+        agent: dict[str, object] = {"deployment": facts.deployment.id, "deployed_at": facts.lost_at}
+        agent["agent_version"] = facts.device.agent_version
         yield Cause("agent-lost", message, since=facts.device.last_report_at, evidence=agent)
         return
     match state:

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from cloud.deploy.lost import lost_with
 from cloud.deploy.revision import Deployment
 from cloud.device import Device
-from cloud.presence import is_lost
 from contract.documents import parse_document_uri
 from contract.names import Identifier
 from contract.reports import ApplicationState
@@ -116,6 +116,7 @@ class Trouble:
     code: str | None = None
     message: str | None = None
     agents_lost: int = 0
+    silenced_at: tuple[datetime, ...] = ()  # by what they were lost
 
 
 def as_they_are(
@@ -166,19 +167,25 @@ def trouble(
     now: datetime,
 ) -> Trouble:
     """Return what is amiss with the deployment in force: nobody takes it, or it silenced agents."""
-    lost = sorted(name for name, row in rows.items() if is_lost(row, deployment.deployed_at, now))
+    lost = lost_with(deployment, rows, now)
+    silenced_at = tuple(sorted(set(lost.values())))
     said = [outcome for outcome in outcomes.values() if _is_refusal(outcome)]
     if said and len(said) == len(outcomes):
         reasons = Counter((each.get("code"), each.get("message")) for each in said)
         (code, message), of_them = reasons.most_common(1)[0]
         most = "" if of_them == len(said) else f", {of_them} of them for this"
         text = f"{len(said)} of {len(outcomes)} devices refused it{most}: {code}: {message}"
-        return Trouble("refused-by-all", text[:512], len(lost))
+        return Trouble("refused-by-all", text[:512], len(lost), silenced_at)
     if lost:
         are = "devices is connected and its" if len(lost) == 1 else "devices are connected and their"
-        names = ", ".join(lost[:3]) + (", …" if len(lost) > 3 else "")
-        text = f"{len(lost)} of {len(outcomes)} {are} agent is silent since this deployment: {names}"
-        return Trouble("agent-lost", text[:512], len(lost))
+        names = ", ".join([*lost][:3]) + (", …" if len(lost) > 3 else "")
+        by = (
+            "this deployment"
+            if set(silenced_at) <= {*deployment.own_given_at}
+            else "this one or one before it"
+        )
+        text = f"{len(lost)} of {len(outcomes)} {are} agent is silent since {by}: {names}"
+        return Trouble("agent-lost", text[:512], len(lost), silenced_at)
     return Trouble()
 
 

@@ -59,12 +59,24 @@ class Deployment:
     greengrass_id: str | None = None
     job_id: str | None = None
     carried_at: datetime | None = None  # when another Greengrass deployment was made that brings it
-    agents_lost: int = 0  # as the sweep saw it last
+    agents_lost: int = 0  # as the sweep saw it last, of this one or of the one that it took over from
+    #: Earlier moments at which the target was given something, so far as agents may be silent since.
+    watched_at: tuple[datetime, ...] = ()
 
     @property
     def deployed_at(self) -> datetime:
         """When devices were given it last."""
         return self.carried_at or self.created_at
+
+    @property
+    def given_at(self) -> tuple[datetime, ...]:
+        """When the target was given something whose silenced agents are this deployment's to tell of."""
+        return (*self.watched_at, *self.own_given_at)
+
+    @property
+    def own_given_at(self) -> tuple[datetime, ...]:
+        """When devices were given this deployment: when it was made, and when it was last carried anew."""
+        return (self.created_at,) if self.carried_at is None else (self.created_at, self.carried_at)
 
     @property
     def group(self) -> str:

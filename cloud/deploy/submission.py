@@ -27,6 +27,7 @@ from cloud.deploy.components import (
     lacks_time_source,
     merge,
 )
+from cloud.deploy.lost import WATCHED
 from cloud.deploy.outcomes import all_run
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.deploy.validation import validating, warnings_of
@@ -35,7 +36,7 @@ from cloud.facts import Job
 from cloud.logs import tell
 from cloud.metrics import Metric, count
 from cloud.tables.deployments import Deployments
-from cloud.watch import LOOK_WHILE_LOST, WATCHED, Watch
+from cloud.watch import LOOK_WHILE_LOST, Watch
 
 log = logging.getLogger(__name__)
 

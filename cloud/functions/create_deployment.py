@@ -15,6 +15,7 @@ from cloud.aws.iot_registry import Registry
 from cloud.aws.s3 import Documents
 from cloud.clock import Clock, new_id, utc_now
 from cloud.deploy.images import parse_image
+from cloud.deploy.lost import taken_over
 from cloud.deploy.revision import Deployment, DeploymentState, Pinned, diff
 from cloud.deploy.submission import Submission
 from cloud.deploy.validation import few
@@ -119,6 +120,8 @@ def create_deployment(request: Request, ports: Ports) -> Response:
         reason=wish.reason,
         created_at=now,
         changed_at=now,
+        agents_lost=in_force.agents_lost if in_force else 0,
+        watched_at=taken_over(in_force, now),
     )
     try:
         deployments.create(deployment, due_at=ports.submission.due_at(now), idempotency=idempotency)

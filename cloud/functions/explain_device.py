@@ -19,7 +19,7 @@ from cloud.facts import Cause, Facts, Job
 from cloud.gateway import Response
 from cloud.http import Request, lambda_handler
 from cloud.logs import tell
-from cloud.presence import is_lost, state
+from cloud.presence import lost_at, state
 from cloud.reached_device import FindsDevices, reached_device
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
@@ -67,7 +67,7 @@ def explain_device(
         device,
         state(device, now, offline_debounce_s=offline_debounce_s),
         wish,
-        lost=wish is not None and is_lost(device, wish.deployed_at, now),
+        lost_at=None if wish is None else lost_at(device, wish.given_at, now),
     )
     on_its_way = not facts.arrived and not facts.referred and facts.refused is None
     if facts.deployment is not None and facts.deployment.greengrass_id is not None and on_its_way:

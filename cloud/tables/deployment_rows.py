@@ -1,7 +1,7 @@
 """How a deployment is a row. Pure; DynamoDB's words, no call. Times are Unix milliseconds."""
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +36,8 @@ def to_row(deployment: Deployment) -> dict[str, object]:
         "warnings": deployment.warnings,
         "requested_by": deployment.requested_by,
         "reason": deployment.reason,
+        "agents_lost": deployment.agents_lost,
+        "watched_at": to_moments(deployment.watched_at),
         **{name: to_ms(getattr(deployment, name)) for name in _TIMES},
     }
 
@@ -62,7 +64,13 @@ def to_deployment(item: Mapping[str, Any]) -> Deployment:
         job_id=row.get("job_id"),
         carried_at=from_ms(row["carried_at"]) if "carried_at" in row else None,
         agents_lost=row.get("agents_lost", 0),
+        watched_at=tuple(map(from_ms, row.get("watched_at", ()))),
     )
+
+
+def to_moments(moments: Iterable[datetime]) -> tuple[int, ...]:
+    """Return times as a row keeps them."""
+    return tuple(map(to_ms, moments))
 
 
 def to_headline(item: Mapping[str, Any]) -> Headline:

@@ -19,11 +19,12 @@ from typing import Any
 
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
+from cloud.deploy.lost import taken_over
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.idempotency import Idempotency
 from cloud.milliseconds import from_ms, to_ms
 from cloud.tables.conditional import put, put_if, update_if
-from cloud.tables.deployment_rows import DUE_SHARDS, due, sort_key, to_deployment, to_row
+from cloud.tables.deployment_rows import DUE_SHARDS, due, sort_key, to_deployment, to_moments, to_row
 from cloud.tables.keys import partition, put_key, what_stands
 from cloud.tables.reading import item_at, pages
 
@@ -123,7 +124,8 @@ class Deployments:
         what it was.
         """
         values: dict[str, object] = {"greengrass_id": greengrass_id, "job_id": job_id}
-        values |= {"carried_at": to_ms(now)} | due(deployment.id, now)
+        values |= {"carried_at": to_ms(now), "watched_at": to_moments(taken_over(deployment, now))}
+        values |= due(deployment.id, now)
         change = "SET " + ", ".join(f"{name} = :{name}" for name in values)
         return self._update(deployment, change, {f":{name}": each for name, each in values.items()}, {})
 
@@ -158,15 +160,17 @@ class Deployments:
         return self._update(deployment, "REMOVE due_shard, due_at", {}, {})
 
     def note(
-        self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int
-    ) -> bool:
+        self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int,
+        watched_at: Sequence[datetime],
+    ) -> bool:  # fmt: skip
         """Store what is amiss with a deployment (None: nothing), while its state is what it was."""
         names = {"#code": "code", "#message": "message"}
-        values: dict[str, object] = {":agents_lost": agents_lost}
+        values: dict[str, object] = {":agents_lost": agents_lost, ":watched_at": to_moments(watched_at)}
+        change = "SET agents_lost = :agents_lost, watched_at = :watched_at"
         if code is None:
-            change = "SET agents_lost = :agents_lost REMOVE #code, #message"
+            change += " REMOVE #code, #message"
         else:
-            change = "SET agents_lost = :agents_lost, #code = :code, #message = :message"
+            change += ", #code = :code, #message = :message"
             values |= {":code": code, ":message": message}
         return self._update(deployment, change, values, names)
 

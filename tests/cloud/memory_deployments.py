@@ -1,11 +1,12 @@
 """The deployments table without DynamoDB: the same answers, held to them by tests that run on both."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from cloud.aws.errors import Conflict
+from cloud.deploy.lost import taken_over
 from cloud.deploy.revision import Deployment, DeploymentState, Pinned
 from cloud.idempotency import KEPT_S, Idempotency, KeyReused
 from cloud.tables.deployments import OUTCOME, Deployments
@@ -71,6 +72,7 @@ class MemoryDeployments(Deployments):
         if self.rows[row].state is not deployment.state:
             return False
         carried: dict[str, Any] = {"greengrass_id": greengrass_id, "job_id": job_id, "carried_at": now}
+        carried |= {"watched_at": taken_over(deployment, now)}
         self.rows[row], self.due_at[row] = replace(self.rows[row], **carried), now
         return True
 
@@ -82,12 +84,14 @@ class MemoryDeployments(Deployments):
         return True
 
     def note(
-        self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int
-    ) -> bool:
+        self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int,
+        watched_at: Sequence[datetime],
+    ) -> bool:  # fmt: skip
         row = (deployment.target, deployment.revision)
         if self.rows[row].state is not deployment.state:
             return False
-        self.rows[row] = replace(self.rows[row], code=code, message=message, agents_lost=agents_lost)
+        noted: dict[str, Any] = {"agents_lost": agents_lost, "watched_at": tuple(watched_at)}
+        self.rows[row] = replace(self.rows[row], code=code, message=message, **noted)
         return True
 
     def record_end_of_job(

@@ -111,7 +111,7 @@ def test_another_greengrass_deployment_may_carry_it_while_its_state_is_what_it_w
     deployments.look_no_more(active)
     assert not deployments.carried_by(made, greengrass_id="x", job_id=None, now=LATER)
     assert deployments.carried_by(active, greengrass_id="h", job_id=None, now=LATER)
-    carried = replace(active, greengrass_id="h", job_id=None, carried_at=LATER)
+    carried = replace(active, greengrass_id="h", job_id=None, carried_at=LATER, watched_at=(NOW,))
     assert deployments.get(made.id) == carried
     assert carried.deployed_at == LATER
     assert list(deployments.due(LATER)) == [carried]  # what it brings may silence agents, however old it is
@@ -185,13 +185,13 @@ def test_what_is_amiss_is_noted_with_a_deployment_and_taken_back_and_its_state_i
     made = a_deployment()
     deployments.create(made, due_at=LATER)
     assert not deployments.note(
-        replace(made, state=DeploymentState.ACTIVE), code="x", message="y", agents_lost=1
+        replace(made, state=DeploymentState.ACTIVE), code="x", message="y", agents_lost=1, watched_at=()
     )
-    assert deployments.note(made, code="agent-lost", message="1 of 2", agents_lost=1)
+    assert deployments.note(made, code="agent-lost", message="1 of 2", agents_lost=1, watched_at=(LATER,))
 
     noted = deployments.get(made.id)
-    assert noted == replace(made, code="agent-lost", message="1 of 2", agents_lost=1)
-    assert deployments.note(made, code=None, message=None, agents_lost=0)
+    assert noted == replace(made, code="agent-lost", message="1 of 2", agents_lost=1, watched_at=(LATER,))
+    assert deployments.note(made, code=None, message=None, agents_lost=0, watched_at=())
     assert deployments.get(made.id) == made
 
 

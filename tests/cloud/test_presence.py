@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from cloud.device import Connection, Device
-from cloud.presence import LOST_WITHIN, PresenceEvent, flap_count, is_lost, presence_of, state
+from cloud.presence import LOST_WITHIN, PresenceEvent, flap_count, lost_at, presence_of, state
 from tests.cloud.api import NOW, a_device
 from tests.cloud.devices import at, recorded
 
@@ -149,4 +149,9 @@ def test_every_combination_of_what_is_known_has_a_state() -> None:
 def test_an_agent_is_lost_when_it_fell_silent_with_a_deployment_and_its_core_is_there(
     device: Device, deployed: float, now: float, lost: bool
 ) -> None:
-    assert is_lost(device, at(deployed), at(now)) is lost
+    assert (lost_at(device, [at(deployed)], at(now)) == at(deployed)) is lost
+
+
+def test_an_agent_is_lost_with_the_latest_of_what_may_have_silenced_it() -> None:
+    assert lost_at(ONLINE, [at(-60), at(-20), at(171)], at(300)) == at(-20)
+    assert lost_at(ONLINE, [], at(300)) is None

@@ -1,5 +1,6 @@
 """What the sweep and the reads see of a deployment: agents that it silenced, refusals, other documents."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -7,11 +8,12 @@ import pytest
 
 from cloud.aws.errors import Unavailable
 from cloud.aws.iot_registry import GroupPage
+from cloud.deploy.lost import WATCHED
 from cloud.device import Device
 from cloud.facts import Job
 from cloud.functions.list_groups import list_groups
 from cloud.http import lambda_handler
-from cloud.watch import ASKED_AT_ONCE, ASKED_IN_ALL, WATCHED
+from cloud.watch import ASKED_AT_ONCE, ASKED_IN_ALL
 from contract.documents import parse_document_uri
 from tests.cloud.api import NOW, FakeDevices, a_device, an_event, body_of
 from tests.cloud.deploying import World, a_wish
@@ -187,6 +189,76 @@ def test_a_new_agent_version_that_brings_an_old_deployment_along_silences_agents
     swept(world)
 
     assert noted(world) == ("agent-lost", LOST, 1)
+
+
+def rolls_the_agent_back(world: World) -> None:
+    """As operations.md has it: ``upgrade-agent`` with the version before."""
+    row = world.deployments.get(deployment(world))
+    assert row is not None
+    assert world.deployments.carried_by(row, greengrass_id="gg-9", job_id=None, now=world.clock.now)
+
+
+def deploys_another(world: World) -> None:
+    assert world.post(a_wish(reason="the one before"))["statusCode"] == 201
+
+
+@pytest.mark.parametrize("cure", [rolls_the_agent_back, deploys_another])
+@pytest.mark.parametrize("minutes", [2, 10, 3 * 24 * 60])  # before it was noted, and after
+def test_what_is_deployed_to_cure_a_group_has_no_silent_agent_forgotten(
+    world: World, minutes: int, cure: Callable[[World], None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.clock.advance(30 * 24 * 3600)
+    row = world.deployments.get(deployment(world))
+    assert row is not None
+    world.deployments.carried_by(row, greengrass_id="gg-2", job_id=None, now=world.clock.now)
+    heard = world.clock.now + timedelta(seconds=30)
+    for _ in range(min(minutes, 10)):
+        put(world, silent("r-2", last_report_at=heard, stale_at=heard + timedelta(minutes=3)))
+        swept(world, 1)
+    world.clock.advance(60 * (minutes - min(minutes, 10)))
+
+    cure(world)
+    swept(world, 10)
+
+    assert noted(world)[0::2] == ("agent-lost", 1)
+    by = "this deployment" if minutes == 2 else "this one or one before it"  # it was not overdue yet
+    assert f"since {by}: r-2" in str(noted(world)[1])
+    assert shown(world) == noted(world)[:2]
+    assert emitted(capsys) == {"agents_lost": [1]}  # once, whatever was deployed since
+    world.clock.advance(40 * 24 * 3600)
+    cure(world)
+    swept(world, 10)
+    assert noted(world)[0::2] == ("agent-lost", 1)  # nobody was there to mend it
+    put(world, well("r-2"))
+    swept(world, 10)
+    assert noted(world) == (None, None, 0)
+
+
+def test_who_falls_silent_later_than_a_day_after_any_deployment_is_nobodys_loss(world: World) -> None:
+    put(world, silent("r-2"))
+    swept(world, 10)
+    world.clock.advance(10 * 24 * 3600)
+    between = NOW + timedelta(days=5)
+    put(world, silent("r-3", last_report_at=between, stale_at=between + timedelta(minutes=3)))
+    deploys_another(world)
+
+    swept(world, 10)
+
+    assert noted(world)[2] == 1  # r-2
+
+
+def test_the_moments_that_are_watched_stay_few_and_find_whom_all_of_them_find(world: World) -> None:
+    """A lost agent in a group that is deployed to every hour."""
+    put(world, silent("r-2"))
+    swept(world, 10)
+    for _ in range(100):
+        world.clock.advance(3600)
+        deploys_another(world)
+        swept(world, 2)
+        row = world.deployments.get(deployment(world))
+        assert row is not None
+        assert len(row.watched_at) <= 4
+        assert noted(world)[2] == 1
 
 
 def refuses(world: World, *names: str, code: str = "policy-forbids") -> None:

@@ -199,7 +199,7 @@ ROWS: dict[str, tuple[Facts, str, str]] = {
         "token exchange: 500",
     ),
     "lost": (
-        replace(FACTS, lost=True, seen=Seen("stale", "heartbeat-missed", HOUR_AGO)),
+        replace(FACTS, lost_at=DEPLOYMENT.created_at, seen=Seen("stale", "heartbeat-missed", HOUR_AGO)),
         "agent-lost",
         "silent since revision 8 was deployed",
     ),
@@ -268,7 +268,9 @@ def test_a_clock_is_called_behind_only_where_the_device_says_so() -> None:
 
 
 def test_an_agent_that_is_lost_is_not_said_to_have_kept_another_document_too() -> None:
-    silent = replace(behind(DONE), lost=True, seen=Seen("stale", "heartbeat-missed", HOUR_AGO))
+    silent = replace(
+        behind(DONE), lost_at=DEPLOYMENT.created_at, seen=Seen("stale", "heartbeat-missed", HOUR_AGO)
+    )
     silent = replace(silent, device=replace(silent.device, last_report_at=NOW - timedelta(minutes=8)))
 
     assert [cause.code for cause in explain(silent)] == ["agent-lost", "report-awaited"]
@@ -426,6 +428,12 @@ def test_an_agent_that_fell_silent_with_the_deployment_is_lost_and_one_that_was_
     by_an_upgrade = Asked(replace(FACTS, device=silent, deployment=carried))
     assert body_of(by_an_upgrade.why())["code"] == "agent-lost"
     assert lost["evidence"]["deployment"] == OURS
+    cured = replace(carried, carried_at=NOW, watched_at=(DEPLOYMENT.created_at,))
+    by_one_before = body_of(Asked(replace(FACTS, device=silent, deployment=cured)).why())
+    assert (by_one_before["code"], by_one_before["evidence"]["deployed_at"]) == (
+        "agent-lost", "2026-11-22T11:51:00Z",
+    )  # fmt: skip
+    assert "what came before revision 8" in by_one_before["message"]
 
 
 def test_without_greengrass_the_rest_is_told() -> None:

@@ -20,7 +20,8 @@ EXCLUDING: dict[str, set[str]] = {
     "whether it is there": {"never-seen", "device-offline", "agent-stale", "agent-lost"},
     "how far the reference came": {
         "not-rolled-out", "not-arrived", "validation-rejected", "job-unknown", "other-document",
-        "report-awaited", "document-on-its-way", "desired-unreadable", "desired-invalid", "no-credentials", "policy-forbids",
+        "report-awaited",
+        "document-on-its-way", "desired-unreadable", "desired-invalid", "no-credentials", "policy-forbids",
         *(code for code, _ in _JOBS.values()),
     },
     "what the whole device works on": {"converging", "volume-in-use"},
@@ -81,7 +82,7 @@ def facts(draw: st.DrawFn) -> Facts:
         None if device.group is None else draw(st.sampled_from([None, deployment])),
         None if job is None else Job(job, reason, draw(st.sampled_from([None, NOW]))),
         job_known=draw(st.booleans()),
-        lost=draw(st.booleans()),
+        lost_at=draw(st.sampled_from([None, DEPLOYMENT.created_at, NOW - timedelta(days=9)])),
     )
 
 
