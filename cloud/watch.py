@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from cloud.aws.errors import CloudError
 from cloud.deploy.lost import still_watched
 from cloud.deploy.outcomes import Outcome, OutcomeState, Trouble, as_they_are, trouble
-from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.deploy.revision import Deployment, DeploymentState, in_force
 from cloud.device import Device
 from cloud.facts import Job
 from cloud.logs import tell
@@ -66,12 +66,6 @@ def rows_of(devices: FindsRows, names: Collection[str]) -> dict[str, Device]:
     return found
 
 
-def in_force(deployments: Watched, target: str) -> Deployment | None:
-    """Return the newest deployment of ``target`` that Greengrass has for certain."""
-    unsure = (DeploymentState.FAILED, DeploymentState.SUBMITTING)
-    return next((each for each in deployments.newest_first(target) if each.state not in unsure), None)
-
-
 class Watch:
     """Looks at deployments, as one sweep does. Raises ``cloud.aws.errors`` when a table cannot be asked."""
 
@@ -88,7 +82,7 @@ class Watch:
 
         None where another deployment took its place, so that devices are not measured by this one.
         """
-        newest = in_force(self._deployments, deployment.target)
+        newest = in_force(self._deployments.newest_first(deployment.target))
         if newest is None or newest.id != deployment.id:
             return None
         rows = rows_of(self._devices, members)

@@ -105,6 +105,20 @@ class Headline:
         return group_of(self.target)
 
 
+def wanted_of(newest_first: Iterable[Deployment]) -> Deployment | None:
+    """Return what a target's devices are to have, of its deployments: the newest that was not refused.
+
+    Greengrass may not have it yet.
+    """
+    return next((each for each in newest_first if each.state is not DeploymentState.FAILED), None)
+
+
+def in_force(newest_first: Iterable[Deployment]) -> Deployment | None:
+    """Return the newest of a target's deployments that Greengrass has for certain."""
+    unsure = (DeploymentState.FAILED, DeploymentState.SUBMITTING)
+    return next((each for each in newest_first if each.state not in unsure), None)
+
+
 def group_of(target: str) -> str:
     """Return the group of a target, ``thinggroup/{group}``."""
     return target.partition("/")[2]

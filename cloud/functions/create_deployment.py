@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Protocol
 
 from pydantic import ValidationError
@@ -16,7 +17,7 @@ from cloud.aws.s3 import Documents
 from cloud.clock import Clock, new_id, utc_now
 from cloud.deploy.images import parse_image
 from cloud.deploy.lost import taken_over
-from cloud.deploy.revision import Deployment, DeploymentState, Pinned, diff
+from cloud.deploy.revision import Deployment, DeploymentState, Pinned, diff, wanted_of
 from cloud.deploy.submission import Submission
 from cloud.deploy.validation import few
 from cloud.deploy.wiring import submission
@@ -107,21 +108,21 @@ def create_deployment(request: Request, ports: Ports) -> Response:
         )
     pinned = tuple(Pinned.of(application) for application in applications)
     newest = () if before is None else (before,)
-    in_force = next((d for d in (*newest, *revisions) if d.state is not DeploymentState.FAILED), None)
+    before_it = wanted_of(chain(newest, revisions))
     deployment = Deployment(
         id=document.deployment_id,
         target=target,
         revision=document.revision,
         document_uri=ports.documents.put(body),
         applications=pinned,
-        diff=diff(in_force.applications if in_force else (), pinned),
+        diff=diff(before_it.applications if before_it else (), pinned),
         warnings=_warnings(applications, architectures, ports.devices.in_group(group)),
         requested_by=request.caller.subject,
         reason=wish.reason,
         created_at=now,
         changed_at=now,
-        agents_lost=in_force.agents_lost if in_force else 0,
-        watched_at=taken_over(in_force, now),
+        agents_lost=before_it.agents_lost if before_it else 0,
+        watched_at=taken_over(before_it, now),
     )
     try:
         deployments.create(deployment, due_at=ports.submission.due_at(now), idempotency=idempotency)

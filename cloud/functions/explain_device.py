@@ -12,7 +12,7 @@ from cloud.aws.errors import CloudError
 from cloud.aws.greengrass import Greengrass
 from cloud.clock import Clock, utc_now
 from cloud.deploy.components import carries
-from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.deploy.revision import Deployment, wanted_of
 from cloud.deploy.submission import TargetDeployment
 from cloud.device import Device
 from cloud.facts import Cause, Facts, Job
@@ -91,13 +91,9 @@ def explain_device(
 
 
 def _wish(device: Device, deployments: FindsDeployments) -> Deployment | None:
-    """Return the newest deployment of the device's group that Greengrass did not refuse."""
     if device.group is None:
         return None
-    for deployment in deployments.newest_first(f"thinggroup/{device.group}"):
-        if deployment.state is not DeploymentState.FAILED:
-            return deployment
-    return None
+    return wanted_of(deployments.newest_first(f"thinggroup/{device.group}"))
 
 
 def _ask(facts: Facts, deployment: Deployment, greengrass: KnowsJobs, account: Account) -> Facts:

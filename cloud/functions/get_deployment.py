@@ -7,13 +7,13 @@ from typing import Protocol
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.deploy.outcomes import Trouble, all_run, as_they_are, by_device, counts, trouble
-from cloud.deploy.revision import DeploymentState
+from cloud.deploy.revision import DeploymentState, in_force
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
 from cloud.preconditions import entity_tag
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
-from cloud.watch import FindsRows, in_force, rows_of
+from cloud.watch import FindsRows, rows_of
 
 
 class FindsMembers(FindsRows, Protocol):
@@ -45,7 +45,7 @@ def get_deployment(
     outcomes, now = by_device(members, recorded), clock()
     amiss = Trouble(deployment.code, deployment.message)
     if deployment.state in (DeploymentState.ACTIVE, DeploymentState.SUCCEEDED):
-        newest = in_force(deployments, deployment.target)
+        newest = in_force(deployments.newest_first(deployment.target))
         if newest is not None and newest.id == deployment.id:
             rows = rows_of(devices, members)
             outcomes = as_they_are(deployment, rows, members, recorded)

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 from cloud.aws.clients import client
 from cloud.aws.errors import Refused
 from cloud.aws.iot_registry import GroupPage, Registry
-from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.deploy.revision import Deployment, in_force
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
 from cloud.paging import chosen, limit
@@ -89,8 +89,7 @@ def _latest(deployments: FindsDeployments, group: str) -> tuple[Deployment | Non
     latest = next(newest, None)
     if latest is None:
         return None, None
-    unsure = (DeploymentState.FAILED, DeploymentState.SUBMITTING)
-    force = next((each for each in chain([latest], newest) if each.state not in unsure), None)
+    force = in_force(chain([latest], newest))
     return latest, force if force is not None and force.code is not None else None
 
 

@@ -28,7 +28,7 @@ from cloud.deploy.components import (
     lacks_time_source,
     upgrade,
 )
-from cloud.deploy.revision import Deployment, DeploymentState
+from cloud.deploy.revision import Deployment, DeploymentState, wanted_of
 from cloud.deploy.submission import Submitted, TargetDeployment
 from cloud.deploy.validation import few, validating
 from cloud.device import Device
@@ -118,7 +118,7 @@ def upgrade_agent(
             _follow(clients.deployments, group, components, made.greengrass_id, made.job_id)
             return _upgraded(group, version, before, made.greengrass_id, components)
         _at_rest(clients.deployments, group, sleep)
-        wanted = _in_force(clients.deployments, group)
+        wanted = _wanted(clients.deployments, group)
         document_uri = None if wanted is None else wanted.document_uri
     raise UpgradeRefused(f"others deploy to {group} again and again at this moment: run it again later")
 
@@ -145,9 +145,8 @@ def _at_rest(deployments: Deployments, group: str, sleep: Callable[[float], None
     raise UpgradeRefused(f"a deployment to {group} is being submitted: run it again in some minutes")
 
 
-def _in_force(deployments: Deployments, group: str) -> Deployment | None:
-    found = deployments.newest_first(_target(group))
-    return next((each for each in found if each.state is not DeploymentState.FAILED), None)
+def _wanted(deployments: Deployments, group: str) -> Deployment | None:
+    return wanted_of(deployments.newest_first(_target(group)))
 
 
 def _same(one: Deployment | None, other: Deployment | None) -> bool:
@@ -186,7 +185,7 @@ def _follow(
     deployments: Deployments, group: str, components: Components, greengrass_id: str, job_id: str | None
 ) -> None:
     """Have our newest deployment's row name the Greengrass deployment that brings it to devices now."""
-    row = _in_force(deployments, group)
+    row = _wanted(deployments, group)
     if row is None or row.greengrass_id == greengrass_id or not carries(components, row.document_uri):
         return
     deployments.carried_by(row, greengrass_id=greengrass_id, job_id=job_id, now=utc_now())
