@@ -3,13 +3,18 @@
 from datetime import datetime
 from typing import Any
 
+from cloud.deploy.revision import Deployment
 from cloud.device import Device
-from cloud.presence import flap_count, state
+from cloud.facts import Facts
+from cloud.presence import Seen, flap_count, state
 
 
-def summary(device: Device, now: datetime, *, offline_debounce_s: float) -> dict[str, Any]:
+def summary(
+    device: Device, wanted: Deployment | None, now: datetime, *, offline_debounce_s: float
+) -> dict[str, Any]:
     """Return one line of a list: its state with reason and since, how steady it is, and what it works on.
 
+    ``wanted`` is what its group's devices are to have (``wanted_of``), None where nothing was deployed.
     ``flap_count`` is of the disconnects within the last hour; ``disconnect_reason`` is of the last one.
     """
     seen = state(device, now, offline_debounce_s=offline_debounce_s)
@@ -27,28 +32,37 @@ def summary(device: Device, now: datetime, *, offline_debounce_s: float) -> dict
         "level": device.level,
         "architecture": device.architecture,
         "engine": device.engine,
-        "desired": _desired(device) or None,
+        "desired": _desired(device, wanted, seen) or None,
     }
 
 
-def _desired(device: Device) -> dict[str, Any]:
-    """Return what the device says of its document; never CONVERGED where that is another group's."""
+def _desired(device: Device, wanted: Deployment | None, seen: Seen) -> dict[str, Any]:
+    """Return what the device says of its document; never CONVERGED where that is not the wanted one."""
     told = dict(device.desired)
-    target = told.get("target")
-    others = device.group is not None and target not in (None, f"thinggroup/{device.group}")
-    if others and told.get("state") == "CONVERGED":
-        other = f"it follows revision {told.get('revision')} of {target}"
+    if told.get("state") != "CONVERGED" or device.group is None:
+        return told
+    target, facts = told.get("target"), Facts(device, seen, wanted)
+    if wanted is None:
+        others = target not in (None, f"thinggroup/{device.group}")
+    else:
+        others = not facts.arrived or facts.led_away
+    if others:
+        other = f"it follows revision {told.get('revision')} of {target or 'its group'}"
+        if facts.led_away:
+            other = "its configuration refers to another document"
         told |= {"state": "CONVERGING", "code": "other-document", "message": other}
     return told
 
 
-def detail(device: Device, now: datetime, *, offline_debounce_s: float) -> dict[str, Any]:
+def detail(
+    device: Device, wanted: Deployment | None, now: datetime, *, offline_debounce_s: float
+) -> dict[str, Any]:
     """Return everything known of a device, its health and applications included."""
     revision = device.desired.get("revision")
     applications = [
         {"revision": revision, **status, "name": name} for name, status in sorted(device.applications.items())
     ]
-    return summary(device, now, offline_debounce_s=offline_debounce_s) | {
+    return summary(device, wanted, now, offline_debounce_s=offline_debounce_s) | {
         "enrolled_at": device.enrolled_at,
         "boot_id": device.boot_id,
         "heartbeat_s": device.interval_s,

@@ -29,6 +29,7 @@ from cloud.tables.device_lists import DeviceLists
 from local.aws import ROOT_KEY, LocalAws, client_arguments
 from local.processes import free_ports
 from tests.cloud.api import NOW, Clock, an_event, body_of
+from tests.cloud.memory_deployments import MemoryDeployments
 from tests.cloud.memory_dynamodb import table_of
 
 PAGES = 4  # of each list
@@ -86,7 +87,9 @@ def load(dynamodb: Any, table: str, size: int, until: float) -> None:
 def pages(dynamodb: Any, table: str, query: Mapping[str, str], calls: list[str]) -> tuple[set[str], float]:
     """Return what each of the first pages called, and how many milliseconds one took, in the median."""
     entry = lambda_handler(
-        lambda request: list_devices(request, devices=DeviceLists(dynamodb, table), clock=Clock()),
+        lambda request: list_devices(
+            request, devices=DeviceLists(dynamodb, table), deployments=MemoryDeployments(), clock=Clock()
+        ),
         route="GET /devices",
     )
     asked, costs, took = dict(query) | {"limit": "20"}, set[str](), list[float]()

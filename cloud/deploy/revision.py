@@ -124,6 +124,11 @@ def group_of(target: str) -> str:
     return target.partition("/")[2]
 
 
+def target_of(group: str) -> str:
+    """Return what ``group`` is called as a target."""
+    return f"thinggroup/{group}"
+
+
 def diff(before: Iterable[Pinned], after: Iterable[Pinned]) -> dict[str, list[Any]]:
     """Return what changes from ``before`` to ``after``: names added, removed, unchanged, and the changes."""
     old = {application.name: application for application in before}

@@ -1,4 +1,4 @@
-"""``GET /devices/{device}``: is it there, is it well, and what runs on it. One DynamoDB call."""
+"""``GET /devices/{device}``: is it there, is it well, and what runs on it. One DynamoDB call, or two."""
 
 import os
 
@@ -7,8 +7,10 @@ from cloud.clock import Clock, utc_now
 from cloud.gateway import Response
 from cloud.http import Request, lambda_handler
 from cloud.reached_device import FindsDevices, reached_device
+from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.views import detail
+from cloud.wanted import FindsDeployments, wanted_by_group
 from contract.defaults import OFFLINE_DEBOUNCE_S
 
 
@@ -16,6 +18,7 @@ def get_device(
     request: Request,
     *,
     devices: FindsDevices,
+    deployments: FindsDeployments,
     clock: Clock,
     offline_debounce_s: float = OFFLINE_DEBOUNCE_S,
 ) -> Response:
@@ -25,13 +28,16 @@ def get_device(
         Problem: 404 ``device-not-found``.
     """
     device = reached_device(request, devices)
-    return Response(200, detail(device, clock(), offline_debounce_s=offline_debounce_s))
+    wanted = wanted_by_group([device], deployments).get(device.group)
+    return Response(200, detail(device, wanted, clock(), offline_debounce_s=offline_debounce_s))
 
 
 def _operation(request: Request) -> Response:
+    dynamodb = client("dynamodb")
     return get_device(
         request,
-        devices=Devices(client("dynamodb"), os.environ["DEVICES_TABLE"]),
+        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
         clock=utc_now,
         offline_debounce_s=float(os.environ.get("OFFLINE_DEBOUNCE_S", OFFLINE_DEBOUNCE_S)),
     )

@@ -17,8 +17,10 @@ from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
 from cloud.milliseconds import LATEST_MS
 from cloud.presence import State, state
+from cloud.tables.deployments import Deployments
 from cloud.tables.device_lists import DeviceLists, Page, Position, Stream, streams
 from cloud.views import summary
+from cloud.wanted import FindsDeployments, wanted_by_group
 from contract.defaults import OFFLINE_DEBOUNCE_S
 from contract.events import ShortText
 from contract.names import ApplicationName, GroupName, ThingName
@@ -55,6 +57,7 @@ def list_devices(
     request: Request,
     *,
     devices: ListsDevices,
+    deployments: FindsDeployments,
     clock: Clock,
     offline_debounce_s: float = OFFLINE_DEBOUNCE_S,
 ) -> Response:
@@ -99,7 +102,11 @@ def list_devices(
     nothing = after is None and not page.devices
     if nothing and wanted.group is not None and not devices.is_enrolled_in(wanted.group):
         raise Problem(404, "group-not-found", f"no device is enrolled in a group {wanted.group}")
-    shown = [summary(device, now, offline_debounce_s=offline_debounce_s) for device in page.devices]
+    by_group = wanted_by_group(page.devices, deployments)
+    shown = [
+        summary(device, by_group.get(device.group), now, offline_debounce_s=offline_debounce_s)
+        for device in page.devices
+    ]
     cursor = None if page.after is None else json.dumps(page.after, separators=(",", ":"))
     return Response(200, {"devices": shown, "cursor": paging.following(cursor)})
 
@@ -115,9 +122,11 @@ def _positions(request: Request, parts: Sequence[Stream]) -> list[Position] | No
 
 
 def _operation(request: Request) -> Response:
+    dynamodb = client("dynamodb")
     return list_devices(
         request,
-        devices=DeviceLists(client("dynamodb"), os.environ["DEVICES_TABLE"]),
+        devices=DeviceLists(dynamodb, os.environ["DEVICES_TABLE"]),
+        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
         clock=utc_now,
         offline_debounce_s=float(os.environ.get("OFFLINE_DEBOUNCE_S", OFFLINE_DEBOUNCE_S)),
     )

@@ -28,6 +28,7 @@ from tests.cloud.devices import (
     at,
     news,
 )
+from tests.cloud.memory_deployments import MemoryDeployments
 from tests.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 
 LIST = "GET /devices"
@@ -68,7 +69,10 @@ class Fleet:
 
     def page(self, roles: str = "Fleet.Reader", **query: str) -> dict[str, Any]:
         lists = DeviceLists(self.dynamodb, self.table._name)
-        entry = lambda_handler(lambda r: list_devices(r, devices=lists, clock=self.clock), route=LIST)
+        entry = lambda_handler(
+            lambda r: list_devices(r, devices=lists, deployments=MemoryDeployments(), clock=self.clock),
+            route=LIST,
+        )
         return entry(an_event(LIST, roles=roles) | {"queryStringParameters": query or None}, None)
 
     def names(self, roles: str = "Fleet.Reader", **query: str) -> list[str]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cloud.deploy.revision import DeploymentState
 from cloud.functions.get_device import get_device
 from cloud.functions.list_devices import list_devices
 from cloud.http import lambda_handler
@@ -23,6 +24,7 @@ from tests.cloud.devices import (
     dynamodb_in_memory,
     news,
 )
+from tests.cloud.memory_deployments import MemoryDeployments, a_deployment
 
 LIST, GET = "GET /devices", "GET /devices/{device}"
 IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/fleetgrass/hello@sha256:{'a' * 64}"
@@ -32,13 +34,20 @@ class Api:
     def __init__(self, devices: Devices, calls: Calls) -> None:
         self.devices, self.calls = devices, calls
         self.lists = DeviceLists(devices._table, devices._name)
+        self.deployments = MemoryDeployments()
 
     def page(self, roles: str = "Fleet.Reader", **query: str) -> dict[str, Any]:
-        entry = lambda_handler(lambda r: list_devices(r, devices=self.lists, clock=Clock()), route=LIST)
+        entry = lambda_handler(
+            lambda r: list_devices(r, devices=self.lists, deployments=self.deployments, clock=Clock()),
+            route=LIST,
+        )
         return entry(an_event(LIST, roles=roles) | {"queryStringParameters": query or None}, None)
 
     def get(self, device: str, roles: str = "Fleet.Reader") -> dict[str, Any]:
-        entry = lambda_handler(lambda r: get_device(r, devices=self.devices, clock=Clock()), route=GET)
+        entry = lambda_handler(
+            lambda r: get_device(r, devices=self.devices, deployments=self.deployments, clock=Clock()),
+            route=GET,
+        )
         return entry(an_event(GET, path={"device": device}, roles=roles), None)
 
     def names(self, **query: str) -> list[str]:
@@ -166,6 +175,49 @@ def test_a_device_that_works_on_another_groups_document_is_not_shown_as_converge
     assert "revision 7 of thinggroup/line-3" in moved["desired"]["message"]
     assert settled["desired"]["state"] == "CONVERGED"
     assert (moved["level"], settled["level"]) == (0, 1)
+
+
+def test_a_device_that_has_not_what_its_group_is_to_have_is_not_shown_as_converged(api: Api) -> None:
+    """The device kept r7, whatever the cause; r8 is in force, and Greengrass refused r9."""
+    target, sha, other = "thinggroup/line-7", "8" * 64, "7" * 64
+    document = f"s3://bucket/desired/{sha}.json"
+    kept, wanted, _refused = revisions = [
+        a_deployment(
+            revision, target, id=f"dep-{revision:026}", document_uri=document, state=state
+        )
+        for revision, state in (
+            (7, DeploymentState.SUPERSEDED), (8, DeploymentState.ACTIVE), (9, DeploymentState.FAILED),
+        )
+    ]  # fmt: skip
+    for each in revisions:
+        api.deployments.create(each, due_at=NOW)
+    said = {
+        "kept": DesiredStatus(
+            state="CONVERGED", revision=7, deployment_id=kept.id, target=target, document_sha256=other
+        ),
+        "led-away": DesiredStatus(
+            state="CONVERGED", revision=8, deployment_id=wanted.id, target=target, document_sha256=sha,
+            wanted_sha256=other,
+        ),
+        "right": DesiredStatus(
+            state="CONVERGED", revision=8, deployment_id=wanted.id, target=target, document_sha256=sha
+        ),
+        "works": DesiredStatus(state="FAILED", revision=7, deployment_id=kept.id, code="x", target=target),
+    }  # fmt: skip
+    for name, wish in said.items():
+        api.devices.create(name, "line-7", now=NOW)
+        api.devices.apply(news(a_report(1, desired=wish), -1, name))
+
+    api.calls.clear()
+    shown = {each["name"]: each["desired"] for each in body_of(api.page(group="line-7"))["devices"]}
+
+    states = {name: (desired["state"], desired.get("code")) for name, desired in shown.items()}
+    assert states == {
+        "kept": ("CONVERGING", "other-document"), "led-away": ("CONVERGING", "other-document"),
+        "right": ("CONVERGED", None), "works": ("FAILED", "x"),
+    }  # fmt: skip
+    assert shown["kept"]["message"] == "it follows revision 7 of thinggroup/line-7"
+    assert shown == {name: body_of(api.get(name))["desired"] for name in said}
 
 
 def test_how_steady_a_device_is_shows_in_the_list_and_in_its_own_page(api: Api) -> None:

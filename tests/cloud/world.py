@@ -26,6 +26,7 @@ from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots
 from contract.commands import RebootCommand
+from contract.reports import DesiredStatus
 from tests.cloud.api import ACCOUNT, REGION, an_event
 from tests.cloud.commanding import ORDERS
 from tests.cloud.devices import a_report, a_status, news
@@ -98,7 +99,7 @@ class World:
         devices.create(device, group, now=self.now)
         devices.apply(
             news(
-                a_report(1, a_status("web")),
+                a_report(1, a_status("web"), desired=DesiredStatus(state="CONVERGED", revision=1)),
                 (self.now - datetime(2026, 11, 22, 12, tzinfo=UTC)).total_seconds(),
                 device,
             )
