@@ -28,8 +28,10 @@ ASKED_AT_ONCE = 10  # members that Greengrass is asked for in one look
 ASKED_IN_ALL = 50  # in all looks of one sweep, which has a minute
 #: While agents are silent, so that it is known soon when they are back.
 LOOK_WHILE_LOST = timedelta(minutes=5)
-#: Ends of a job after which the device has what it had before.
+#: Ends of a job that are news of a device that says nothing itself.
 _ENDED = ("FAILED", "TIMED_OUT", "REJECTED")
+#: How a job fails that leaves the device with neither what it had before nor what it should have.
+_NOT_BACK = ("UNABLE_TO_ROLLBACK", "ROLLBACK_NOT_REQUESTED")
 
 
 class FindsRows(Protocol):
@@ -136,8 +138,16 @@ class Watch:
                 break
             if job is not None and job.status in _ENDED:
                 code, message = job_words(job)
-                outcome = Outcome(deployment.id, OutcomeState.FAILED, None, code, message[:512], refused=True)
+                outcome = Outcome(
+                    deployment.id, OutcomeState.FAILED, None, code, message[:512], refused=_is_refusal(job)
+                )
                 ended += self._deployments.record_end_of_job(
                     deployment.id, name, outcome.to_dict(), min(job.changed_at or now, now)
                 )
         return ended
+
+
+def _is_refusal(job: Job) -> bool:
+    """Whether the device has what it had before; a nucleus that took too long does not say so."""
+    said = (job.reason or "").upper()
+    return job.status in ("FAILED", "REJECTED") and not any(word in said for word in _NOT_BACK)

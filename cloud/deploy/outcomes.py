@@ -16,6 +16,7 @@ from contract.documents import parse_document_uri
 from contract.names import Identifier
 from contract.reports import ApplicationState
 
+OF_JOB = "of_job"  # in a recorded outcome: how the nucleus' job ended, where the device said nothing
 _IDENTIFIER = TypeAdapter(Identifier)
 
 
@@ -131,15 +132,20 @@ def as_they_are(
     document since does not run this one, and one that cannot have it tells why.
     """
     return {
-        name: _as_it_is(deployment, rows.get(name), told)
+        name: _as_it_is(deployment, rows.get(name), told, of_job=OF_JOB in recorded.get(name, ()))
         for name, told in by_device(members, recorded).items()
     }
 
 
-def _as_it_is(deployment: Deployment, row: Device | None, told: Mapping[str, Any]) -> Mapping[str, Any]:
+def _as_it_is(
+    deployment: Deployment, row: Device | None, told: Mapping[str, Any], *, of_job: bool
+) -> Mapping[str, Any]:
     if row is None or row.last_report_at is None:
         return told
     heard_at, desired = told.get("received_at"), row.desired
+    if of_job and desired.get("deployment_id") == deployment.id:
+        said = outcome_of(desired, row.applications)
+        return told if said is None else _told(row, said)
     if desired.get("deployment_id") == deployment.id or told.get("refused"):
         return told
     if heard_at is not None and row.last_report_at < heard_at:
@@ -202,7 +208,11 @@ def by_device(
     What a device outside the target claims about the deployment is left out.
     """
     silent = {"state": OutcomeState.PENDING.value}
-    return {device: recorded.get(device, silent) for device in sorted(members)}
+    found = {device: recorded.get(device, silent) for device in sorted(members)}
+    return {
+        device: {name: value for name, value in told.items() if name != OF_JOB}
+        for device, told in found.items()
+    }
 
 
 def counts(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:

@@ -20,6 +20,7 @@ from typing import Any
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.deploy.lost import taken_over
+from cloud.deploy.outcomes import OF_JOB
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.idempotency import Idempotency
 from cloud.milliseconds import from_ms, to_ms
@@ -34,7 +35,7 @@ _JOB = "job"  # the epoch of what no report said
 OUTCOMES_KEPT = timedelta(days=400)
 _NEWER = (
     "attribute_not_exists(pk) OR (epoch = :epoch AND #sequence <= :sequence)"
-    " OR (epoch <> :epoch AND received_at < :received_at)"
+    " OR (epoch <> :epoch AND received_at < :received_at) OR epoch = :job"
 )
 
 
@@ -204,6 +205,7 @@ class Deployments:
             values={
                 ":epoch": outcome["epoch"],
                 ":sequence": outcome["sequence"],
+                ":job": _JOB,
                 ":received_at": row["received_at"],
             },
         )
@@ -219,7 +221,7 @@ class Deployments:
         return put_if(self._table, self._name, row, condition="attribute_not_exists(pk)")
 
     def outcomes(self, deployment_id: str) -> dict[str, Mapping[str, Any]]:
-        """Return each device's recorded outcome: state, application, code, message, refused, received_at."""
+        """Return each device's recorded outcome: ``OUTCOME``, ``received_at``, ``OF_JOB`` if no report said it."""
         found: dict[str, Mapping[str, Any]] = {}
         for page in pages(
             self._table,
@@ -230,6 +232,8 @@ class Deployments:
         ):
             for row in map(from_item, page["Items"]):
                 told = {name: row[name] for name in OUTCOME if name in row}
+                if row["epoch"] == _JOB:
+                    told[OF_JOB] = True
                 found[row["sk"]] = told | {"received_at": from_ms(row["received_at"])}
         return found
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from cloud.aws.errors import Conflict
 from cloud.deploy.lost import taken_over
+from cloud.deploy.outcomes import OF_JOB
 from cloud.deploy.revision import Deployment, DeploymentState, Pinned
 from cloud.idempotency import KEPT_S, Idempotency, KeyReused
 from cloud.tables.deployments import OUTCOME, Deployments
@@ -113,14 +114,16 @@ class MemoryDeployments(Deployments):
             before, at = known
             same_epoch = before["epoch"] == outcome["epoch"]
             newer = before["sequence"] <= outcome["sequence"] if same_epoch else at < received_at
-            if not newer:
+            if not newer and before["epoch"] != "job":
                 return False
         self.told[deployment_id, device] = (outcome, received_at)
         return True
 
     def outcomes(self, deployment_id: str) -> dict[str, Mapping[str, Any]]:
         return {
-            device: {name: outcome[name] for name in OUTCOME if name in outcome} | {"received_at": at}
+            device: {name: outcome[name] for name in OUTCOME if name in outcome}
+            | {"received_at": at}
+            | ({OF_JOB: True} if outcome["epoch"] == "job" else {})
             for (deployment, device), (outcome, at) in self.told.items()
             if deployment == deployment_id
         }

@@ -206,9 +206,11 @@ def test_the_end_of_a_job_is_an_outcome_where_the_device_said_none_and_until_it_
     assert not deployments.record_end_of_job(made.id, "r-1", ended, LATER)
     assert deployments.record_end_of_job(made.id, "r-2", ended, NOW)
     assert not deployments.record_end_of_job(made.id, "r-2", ended, LATER)
-    assert deployments.outcomes(made.id)["r-2"] == ended | {"received_at": NOW}
+    assert deployments.outcomes(made.id)["r-2"] == ended | {"received_at": NOW, "of_job": True}
 
-    assert deployments.record_outcome(made.id, "r-2", said, LATER)
+    before = NOW - timedelta(minutes=1)  # it was said before the job ended, and came after
+    assert deployments.record_outcome(made.id, "r-2", said, before)
+    assert "of_job" not in deployments.outcomes(made.id)["r-2"]
     assert {each["state"] for each in deployments.outcomes(made.id).values()} == {"RUNNING"}
 
 

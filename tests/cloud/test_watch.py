@@ -323,6 +323,41 @@ def test_what_devices_refused_by_failing_their_jobs_reaches_the_deployment(world
     assert outcomes(world)["r-1"] == ("RUNNING", None)  # what it says itself counts more
 
 
+@pytest.mark.parametrize(
+    ("status", "reason", "refused"),
+    [
+        ("FAILED", "FAILED_NO_STATE_CHANGE: no such artifact", True),
+        ("FAILED", "FAILED_ROLLBACK_COMPLETE: broken", True),
+        ("REJECTED", "older than what it has", True),
+        ("FAILED", "FAILED_UNABLE_TO_ROLLBACK: broken", False),
+        ("FAILED", "FAILED_ROLLBACK_NOT_REQUESTED: broken", False),
+        ("TIMED_OUT", "", False),  # it may be at it still
+    ],
+)
+def test_a_job_is_a_refusal_where_the_device_has_what_it_had_before(
+    world: World, status: str, reason: str, refused: bool
+) -> None:
+    ends(world, "r-1", "r-2", "r-3", status=status, reason=reason)
+
+    swept(world, 3)
+
+    assert {state for state, _ in outcomes(world).values()} == {"FAILED"}
+    assert (shown(world)[0] == "refused-by-all") is refused
+
+
+def test_what_a_device_works_on_counts_more_than_how_its_job_ended(world: World) -> None:
+    ends(world, "r-1", "r-2", "r-3")
+    swept(world, 3)
+    made = deployment(world)
+    put(world, follows("r-1", made), follows("r-2", made, state="CONVERGING"))
+
+    assert outcomes(world) == {
+        "r-1": ("RUNNING", None), "r-2": ("IN_PROGRESS", None), "r-3": ("FAILED", "validation-rejected"),
+    }  # fmt: skip
+    assert shown(world)[0] is None
+    assert "of_job" not in world.get(made)["body"]
+
+
 @pytest.mark.parametrize("status", ["QUEUED", "IN_PROGRESS", "SUCCEEDED", "CANCELED", "REMOVED"])
 def test_a_job_that_did_not_fail_says_nothing_of_the_outcome(world: World, status: str) -> None:
     ends(world, "r-1", "r-2", "r-3", status=status)
