@@ -15,7 +15,11 @@ _KEY = re.compile(
     r'^(?P<indent> *)(?P<item>- )?(?P<quote>"?)(?P<key>[A-Za-z][\w.:]*?)(?P=quote):(?=\s|$)(?P<rest>.*)$'
 )
 _VARIABLE = re.compile(r"\{(?:artifacts:decompressedPath|artifacts:path|work:path)\}")
-_ARTIFACT_READ = re.compile(r'^head -c \d+ "\{artifacts:path\}/[\w.-]+" > "\$place/[\w.-]+"$')
+#: The one way to read an artifact: no link and no pipe, for a while, into a file that nobody else may read.
+_ARTIFACT_READ = re.compile(
+    r'^\(umask 077; if \[ -f (?P<zip>"\{artifacts:path\}/[\w.-]+") \] && \[ ! -L (?P=zip) \]; '
+    r'then timeout \d+ head -c \d+ (?P=zip) \|\| true; fi > "\$place/[\w.-]+"\)$'
+)
 #: The two uses of the work folder's name: our own folder is named by it, and the agent is told it.
 _WORK = re.compile(r'printf %s "\{work:path\}" \| sed|FLEETGRASS_EARLIER="\{work:path\}"')
 _PYTHON = re.compile(r"\bpython3\b(?! -I\b)")

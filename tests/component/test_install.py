@@ -69,6 +69,15 @@ def a_device_at(root: Path, like: Scripted) -> Scripted:
     return Scripted(root, like.dialect, like.anybody, recipe=like.recipe)
 
 
+def a_tool(folder: Path, name: str, script: str) -> dict[str, str]:
+    """The environment of a machine where a program is ``script``."""
+    tool = folder / "tools" / name
+    tool.parent.mkdir()
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    return {"PATH": f"{tool.parent}:{os.environ['PATH']}"}
+
+
 def times(folder: Path) -> dict[str, int]:
     return {str(p): p.lstat().st_mtime_ns for p in (folder, *folder.rglob("*"))}
 
@@ -220,6 +229,76 @@ def test_an_artifact_that_is_not_the_one_published_is_not_installed(tmp_path: Pa
     assert done.returncode == 1
     assert done.stderr == "install: agent-amd64.zip is not the one that was published\n"
     assert not device.version.exists()
+    assert list(device.place.glob("**/*")) == [device.place / "versions"]
+
+
+def _linked(artifact: Path) -> None:
+    secret = artifact.parent / "readable to root alone"
+    secret.write_text("secret")
+    secret.chmod(0o600)
+    artifact.symlink_to(secret)
+
+
+@pytest.mark.parametrize("put", [_linked, os.mkfifo, os.mkdir])
+def test_what_lies_in_place_of_an_artifact_is_neither_copied_nor_waited_for(
+    tmp_path: Path, build: Path, put: Callable[[Path], None]
+) -> None:
+    device = a_device(tmp_path)
+    device.deploy(build)
+    (device.artifacts / "agent-amd64.zip").unlink()
+    put(device.artifacts / "agent-amd64.zip")
+    device.environment = a_tool(tmp_path, "timeout", f"touch {tmp_path}/read")
+
+    done = device.install()
+
+    assert done.returncode == 1
+    assert not (tmp_path / "read").exists()
+    assert done.stderr == "install: agent-amd64.zip is not the one that was published\n"
+    assert list(device.place.glob("**/*")) == [device.place / "versions"]
+
+
+@pytest.mark.parametrize("still_a_file", [True, False])
+def test_what_becomes_a_link_after_it_was_looked_at_is_copied_for_roots_eyes_only(
+    tmp_path: Path, build: Path, *, still_a_file: bool
+) -> None:
+    """The race is lost on purpose: ``timeout`` swaps the artifact, and looks at the copy once it is made."""
+    device, seen = a_device(tmp_path), tmp_path / "seen"
+    device.deploy(build)
+    artifact = device.artifacts / "agent-amd64.zip"
+    swap = f"ln -sf /etc/hostname {artifact}" if still_a_file else f"rm {artifact}; mkfifo {artifact}"
+    look = f"stat -c %a {device.place}/agent.zip > {seen}"
+    device.environment = a_tool(
+        tmp_path, "timeout", f'{swap}; shift; {shutil.which("timeout")} 0.2 "$@"; {look}'
+    )
+
+    done = device.install()
+
+    assert (done.returncode, seen.read_text()) == (1, "600\n")
+    assert list(device.place.glob("**/*")) == [device.place / "versions"]
+
+
+def test_a_copy_that_a_kill_left_behind_is_not_written_to(tmp_path: Path, build: Path) -> None:
+    device = a_device(tmp_path)
+    device.deploy(build)
+    device.place.mkdir()
+    (device.place / "agent.zip").write_text("of before")
+    (device.place / "agent.zip").chmod(0o644)
+    before = (device.place / "agent.zip").open()
+    (device.artifacts / "agent-amd64.zip").write_bytes(b"another zip")
+
+    with before:
+        assert device.install().returncode == 1
+        assert before.read() == "of before"
+
+
+def test_what_cannot_be_unpacked_leaves_nothing_on_the_disk(tmp_path: Path, build: Path) -> None:
+    device = a_device(tmp_path)
+    device.deploy(build)
+    device.environment = a_tool(tmp_path, "python3", 'for last; do :; done; touch "$last/half"; exit 1')
+
+    assert device.install().returncode == 1
+
+    assert list(device.place.glob("**/*")) == [device.place / "versions"]
 
 
 def _open_to_all(device: Scripted) -> Path:

@@ -147,7 +147,7 @@ def test_each_manifest_runs_what_its_own_artifact_holds(recipe: dict[str, Any]) 
         file = artifact["URI"].rpartition("/")[2]
         digest = f"{{COMPONENT_SHA256_{file.removeprefix('agent-').removesuffix('.zip').upper()}}}"
         install, run = (manifest["Lifecycle"][phase]["Script"] for phase in ("install", "run"))
-        assert re.findall(r"\{artifacts:path\}/([\w.-]+)", install) == [file]
+        assert set(re.findall(r"\{artifacts:path\}/([\w.-]+)", install)) == {file}
         assert digest in install
         assert digest in run
 
