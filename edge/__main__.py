@@ -136,7 +136,7 @@ def wire(
         Ports(
             link=link,
             inbox=inbox,
-            state=StateFolder(folder),
+            state=own_folder.state(),
             machine=LinuxMachine(reboot_command=settings.reboot_command),
             health=LinuxHealth(engine_disk),
             containers=Reconciler(

@@ -7,12 +7,13 @@ had their state. An agent that is started by hand has neither, and whatever fold
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge import earlier_state, safe_folder
 from edge.lock import AgentLock
+from edge.state import StateFolder, StateUnreadable
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +25,32 @@ class OwnFolder:
     lock: AgentLock | None = None  # None: the disk takes no file
     unsafe: str | None = None  # which folder others may change, and why
     earlier: Path | None = None  # where an earlier version had its folder
+    knows_commands: bool = True  # False: of before, and not even that is on the disk
+
+    def state(self) -> StateFolder:
+        """Return the current folder's files."""
+        unread = () if self.knows_commands else (earlier_state.LEDGER,)
+        return OwnState(Path.cwd(), self.earlier, unread)
+
+
+class OwnState(StateFolder):
+    """The state of an agent whose earlier version may come back."""
+
+    def __init__(self, folder: Path, earlier: Path | None, unread: Iterable[str] = ()) -> None:
+        """``unread`` are files that the earlier version has and the disk did not take."""
+        super().__init__(folder)
+        self._earlier, self._unread = earlier, set(unread)
+
+    def read(self, name: str) -> bytes | None:
+        if name in self._unread:
+            raise StateUnreadable(f"{name}: an earlier version's is not taken over yet")
+        return super().read(name)
+
+    def write(self, name: str, content: bytes) -> None:
+        if name == earlier_state.DOCUMENT and self._earlier is not None:
+            earlier_state.forget_document(self._earlier, content)
+        super().write(name, content)
+        self._unread.discard(name)
 
 
 def take(variables: Mapping[str, str] = os.environ) -> OwnFolder:
@@ -35,10 +62,12 @@ def take(variables: Mapping[str, str] = os.environ) -> OwnFolder:
     folder = Path.cwd()
     place, earlier = variables.get("FLEETGRASS_PLACE"), variables.get("FLEETGRASS_EARLIER")
     lock = _lock(folder)
-    if earlier:
-        earlier_state.take_over(Path(earlier), folder)
+    knows_commands = earlier_state.take_over(Path(earlier), folder) if earlier else True
     return OwnFolder(
-        lock, _mended(folder, Path(place)) if place else None, Path(earlier) if earlier else None
+        lock,
+        _mended(folder, Path(place)) if place else None,
+        Path(earlier) if earlier else None,
+        knows_commands,
     )
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,10 @@ from edge import earlier_state
 from edge.commands.commands import FILE as COMMANDS
 from edge.containers.reconciler import MEMORY_FILE, PULLED_FILE, ROTATIONS_FILE
 from edge.desired import FILE as DESIRED
-from edge.earlier_state import FILES, TAKEN, take_over
+from edge.earlier_state import FILES, LEFT, LOST, TAKEN, take_over
 from edge.outbox import FILE as OUTBOX
+from edge.own_folder import take
+from edge.state import StateUnreadable
 
 
 @pytest.fixture
@@ -36,7 +39,8 @@ def test_what_is_there_is_copied_and_stays_for_a_rollback(earlier: Path, state: 
     take_over(earlier, state)
 
     for name in FILES:
-        assert (state / name).read_text() == (earlier / name).read_text() == f"of {name}"
+        assert (state / name).read_text() == f"of {name}"
+        assert name == COMMANDS or (earlier / name).read_text() == f"of {name}"
         assert (state / name).stat().st_mode & 0o777 == 0o600
 
 
@@ -55,22 +59,22 @@ def test_it_is_done_once(earlier: Path, state: Path) -> None:
 
     take_over(earlier, state)
 
-    assert not (state / COMMANDS).exists()
+    assert "forged" not in (state / COMMANDS).read_text()
 
 
 def test_a_new_device_has_nothing_to_take_over_and_never_looks_again(tmp_path: Path, state: Path) -> None:
     (tmp_path / "new").mkdir()
     take_over(tmp_path / "new", state)
 
-    assert [file.name for file in state.iterdir()] == [TAKEN]
+    assert {file.name for file in state.iterdir()} == {TAKEN, LEFT}
 
 
 def test_a_kill_in_between_is_gone_on_from(earlier: Path, state: Path) -> None:
-    (state / DESIRED).write_text("copied before the kill")
+    (state / OUTBOX).write_text("copied before the kill")
 
     take_over(earlier, state)
 
-    assert (state / DESIRED).read_text() == "copied before the kill"
+    assert (state / OUTBOX).read_text() == "copied before the kill"
     assert (state / COMMANDS).read_text() == f"of {COMMANDS}"
 
 
@@ -87,16 +91,36 @@ def test_no_link_is_followed_and_nothing_but_a_file_is_read(
 
     take_over(earlier, state)
 
-    assert {file.name for file in state.iterdir()} == {*FILES[3:], TAKEN}
-    assert sum(record.levelname == "ERROR" for record in caplog.records) == 3
+    assert {file.name for file in state.iterdir()} == {*FILES[3:], COMMANDS, TAKEN}
+    assert (state / COMMANDS).read_bytes() == LOST  # whatever was done may be asked for again
+    assert sum(record.levelname == "ERROR" for record in caplog.records) == 4
+    assert secret.read_text() == "of another"
 
 
-def test_a_folder_that_is_a_link_is_not_followed(earlier: Path, state: Path, tmp_path: Path) -> None:
-    (tmp_path / "link").symlink_to(earlier)
+@pytest.mark.parametrize("put", [Path.symlink_to, lambda place, _: place.write_text("a file")])
+def test_what_is_in_place_of_the_folder_is_not_followed_and_is_no_new_device(
+    earlier: Path,
+    state: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    put: Callable[[Path, Path], object],
+) -> None:
+    place = tmp_path / "put"
+    put(place, earlier)
 
-    take_over(tmp_path / "link", state)
+    take_over(place, state)
+    take_over(place, state)
 
-    assert [file.name for file in state.iterdir()] == [TAKEN]
+    assert [file.name for file in state.iterdir()] == [COMMANDS]
+    assert (state / COMMANDS).read_bytes() == LOST
+    assert f"folder={place}" in caplog.text
+
+    place.unlink()
+    earlier.rename(place)
+    take_over(place, state)
+
+    assert (state / COMMANDS).read_text() == f"of {COMMANDS}"
+    assert (state / TAKEN).exists()
 
 
 def test_a_file_without_end_is_left(earlier: Path, state: Path) -> None:
@@ -119,3 +143,50 @@ def test_a_disk_that_takes_nothing_is_tried_again_at_the_next_start(earlier: Pat
 
     assert (state / OUTBOX).read_text() == f"of {OUTBOX}"
     assert (state / TAKEN).exists()
+
+
+@pytest.fixture
+def full(state: Path) -> Path:
+    """What is in the way of the ledger, as a full disk would be."""
+    place = state / f"{COMMANDS}.new"
+    place.mkdir()
+    return place
+
+
+def test_a_ledger_that_the_disk_does_not_take_is_lost_until_it_is_taken_over(
+    earlier: Path, state: Path, full: Path
+) -> None:
+    assert not take_over(earlier, state)
+    assert (state / OUTBOX).exists()
+    assert not (state / TAKEN).exists()
+
+    full.rmdir()
+    (state / COMMANDS).write_bytes(LOST)  # by the agent, once the disk took something
+
+    assert take_over(earlier, state)
+    assert (state / COMMANDS).read_text() == f"of {COMMANDS}"
+    assert (state / TAKEN).exists()
+
+
+def test_a_lost_ledger_that_judged_commands_meanwhile_stays(earlier: Path, state: Path, full: Path) -> None:
+    take_over(earlier, state)
+    full.rmdir()
+    (state / COMMANDS).write_text("judged since")
+
+    assert take_over(earlier, state)
+
+    assert (state / COMMANDS).read_text() == "judged since"
+
+
+def test_nothing_is_taken_for_an_empty_ledger_while_the_earlier_one_is_not_had(
+    earlier: Path, state: Path, full: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(state)
+    own = take({"FLEETGRASS_EARLIER": str(earlier)}).state()
+
+    with pytest.raises(StateUnreadable):
+        own.read(COMMANDS)
+
+    full.rmdir()
+    own.write(COMMANDS, LOST)
+    assert own.read(COMMANDS) == LOST

@@ -17,6 +17,7 @@ from contract.commands import CollectLogsCommand, CommandResult, CommandState, R
 from contract.events import ConnectionEvent
 from contract.names import COMPONENT
 from contract.reports import DeviceReport
+from edge.earlier_state import LOST
 from local.core.dialect import CLASSIC, LITE
 from local.core.ipc import MemoryBroker
 from tests.edge.bundles.storage import Storage
@@ -226,7 +227,22 @@ def test_state_of_a_version_before_is_taken_over_at_the_first_start(tmp_path: Pa
     log = device.log()
     assert log.count("state of an earlier version taken over") == 2
     assert log.index("taken over: file=commands.json") < log.index("agent started")
-    assert (earlier / "commands.json").exists()
+    assert (earlier / "commands.json").read_bytes() == LOST
+
+
+def test_a_ledger_of_before_that_the_disk_does_not_take_is_a_lost_one(tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier"
+    earlier.mkdir()
+    (earlier / "commands.json").write_text("{")
+    device = DeviceProcess(tmp_path, CLASSIC)
+    with device.server:
+        (tmp_path / "work" / "commands.json.new").mkdir(parents=True)
+        device.start(FLEETGRASS_EARLIER=str(earlier))
+        device.hello()
+        assert device.end() == 0
+
+    assert "state file is unusable: file=commands.json" in device.log()
+    assert "an earlier version's is not taken over yet" in device.log()
 
 
 def test_a_folder_that_others_may_change_is_mended_at_the_start_or_reported(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ The version before is taken from the repository's history, with its own template
 component; the stand-ins around it are this checkout's.
 """
 
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,12 +16,12 @@ from local.core.configuration import Configuration
 from local.core.dialect import CLASSIC
 from local.platform import Platform
 from local.processes import ROOT
+from tests.before import unpack
 from tests.platform.lab import until
 from tests.platform.machines import FINAL
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 
-BEFORE = "e293047342af7e5ccd42efe1d416109a7e674e4b"
 _TAKEN = (
     "cloud",
     "contract",
@@ -42,10 +41,7 @@ _GROUPS = {_DEVICE_FIRST: "device-first", _CLOUD_FIRST: "cloud-first"}
 def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout of the version before; it shares the wheels that were fetched for this one."""
     folder = tmp_path_factory.mktemp("before")
-    packed = subprocess.run(["git", "archive", BEFORE, *_TAKEN], cwd=ROOT, capture_output=True, check=False)
-    if packed.returncode:
-        pytest.skip(f"this clone has no history back to {BEFORE}: {packed.stderr.decode().strip()}")
-    subprocess.run(["tar", "-x"], cwd=folder, input=packed.stdout, check=True)
+    unpack(folder, *_TAKEN)
     (ROOT / "build").mkdir(exist_ok=True)
     (folder / "build").symlink_to(ROOT / "build")
     return folder
