@@ -1,4 +1,4 @@
-"""A fleet of the version before, updated: device first and cloud first, and nothing on it is lost.
+"""A fleet of the version before, updated: device first and cloud first, and one device back; nothing is lost.
 
 The version before is taken from the repository's history, with its own template, Lambdas, enrolment and
 component; the stand-ins around it are this checkout's.
@@ -149,3 +149,12 @@ def test_a_fleet_of_the_version_before_is_updated_in_either_order_and_loses_noth
     fleet.deploys(_CLOUD_FIRST, "v1")
     fleet.reboots(_CLOUD_FIRST)
     assert fleet.containers(_DEVICE_FIRST) == running[_DEVICE_FIRST]
+
+    # And one goes back: it follows no document and does no command of the time before it was replaced.
+    boot_id = fleet.platform.devices[_DEVICE_FIRST].boot_id()
+    fleet.upgrade_agents(_DEVICE_FIRST, old)
+    fleet.deploys(_DEVICE_FIRST, "v1")
+    assert fleet.containers(_DEVICE_FIRST).keys() == running[_DEVICE_FIRST].keys()
+    assert fleet.platform.devices[_DEVICE_FIRST].boot_id() == boot_id
+    commands = fleet.operator.get(f"/devices/{_DEVICE_FIRST}/commands")[1]["commands"]
+    assert {command["state"] for command in commands} == {"SUCCEEDED"}
