@@ -2,7 +2,8 @@
 
 The recipe's run script starts the agent in its state folder, and says in the environment what lies around
 it: FLEETGRASS_PLACE is the folder of ours, FLEETGRASS_EARLIER the work folder, where versions before 0.2.0
-had their state. An agent that is started by hand has neither, and whatever folder it is in.
+had their state; FLEETGRASS_HOME is the folder above, where somebody named one. An agent that is started by
+hand has none of these, and whatever folder it is in.
 """
 
 import logging
@@ -65,7 +66,7 @@ def take(variables: Mapping[str, str] = os.environ) -> OwnFolder:
     knows_commands = earlier_state.take_over(Path(earlier), folder) if earlier else True
     return OwnFolder(
         lock,
-        _mended(folder, Path(place)) if place else None,
+        _mended(folder, Path(place), variables.get("FLEETGRASS_HOME")) if place else None,
         Path(earlier) if earlier else None,
         knows_commands,
     )
@@ -81,10 +82,11 @@ def _lock(folder: Path) -> AgentLock | None:
     return lock
 
 
-def _mended(folder: Path, place: Path) -> str | None:
-    safe_folder.mend_all(place)
+def _mended(folder: Path, place: Path, named_home: str | None) -> str | None:
+    safe_folder.mend_all(place, named_home=bool(named_home))
     try:
-        found = safe_folder.unsafe(folder)
+        # The way to it by the name that was given has links that the current folder's does not show.
+        found = safe_folder.unsafe(folder) or (named_home and safe_folder.unsafe(Path(named_home))) or None
     except OSError as error:
         found = str(error)
     if found is not None:

@@ -2,7 +2,7 @@
 
 What root executes or trusts must lie where every folder, up to the top, belongs to root or to the user whom
 the agent runs as, and nobody else may write; a link on the way counts with its owner and with where it leads.
-The component's install script says the same in shell, before any file of ours is trusted.
+The component's install script says the same in shell, link by link, before any file of ours is trusted.
 """
 
 import grp
@@ -49,17 +49,20 @@ def foreign(tree: Path) -> Path | None:
     return None
 
 
-def mend(folder: Path) -> None:
-    """Take a folder of ours from others, as far as this user may; a link or a file is left alone."""
+def mend(folder: Path, *, own: bool = True) -> None:
+    """Take a folder of ours from others where ``unsafe`` complains of it; a link or a file is left alone.
+
+    One that is another user's becomes ours only if ``own``.
+    """
     try:
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return
     try:
         status = os.fstat(descriptor)
-        if status.st_uid != os.geteuid() and os.geteuid() == 0:
+        if own and status.st_uid not in (0, os.geteuid()) and os.geteuid() == 0:
             os.fchown(descriptor, 0, 0)
-        if os.fstat(descriptor).st_mode & 0o022:
+        if _others_may_write(os.fstat(descriptor)):
             os.fchmod(descriptor, stat.S_IMODE(status.st_mode) & ~0o022)
     except OSError:
         pass  # what is left of it is reported
@@ -67,9 +70,15 @@ def mend(folder: Path) -> None:
         os.close(descriptor)
 
 
-def mend_all(place: Path) -> None:
-    """Take the folders of ours around ``place`` from others, as far as this user may."""
-    for folder in (place.parent, place, *(place / name for name in ("versions", "venvs", "state"))):
+def mend_all(place: Path, *, named_home: bool) -> None:
+    """Take the folders of ours around ``place`` from others, as far as this user may.
+
+    The folder above it is ours unless whoever set the device up named it (``named_home``): theirs may have
+    other uses, and be open to others for a reason. It stays whose it is in any case.
+    """
+    if not named_home:
+        mend(place.parent, own=False)
+    for folder in (place, *(place / name for name in ("versions", "venvs", "state"))):
         mend(folder)
 
 

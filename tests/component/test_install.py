@@ -326,11 +326,23 @@ def _through_a_link_into_what_is_another_users(device: Scripted) -> Path:
     return target
 
 
+def _through_a_link_in_a_folder_of_another(device: Scripted) -> Path:
+    """Neither the name that was given nor the folder without links has it on the way."""
+    between = device.root / "between"
+    between.mkdir()
+    device.home.rename(device.root / "elsewhere")
+    (between / "link").symlink_to("../elsewhere")
+    device.home.symlink_to("between/link/")
+    os.chown(between, ANYBODY, ANYBODY)
+    return between
+
+
 UNSAFE = [
     _open_to_all,
     pytest.param(_of_another, marks=AS_ROOT),
     pytest.param(_through_a_link_of_another, marks=AS_ROOT),
     pytest.param(_through_a_link_into_what_is_another_users, marks=AS_ROOT),
+    pytest.param(_through_a_link_in_a_folder_of_another, marks=AS_ROOT),
 ]
 
 
@@ -350,6 +362,23 @@ def test_an_unsafe_folder_is_refused_in_one_line_that_names_it(
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("links", [1, 30])
+def test_links_of_ours_are_no_harm_unless_they_are_without_end(
+    tmp_path: Path, build: Path, links: int
+) -> None:
+    """As few as a device has; more than anybody looks through, each of which the kernel would follow."""
+    device = a_device(tmp_path)
+    device.deploy(build)
+    device.home.rename(tmp_path / "elsewhere")
+    for number in range(links):
+        (tmp_path / f"part-{number}").symlink_to(".")
+    device.home.symlink_to("".join(f"part-{number}/" for number in range(links)) + "elsewhere")
+
+    done = device.install()
+
+    assert done.returncode == (0 if links == 1 else 1), done.stderr
+
+
 def test_a_relative_home_is_refused_because_the_current_folder_is_another_users(
     tmp_path: Path, build: Path
 ) -> None:
@@ -363,13 +392,38 @@ def test_a_relative_home_is_refused_because_the_current_folder_is_another_users(
 
 
 def test_a_folder_that_became_unsafe_is_mended_and_the_installed_version_goes_on(installed: Scripted) -> None:
-    installed.home.chmod(0o777)
+    installed.place.chmod(0o777)
 
     done = installed.install()
 
     assert (done.returncode, done.stdout) == (0, "install: nothing changed\n")
     assert "unsafe-folder" in done.stderr
-    assert installed.home.stat().st_mode & 0o777 == 0o755
+    assert installed.place.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_folder_that_somebody_named_is_left_as_it_is_and_said(installed: Scripted) -> None:
+    installed.home.chmod(0o777)
+
+    try:
+        done = installed.install()
+    finally:
+        mode = installed.home.stat().st_mode & 0o777
+        installed.home.chmod(0o755)
+
+    assert (done.returncode, done.stdout, mode) == (0, "install: nothing changed\n", 0o777)
+    assert f"unsafe-folder: {installed.home} may be written by others" in done.stderr
+
+
+def test_a_sticky_folder_is_left_as_it_is(installed: Scripted) -> None:
+    installed.home.chmod(0o1777)
+
+    try:
+        done = installed.install()
+    finally:
+        mode = installed.home.stat().st_mode & 0o7777
+        installed.home.chmod(0o755)
+
+    assert (done.stdout, done.stderr, mode) == ("install: nothing changed\n", "", 0o1777)
 
 
 def test_code_that_others_could_change_is_unpacked_anew(installed: Scripted, build: Path) -> None:

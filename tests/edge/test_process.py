@@ -265,6 +265,22 @@ def test_a_folder_that_others_may_change_is_mended_at_the_start_or_reported(tmp_
     )
 
 
+def test_a_way_that_others_may_change_is_reported_where_only_its_name_shows_it(tmp_path: Path) -> None:
+    place, between = tmp_path / "home" / "place", tmp_path / "between"
+    for folder in (place, between):
+        folder.mkdir(parents=True)
+    (between / "link").symlink_to(tmp_path / "home")
+    between.chmod(0o777)
+    device = DeviceProcess(place, CLASSIC)
+    with device.server:
+        device.start(FLEETGRASS_PLACE=str(place), FLEETGRASS_HOME=str(between / "link"))
+        report = device.wait_for(topics.report(THING), DeviceReport, lambda r: r.desired is not None)
+        assert device.end() == 0
+
+    assert report.desired is not None
+    assert report.desired.message == f"{between} may be written by others"
+
+
 def test_settings_that_are_no_good_end_no_start_and_are_told_by_their_keys(device: DeviceProcess) -> None:
     device.start()
     before = device.hello()

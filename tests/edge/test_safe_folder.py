@@ -110,7 +110,7 @@ def test_a_folder_of_ours_is_mended_and_keeps_who_may_read_it(folder: Path) -> N
     folder.chmod(0o757)
     folder.parent.chmod(0o777)
 
-    mend_all(folder.parent)
+    mend_all(folder.parent, named_home=True)
 
     assert unsafe(folder) is None
     assert (folder.stat().st_mode & 0o777, folder.parent.stat().st_mode & 0o777) == (0o755, 0o755)
@@ -120,9 +120,41 @@ def test_a_folder_of_ours_is_mended_and_keeps_who_may_read_it(folder: Path) -> N
 def test_root_takes_a_folder_of_ours_back(folder: Path) -> None:
     anybodys(folder)
 
-    mend_all(folder.parent)
+    mend_all(folder.parent, named_home=True)
 
     assert unsafe(folder) is None
+
+
+@pytest.mark.parametrize(("named_home", "mode"), [(True, 0o777), (False, 0o755)])
+def test_the_folder_above_is_mended_only_where_nobody_named_it(
+    folder: Path, mode: int, *, named_home: bool
+) -> None:
+    home = folder.parents[1]
+    home.chmod(0o777)
+
+    mend_all(folder.parent, named_home=named_home)
+
+    assert home.stat().st_mode & 0o7777 == mode
+
+
+@pytest.mark.parametrize("up", [0, 1, 2])
+def test_what_does_no_harm_is_not_mended(folder: Path, up: int) -> None:
+    place = (folder, *folder.parents)[up]
+    place.chmod(0o1777)
+
+    mend_all(folder.parent, named_home=False)
+
+    assert place.stat().st_mode & 0o7777 == 0o1777
+
+
+@AS_ROOT
+@pytest.mark.parametrize("named_home", [True, False])
+def test_a_folder_above_that_is_another_users_stays_theirs(folder: Path, *, named_home: bool) -> None:
+    home = anybodys(folder.parents[1])
+
+    mend_all(folder.parent, named_home=named_home)
+
+    assert home.stat().st_uid == ANYBODY
 
 
 @AS_ROOT
