@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 class OwnFolder:
     """What was found and done."""
 
-    lock: AgentLock | None = None  # None: the disk takes no file
+    lock: AgentLock | None = None  # None: the disk takes no file, or knows no locks
     unsafe: str | None = None  # which folder others may change, and why
     earlier: Path | None = None  # where an earlier version had its folder
     knows_commands: bool = True  # False: of before, and not even that is on the disk
@@ -75,10 +75,16 @@ def take(variables: Mapping[str, str] = os.environ) -> OwnFolder:
 def _lock(folder: Path) -> AgentLock | None:
     try:
         lock = AgentLock(folder)
-    except OSError as error:  # a device whose disk takes nothing must come online all the same
+        try:
+            lock.acquire()
+        except OSError:
+            lock.close()
+            raise
+    except (
+        OSError
+    ) as error:  # whose disk takes nothing or knows no locks must come online too
         log.error("the state folder cannot be locked: error=%s", error)
         return None
-    lock.acquire()
     return lock
 
 

@@ -1,6 +1,8 @@
 """Two agents at once: real processes, because the lock is the kernel's."""
 
 import contextlib
+import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from edge.lock import FILE, AgentLock, LockHeld
+from edge.own_folder import take
 
 REPOSITORY = Path(__file__).parents[2]
 #: Takes the lock, says so, and then lives on as it is told.
@@ -183,3 +186,20 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
         AgentLock(tmp_path / "folder")
 
     assert not (tmp_path / "elsewhere").exists()
+
+
+def _knows_no_locks(*_: object) -> None:
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+def test_an_agent_on_a_disk_that_knows_no_locks_works_without_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(fcntl, "lockf", _knows_no_locks)
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+
+    assert take({}).lock is None
+
+    assert "cannot be locked: error=[Errno 37] No locks available" in caplog.text
+    assert len(list(Path("/proc/self/fd").iterdir())) == descriptors
