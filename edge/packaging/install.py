@@ -77,15 +77,25 @@ def install(version: Path) -> bool:
             _point(place / "current", version)
         return False
 
-    if not has_venv:
-        _make(venv, version)
-    _prove(venv, version)
+    try:
+        if not has_venv:
+            _make(venv, version)
+        _prove(venv, version)
+    except BaseException:
+        # What this run made is of no use to anybody, and the next try would be made beside it.
+        if not has_venv:
+            shutil.rmtree(venv, ignore_errors=True)
+        if not ready:
+            shutil.rmtree(version, ignore_errors=True)
+        raise
     _point(version / "venv", venv)
     os.sync()  # a power cut now must not leave a complete-looking folder of empty files
     (venv / COMPLETE).touch()
     (version / COMPLETE).touch()
     before = (place / "current").resolve()
     _point(place / "current", version)
+    if before == version or not (before / COMPLETE).exists():
+        before = _newest_other(version)
     _remove_all_but({version, before}, place)
     return True
 
@@ -139,6 +149,16 @@ def _point(link: Path, target: Path) -> None:
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(os.path.relpath(target, link.parent))
     fresh.replace(link)
+
+
+def _newest_other(version: Path) -> Path:
+    """Return the version to go back to where ``version`` itself was current; the same where there is none."""
+    complete = {
+        other.stat().st_mtime_ns: other.parent
+        for other in version.parent.glob(f"*/{COMPLETE}")
+        if other.parent != version
+    }
+    return complete[max(complete)] if complete else version
 
 
 def _remove_all_but(versions: set[Path], place: Path) -> None:

@@ -4,6 +4,7 @@ import hashlib
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pip
 
@@ -36,19 +37,22 @@ _OURS = (
 )
 
 
-def a_build(folder: Path, **changed: str) -> Path:
-    """Leave in ``folder`` what a component build leaves; ``changed`` files of the agent, ``__`` for ``/``."""
+def a_build(folder: Path, *, files: Mapping[str, str] = MappingProxyType({}), **changed: str) -> Path:
+    """Leave in ``folder`` what a component build leaves.
+
+    ``changed`` are modules of the agent, with ``__`` for ``/``; ``files`` are any others by their path.
+    """
     wheels = folder / "wheels"
     a_wheel(wheels, "some_thing")
     pip_of_this_machine(wheels)
-    files = {name: text.encode() for name, text in _AGENT.items()}
-    files |= {name: (ROOT / name).read_bytes() for name in _OURS}
-    files |= {f"{name.replace('__', '/')}.py": text.encode() for name, text in changed.items()}
-    files |= {f"wheels/{wheel.name}": wheel.read_bytes() for wheel in wheels.iterdir()}
+    written = {name: text.encode() for name, text in {**_AGENT, **files}.items()}
+    written |= {name: (ROOT / name).read_bytes() for name in _OURS}
+    written |= {f"{name.replace('__', '/')}.py": text.encode() for name, text in changed.items()}
+    written |= {f"wheels/{wheel.name}": wheel.read_bytes() for wheel in wheels.iterdir()}
     shutil.rmtree(wheels)
     artifact = folder / "artifacts" / COMPONENT / "1.2.3" / "agent-amd64.zip"
     artifact.parent.mkdir(parents=True)
-    write_zip(artifact, files)
+    write_zip(artifact, written)
     digest = hashlib.sha256(artifact.read_bytes()).hexdigest()
     text = recipe_text.fill(RECIPE, name=COMPONENT, version="1.2.3", author="us", digests={"amd64": digest})
     (folder / "recipes").mkdir()

@@ -180,7 +180,32 @@ def test_a_version_that_does_not_work_fails_to_install_and_the_one_before_stays(
     assert said in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert device.version == before
+    assert list((device.place / "versions").iterdir()) == [before]
     assert json.loads(installed.run().stdout)[0] == "some_thing"
+
+
+def test_a_version_whose_virtualenv_cannot_be_made_leaves_nothing_on_the_disk(tmp_path: Path) -> None:
+    device = a_device(tmp_path)
+    files = {"requirements.txt": "another-thing==1.0\n"}
+    device.deploy(a_build(tmp_path / "build", files=files))
+
+    assert device.install().returncode == 1
+
+    assert [list((device.place / name).iterdir()) for name in ("versions", "venvs")] == [[], []]
+
+
+def test_another_python_leaves_the_version_to_go_back_to(tmp_path: Path, build: Path, newer: Path) -> None:
+    """``before`` is the version itself then; the stamp says as much as another Python does."""
+    device, versions = a_device(tmp_path), []
+    for each in (build, newer):
+        device.deploy(each)
+        assert device.install().returncode == 0
+        versions.append(device.version)
+    (versions[1] / "venv").unlink()
+
+    assert device.install().stdout == "install: made and proved this version\n"
+
+    assert {each.resolve() for each in (device.place / "versions").iterdir()} == set(versions)
 
 
 def test_a_version_is_proven_once_and_not_at_every_start(tmp_path: Path) -> None:
