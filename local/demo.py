@@ -4,7 +4,7 @@ Uses what an operator has (the API, a browser) and, to see that nothing else was
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from threading import Event, Thread
 from typing import Any
 
@@ -44,19 +44,19 @@ def tell(platform: Platform, story: Story) -> None:
     story.chapter("Deploy version 1")
     first = _deploy(story, deployer, "v1")
     _succeeds(story, reader, first)
-    _serve(story, devices, "v1")
+    _serve(story, reader, devices, "v1")
     with _Foreign(platform, story) as foreign:
         story.chapter("Deploy version 2")
         _succeeds(story, reader, _deploy(story, deployer, "v2"))
-        _serve(story, devices, "v2")
+        _serve(story, reader, devices, "v2")
 
         story.chapter("Deploy a version that never becomes healthy")
         _rolls_back(story, reader, _deploy(story, deployer, "failing"))
-        _serve(story, devices, "v2")
+        _serve(story, reader, devices, "v2")
 
         story.chapter(f"Reboot {ROBOTS[0]}, and prove it")
         _reboot(platform, story, deployer, reader, devices[ROBOTS[0]])
-        _serve(story, devices, "v2")
+        _serve(story, reader, devices, "v2")
 
         story.chapter(f"Reboot {ROBOTS[1]}, which is out of reach")
         _reboot_when_back(story, deployer, reader, devices[ROBOTS[1]])
@@ -82,7 +82,7 @@ def _in_state(story: Story, reader: Api, robot: str, state: str) -> None:
         _, body = reader.get(f"/devices/{robot}")
         return (True, "") if body.get("state") == state else (None, f"it is {body.get('state', body)}")
 
-    story.eventually(f"{robot} is {state}", look, within_s=30)
+    story.eventually(f"{robot} is {state}", look, within_s=30, why=_asked(reader, robot))
 
 
 def _deploy(story: Story, deployer: Api, tag: str) -> str:
@@ -113,13 +113,34 @@ def _outcomes(reader: Api, deployment: str) -> tuple[str, dict[str, dict[str, An
     return body["state"], {outcome["device"]: outcome for outcome in body["devices"]}
 
 
-def _succeeds(story: Story, reader: Api, deployment: str) -> None:
+def _asked(reader: Api, *robots: str) -> Callable[[], list[str]]:
+    """Return how to ask why each of these devices is not as it should be: a line for each."""
+
+    def ask() -> list[str]:
+        lines = []
+        for robot in robots:
+            status, body = reader.get(f"/devices/{robot}/why")
+            told = (body.get("application"), body.get("code"), body.get("message"))
+            said = ": ".join(str(word) for word in told if word is not None)
+            lines.append(f"{robot}: {said}" if status == 200 else f"{robot}: why answered {status} {body}")
+        return lines
+
+    return ask
+
+
+def _succeeds(story: Story, reader: Api, deployment: str, *, within_s: float = _DEPLOY_S) -> None:
     def look() -> tuple[bool | None, str]:
         state, devices = _outcomes(reader, deployment)
         instead = ", ".join(f"{name} {devices[name]['state']}" for name in sorted(devices))
         return (True if state == "SUCCEEDED" else None), f"{state} {instead}"
 
-    story.eventually("every device reports that it runs", look, within_s=_DEPLOY_S, containers=True)
+    story.eventually(
+        "every device reports that it runs",
+        look,
+        within_s=within_s,
+        containers=True,
+        why=_asked(reader, *ROBOTS),
+    )
 
 
 def _rolls_back(story: Story, reader: Api, deployment: str) -> None:
@@ -128,11 +149,17 @@ def _rolls_back(story: Story, reader: Api, deployment: str) -> None:
         back = all(devices.get(robot, {}).get("state") == "ROLLED_BACK" for robot in ROBOTS)
         return (devices if back else None), f"{state} { {n: o['state'] for n, o in devices.items()} }"
 
-    outcomes = story.eventually("both devices report ROLLED_BACK", look, within_s=_DEPLOY_S, containers=True)
+    outcomes = story.eventually(
+        "both devices report ROLLED_BACK",
+        look,
+        within_s=_DEPLOY_S,
+        containers=True,
+        why=_asked(reader, *ROBOTS),
+    )
     story.note(f"the reason given: {outcomes[ROBOTS[0]].get('message')}")
 
 
-def _serve(story: Story, devices: dict[str, Device], version: str) -> None:
+def _serve(story: Story, reader: Api, devices: dict[str, Device], version: str) -> None:
     for robot, device in devices.items():
         url = f"http://{device.publish_address}:{PORT}/"
 
@@ -143,7 +170,13 @@ def _serve(story: Story, devices: dict[str, Device], version: str) -> None:
                 return None, f"{url} does not answer ({type(error).__name__})"
             return (True if f"fleetgrass {version}" in page else None), f"{url} says {page.strip()[:60]!r}"
 
-        story.eventually(f"{robot} serves the page of {version} at {url}", look, within_s=15, containers=True)
+        story.eventually(
+            f"{robot} serves the page of {version} at {url}",
+            look,
+            within_s=15,
+            containers=True,
+            why=_asked(reader, robot),
+        )
 
 
 def _reboot(platform: Platform, story: Story, operator: Api, reader: Api, device: Device) -> None:
@@ -214,7 +247,12 @@ def _succeeded(story: Story, reader: Api, command: Mapping[str, Any]) -> dict[st
             raise Untrue(f"the {command['kind']} ended as {now}")
         return (now if now.get("state") == "SUCCEEDED" else None), str(now.get("state"))
 
-    return story.eventually("SUCCEEDED, says the device", look, within_s=_COMMAND_S)
+    return story.eventually(
+        "SUCCEEDED, says the device",
+        look,
+        within_s=_COMMAND_S,
+        why=_asked(reader, str(command["device"])),
+    )
 
 
 def _proof(story: Story, result: Mapping[str, Any], boot_id: str, device: Device) -> None:

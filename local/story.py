@@ -1,10 +1,11 @@
 """Telling a story that must be true: each line is a claim, checked before it is printed."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from rich.console import Console
+from rich.markup import escape
 
 T = TypeVar("T")
 
@@ -20,10 +21,19 @@ class Story:
     container for a real one.
     """
 
-    def __init__(self, console: Console, *, simulated: bool) -> None:
+    def __init__(
+        self,
+        console: Console,
+        *,
+        simulated: bool,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._console = console
         self._mark = " [yellow](simulated containers)[/yellow]" if simulated else ""
-        self._started = time.monotonic()
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._started = monotonic()
         self.claims = 0
 
     def chapter(self, title: str) -> None:
@@ -45,7 +55,7 @@ class Story:
         if not holds:
             raise Untrue(f"{truth}: {otherwise}")
         self.claims += 1
-        at = time.monotonic() - self._started
+        at = self._monotonic() - self._started
         mark = self._mark if containers else ""
         self._console.print(f"  [green]✓[/green] {truth}{mark} [dim]{at:5.1f} s[/dim]", highlight=False)
 
@@ -57,24 +67,28 @@ class Story:
         within_s: float,
         every_s: float = 0.2,
         containers: bool = False,
+        why: Callable[[], Iterable[str]] = tuple,
     ) -> T:
         """Look until there is something to see, then print ``truth`` and return what was seen.
 
         ``look`` answers ``(seen, "")`` or ``(None, what is there instead)``; the latter is shown
-        while waiting and is the reason when the time is up.
+        while waiting and is the reason when the time is up. Then ``why`` is asked too, and each line of its
+        answer printed.
 
         Raises:
             Untrue: nothing within ``within_s`` seconds.
         """
-        deadline = time.monotonic() + within_s
+        deadline = self._monotonic() + within_s
         with self._console.status(truth) as status:
             while True:
                 seen, instead = look()
                 if seen is not None:
                     break
-                if time.monotonic() > deadline:
+                if self._monotonic() > deadline:
+                    for line in why():
+                        self._console.print(f"  [red]why[/red] {escape(line)}", highlight=False)
                     raise Untrue(f"{truth}: not within {within_s:.0f} s; {instead}")
                 status.update(f"{truth} … {instead}")
-                time.sleep(every_s)
+                self._sleep(every_s)
         self.claim(truth, True, containers=containers)
         return seen
