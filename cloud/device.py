@@ -6,7 +6,7 @@ says of its own clock is kept only as ``clock_skew_s``.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 
@@ -15,6 +15,11 @@ class Connection(NamedTuple):
 
     began: datetime | None
     ended: datetime
+
+
+#: A device that is heard in the boot that it began to end so much later did not reboot; its own grace is two
+#: minutes, and what it said before it went may have been on its way.
+STILL_UP_AFTER = timedelta(minutes=10)
 
 
 class Rebooting(NamedTuple):

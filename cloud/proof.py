@@ -2,7 +2,8 @@
 
 A device says IN_PROGRESS with the boot that it is about to end. A later message of another boot shows that
 the machine rebooted: the ledger keeps that, and calls the command SUCCEEDED when the device has not said so
-itself a minute later. Its own word, should it still come, replaces that.
+itself a minute later. Its own word, should it still come, replaces that. A device that is heard in the boot
+that it was to end, some minutes later, did not reboot: a boot that comes after that proves nothing.
 What is noted in the device's row (``cloud.tables.device_rows``) has other devices' messages cost nothing.
 """
 
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from cloud.device import Device, Rebooting
+from cloud.device import STILL_UP_AFTER, Device, Rebooting
 from cloud.logs import tell
 from cloud.nudges import SendsMessages, nudge
 from cloud.tables.proofs import Proven
@@ -44,6 +45,17 @@ def proven(device: Device) -> Rebooting | None:
     return began if later else None
 
 
+def came_to_nothing(device: Device) -> Rebooting | None:
+    """Return the reboot that ``device`` did not make, as it is heard in the same boot long after; else None.
+
+    A later boot is another one's: somebody's hand, a power cut.
+    """
+    began = device.rebooting
+    if began is None or device.boot_id != began.boot_id or device.last_report_at is None:
+        return None
+    return began if device.last_report_at > began.at + STILL_UP_AFTER else None
+
+
 @dataclass(frozen=True, slots=True)
 class RebootProofs:
     """Has the ledger know what is proven. Raises ``cloud.aws.errors`` when a table cannot be asked."""
@@ -58,6 +70,10 @@ class RebootProofs:
         May be called again, by anybody. A command whose IN_PROGRESS is noted and not in the ledger yet (the
         record comes again) is left as it is: nothing is concluded from PENDING or DELIVERED.
         """
+        still_up = came_to_nothing(device)
+        if still_up is not None:
+            self.devices.end_reboot(device.name, still_up.command)
+            return False
         began = proven(device)
         if began is None or device.boot_id is None or device.last_report_at is None:
             return False

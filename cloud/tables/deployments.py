@@ -221,7 +221,7 @@ class Deployments:
         return put_if(self._table, self._name, row, condition="attribute_not_exists(pk)")
 
     def outcomes(self, deployment_id: str) -> dict[str, Mapping[str, Any]]:
-        """Return each device's recorded outcome: ``OUTCOME``, ``received_at``, ``OF_JOB`` if no report said it."""
+        """Return each device's recorded outcome: ``OUTCOME``, ``received_at``, ``OF_JOB``."""
         found: dict[str, Mapping[str, Any]] = {}
         for page in pages(
             self._table,

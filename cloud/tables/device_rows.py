@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from cloud.aws.attributes import from_item
-from cloud.device import Connection, Device, Rebooting
+from cloud.device import STILL_UP_AFTER, Connection, Device, Rebooting
 from cloud.filing import partition, standing_of
 from cloud.hearing import News, names_of
 from cloud.history import span_of
@@ -221,7 +221,7 @@ def confirmation(news: News) -> Write:
         told = [status.name for status in message.applications]
         if len(told) > APPLICATIONS_MAX or len(set(told)) < len(told):
             return LOOK
-    names = {"#sequence": "sequence", "#level": "level"}
+    names = {"#sequence": "sequence", "#level": "level", "#at": "at"}
     values: dict[str, object] = {
         ":epoch": message.epoch,
         ":sequence": message.sequence,
@@ -231,6 +231,7 @@ def confirmation(news: News) -> Write:
         ":agent_version": message.agent_version,
         ":level": message.level,
         ":boot_id": message.boot_id,
+        ":still_up": to_ms(news.received_at - STILL_UP_AFTER),
         ":skew": news.clock_skew_s,
         ":one": 1,
     }
@@ -240,7 +241,7 @@ def confirmation(news: News) -> Write:
         "boot_id = :boot_id", "clock_skew_s = :skew", "writes = writes + :one",
     ]  # fmt: skip
     conditions = [
-        "(attribute_not_exists(rebooting) OR rebooting.boot_id = :boot_id)",
+        "(attribute_not_exists(rebooting) OR (rebooting.boot_id = :boot_id AND rebooting.#at >= :still_up))",
         "epoch = :epoch", "last_report_at <= :at", "stale_at >= :at", "attribute_not_exists(goodbye)",
     ]  # fmt: skip
     if isinstance(message, DeviceReport):

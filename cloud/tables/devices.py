@@ -10,7 +10,7 @@ what is stored), else in two: the refused write returns the row, ``cloud.reducer
 second write holds only if nobody applied another message in between. The first report in a span of the
 history is such a change; its point is in the second write, as is what the device is filed under anew or no
 more. A presence event is one call. A reboot that began is noted in the row, so that only messages of another
-boot, while it is not proven, take the second way.
+boot, while it is not proven, take the second way, and one of the same boot some minutes after it began.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -174,6 +174,36 @@ def test_of_a_reboot_whose_end_the_device_tells_as_ever_nothing_is_concluded(
 
 
 @EITHER
+def test_a_device_that_was_still_up_and_is_rebooted_by_hand_later_proves_nothing(
+    world: World, heard: Heard
+) -> None:
+    """It said IN_PROGRESS, did not reboot, and its FAILED was lost."""
+    world.begins(2)
+    heard(world, 603, 2, OLD)
+    world.calls.clear()
+    heard(world, 604, 3, OLD)
+    assert list(world.calls) == ["UpdateItem"]  # nobody waits for its next boot any more
+
+    heard(world, 90_000, 31, NEW)
+
+    assert world.commands.infer_due(at(100_000)) == 1
+    assert world.stands(now=100_000) == ("FAILED", True)  # no-proof: nobody knows
+    assert world.command().proof is None
+
+
+@EITHER
+def test_words_of_the_old_boot_that_were_on_their_way_do_not_end_the_wait_for_the_next(
+    world: World, heard: Heard
+) -> None:
+    world.begins(2)
+    heard(world, 602, 2, OLD)
+
+    heard(world, 603, 3, NEW)
+
+    assert world.stands(now=700) == ("SUCCEEDED", True)
+
+
+@EITHER
 def test_a_proof_that_comes_late_replaces_what_silence_said_and_no_word_of_the_device(
     world: World, heard: Heard
 ) -> None:
