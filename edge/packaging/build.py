@@ -1,10 +1,10 @@
 """Build the component into ``greengrass-build/``: run by ``gdk component build`` and ``make component``.
 
 ``python3 edge/packaging/build.py [--architectures amd64 arm64] [--output FOLDER]``, with the standard
-library and pip. Writes what ``gdk component publish`` reads: ``recipes/recipe.yaml``,
-``recipes/{name}-{version}.yaml`` (for local deployments) and ``artifacts/{name}/{version}/agent-{arch}.zip``
-with the agent, the contract and every wheel. The recipe has each artifact's sha256, which a device checks
-before it runs anything of it. The same sources and wheels give the same bytes.
+library and pip. Writes ``artifacts/{name}/{version}/agent-{arch}.zip`` with the agent, the contract and every
+wheel, and the recipe under the names that tools look for (``_recipe_names``). ``{version}`` is NEXT_PATCH,
+as publishing decides it. The recipe has each artifact's sha256, which a device checks before it runs
+anything of it. The same sources and wheels give the same bytes.
 """
 
 import argparse
@@ -24,7 +24,6 @@ from edge.packaging import access_lists, recipe_text, wheels  # noqa: E402
 from edge.packaging.archive import write_zip  # noqa: E402
 from edge.packaging.proof import DEFAULTS  # noqa: E402
 from edge.packaging.recipe_defaults import DefaultsUnreadable, defaults  # noqa: E402
-from edge.version import AGENT_VERSION  # noqa: E402
 
 NEXT_PATCH = "NEXT_PATCH"  # gdk's word for: the version is decided when it is published
 MAX_ARTIFACT_BYTES = 100 << 20  # ours, and what the recipe copies at most; a fleet pays for every byte
@@ -47,20 +46,13 @@ def read_component(root: Path) -> Component:
     """Return the component of ``gdk-config.json``.
 
     Raises:
-        BuildRefused: not exactly one component, or a version that edge/version.py or pyproject.toml denies.
+        BuildRefused: not exactly one component.
     """
     configured = json.loads((root / "gdk-config.json").read_text())["component"]
     if len(configured) != 1:
         raise BuildRefused("gdk-config.json must have exactly one component")
     [(name, settings)] = configured.items()
-    version = settings["version"]
-    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
-    if version != NEXT_PATCH and {AGENT_VERSION, project} != {version}:
-        raise BuildRefused(
-            f"versions differ: gdk-config.json {version}, edge/version.py {AGENT_VERSION}, "
-            f"pyproject.toml {project}"
-        )
-    return Component(name, version, settings["author"])
+    return Component(name, settings["version"], settings["author"])
 
 
 #: ``wheels.collect`` or what stands in for it: (requirements, architecture, cache) → wheels.
@@ -107,11 +99,23 @@ def build(
         digests[architecture] = hashlib.sha256(artifact.read_bytes()).hexdigest()
     text = _recipe(root, source, component, digests)
     (fresh / "recipes").mkdir()
-    for file in ("recipe.yaml", f"{component.name}-{component.version}.yaml"):
+    for file in _recipe_names(root, component):
         (fresh / "recipes" / file).write_text(text)
     shutil.rmtree(output, ignore_errors=True)
     fresh.rename(output)
     return sorted((output / folder.relative_to(fresh)).iterdir())
+
+
+def _recipe_names(root: Path, component: Component) -> set[str]:
+    """Return what the built recipe is called.
+
+    ``gdk component publish`` (1.6.2) resolves the link ``recipe.yaml`` and looks for its target's name; local
+    deployments want the version in the name, where there is one already.
+    """
+    names = {"recipe.yaml", (root / "recipe.yaml").resolve().name}
+    return (
+        names if component.version == NEXT_PATCH else names | {f"{component.name}-{component.version}.yaml"}
+    )
 
 
 def _recipe(root: Path, source: str, component: Component, digests: Mapping[str, str]) -> str:

@@ -22,6 +22,8 @@ _ARTIFACT_READ = re.compile(
 )
 #: The two uses of the work folder's name: our own folder is named by it, and the agent is told it.
 _WORK = re.compile(r'printf %s "\{work:path\}" \| sed|FLEETGRASS_EARLIER="\{work:path\}"')
+#: The one use of the artifacts' folder's name: it ends with the component's version.
+_VERSION_NAMED = re.compile(r'^export FLEETGRASS_VERSION="\$\(basename "\{artifacts:path\}"\)"$')
 _PYTHON = re.compile(r"\bpython3\b(?! -I\b)")
 #: Where a key may stand → how the nuclei read it. Lite minds the case; other places hold names of ours.
 _SPELLING: Mapping[tuple[str, ...], Collection[str]] = {
@@ -103,8 +105,12 @@ def _script_faults(script: str) -> Iterator[str]:
     """
     if "{artifacts:decompressedPath}" in script:
         yield "what a nucleus has unzipped belongs to the component user"
+    reads = False
     for line in filter(None, map(str.strip, script.splitlines())):
         if _ARTIFACT_READ.match(line):
+            reads = True
+            continue
+        if _VERSION_NAMED.match(line):
             continue
         if "{artifacts:path}" in line:
             yield "an artifact may be copied with head, and nothing else: it belongs to the component user"
@@ -112,7 +118,7 @@ def _script_faults(script: str) -> Iterator[str]:
             yield "the work folder belongs to the component user: its name may be told, nothing in it be used"
         if _PYTHON.search(line):
             yield "python3 without -I imports from the current folder, which is the component user's"
-    if "{artifacts:path}" in script and not re.search(r'^ *sha256="[0-9a-f]{64}"$', script, re.MULTILINE):
+    if reads and not re.search(r'^ *sha256="[0-9a-f]{64}"$', script, re.MULTILINE):
         yield "an artifact is used without its sha256 being checked"
 
 

@@ -32,7 +32,7 @@ class Scripted:
 
     @property
     def artifacts(self) -> Path:
-        return self.root / "nucleus" / "artifacts" / COMPONENT
+        return self.root / "nucleus" / "artifacts" / COMPONENT / "1.2.3"
 
     @property
     def home(self) -> Path:

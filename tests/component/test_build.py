@@ -15,8 +15,7 @@ import yaml
 
 from contract.names import COMPONENT
 from edge.packaging import recipe_text, wheels
-from edge.packaging.build import BuildRefused, build, read_component
-from edge.version import AGENT_VERSION
+from edge.packaging.build import NEXT_PATCH, BuildRefused, build, read_component
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = (ROOT / "recipe.yaml").read_text()
@@ -51,12 +50,14 @@ def test_it_writes_the_tree_that_gdk_publishes(checkout: Path, tmp_path: Path) -
     build(checkout, output, ["amd64", "arm64"], one_small_wheel)
 
     assert sorted(str(file.relative_to(output)) for file in output.rglob("*") if file.is_file()) == [
-        f"artifacts/{COMPONENT}/{AGENT_VERSION}/agent-amd64.zip",
-        f"artifacts/{COMPONENT}/{AGENT_VERSION}/agent-arm64.zip",
-        f"recipes/{COMPONENT}-{AGENT_VERSION}.yaml",
+        f"artifacts/{COMPONENT}/NEXT_PATCH/agent-amd64.zip",
+        f"artifacts/{COMPONENT}/NEXT_PATCH/agent-arm64.zip",
+        f"recipes/{COMPONENT}.yaml",
         "recipes/recipe.yaml",
     ]
-    assert f'ComponentVersion: "{AGENT_VERSION}"' in (output / "recipes" / "recipe.yaml").read_text()
+    recipes = {recipe.read_text() for recipe in (output / "recipes").iterdir()}
+    assert len(recipes) == 1
+    assert 'ComponentVersion: "NEXT_PATCH"' in recipes.pop()
 
 
 def test_an_artifact_holds_the_agent_the_contract_and_pinned_wheels(checkout: Path, tmp_path: Path) -> None:
@@ -132,8 +133,9 @@ def test_a_refused_build_leaves_the_previous_one(checkout: Path, tmp_path: Path)
     assert before.exists()
 
 
-def test_the_version_is_the_same_wherever_a_tool_reads_it() -> None:
-    assert read_component(ROOT).version == AGENT_VERSION
+def test_no_build_says_a_version_so_that_no_publish_overwrites_a_published_one() -> None:
+    """gdk uploads an artifact before it creates its version, and to the same key where that is there already."""
+    assert read_component(ROOT).version == NEXT_PATCH
 
 
 def test_a_list_of_the_recipe_that_is_not_on_file_is_refused(checkout: Path, tmp_path: Path) -> None:
@@ -144,23 +146,18 @@ def test_a_list_of_the_recipe_that_is_not_on_file_is_refused(checkout: Path, tmp
         build(checkout, tmp_path / "out", ["amd64"], one_small_wheel)
 
 
-def test_versions_that_differ_are_refused_naming_each(checkout: Path) -> None:
+def test_a_version_that_is_fixed_for_a_local_deployment_is_in_the_recipes_name(
+    checkout: Path, tmp_path: Path
+) -> None:
     config = json.loads((checkout / "gdk-config.json").read_text())
     config["component"][COMPONENT]["version"] = "9.9.9"
     (checkout / "gdk-config.json").write_text(json.dumps(config))
 
-    with pytest.raises(BuildRefused, match=rf"gdk-config\.json 9\.9\.9, edge/version\.py {AGENT_VERSION}"):
-        read_component(checkout)
-
-
-def test_gdks_next_patch_is_kept_for_publishing_to_decide(checkout: Path, tmp_path: Path) -> None:
-    config = json.loads((checkout / "gdk-config.json").read_text())
-    config["component"][COMPONENT]["version"] = "NEXT_PATCH"
-    (checkout / "gdk-config.json").write_text(json.dumps(config))
-
     [artifact] = build(checkout, tmp_path / "out", ["amd64"], one_small_wheel)
 
-    assert artifact.parent.name == "NEXT_PATCH"
+    assert artifact.parent.name == "9.9.9"
+    recipe = (tmp_path / "out" / "recipes" / f"{COMPONENT}-9.9.9.yaml").read_text()
+    assert 'ComponentVersion: "9.9.9"' in recipe
 
 
 @pytest.mark.parametrize(
@@ -185,6 +182,7 @@ def test_gdks_next_patch_is_kept_for_publishing_to_decide(checkout: Path, tmp_pa
             'zipfile -e "{artifacts:path}/agent-amd64.zip"',
             "copied with head",
         ),
+        ('basename "{artifacts:path}"', 'cat "{artifacts:path}/version"', "copied with head"),
         ("a" * 64, "", "sha256"),
         ("umask 077; ", "", "copied with head"),
         ("timeout 60 ", "", "copied with head"),

@@ -141,6 +141,16 @@ def test_both_dialects_mean_the_same_folder(installed: Scripted) -> None:
     assert places == {str(installed.place / "state")}
 
 
+def test_the_agent_is_told_the_components_version_by_the_path_of_its_artifact(installed: Scripted) -> None:
+    """As no build knows it. Lite ends the path with a slash."""
+    told = set()
+    for dialect in DIALECTS.values():
+        device = Scripted(installed.root, dialect, recipe=installed.recipe)
+        told.add(json.loads(device.run().stdout)[4]["FLEETGRASS_VERSION"])
+
+    assert told == {installed.artifacts.name} == {"1.2.3"}
+
+
 def test_the_version_before_is_kept_and_older_ones_are_removed(
     tmp_path: Path, build: Path, newer: Path
 ) -> None:
