@@ -16,8 +16,10 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cloud.aws.account import Account
 from cloud.aws.errors import CloudError
 from cloud.aws.greengrass import Greengrass
+from cloud.deploy.components import AgentUnpublished
 from cloud.issuers import BadConfiguration, parse_issuers, parse_role_names
 from cloud.openapi.committed import DOCUMENT
 from cloud.tables.deployments import Deployments
@@ -25,6 +27,7 @@ from cloud.tables.devices import Devices
 from cloud.tables.memberships import Memberships
 from cloud.tooling import build, enroll, stack, upgrade_agent
 from cloud.tooling.device_files import DeviceFiles
+from contract.names import COMPONENT
 
 _DEFAULT_STACK = "fleetgrass"
 _EXPECTED = (
@@ -95,7 +98,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     upgrading.add_argument("--stack", default=_DEFAULT_STACK, help="name of the stack (%(default)s)")
     upgrading.add_argument("--group", required=True, help="the group that is deployed to")
-    upgrading.add_argument("--version", help="of the component (the stack's AgentVersion)")
+    upgrading.add_argument(
+        "--version",
+        help="of the component (the stack's AgentVersion; where that is empty, the newest published)",
+    )
 
     _command(
         commands, "template", _template, "make cloud/template.yaml of its sources in cloud/infrastructure/"
@@ -155,7 +161,24 @@ def _deploy(options: argparse.Namespace) -> dict[str, object]:
         "Architecture": options.architecture,
         **dict(options.parameter),
     }
-    return dict(stack.deploy(clients, options.stack, _zip(options), parameters))
+    outputs = stack.deploy(clients, options.stack, _zip(options), parameters)
+    if outputs.get("AgentVersion"):
+        return dict(outputs)
+    return {**outputs, "NewestAgentVersion": _newest_agent(session)}
+
+
+def _newest_agent(session: boto3.Session) -> str:
+    """Return which version of the agent a stack means that names none, in words where there is none.
+
+    The stack is as it shall be: this fails nothing.
+    """
+    greengrass, identity = session.client("greengrassv2"), session.client("sts").get_caller_identity()
+    account = Account(identity["Arn"].split(":")[1], greengrass.meta.region_name, identity["Account"])
+    try:
+        found = Greengrass(greengrass).newest(account.component_arn(COMPONENT))
+    except CloudError as error:
+        return f"not known: {error}"
+    return found or str(AgentUnpublished())
 
 
 def _enroll(options: argparse.Namespace) -> dict[str, object]:
@@ -183,7 +206,7 @@ def _upgrade_agent(options: argparse.Namespace) -> dict[str, object]:
         deployments=Deployments(dynamodb, outputs["DeploymentsTable"]),
         devices=Devices(dynamodb, outputs["DevicesTable"]),
     )
-    version = options.version or outputs["AgentVersion"]
+    version = options.version or outputs.get("AgentVersion", "")
     return asdict(upgrade_agent.upgrade_agent(clients, group=options.group, version=version))
 
 

@@ -23,6 +23,11 @@ def _allow(actions: Sequence[str], *resources: str) -> Statement:
     return {"Effect": "Allow", "Action": list(actions), "Resource": list(resources) or ["*"]}
 
 
+#: Where the stack names no version of the agent, the newest is meant.
+_NEWEST_AGENT = _allow(
+    ["greengrass:ListComponentVersions"],
+    f"arn:aws:greengrass:{REGION}:{ACCOUNT}:components:{_AGENT}",
+)
 #: Creates the stack, so it may create whatever the template holds; nobody else may.
 _DEPLOYER = (
     _allow(
@@ -34,14 +39,15 @@ _DEPLOYER = (
             )
         ]
     ),
+    _NEWEST_AGENT,
 )
-#: Exactly the calls of `gdk component publish`.
+#: Exactly the calls of `gdk component publish` into the stack's bucket.
 _PUBLISHER = (
     _allow(
         ["greengrass:ListComponentVersions", "greengrass:CreateComponentVersion"],
         f"arn:aws:greengrass:{REGION}:{ACCOUNT}:components:{_AGENT}",
     ),
-    _allow(["s3:GetBucketLocation", "s3:CreateBucket"], _BUCKET),
+    _allow(["s3:GetBucketLocation"], _BUCKET),  # never CreateBucket: devices read no other bucket
     _allow(["s3:PutObject", "s3:AbortMultipartUpload"], f"{_BUCKET}/{_AGENT}/*"),
 )
 #: `python -m cloud enroll`.
@@ -70,6 +76,7 @@ _ENROLLER = (
     _allow(["greengrass:ListDeployments", "greengrass:CreateDeployment"]),
     _allow(["greengrass:GetDeployment"], f"arn:aws:greengrass:{REGION}:{ACCOUNT}:deployments:*"),
     _allow(["greengrass:ListComponentVersions"], f"arn:aws:greengrass:{REGION}:aws:components:*"),
+    _NEWEST_AGENT,
     _allow(
         ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
         f"arn:aws:dynamodb:{REGION}:{ACCOUNT}:table/{STACK}-DevicesTable-*",

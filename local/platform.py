@@ -5,7 +5,6 @@ the component is built, published and run as on AWS. Each works with a key of it
 """
 
 import json
-import os
 import platform as machine
 import shutil
 import socket
@@ -27,7 +26,7 @@ from local.engine import busybox, obtain
 from local.identity import AUDIENCE, IdentityProvider
 from local.operators import STACK, make_operators
 from local.processes import PYTHON, ROOT, Child, DidNotStart, chosen_ports, run_tool
-from local.publish import PublishError, publish
+from local.publish import NEXT_PATCH, PublishError, publish
 from local.registry import RegistryFront
 
 Say = Callable[[str], None]
@@ -157,25 +156,37 @@ class Platform:
 
     def publish_component(self, sources: Path) -> str:
         """Build the component of a checkout, publish it, and return its version."""
-        version = _agent_version(sources)
-        self._say(f"building and publishing io.fleetgrass.Agent {version}")
-        built = self.folder / f"greengrass-build-{version}"
+        self._say("building and publishing io.fleetgrass.Agent")
+        built = Path(tempfile.mkdtemp(prefix="greengrass-build-", dir=self.folder))
         command = [PYTHON, "edge/packaging/build.py", f"--output={built}"]
         command.append(f"--architectures={images.architecture()}")
-        run_tool("component", command, {}, log=self._logs / f"component-{version}.log", folder=sources)
+        run_tool("component", command, {}, log=self._logs / f"{built.name}.log", folder=sources)
         key = self.keys["publisher"]
         session = boto3.Session(key.access_key_id, key.secret_access_key, region_name=REGION)
         bucket = self.outputs["Bucket"]
+        recipe = (sources / "recipe.yaml").resolve().name
         try:
-            publish(built, session=session, endpoint_url=self.endpoint_url, bucket=bucket, region=REGION)
+            return publish(
+                built,
+                recipe,
+                session=session,
+                endpoint_url=self.endpoint_url,
+                bucket=bucket,
+                stack_bucket=bucket,
+                region=REGION,
+            ).version
         except PublishError as error:
             raise DidNotStart(f"publishing the component failed: {error}") from error
-        return version
 
-    def upgrade_agent(self, group: str, version: str) -> None:
-        """Bring a group's devices to a published version of the agent with the production command."""
-        arguments = ["upgrade-agent", "--stack", STACK, "--group", group, "--version", version]
-        self._tool(f"upgrade-agent-{group}", "cloud", arguments, "enroller", ROOT)
+    def upgrade_agent(self, group: str, version: str | None = None) -> str:
+        """Bring a group's devices to an agent with the production command; return its version.
+
+        Without ``version`` to what the stack names, or else the newest published.
+        """
+        arguments = ["upgrade-agent", "--json", "--stack", STACK, "--group", group]
+        arguments += [] if version is None else ["--version", version]
+        done = self._tool(f"upgrade-agent-{group}", "cloud", arguments, "enroller", ROOT)
+        return str(json.loads(done)["agent_version"])
 
     def enroll(self, thing: str, group: str) -> None:
         """Enrol a device with the production command."""
@@ -289,7 +300,7 @@ class Platform:
         }
         parameters = {
             "Issuers": json.dumps([issuer]),
-            "AgentVersion": _agent_version(self.sources),
+            "AgentVersion": _fixed_version(self.sources),
             "OfflineDebounceS": str(_DEBOUNCE_S),
             "ConsoleOrigin": CONSOLE_ORIGIN,
             "Local": "true",
@@ -336,9 +347,10 @@ def _listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _agent_version(sources: Path) -> str:
-    asked = [PYTHON, "-c", "from edge.version import AGENT_VERSION; print(AGENT_VERSION)"]
-    return run_tool("agent-version", asked, {}, log=Path(os.devnull), folder=sources).strip()
+def _fixed_version(sources: Path) -> str:
+    """Return the version that the checkout's component is built with; empty where publishing decides it."""
+    [settings] = json.loads((sources / "gdk-config.json").read_text())["component"].values()
+    return "" if settings["version"] == NEXT_PATCH else str(settings["version"])
 
 
 def _version_of_lambdas() -> str:

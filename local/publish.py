@@ -3,12 +3,14 @@
 PublishError
 ├── NotBuilt           not-built            the folder is not what a component build leaves
 ├── BucketElsewhere    bucket-elsewhere     the bucket is in another region
+├── BucketUnreadable   bucket-unreadable    it is not the stack's bucket, and devices read no other
 ├── VersionExists      version-exists       this version is published already
 └── PublishRefused     publish-refused      AWS refused a call; the message names it
 
-The calls: STS GetCallerIdentity; Greengrass ListComponentVersions (when the version is NEXT_PATCH); S3
-GetBucketLocation, CreateBucket (when there is none), an upload per artifact (PutObject, in parts over
-8 MiB); Greengrass CreateComponentVersion with the artifacts' URIs filled into the recipe.
+The calls: STS GetCallerIdentity; Greengrass ListComponentVersions, once to see that the region has it and
+once more when the version is NEXT_PATCH; S3 GetBucketLocation, an upload per artifact (PutObject, in parts
+over 8 MiB); Greengrass CreateComponentVersion with the artifacts' URIs filled into the recipe. Where there
+is no such bucket gdk makes one (CreateBucket), which devices could not read; this refuses.
 """
 
 from collections.abc import Iterator
@@ -43,6 +45,12 @@ class BucketElsewhere(PublishError):
     code = "bucket-elsewhere"
 
 
+class BucketUnreadable(PublishError):
+    """The bucket is not the stack's, whose role lets devices read no other."""
+
+    code = "bucket-unreadable"
+
+
 class VersionExists(PublishError):
     """This version is published already; a version is never replaced."""
 
@@ -65,16 +73,26 @@ class Published:
 
 
 def publish(
-    build_folder: Path, *, session: boto3.Session, endpoint_url: str | None, bucket: str, region: str
+    build_folder: Path,
+    recipe: str,
+    *,
+    session: boto3.Session,
+    endpoint_url: str | None,
+    bucket: str,
+    stack_bucket: str,
+    region: str,
 ) -> Published:
-    """Publish what a component build left in ``build_folder``; the bucket is made when there is none.
+    """Publish what a component build left in ``build_folder`` into ``bucket``, which is to be the stack's.
 
-    ``endpoint_url`` None means AWS, or what AWS_ENDPOINT_URL and its kind say.
+    ``recipe`` is the name of the file that the checkout's recipe.yaml is, or is a link to: gdk looks for that
+    name in the build. ``endpoint_url`` None means AWS, or what AWS_ENDPOINT_URL and its kind say.
 
     Raises:
         PublishError: nothing was published (artifacts may have been uploaded).
     """
-    name, built_version, artifacts = _built(build_folder)
+    name, built_version, artifacts = _built(build_folder, recipe)
+    if bucket != stack_bucket:
+        raise BucketUnreadable(f"devices cannot read {bucket}: publish into the stack's own, {stack_bucket}")
 
     def client(service: str) -> Any:
         return session.client(service, region_name=region, endpoint_url=endpoint_url)  # type: ignore[call-overload]
@@ -82,23 +100,24 @@ def publish(
     with _refusals():
         account = client("sts").get_caller_identity()["Account"]
         greengrass = client("greengrassv2")
-        version = built_version
-        if built_version == NEXT_PATCH:
-            version = _next_patch(greengrass, f"arn:aws:greengrass:{region}:{account}:components:{name}")
+        arn = f"arn:aws:greengrass:{region}:{account}:components:{name}"
+        greengrass.list_component_versions(arn=arn)
+        version = _next_patch(greengrass, arn) if built_version == NEXT_PATCH else built_version
         s3 = client("s3")
-        _ensure_bucket(s3, bucket, region)
+        _check_bucket(s3, bucket, region)
         for artifact in artifacts:
             s3.upload_file(str(artifact), bucket, f"{name}/{version}/{artifact.name}")
-        recipe = _recipe(build_folder, name, version, bucket, {artifact.name for artifact in artifacts})
-        (build_folder / "recipes" / f"{name}-{version}.yaml").write_text(recipe)
-        created = greengrass.create_component_version(inlineRecipe=recipe)
+        uploaded = {artifact.name for artifact in artifacts}
+        filled = _recipe(build_folder / "recipes" / recipe, name, version, bucket, uploaded)
+        (build_folder / "recipes" / f"{name}-{version}.yaml").write_text(filled)
+        created = greengrass.create_component_version(inlineRecipe=filled)
     return Published(created["componentName"], created["componentVersion"], created["arn"])
 
 
-def _built(build_folder: Path) -> tuple[str, str, list[Path]]:
+def _built(build_folder: Path, recipe: str) -> tuple[str, str, list[Path]]:
     folders = [folder for folder in build_folder.glob("artifacts/*/*") if folder.is_dir()]
-    if len(folders) != 1 or not (build_folder / "recipes" / "recipe.yaml").exists():
-        raise NotBuilt(f"{build_folder} holds no built component; run `make component` first")
+    if len(folders) != 1 or not (build_folder / "recipes" / recipe).exists():
+        raise NotBuilt(f"{build_folder} holds no built component with {recipe}; run `make component` first")
     [folder] = folders
     return folder.parent.name, folder.name, sorted(folder.iterdir())
 
@@ -111,23 +130,19 @@ def _next_patch(greengrass: Any, arn: str) -> str:
     return f"{major}.{minor}.{int(patch) + 1}"
 
 
-def _ensure_bucket(s3: Any, bucket: str, region: str) -> None:
+def _check_bucket(s3: Any, bucket: str, region: str) -> None:
     try:
         location = s3.get_bucket_location(Bucket=bucket)["LocationConstraint"] or "us-east-1"
     except ClientError as error:
         if error.response["Error"]["Code"] != "NoSuchBucket":
             raise
-        placed = (
-            {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        )
-        s3.create_bucket(Bucket=bucket, **placed)
-        return
+        raise BucketUnreadable(f"there is no bucket {bucket}: the stack's output Bucket names it") from error
     if location != region:
         raise BucketElsewhere(f"the bucket {bucket} is in {location}; the component is for {region}")
 
 
-def _recipe(build_folder: Path, name: str, version: str, bucket: str, uploaded: set[str]) -> str:
-    recipe = yaml.safe_load((build_folder / "recipes" / "recipe.yaml").read_text())
+def _recipe(source: Path, name: str, version: str, bucket: str, uploaded: set[str]) -> str:
+    recipe = yaml.safe_load(source.read_text())
     if recipe.get("ComponentName") != name:
         raise NotBuilt(f"the recipe is of {recipe.get('ComponentName')}, the artifacts are of {name}")
     recipe["ComponentVersion"] = version

@@ -23,6 +23,12 @@ class Account:
             raise ValueError("the context's invoked_function_arn is not a function's ARN")
         return cls(parts[1], parts[3], parts[4])
 
+    @classmethod
+    def of(cls, arn: str) -> "Account":
+        """Return the account of any regional resource by its ARN."""
+        _, partition, _, region, account, *_ = arn.split(":")
+        return cls(partition, region, account)
+
     @property
     def registry(self) -> str:
         """The host of this account's ECR registry."""
@@ -32,3 +38,7 @@ class Account:
     def iot_arn(self, target: str) -> str:
         """Return the ARN of an IoT ``thinggroup/{name}`` or ``thing/{name}``."""
         return f"arn:{self.partition}:iot:{self.region}:{self.id}:{target}"
+
+    def component_arn(self, name: str) -> str:
+        """Return the ARN of a Greengrass component of this account."""
+        return f"arn:{self.partition}:greengrass:{self.region}:{self.id}:components:{name}"

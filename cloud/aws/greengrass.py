@@ -37,6 +37,16 @@ class Greengrass:
             return None
         return cast(Components, found.get("components", {}))
 
+    def newest(self, component_arn: str) -> str | None:
+        """Return the newest published version of a component; None where there is none."""
+        try:
+            with translated():
+                listed = self._greengrass.list_component_versions(arn=component_arn, maxResults=1)
+        except NotFound:
+            return None
+        versions = listed["componentVersions"]  # the greatest comes first
+        return str(versions[0]["componentVersion"]) if versions else None
+
     def on_device(self, device: str, greengrass_id: str) -> Job | None:
         """Return how a deployment stands on one core device; None when it was not rolled out to it (yet)."""
         try:

@@ -30,6 +30,15 @@ class ConfigurationUnreadable(ValueError):
     code = "agent-configuration-unreadable"
 
 
+class AgentUnpublished(Exception):
+    """There is no version of the agent's component to add."""
+
+    code = "agent-not-published"
+
+    def __init__(self) -> None:
+        super().__init__(f"no version of {COMPONENT} is published here: publish one (gdk component publish)")
+
+
 def merge(existing: Components, *, document_uri: str, agent_version: str, time_source: bool) -> Components:
     """Return ``existing`` with the agent's ``desired`` pointing at ``document_uri``.
 

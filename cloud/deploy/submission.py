@@ -20,6 +20,7 @@ from typing import Protocol
 from cloud.aws.errors import CloudError, Conflict, Refused, Unavailable
 from cloud.clock import Clock
 from cloud.deploy.components import (
+    AgentUnpublished,
     Components,
     ConfigurationUnreadable,
     agent_version,
@@ -36,7 +37,8 @@ from cloud.facts import Job
 from cloud.logs import tell
 from cloud.metrics import Metric, count
 from cloud.tables.deployments import Deployments
-from cloud.watch import LOOK_WHILE_LOST, Watch
+from cloud.watch import LOOK_WHILE_LOST, WATCHED, Watch
+from contract.names import COMPONENT
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,8 @@ class Greengrass(Protocol):
 
     def components(self, greengrass_id: str) -> Components | None: ...
 
+    def newest(self, component_arn: str) -> str | None: ...
+
     def on_device(self, device: str, greengrass_id: str) -> Job | None: ...
 
     def create(
@@ -90,6 +94,8 @@ class Arns(Protocol):
 
     def iot_arn(self, target: str) -> str: ...
 
+    def component_arn(self, name: str) -> str: ...
+
 
 class Submission:
     """Finishes what was begun; every method may be called again, by anybody, at any time."""
@@ -105,6 +111,7 @@ class Submission:
         stale_s: float,
         clock: Clock,
     ) -> None:
+        """``agent_version`` is what targets without an agent get; empty: the newest published."""
         self.deployments = deployments
         self._greengrass = greengrass
         self._devices = devices
@@ -140,7 +147,7 @@ class Submission:
             return self._fail(deployment, "greengrass-conflict", str(error))
         except Refused as error:
             return self._fail(deployment, "greengrass-refused", str(error))
-        except ConfigurationUnreadable as error:
+        except (ConfigurationUnreadable, AgentUnpublished) as error:
             return self._fail(deployment, error.code, str(error))
         now = self._clock()
         self.deployments.supersede_before(deployment, now=now)
@@ -203,6 +210,7 @@ class Submission:
             return Submitted(latest.greengrass_id, latest.job_id), ()
         existing = {} if latest is None else latest.components
         ours = None if latest is None else self._ours_before(deployment, latest)
+        added = () if COMPONENT in existing else (self._version_to_add(),)
         # Who is in the group matters only where more than the agent's configuration may change for somebody.
         matters = ours is not None or lacks_time_source(existing)
         devices = self._devices.in_group(deployment.group) if matters else ()
@@ -212,12 +220,19 @@ class Submission:
             components=merge(
                 existing,
                 document_uri=deployment.document_uri,
-                agent_version=self._agent_version,
+                agent_version="".join(added),
                 time_source=not validating(devices, agent_version(existing)),
             ),
             client_token=deployment.id,
         )
-        return submitted, warnings_of(existing, ours, devices, group=deployment.group)
+        said = tuple(f"{COMPONENT} {version} is added to what {deployment.group} has" for version in added)
+        return submitted, (*said, *warnings_of(existing, ours, devices, group=deployment.group))
+
+    def _version_to_add(self) -> str:
+        newest = self._agent_version or self._greengrass.newest(self._account.component_arn(COMPONENT))
+        if newest is None:
+            raise AgentUnpublished
+        return newest
 
     def _ours_before(self, deployment: Deployment, latest: TargetDeployment) -> Components | None:
         """Return the components of our deployment before this one, where others deployed on top of it."""

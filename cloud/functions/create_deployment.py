@@ -79,7 +79,8 @@ def create_deployment(request: Request, ports: Ports) -> Response:
         Problem: 404 ``group-not-found``; 409 ``deployment-in-progress`` or ``revision-conflict``; 412
             ``precondition-failed`` with the newest ``revision`` and its ``deployment``, and nothing done;
             422 ``group-empty``, ``image-not-found``, ``registry-not-ours``, ``invalid-desired`` or
-            ``document-too-large``; 502 ``greengrass-refused`` and its kin.
+            ``document-too-large``; 502 ``greengrass-refused``,
+            ``agent-not-published`` and their kin.
     """
     wish = request.parse(DeploymentWish)
     group = wish.target.group

@@ -227,7 +227,7 @@ OPERATIONS: Mapping[str, Operation] = {
             412: "`precondition-failed`: `revision` is the target's newest, and nothing was done",
             422: "`group-empty`, `image-not-found`, `registry-not-ours`, `invalid-desired`, "
             "`document-too-large`",
-            502: "`greengrass-refused`",
+            502: "`greengrass-refused`, `agent-not-published`",
         },
         location=True, headers=("ETag",), conditional=True, links=_TO_DEPLOYMENT,
         description="The ETag is of the revision, for If-Match of the next one.",

@@ -15,9 +15,10 @@ from typing import Any
 from botocore.exceptions import ClientError
 from pydantic import TypeAdapter, ValidationError
 
+from cloud.aws.account import Account
 from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_registry import Registry
-from cloud.deploy.components import NUCLEUS, RUN_WITH, TIME_SOURCE
+from cloud.deploy.components import NUCLEUS, RUN_WITH, TIME_SOURCE, AgentUnpublished
 from cloud.deploy.moving import obstacle
 from cloud.membership import MovedMeanwhile, Mover
 from cloud.tables.devices import Devices
@@ -49,7 +50,10 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What there is now; ``made`` names what this run made, in order."""
+    """What there is now; ``made`` names what this run made, in order.
+
+    ``agent_version`` is what the group's first deployment has; None where it was made before.
+    """
 
     thing: str
     thing_arn: str
@@ -57,6 +61,7 @@ class Enrolled:
     group_arn: str
     certificate_arn: str
     greengrass_deployment_id: str
+    agent_version: str | None
     files: Mapping[str, str]
     made: tuple[str, ...]
 
@@ -74,7 +79,8 @@ def enroll(
 
     Raises:
         EnrolmentRefused: a wrong name; the device is in another group that is deployed to, or comes from
-            one whose applications it would keep; its files belong to another device.
+            one whose applications it would keep; its files belong to another device; the agent, of which the
+            stack names no version, is not published.
     """
     _check(ThingName, "thing", thing)
     _check(GroupName, "group", group)
@@ -88,7 +94,9 @@ def enroll(
     else:
         _bring_back(clients, thing, group, made)
     clients.iot.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
-    deployment = _first_deployment(clients, group, group_arn, outputs["AgentVersion"], made)
+    deployment, agent_version = _first_deployment(
+        clients, group, group_arn, outputs.get("AgentVersion", ""), made
+    )
     certificate = _certificate(clients.iot, thing, files, made)
     clients.iot.attach_policy(policyName=outputs["ThingPolicy"], target=certificate)
     clients.iot.attach_thing_principal(thingName=thing, principal=certificate)
@@ -101,8 +109,9 @@ def enroll(
     )
     log.info("enrolled: thing=%s group=%s made=%s", thing, group, ",".join(made) or "nothing")
     return Enrolled(
-        thing, thing_arn, group, group_arn, certificate, deployment, files.as_mapping(), tuple(made)
-    )
+        thing, thing_arn, group, group_arn, certificate, deployment, agent_version, files.as_mapping(),
+        tuple(made),
+    )  # fmt: skip
 
 
 def _check(kind: Any, what: str, name: str) -> None:
@@ -179,15 +188,20 @@ def _latest_deployment(greengrass: Any, target_arn: str) -> str | None:
 
 
 def _first_deployment(
-    clients: Clients, group: str, group_arn: str, agent_version: str, made: list[str]
-) -> str:
+    clients: Clients, group: str, group_arn: str, named: str, made: list[str]
+) -> tuple[str, str | None]:
     """Return the group's latest Greengrass deployment; make the first where there is none.
 
+    Of that also the agent's version: the one that is ``named``, else the newest published.
     It carries no ``desired``: the agent touches nothing until somebody deploys.
     """
     latest = _latest_deployment(clients.greengrass, group_arn)
     if latest is not None:
-        return latest
+        return latest, None
+    component = Account.of(group_arn).component_arn(COMPONENT)
+    agent_version = named or Greengrass(clients.greengrass).newest(component)
+    if agent_version is None:
+        raise EnrolmentRefused(str(AgentUnpublished()))
     components = {
         COMPONENT: {"componentVersion": agent_version, "runWith": dict(RUN_WITH)},
         TOKEN_EXCHANGE: {"componentVersion": _newest(clients, TOKEN_EXCHANGE)},
@@ -215,7 +229,7 @@ def _first_deployment(
             f"(is {COMPONENT} {agent_version} published?)"
         ) from error
     made.append("deployment")
-    return str(answer["deploymentId"])
+    return str(answer["deploymentId"]), agent_version
 
 
 def _newest(clients: Clients, component: str) -> str:

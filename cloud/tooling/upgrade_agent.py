@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import uuid4
 
+from cloud.aws.account import Account
 from cloud.aws.errors import Refused
 from cloud.clock import utc_now
 from cloud.deploy.components import (
     NUCLEUS,
+    AgentUnpublished,
     Components,
     ConfigurationUnreadable,
     agent_version,
@@ -52,6 +54,8 @@ class Greengrass(Protocol):
     """The control plane; ``cloud.aws.greengrass.Greengrass`` in AWS."""
 
     def latest(self, target_arn: str) -> TargetDeployment | None: ...
+
+    def newest(self, component_arn: str) -> str | None: ...
 
     def create(
         self, target_arn: str, *, name: str, components: Components, client_token: str
@@ -88,15 +92,14 @@ class Upgraded:
 def upgrade_agent(
     clients: Clients, *, group: str, version: str, sleep: Callable[[float], None] = time.sleep
 ) -> Upgraded:
-    """Deploy the agent at ``version`` to ``group``.
+    """Deploy the agent at ``version`` to ``group``; empty: at the newest that is published.
 
     Raises:
-        UpgradeRefused: there is no such group, nothing was deployed to it or nothing would change; devices
-            would fail it; somebody else deploys to it at this moment.
+        UpgradeRefused: there is no such group, no published version, nothing was deployed to it or nothing
+            would change; devices would fail it; somebody else deploys to it at this moment.
     """
-    if not version:
-        raise UpgradeRefused("the stack names no version of the agent: say which one with --version")
     arn = _arn(clients.iot, group)
+    version = version or _newest(clients.greengrass, arn)
     document_uri: str | None = None  # what must be desired, once others were seen
     before: TargetDeployment | None = None
     for _ in range(_ATTEMPTS):
@@ -132,6 +135,13 @@ def _arn(iot: Any, group: str) -> str:
         return str(iot.describe_thing_group(thingGroupName=group)["thingGroupArn"])
     except iot.exceptions.ResourceNotFoundException:
         raise UpgradeRefused(f'there is no group "{group}"') from None
+
+
+def _newest(greengrass: Greengrass, group_arn: str) -> str:
+    newest = greengrass.newest(Account.of(group_arn).component_arn(COMPONENT))
+    if newest is None:
+        raise UpgradeRefused(str(AgentUnpublished()))
+    return newest
 
 
 def _at_rest(deployments: Deployments, group: str, sleep: Callable[[float], None]) -> Deployment | None:

@@ -83,6 +83,7 @@ class FakeGreengrass:
         self.broken: Exception | None = None
         self.jobs: dict[tuple[str, str], Job] = {}
         self.asked: list[str] = []
+        self.published: dict[str, list[str]] = {}  # a component's versions by its ARN, the newest first
         if components is not None:
             self.deployments[target].append(("gg-enrolment", components))
 
@@ -96,6 +97,9 @@ class FakeGreengrass:
     def components(self, greengrass_id: str) -> Components | None:
         every = dict(each for of_target in self.deployments.values() for each in of_target)
         return every.get(greengrass_id)
+
+    def newest(self, component_arn: str) -> str | None:
+        return next(iter(self.published.get(component_arn, ())), None)
 
     def revise(self, target_arn: str, components: Components) -> str:
         """What somebody else does in the console."""
@@ -174,6 +178,7 @@ class World:
     documents: FakeDocuments = field(default_factory=FakeDocuments)
     groups: FakeGroups = field(default_factory=FakeGroups)
     gaps: Gaps = field(default_factory=Gaps)
+    agent_version: str = "1.0.0"  # the stack's
     devices: FakeDevices = field(default_factory=lambda: FakeDevices([a_device("r-1"), a_device("r-2")]))
 
     def __post_init__(self) -> None:
@@ -188,7 +193,7 @@ class World:
             greengrass=Gapped(self.greengrass, self.gaps, "greengrass"),
             devices=self.devices,
             account=self.account,
-            agent_version="1.0.0",
+            agent_version=self.agent_version,
             stale_s=60,
             clock=self.clock,
         )

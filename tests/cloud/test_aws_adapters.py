@@ -176,6 +176,17 @@ def test_the_components_of_a_deployment_are_those_it_was_made_with_and_of_none_n
         assert Greengrass(greengrass).components("gg-2") is None
 
 
+def test_the_newest_version_of_a_component_is_one_short_question() -> None:
+    greengrass, arn = a_stubbed("greengrassv2"), Account("aws", REGION, ACCOUNT).component_arn("a")
+    with Stubber(greengrass) as stub:
+        for versions in (["1.10.0"], []):
+            listed = {"componentVersions": [{"componentVersion": version} for version in versions]}
+            stub.add_response("list_component_versions", listed, {"arn": arn, "maxResults": 1})
+        stub.add_client_error("list_component_versions", "ResourceNotFoundException", http_status_code=404)
+
+        assert [Greengrass(greengrass).newest(arn) for _ in range(3)] == ["1.10.0", None, None]
+
+
 def test_a_new_deployment_carries_our_token_a_timeout_and_time_to_validate() -> None:
     greengrass = a_stubbed("greengrassv2")
     with Stubber(greengrass) as stub:

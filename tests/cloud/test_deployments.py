@@ -57,6 +57,29 @@ def test_a_target_without_the_agent_gets_it_at_our_version() -> None:
     assert latest.components[COMPONENT]["componentVersion"] == "1.0.0"
 
 
+def test_a_stack_without_a_version_adds_the_newest_published_and_says_it() -> None:
+    world = World(enrolled=None, agent_version="")
+    world.greengrass.published[world.account.component_arn(COMPONENT)] = ["1.4.0", "1.3.9"]
+
+    body = body_of(world.post())
+
+    assert body["warnings"] == [f"{COMPONENT} 1.4.0 is added to what line-3 has"]
+    latest = world.greengrass.latest(world.arn)
+    assert latest is not None
+    assert latest.components[COMPONENT]["componentVersion"] == "1.4.0"
+
+
+def test_a_target_without_the_agent_where_none_is_published_gets_nothing_and_the_cause_is_said() -> None:
+    world = World(enrolled=None, agent_version="")
+
+    answer = world.post()
+
+    assert (answer["statusCode"], body_of(answer)["code"]) == (502, "agent-not-published")
+    assert "gdk component publish" in body_of(answer)["detail"]
+    assert world.greengrass.latest(world.arn) is None
+    assert world.states() == [(1, "FAILED")]
+
+
 def test_the_next_revision_says_what_changes(world: World) -> None:
     world.post(a_wish(WEB, {"name": "old", "image": "fleetgrass/hello:v1"}, {**WEB, "name": "same"}))
     body = body_of(

@@ -25,6 +25,7 @@ from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboot_rows import claim_key
 from contract.commands import ReportNowCommand
+from contract.names import COMPONENT
 from tests.cloud.template import resources
 from tests.cloud.world import GROUPS, World, a_world
 
@@ -42,7 +43,11 @@ BY_KEY = {
 #: Greengrass v2, which moto does not know: what it answers where a target has a deployment already.
 GREENGRASS: dict[str, dict[str, Any]] = {
     "ListDeployments": {"deployments": [{"deploymentId": "gg-1"}]},
-    "GetDeployment": {"deploymentId": "gg-1", "iotJobId": "job-1", "components": {}},
+    "GetDeployment": {
+        "deploymentId": "gg-1",
+        "iotJobId": "job-1",
+        "components": {COMPONENT: {"componentVersion": "1.0.0"}},
+    },
     "CreateDeployment": {"deploymentId": "gg-2", "iotJobId": "job-2"},
     "ListEffectiveDeployments": {"effectiveDeployments": []},
 }

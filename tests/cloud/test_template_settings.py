@@ -7,6 +7,7 @@ import pytest
 
 from cloud.access import PUBLIC_ROUTES, ROUTES
 from cloud.openapi import document
+from contract.names import COMPONENT
 from tests.cloud.template import functions, resources, template
 
 
@@ -55,6 +56,20 @@ def test_a_page_may_use_every_method_and_header_of_the_api_and_read_every_header
     assert set(given["AllowHeaders"]) == sent | {"authorization", "content-type", "if-match"}
     # What every page may read goes without saying (Fetch, CORS-safelisted response-header name).
     assert set(given["ExposeHeaders"]) == (answered - {"cache-control"}) | {"apigw-requestid"}
+
+
+def test_who_finishes_deployments_may_ask_for_the_agents_newest_version_and_for_no_other_components() -> None:
+    for name in ("CreateDeploymentRole", "SweepRole"):
+        policies = resources("AWS::IAM::Role")[name]["Policies"]
+        statements = [s for policy in policies for s in policy["PolicyDocument"]["Statement"]]
+        [asked] = [s for s in statements if s["Action"] == "greengrass:ListComponentVersions"]
+        assert asked["Resource"]["Fn::Sub"].endswith(f":${{AWS::AccountId}}:components:{COMPONENT}")
+
+
+def test_a_stack_may_name_no_version_of_the_agent_and_has_no_empty_output_then() -> None:
+    assert template()["Parameters"]["AgentVersion"]["Default"] == ""
+    condition = template()["Conditions"][template()["Outputs"]["AgentVersion"]["Condition"]]
+    assert condition == {"Fn::Not": [{"Fn::Equals": [{"Ref": "AgentVersion"}, ""]}]}
 
 
 def test_functions_log_json_from_info_on_and_the_runtime_only_what_went_wrong() -> None:

@@ -134,7 +134,7 @@ def test_a_refused_build_leaves_the_previous_one(checkout: Path, tmp_path: Path)
 
 
 def test_no_build_says_a_version_so_that_no_publish_overwrites_a_published_one() -> None:
-    """gdk uploads an artifact before it creates its version, and to the same key where that is there already."""
+    """gdk uploads an artifact before it creates its version, also over one that is there already."""
     assert read_component(ROOT).version == NEXT_PATCH
 
 

@@ -14,10 +14,19 @@ from local.greengrass_cloud.api import Api
 from local.greengrass_cloud.emulator import AwsEmulator
 from local.greengrass_cloud.names import Place
 from local.greengrass_cloud.server import Server
-from local.publish import BucketElsewhere, NotBuilt, Published, PublishRefused, VersionExists, publish
+from local.publish import (
+    BucketElsewhere,
+    BucketUnreadable,
+    NotBuilt,
+    Published,
+    PublishRefused,
+    VersionExists,
+    publish,
+)
 
 NAME = "com.example.Web"
 REGION = "eu-west-1"
+BUCKET = "components"  # the stack's
 ACCOUNT = "123456789012"  # moto's
 ARN = f"arn:aws:greengrass:{REGION}:{ACCOUNT}:components:{NAME}:versions:"
 
@@ -41,6 +50,8 @@ def session(calls: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             calls.append(f"{model.service_model.service_name}.{model.name}")
 
         recorded.events.register("before-call", record)
+        s3 = boto3.client("s3", region_name=REGION)
+        s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
         yield recorded
         server.shutdown()
         server.server_close()
@@ -65,12 +76,22 @@ def a_build(folder: Path, *, version: str = "1.2.3", artifact: bytes = b"small")
         "Manifests": [manifest],
     }
     (folder / "recipes").mkdir()
-    (folder / "recipes" / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    (folder / "recipes" / f"{NAME}.yaml").write_text(yaml.safe_dump(recipe))
     return folder
 
 
-def publish_to(session: boto3.Session, build: Path, bucket: str = "components") -> Published:
-    return publish(build, session=session, endpoint_url=None, bucket=bucket, region=REGION)
+def publish_to(
+    session: boto3.Session, build: Path, bucket: str = BUCKET, stack_bucket: str | None = None
+) -> Published:
+    return publish(
+        build,
+        f"{NAME}.yaml",
+        session=session,
+        endpoint_url=None,
+        bucket=bucket,
+        stack_bucket=stack_bucket or bucket,
+        region=REGION,
+    )
 
 
 def test_publishing_makes_exactly_the_calls_of_gdk(
@@ -82,14 +103,14 @@ def test_publishing_makes_exactly_the_calls_of_gdk(
     assert calls == [
         "sts.GetCallerIdentity",
         "greengrassv2.ListComponentVersions",
+        "greengrassv2.ListComponentVersions",
         "s3.GetBucketLocation",
-        "s3.CreateBucket",
         "s3.PutObject",
         "greengrassv2.CreateComponentVersion",
     ]
 
 
-def test_a_fixed_version_is_not_looked_up_and_a_bucket_of_ours_not_made_again(
+def test_for_a_fixed_version_nothing_but_the_region_is_looked_up(
     session: boto3.Session, calls: list[str], tmp_path: Path
 ) -> None:
     publish_to(session, a_build(tmp_path / "first", version="1.2.3"))
@@ -99,6 +120,7 @@ def test_a_fixed_version_is_not_looked_up_and_a_bucket_of_ours_not_made_again(
 
     assert calls == [
         "sts.GetCallerIdentity",
+        "greengrassv2.ListComponentVersions",
         "s3.GetBucketLocation",
         "s3.PutObject",
         "greengrassv2.CreateComponentVersion",
@@ -112,7 +134,6 @@ def test_an_artifact_over_8_mib_goes_in_parts(
 
     assert [call for call in calls if call.startswith("s3.")] == [
         "s3.GetBucketLocation",
-        "s3.CreateBucket",
         "s3.CreateMultipartUpload",
         "s3.UploadPart",
         "s3.UploadPart",
@@ -150,10 +171,44 @@ def test_a_version_that_is_there_already_is_said_to_be(session: boto3.Session, t
 
 def test_a_bucket_in_another_region_is_refused(session: boto3.Session, tmp_path: Path) -> None:
     s3 = session.client("s3", region_name="eu-central-1")
-    s3.create_bucket(Bucket="components", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
+    s3.create_bucket(Bucket="elsewhere", CreateBucketConfiguration={"LocationConstraint": "eu-central-1"})
 
     with pytest.raises(BucketElsewhere, match="eu-central-1"):
-        publish_to(session, a_build(tmp_path / "build"))
+        publish_to(session, a_build(tmp_path / "build"), "elsewhere")
+
+
+@pytest.mark.parametrize("bucket", ["mine", "not-made-yet"])
+def test_any_bucket_but_the_stacks_is_refused_before_anything_is_uploaded(
+    session: boto3.Session, calls: list[str], tmp_path: Path, bucket: str
+) -> None:
+    session.client("s3").create_bucket(
+        Bucket="mine", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
+    calls.clear()
+
+    with pytest.raises(BucketUnreadable, match=f"{bucket}: publish into the stack's own, {BUCKET}"):
+        publish_to(session, a_build(tmp_path / "build"), bucket, BUCKET)
+    assert calls == []
+
+
+def test_a_stack_whose_bucket_is_not_there_gets_none_made(
+    session: boto3.Session, calls: list[str], tmp_path: Path
+) -> None:
+    with pytest.raises(BucketUnreadable, match="no bucket nowhere"):
+        publish_to(session, a_build(tmp_path / "build"), "nowhere")
+    assert not {"s3.CreateBucket", "s3.PutObject"} & set(calls)
+
+
+def test_a_build_without_the_recipe_under_the_name_that_gdk_looks_for_is_not_published(
+    session: boto3.Session, calls: list[str], tmp_path: Path
+) -> None:
+    """gdk 1.6.2 finds out once everything is uploaded."""
+    build = a_build(tmp_path / "build")
+    (build / "recipes" / f"{NAME}.yaml").rename(build / "recipes" / "recipe.yaml")
+
+    with pytest.raises(NotBuilt, match=rf"{NAME}\.yaml"):
+        publish_to(session, build)
+    assert calls == []
 
 
 def test_what_greengrass_refuses_is_named_by_its_call(session: boto3.Session, tmp_path: Path) -> None:

@@ -44,6 +44,9 @@ def before(tmp_path_factory: pytest.TempPathFactory) -> Path:
     unpack(folder, *_TAKEN)
     (ROOT / "build").mkdir(exist_ok=True)
     (folder / "build").symlink_to(ROOT / "build")
+    # gdk looks for what recipe.yaml is a link to, which the build of that version does not write.
+    (folder / "recipe.yaml").unlink()
+    (folder / f"recipes/{COMPONENT}.yaml").rename(folder / "recipe.yaml")
     return folder
 
 
@@ -92,9 +95,9 @@ class Fleet:
         assert until(lambda: self.shown(device)["state"] == "online", 60)
         return ended
 
-    def upgrade_agents(self, device: str, version: str) -> None:
-        """Bring the device's group to an agent's version, as an administrator does."""
-        self.platform.upgrade_agent(_GROUPS[device], version)
+    def upgrade_agents(self, device: str, version: str, *, named: bool) -> None:
+        """Bring the device's group to ``version``, as an administrator does, who need not name the newest."""
+        assert self.platform.upgrade_agent(_GROUPS[device], version if named else None) == version
         assert until(lambda: self.shown(device).get("agent_version") == version, 90), self.shown(device)
         assert until(lambda: self.shown(device)["state"] == "online", 60)
 
@@ -119,8 +122,8 @@ def test_a_fleet_of_the_version_before_is_updated_in_either_order_and_loses_noth
 
     # The device first: the new agent speaks to a cloud that acknowledges nothing.
     version = fleet.platform.publish_component(ROOT)
-    assert version != old
-    fleet.upgrade_agents(_DEVICE_FIRST, version)
+    assert (old, version) == ("0.1.0", "0.1.1")
+    fleet.upgrade_agents(_DEVICE_FIRST, version, named=True)  # the stack still names the version before
     assert fleet.containers(_DEVICE_FIRST) == running[_DEVICE_FIRST]
     fleet.reboots(_DEVICE_FIRST)
     fleet.deploys(_DEVICE_FIRST, "v2")
@@ -134,7 +137,7 @@ def test_a_fleet_of_the_version_before_is_updated_in_either_order_and_loses_noth
     running = {device: fleet.containers(device) for device in _GROUPS}
 
     # Then the other device, together with what only a new version can be given.
-    fleet.upgrade_agents(_CLOUD_FIRST, version)
+    fleet.upgrade_agents(_CLOUD_FIRST, version, named=False)
     assert fleet.containers(_CLOUD_FIRST) == running[_CLOUD_FIRST]
     for device in _GROUPS:
         commands = fleet.operator.get(f"/devices/{device}/commands")[1]["commands"]

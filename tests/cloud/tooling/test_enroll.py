@@ -17,7 +17,7 @@ from cloud.tooling import enroll as enrolment
 from cloud.tooling.device_files import DeviceFiles
 from cloud.tooling.enroll import Clients, Enrolled, EnrolmentRefused
 from contract.names import COMPONENT
-from tests.cloud.api import NOW, REGION
+from tests.cloud.api import ACCOUNT, NOW, REGION
 from tests.cloud.devices import devices_table, dynamodb_in_memory
 
 OUTPUTS = {
@@ -33,6 +33,7 @@ class Greengrass:
     def __init__(self) -> None:
         self.deployments: dict[str, list[dict[str, Any]]] = {}
         self.refusal: str | None = None
+        self.published = ["1.4.0", "1.3.9"]
 
     def list_deployments(self, *, targetArn: str, historyFilter: str, maxResults: int = 50) -> dict[str, Any]:
         assert historyFilter == "LATEST_ONLY"
@@ -43,7 +44,9 @@ class Greengrass:
         every = [made for of_target in self.deployments.values() for made in of_target]
         return next(made for made in every if made["deploymentId"] == deploymentId)
 
-    def list_component_versions(self, *, arn: str) -> dict[str, Any]:
+    def list_component_versions(self, *, arn: str, maxResults: int = 100) -> dict[str, Any]:
+        if arn == f"arn:aws:greengrass:{REGION}:{ACCOUNT}:components:{COMPONENT}":
+            return {"componentVersions": [{"componentVersion": v} for v in self.published[:maxResults]]}
         assert arn.startswith(f"arn:aws:greengrass:{REGION}:aws:components:aws.greengrass.")
         return {"componentVersions": [{"componentVersion": "2.18.0"}, {"componentVersion": "2.17.0"}]}
 
@@ -65,9 +68,11 @@ class World:
         self.memberships = Memberships(dynamodb, self.devices._name)
         self.clients = Clients(self.iot, self.greengrass, self.devices, self.memberships, REGION)
 
-    def enroll(self, thing: str, group: str, out: str | None = None) -> Enrolled:
+    def enroll(self, thing: str, group: str, out: str | None = None, **outputs: str) -> Enrolled:
+        """Enrol with the stack's outputs, but for ``outputs``; one that is empty is not there."""
         files = DeviceFiles(self.folder / (out or thing.replace(":", "_")))
-        return enrolment.enroll(self.clients, OUTPUTS, thing=thing, group=group, files=files, now=NOW)
+        given = {name: value for name, value in (OUTPUTS | outputs).items() if value}
+        return enrolment.enroll(self.clients, given, thing=thing, group=group, files=files, now=NOW)
 
     def things(self) -> list[str]:
         return [thing["thingName"] for thing in self.iot.list_things()["things"]]
@@ -134,6 +139,25 @@ def test_the_groups_first_deployment_carries_the_agent_and_desires_nothing(world
         "deploymentConfigurationTimeSource": "deploymentProcessingTime"
     }
     assert nucleus["componentVersion"] == "2.18.0"
+
+
+def test_a_stack_that_names_no_version_of_the_agent_means_the_newest_published(world: World) -> None:
+    done = world.enroll("newest-1", "line-newest", AgentVersion="")
+
+    (made,) = world.greengrass.deployments[done.group_arn]
+    assert made["components"][COMPONENT]["componentVersion"] == done.agent_version == "1.4.0"
+    assert world.enroll("newest-2", "line-newest", AgentVersion="").agent_version is None
+
+
+def test_without_any_published_agent_the_enrolment_says_so_and_is_finished_once_there_is_one(
+    world: World,
+) -> None:
+    world.greengrass.published = []
+    with pytest.raises(EnrolmentRefused, match=rf"no version of {COMPONENT} is published.*gdk"):
+        world.enroll("early-1", "line-early", AgentVersion="")
+
+    world.greengrass.published = ["1.0.0"]
+    assert world.enroll("early-1", "line-early", AgentVersion="").agent_version == "1.0.0"
 
 
 def test_enrolling_again_makes_nothing_new(world: World) -> None:

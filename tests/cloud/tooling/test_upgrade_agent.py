@@ -43,6 +43,9 @@ class Group:
             self.after_a_look.pop()()
         return found
 
+    def newest(self, component_arn: str) -> str | None:
+        return self.world.greengrass.newest(component_arn)
+
     def create(self, target_arn: str, **request: Any) -> Submitted:
         if self.meanwhile:
             self.meanwhile.pop()()
@@ -236,9 +239,21 @@ def test_what_cannot_be_upgraded_is_said(enrolled: Components | None, group: str
         Group(enrolled).upgrade(group=group)
 
 
-def test_a_stack_without_a_version_needs_one() -> None:
-    with pytest.raises(UpgradeRefused, match="--version"):
-        Group().upgrade("")
+def test_without_a_version_the_newest_published_is_meant_and_said() -> None:
+    group = Group()
+    group.world.greengrass.published[group.world.account.component_arn(COMPONENT)] = ["1.4.0", "1.3.9"]
+
+    assert group.upgrade("").agent_version == "1.4.0"
+    assert group.now()[COMPONENT]["componentVersion"] == "1.4.0"
+
+
+def test_where_no_version_is_published_nothing_is_deployed() -> None:
+    group = Group()
+    before = group.now()
+
+    with pytest.raises(UpgradeRefused, match=r"no version of io\.fleetgrass\.Agent is published"):
+        group.upgrade("")
+    assert group.now() == before
 
 
 def test_a_version_that_was_never_published_is_said_to_be() -> None:
