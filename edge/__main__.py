@@ -14,6 +14,7 @@ from pathlib import Path
 from contract.commands import CollectLogsCommand
 from edge.agent import Agent
 from edge.agent_log import keep_log
+from edge.aws import token_exchange
 from edge.aws.logins import RegistryLogins
 from edge.aws.process import AwsProcess, AwsUnavailable
 from edge.aws.secrets import AwsSecrets
@@ -112,7 +113,7 @@ def wire(
     """
     folder, settings = Path.cwd(), reading.settings
     clock = SystemClock()
-    aws = AwsProcess()
+    aws = AwsProcess(token_exchange=lambda: _token_exchange(link))
     engine = DockerEngine()
     engine_disk = _EngineDisk(engine, folder)
     credentials = RegistryLogins(aws.registry_login, clock)
@@ -190,6 +191,14 @@ def _first_settings(link: GreengrassLink, own_folder: OwnFolder) -> tuple[Readin
 
 def _is_lock_wanted(own_folder: OwnFolder) -> bool:
     return own_folder.lock is not None and own_folder.lock.wanted()
+
+
+def _token_exchange(link: GreengrassLink) -> str | None:
+    try:
+        return token_exchange.address_in(link.configuration_of(token_exchange.COMPONENT))
+    except LinkError as error:
+        log.info("the nucleus does not say where token exchange is: code=%s", error.code)
+        return None
 
 
 def _fetch_in_background(aws: AwsProcess, uri: str, deliver: Callable[[Event], None]) -> None:

@@ -1,9 +1,10 @@
 """The agent's side of the AWS process: start it, ask once, read the answer within a bounded time."""
 
 import base64
+import os
 import subprocess
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from pydantic import ValidationError
 
@@ -20,6 +21,7 @@ from edge.aws.messages import (
     Request,
     SecretValues,
 )
+from edge.aws.token_exchange import VARIABLE
 
 ANSWER_S = 60.0  # above what credentials and the calls' own timeouts add up to in all but the worst case
 _CHILD = (sys.executable, "-m", "edge.aws")
@@ -36,9 +38,17 @@ class AwsUnavailable(Exception):
 class AwsProcess:
     """Asks AWS through a child process per question; callable from any thread."""
 
-    def __init__(self, command: Sequence[str] = _CHILD, *, answer_s: float = ANSWER_S) -> None:
+    def __init__(
+        self,
+        command: Sequence[str] = _CHILD,
+        *,
+        answer_s: float = ANSWER_S,
+        token_exchange: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """``token_exchange`` says at each question where it answers now; None: as our environment has it."""
         self._command = tuple(command)
         self._answer_s = answer_s
+        self._token_exchange = token_exchange
 
     def document(self, uri: str) -> bytes:
         """Return the desired document at an ``s3://`` URI; its hash is for the caller to check.
@@ -82,6 +92,7 @@ class AwsProcess:
             raise AwsUnavailable("bad-answer", "not base64") from None
 
     def _ask(self, request: Request) -> Document | RegistryLogin | SecretValues:
+        address = self._token_exchange()
         try:
             child = subprocess.run(
                 self._command,
@@ -90,6 +101,7 @@ class AwsProcess:
                 stderr=subprocess.DEVNULL,  # a traceback could hold a secret
                 timeout=self._answer_s,
                 check=False,
+                env=None if address is None else os.environ | {VARIABLE: address},
             )
         except subprocess.TimeoutExpired:
             raise AwsUnavailable("timeout", f"no answer within {self._answer_s:g} s") from None

@@ -164,6 +164,21 @@ class GreengrassLink:
         except NotSupported as error:
             raise PublishFailed(f"publish to {topic}: refused") from error
 
+    def configuration_of(self, component: str) -> Mapping[str, object]:
+        """Return another component's whole configuration; callable from any thread, unlike the others.
+
+        Raises:
+            LinkError: as of ``configuration``.
+        """
+        what = f"get the configuration of {component}"
+        with _translated(what):
+            future = self._connected().get_configuration_async(component_name=component, key_path=[])
+            try:
+                answer = future.result(ANSWER_S)
+            except concurrent.futures.TimeoutError as error:
+                raise LinkDown(f"{what}: no answer within {ANSWER_S:.0f} s") from error
+        return answer.value if isinstance(answer.value, dict) else {}
+
     def close(self) -> None:
         with self._lock:
             self._connection += 1

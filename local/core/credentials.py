@@ -145,13 +145,27 @@ class TokenExchange:
 
     def __init__(self, role: Role, knows: Callable[[str], bool]) -> None:
         """Hand ``role`` out to whoever brings an authorization token that ``knows`` recognises."""
-        self._server = _server(role, knows)
+        self._make = lambda: _server(role, knows)
+        self._server = self._make()
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+
+    @property
+    def port(self) -> int:
+        """Return where it answers; another one after each start."""
+        return int(self._server.server_port)
 
     @property
     def url(self) -> str:
         """Return what components are given."""
-        return f"http://localhost:{self._server.server_port}{_PATH}"
+        return f"http://localhost:{self.port}{_PATH}"
+
+    def restart(self) -> None:
+        """Die, and answer at another port."""
+        fresh = self._make()  # while the old one still has its port
+        self.stop()
+        self._server = fresh
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
+        self._thread.start()
 
     def start(self) -> None:
         """Answer from now on."""

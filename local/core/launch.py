@@ -42,7 +42,7 @@ class Surroundings:
     configuration: Configuration
     components: Components
     socket: Path
-    credentials_url: str
+    credentials_url: Callable[[], str]
     environment: Mapping[str, str] = field(default_factory=_nucleus_environment)  # the nucleus' own
 
 
@@ -148,7 +148,7 @@ class ComponentLaunch:
             environment["DOCKER_HOST"] = device.docker_host
         # Classic gives it to all as soon as it is installed, Lite to those that depend on it, hard or soft.
         if TOKEN_EXCHANGE in self._recipe.dependencies or (classic and self._find(TOKEN_EXCHANGE)):
-            environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self._all.credentials_url
+            environment["AWS_CONTAINER_CREDENTIALS_FULL_URI"] = self._all.credentials_url()
         return environment
 
     def _variable(self, name: str) -> str | None:

@@ -20,7 +20,7 @@ from local.core.device import Device, Folder
 from local.core.installation import Installation
 from local.core.ipc import Components, Server
 from local.core.jobs import Job, Jobs, JobStatus
-from local.core.launch import NUCLEUS, Surroundings
+from local.core.launch import NUCLEUS, TOKEN_EXCHANGE, Surroundings
 from local.core.mqtt import MqttConnection
 from local.core.shadow import Shadow
 
@@ -49,6 +49,7 @@ class Nucleus:
         configuration = Configuration(device.nucleus, folder.configuration)
         if not folder.configuration.exists():
             _initialise(configuration, device, at_ms=int(folder.device.stat().st_mtime * 1000))
+        self._configuration = configuration
         components = Components(
             restart=lambda name: self._tasks.put(lambda: self._installation.restart_component(name)),
             deploy=self._deploy_locally,
@@ -57,7 +58,7 @@ class Nucleus:
         socket_path = (self._socket_folder or folder.root) / folder.socket.name
         self._credentials = TokenExchange(role, lambda token: components.owner(token) is not None)
         surroundings = Surroundings(
-            device, folder, configuration, components, socket_path, self._credentials.url
+            device, folder, configuration, components, socket_path, lambda: self._credentials.url
         )
         self._store = CloudComponentStore(device, folder, role)
         self._installation = Installation(surroundings, self._store, self._news.set)
@@ -80,6 +81,7 @@ class Nucleus:
     def start(self) -> None:
         """Serve, connect and start what is installed."""
         self._credentials.start()
+        self._say_port()
         self._ipc.start()
         self._mqtt.on_online(self._jobs.online)
         if self._device.nucleus.kind == "classic":
@@ -124,8 +126,26 @@ class Nucleus:
         self._ipc.restart()
 
     def kill_token_exchange(self) -> None:
-        """Kill Lite's token exchange, which systemd starts again at once, but not what is bound to it."""
-        self._tasks.put(self._installation.kill_token_exchange)
+        """Kill Lite's token exchange, which systemd starts again at once, but not what is bound to it.
+
+        Each start of it has another port.
+        """
+
+        def kill() -> None:
+            self._installation.kill_token_exchange()
+            self._credentials.restart()
+            self._say_port()
+
+        self._tasks.put(kill)
+
+    def _say_port(self) -> None:
+        """Keep the port where both nuclei do, in the configuration of the component."""
+        port = self._credentials.port
+        says = (
+            {"port": 0, "activePort": port} if self._device.nucleus.kind == "classic" else {"port": str(port)}
+        )
+        at_ms = int(time.time() * 1000)
+        self._configuration.merge(TOKEN_EXCHANGE, (), says, at_ms=at_ms, conflicts="replace")
 
     def disconnect(self, seconds: float) -> None:
         """Lose the network, not the power."""

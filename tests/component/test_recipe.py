@@ -79,11 +79,13 @@ def test_lite_no_default_is_a_value_over_1024_bytes(recipe: dict[str, Any]) -> N
     assert all(len(json.dumps(leaf)) <= 1_024 for leaf in leaves)
 
 
-def test_the_token_exchange_service_is_a_hard_dependency(recipe: dict[str, Any]) -> None:
+def test_the_token_exchange_service_is_a_soft_dependency_because_lite_stops_what_is_bound_to_it(
+    recipe: dict[str, Any],
+) -> None:
     assert recipe["ComponentDependencies"] == {
         "aws.greengrass.TokenExchangeService": {
             "VersionRequirement": ">=2.0.3 <3.0.0",
-            "DependencyType": "HARD",
+            "DependencyType": "SOFT",
         }
     }
 

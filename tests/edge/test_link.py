@@ -4,6 +4,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import get_args
 
@@ -11,6 +12,7 @@ import pytest
 
 from contract import topics
 from contract.names import COMPONENT
+from edge.aws.token_exchange import COMPONENT as TOKEN_EXCHANGE
 from edge.events import ConfigurationChanged, Event, Inbox, LinkAnswered, LinkLost, Received
 from edge.link import (
     LinkDown,
@@ -156,6 +158,18 @@ def test_a_missing_key_is_told_apart_from_an_empty_one(nucleus: Nucleus) -> None
     with pytest.raises(Missing):
         nucleus.link.configuration("desired")
     assert nucleus.link.configuration("heartbeat_s") == {"heartbeat_s": "5"}
+
+
+def test_another_components_configuration_is_read_from_any_thread(nucleus: Nucleus) -> None:
+    at_ms = time.time_ns() // 1_000_000
+    nucleus.configuration.merge(TOKEN_EXCHANGE, (), {"port": "40123"}, at_ms=at_ms)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: nucleus.link.configuration_of(TOKEN_EXCHANGE), range(8)))
+
+    assert found == [{"port": "40123"}] * 8
+    with pytest.raises(Missing):
+        nucleus.link.configuration_of("com.example.Ghost")
 
 
 def test_a_configuration_too_large_for_one_answer_is_read_key_by_key(tmp_path: Path) -> None:

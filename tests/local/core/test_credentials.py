@@ -116,6 +116,17 @@ def test_a_provider_that_accepts_and_says_nothing_gives_no_answer(monkeypatch: p
             service.stop()
 
 
+def test_each_start_of_token_exchange_has_another_port(exchange: TokenExchange) -> None:
+    before = exchange.url
+
+    exchange.restart()
+
+    assert exchange.url != before
+    assert status_for(exchange.url, {"Authorization": "right"}) == 200
+    with pytest.raises(requests.ConnectionError):
+        status_for(before, {"Authorization": "right"})
+
+
 def test_a_session_is_kept_until_five_minutes_before_its_end() -> None:
     role = FakeRole()
     kept = KeptRole(role, lambda: role.now)

@@ -106,7 +106,7 @@ class Machine:
             self.configuration,
             self.components,
             self.folder.socket,
-            "http://localhost:1/",
+            lambda: "http://localhost:1/",
         )
         self.installation = Installation(surroundings, self.store, lambda: None, now_ms=lambda: self.clock_ms)
         self.installation.boot()
