@@ -37,7 +37,7 @@ from cloud.facts import Job
 from cloud.logs import tell
 from cloud.metrics import Metric, count
 from cloud.tables.deployments import Deployments
-from cloud.watch import LOOK_WHILE_LOST, WATCHED, Watch
+from cloud.watch import LOOK_WHILE_LOST, Watch
 from contract.names import COMPONENT
 
 log = logging.getLogger(__name__)

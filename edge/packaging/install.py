@@ -69,7 +69,8 @@ def install(version: Path) -> bool:
             f"install: unsafe-folder: {found}: {CURE}", file=sys.stderr
         )  # said, and mended where it is ours
         safe_folder.mend_all(place, named_home=bool(os.environ.get("FLEETGRASS_HOME")))
-    (place / "state").mkdir(mode=0o700, exist_ok=True)
+    if not (place / "state").is_dir():
+        (place / "state").mkdir(mode=0o700)
     venv = place / "venvs" / stamp(version)
     has_venv = (venv / COMPLETE).exists() and safe_folder.foreign(venv) is None
     if ready and has_venv and (version / "venv").resolve() == venv.resolve():
