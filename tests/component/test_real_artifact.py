@@ -1,7 +1,6 @@
 """The artifact with its real wheels; the network, or the cache of an earlier build, is needed."""
 
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from contract.names import COMPONENT
 from edge.packaging.build import build
 from edge.packaging.install import SUPPORTED
 from tests.component.scripts import Scripted
@@ -70,17 +68,3 @@ def test_every_supported_python_finds_all_its_wheels_in_the_artifact(built: Path
             env={"PATH": os.environ["PATH"]},
             check=True,
         )
-
-
-def test_gdk_itself_builds_the_same(built: Path, tmp_path: Path) -> None:
-    gdk = shutil.which("gdk")
-    if gdk is None:
-        pytest.skip("the Greengrass Development Kit CLI is not on PyPI and not on this machine's PATH")
-    checkout = tmp_path / "checkout"
-    subprocess.run(["git", "clone", "--quiet", ROOT, checkout], check=True)
-    shutil.copytree(ROOT / "build" / "wheels", checkout / "build" / "wheels")
-
-    subprocess.run([gdk, "component", "build"], cwd=checkout, check=True)
-
-    made = checkout / "greengrass-build" / "artifacts" / COMPONENT / "NEXT_PATCH" / "agent-amd64.zip"
-    assert made.read_bytes() == built.read_bytes()
