@@ -117,6 +117,7 @@ _USERS: Mapping[str, Sequence[Statement]] = {
     "deployer": _DEPLOYER,
     "publisher": _PUBLISHER,
     "enroller": _ENROLLER,
+    "upgrader": (*_ENROLLER, *_UPGRADER),
     "control-plane": _CONTROL_PLANE,
     "core": _CORE,
     "administrator": (*_DEPLOYER, *_PUBLISHER, *_ENROLLER, *_UPGRADER),  # of whoever sources local/.env

@@ -185,7 +185,7 @@ class Platform:
         """
         arguments = ["upgrade-agent", "--json", "--stack", STACK, "--group", group]
         arguments += [] if version is None else ["--version", version]
-        done = self._tool(f"upgrade-agent-{group}", "cloud", arguments, "enroller", ROOT)
+        done = self._tool(f"upgrade-agent-{group}", "cloud", arguments, "upgrader", ROOT)
         return str(json.loads(done)["agent_version"])
 
     def enroll(self, thing: str, group: str) -> None:

@@ -1,4 +1,4 @@
-"""The Greengrass Development Kit itself: builds what `make component` builds, and publishes it as README says."""
+"""The Greengrass Development Kit itself: builds what `make component` builds, publishes it as README says."""
 
 import os
 import re
