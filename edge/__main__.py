@@ -42,6 +42,7 @@ from edge.events import (
 from edge.first_settings import first_settings
 from edge.host import LinuxHealth, disk_space
 from edge.kept_settings import KeptSettings, say
+from edge.link import LinkError
 from edge.link.endings import Endings
 from edge.link.greengrass import GreengrassLink
 from edge.link.patience import LinkGone, Patience

@@ -80,9 +80,7 @@ def _lock(folder: Path) -> AgentLock | None:
         except OSError:
             lock.close()
             raise
-    except (
-        OSError
-    ) as error:  # whose disk takes nothing or knows no locks must come online too
+    except OSError as error:  # whose disk takes nothing or knows no locks must come online too
         log.error("the state folder cannot be locked: error=%s", error)
         return None
     return lock
