@@ -145,7 +145,7 @@ class TokenExchange:
 
     def __init__(self, role: Role, knows: Callable[[str], bool]) -> None:
         """Hand ``role`` out to whoever brings an authorization token that ``knows`` recognises."""
-        self._make = lambda: _server(role, knows)
+        self._make: Callable[[], ThreadingHTTPServer] = lambda: _server(role, knows)
         self._server = self._make()
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from local.core.component_store import CloudComponentStore
-from local.core.configuration import Configuration, compact
+from local.core.configuration import Configuration, Json, compact
 from local.core.credentials import AssumedRole, KeptRole, TokenExchange
 from local.core.deployment import DeploymentFailed, DeploymentRejected, DocumentRefused, PowerLost, read
 from local.core.device import Device, Folder
@@ -141,9 +141,9 @@ class Nucleus:
     def _say_port(self) -> None:
         """Keep the port where both nuclei do, in the configuration of the component."""
         port = self._credentials.port
-        says = (
-            {"port": 0, "activePort": port} if self._device.nucleus.kind == "classic" else {"port": str(port)}
-        )
+        says: Json = {"port": str(port)}
+        if self._device.nucleus.kind == "classic":
+            says = {"port": 0, "activePort": port}
         at_ms = int(time.time() * 1000)
         self._configuration.merge(TOKEN_EXCHANGE, (), says, at_ms=at_ms, conflicts="replace")
 

@@ -182,7 +182,7 @@ def test_a_version_that_does_not_work_fails_to_install_and_the_one_before_stays(
     installed: Scripted, tmp_path: Path, changed: dict[str, str], said: str
 ) -> None:
     device, before = a_device_at(installed.root, installed), installed.version
-    device.deploy(a_build(tmp_path / "broken", **changed))
+    device.deploy(a_build(tmp_path / "broken", files={}, **changed))
 
     done = device.install()
 

@@ -108,7 +108,7 @@ class World(fakes.World):
         self.turns(10.0)
         self.effects.effects.clear()
 
-    def start(self) -> Agent:
+    def start(self, *, connected: bool = True) -> Agent:
         self.containers = Reconciler(  # type: ignore[assignment]
             engine=mortal(self.engine, self.effects),  # type: ignore[arg-type]
             credentials=FakeCredentials(),
@@ -121,7 +121,7 @@ class World(fakes.World):
             jitter=lambda: 0.0,
             write=MortalDisk(self.effects),  # type: ignore[arg-type]
         )
-        return super().start()
+        return super().start(connected=connected)
 
     def power_cycle(self, off_s: float = 8.0) -> None:
         self.engine.power_cycle()

@@ -147,7 +147,7 @@ def test_a_fleet_of_the_version_before_is_updated_in_either_order_and_loses_noth
         assert stored.get("aws.greengrass.Nucleus", ["deploymentConfigurationTimeSource"]) == (
             "deploymentProcessingTime"
         )
-        work = fleet.platform.devices[device].folder / "work" / COMPONENT
+        work = fleet.platform.devices[device].folder / "greengrass" / "work" / COMPONENT
         assert not list(work.glob("**/*.unreadable"))
     fleet.deploys(_CLOUD_FIRST, "v1")
     fleet.reboots(_CLOUD_FIRST)
@@ -155,7 +155,7 @@ def test_a_fleet_of_the_version_before_is_updated_in_either_order_and_loses_noth
 
     # And one goes back: it follows no document and does no command of the time before it was replaced.
     boot_id = fleet.platform.devices[_DEVICE_FIRST].boot_id()
-    fleet.upgrade_agents(_DEVICE_FIRST, old)
+    fleet.upgrade_agents(_DEVICE_FIRST, old, named=True)
     fleet.deploys(_DEVICE_FIRST, "v1")
     assert fleet.containers(_DEVICE_FIRST).keys() == running[_DEVICE_FIRST].keys()
     assert fleet.platform.devices[_DEVICE_FIRST].boot_id() == boot_id

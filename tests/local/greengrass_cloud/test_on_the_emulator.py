@@ -174,7 +174,8 @@ def test_a_deployments_timeout_begins_when_a_device_takes_it(
 
     def left_s(thing: str) -> int | None:
         execution = devices.describe_job_execution(jobId=made["iotJobId"], thingName=thing)["execution"]
-        return execution.get("approximateSecondsBeforeTimedOut")
+        left: int | None = execution.get("approximateSecondsBeforeTimedOut")
+        return left
 
     remaining = left_s("slow")
     assert remaining is not None
@@ -213,7 +214,10 @@ def test_a_component_is_published_once(endpoint_url: str, greengrass: Any, tmp_p
     session = boto3.Session(ROOT_KEY.access_key_id, ROOT_KEY.secret_access_key, region_name=REGION)
 
     def once() -> str:
-        made = publish(tmp_path, session=session, endpoint_url=endpoint_url, bucket="parts", region=REGION)
+        made = publish(
+            tmp_path, "recipe.yaml", session=session, endpoint_url=endpoint_url,
+            bucket="parts", stack_bucket="parts", region=REGION,
+        )  # fmt: skip
         return made.arn
 
     arn = once()
