@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from contract.names import COMPONENT
 from local.api import Api
 from local.core.configuration import Configuration
 from local.core.dialect import CLASSIC
@@ -147,8 +146,7 @@ def test_a_fleet_of_the_version_before_is_updated_in_either_order_and_loses_noth
         assert stored.get("aws.greengrass.Nucleus", ["deploymentConfigurationTimeSource"]) == (
             "deploymentProcessingTime"
         )
-        work = fleet.platform.devices[device].folder / "greengrass" / "work" / COMPONENT
-        assert not list(work.glob("**/*.unreadable"))
+        assert not list(fleet.platform.devices[device].folder.glob("fleetgrass/*/state/*.unreadable"))
     fleet.deploys(_CLOUD_FIRST, "v1")
     fleet.reboots(_CLOUD_FIRST)
     assert fleet.containers(_DEVICE_FIRST) == running[_DEVICE_FIRST]
