@@ -1,7 +1,7 @@
 """A deployment as the cloud knows it: one revision of a target's applications. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -62,6 +62,8 @@ class Deployment:
     agents_lost: int = 0  # as the sweep saw it last, of this one or of the one that it took over from
     #: Earlier moments at which the target was given something, so far as agents may be silent since.
     watched_at: tuple[datetime, ...] = ()
+    #: When somebody must look at it again, as it was read; None: never. No part of what it is.
+    due_at: datetime | None = field(default=None, compare=False)
 
     @property
     def deployed_at(self) -> datetime:

@@ -153,18 +153,22 @@ class Deployments:
         return superseded
 
     def look_again(self, deployment: Deployment, *, due_at: datetime) -> bool:
-        """Have ``due`` give the deployment at ``due_at``, while its state is what it was."""
-        return self._update(deployment, "SET due_at = :due_at", {":due_at": to_ms(due_at)}, {})
+        """Have ``due`` give the deployment at ``due_at``, while its state and what is due are as read.
+
+        So nobody who wants it looked at earlier (``carried_by``) is overruled by who read it before that.
+        """
+        change = "SET due_at = :due_at"
+        return self._update(deployment, change, {":due_at": to_ms(due_at)}, {}, due_as_read=True)
 
     def look_no_more(self, deployment: Deployment) -> bool:
-        """Have ``due`` not give the deployment any more, while its state is what it was."""
-        return self._update(deployment, "REMOVE due_shard, due_at", {}, {})
+        """Have ``due`` not give the deployment any more; holds as ``look_again`` does."""
+        return self._update(deployment, "REMOVE due_shard, due_at", {}, {}, due_as_read=True)
 
     def note(
         self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int,
         watched_at: Sequence[datetime],
     ) -> bool:  # fmt: skip
-        """Store what is amiss with a deployment (None: nothing), while its state is what it was."""
+        """Store what is amiss with a deployment (None: nothing); holds as ``look_again`` does."""
         names = {"#code": "code", "#message": "message"}
         values: dict[str, object] = {":agents_lost": agents_lost, ":watched_at": to_moments(watched_at)}
         change = "SET agents_lost = :agents_lost, watched_at = :watched_at"
@@ -173,7 +177,7 @@ class Deployments:
         else:
             change += ", #code = :code, #message = :message"
             values |= {":code": code, ":message": message}
-        return self._update(deployment, change, values, names)
+        return self._update(deployment, change, values, names, due_as_read=True)
 
     def due(self, now: datetime) -> Iterator[Deployment]:
         """Give the deployments that somebody must look at by ``now``."""
@@ -257,16 +261,28 @@ class Deployments:
         )
 
     def _update(
-        self, deployment: Deployment, change: str, values: Mapping[str, object], names: Mapping[str, str]
+        self,
+        deployment: Deployment,
+        change: str,
+        values: Mapping[str, object],
+        names: Mapping[str, str],
+        *,
+        due_as_read: bool = False,
     ) -> bool:
-        """Change the row while its state is what ``deployment`` says; return whether it was."""
+        """Change the row while its state (and when it is due) is what ``deployment`` says; return whether."""
+        condition, expected = "#state = :expected", dict[str, object](values)
+        if due_as_read and deployment.due_at is None:
+            condition += " AND attribute_not_exists(due_at)"
+        elif due_as_read and deployment.due_at is not None:
+            condition += " AND due_at = :read"
+            expected[":read"] = to_ms(deployment.due_at)
         changed = update_if(
             self._table,
             self._name,
             {"pk": deployment.target, "sk": sort_key(deployment.revision)},
             change,
-            condition="#state = :expected",
-            values={":expected": deployment.state.value, **values},
+            condition=condition,
+            values={":expected": deployment.state.value, **expected},
             names={"#state": "state", **names},
         )
         return changed is not None

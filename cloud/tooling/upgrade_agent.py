@@ -195,10 +195,13 @@ def _follow(
     deployments: Deployments, group: str, components: Components, greengrass_id: str, job_id: str | None
 ) -> None:
     """Have our newest deployment's row name the Greengrass deployment that brings it to devices now."""
-    row = _wanted(deployments, group)
-    if row is None or row.greengrass_id == greengrass_id or not carries(components, row.document_uri):
-        return
-    deployments.carried_by(row, greengrass_id=greengrass_id, job_id=job_id, now=utc_now())
+    for _ in range(_ATTEMPTS):  # its state may change at the same moment, twice at most
+        row = _wanted(deployments, group)
+        if row is None or row.greengrass_id == greengrass_id or not carries(components, row.document_uri):
+            return
+        if deployments.carried_by(row, greengrass_id=greengrass_id, job_id=job_id, now=utc_now()):
+            return
+    log.warning("the deployment does not name what carries it now: run it again")
 
 
 def _upgraded(

@@ -38,7 +38,14 @@ class MemoryDeployments(Deployments):
             self.keys[idempotency.key] = (idempotency, deployment)
 
     def get(self, deployment_id: str) -> Deployment | None:
-        return next((row for row in self.rows.values() if row.id == deployment_id), None)
+        return next((self._read(row) for row, found in self.rows.items() if found.id == deployment_id), None)
+
+    def _read(self, row: tuple[str, int]) -> Deployment:
+        return replace(self.rows[row], due_at=self.due_at.get(row))
+
+    def _is_as_read(self, deployment: Deployment) -> bool:
+        row = (deployment.target, deployment.revision)
+        return self.rows[row].state is deployment.state and self.due_at.get(row) == deployment.due_at
 
     def made_by(self, idempotency: Idempotency, now: datetime) -> Deployment | None:
         standing = self._standing(idempotency, now)
@@ -47,21 +54,21 @@ class MemoryDeployments(Deployments):
         used, made = standing
         if used != idempotency:
             raise KeyReused
-        return self.rows[(made.target, made.revision)]
+        return self._read((made.target, made.revision))
 
     def _standing(self, idempotency: Idempotency, now: datetime) -> tuple[Idempotency, Deployment] | None:
         found = self.keys.get(idempotency.key)
         return found if found and now < found[1].created_at + timedelta(seconds=KEPT_S) else None
 
     def newest_first(self, target: str, *, before: int | None = None) -> Iterator[Deployment]:
-        of_target = [row for row in self.rows.values() if row.target == target]
-        for row in sorted(of_target, key=lambda row: -row.revision):
-            if before is None or row.revision < before:
-                yield row
+        of_target = [row for row in self.rows if row[0] == target]
+        for row in sorted(of_target, reverse=True):
+            if before is None or row[1] < before:
+                yield self._read(row)
 
     def look_again(self, deployment: Deployment, *, due_at: datetime) -> bool:
         row = (deployment.target, deployment.revision)
-        if self.rows[row].state is not deployment.state:
+        if not self._is_as_read(deployment):
             return False
         self.due_at[row] = due_at
         return True
@@ -79,7 +86,7 @@ class MemoryDeployments(Deployments):
 
     def look_no_more(self, deployment: Deployment) -> bool:
         row = (deployment.target, deployment.revision)
-        if self.rows[row].state is not deployment.state:
+        if not self._is_as_read(deployment):
             return False
         self.due_at.pop(row, None)
         return True
@@ -89,7 +96,7 @@ class MemoryDeployments(Deployments):
         watched_at: Sequence[datetime],
     ) -> bool:  # fmt: skip
         row = (deployment.target, deployment.revision)
-        if self.rows[row].state is not deployment.state:
+        if not self._is_as_read(deployment):
             return False
         noted: dict[str, Any] = {"agents_lost": agents_lost, "watched_at": tuple(watched_at)}
         self.rows[row] = replace(self.rows[row], code=code, message=message, **noted)
@@ -104,7 +111,7 @@ class MemoryDeployments(Deployments):
         return True
 
     def due(self, now: datetime) -> Iterator[Deployment]:
-        yield from [self.rows[row] for row, due_at in self.due_at.items() if due_at <= now]
+        yield from [self._read(row) for row, due_at in self.due_at.items() if due_at <= now]
 
     def record_outcome(
         self, deployment_id: str, device: str, outcome: Mapping[str, Any], received_at: datetime

@@ -165,7 +165,8 @@ def test_what_is_due_is_given_when_it_is_and_until_it_is_done(deployments: Deplo
     assert list(deployments.due(LATER - timedelta(seconds=1))) == []
     assert [d.id for d in deployments.due(LATER)] == [made.id]
     much_later = LATER + timedelta(hours=1)
-    assert deployments.look_again(made, due_at=much_later)
+    assert not deployments.look_again(replace(made, due_at=NOW), due_at=much_later)  # others set it meanwhile
+    assert deployments.look_again(replace(made, due_at=LATER), due_at=much_later)
     assert list(deployments.due(LATER)) == []
     deployments.activate(made, greengrass_id="g", job_id=None, now=LATER, due_at=much_later)
     assert not deployments.look_again(made, due_at=LATER)
@@ -174,9 +175,27 @@ def test_what_is_due_is_given_when_it_is_and_until_it_is_done(deployments: Deplo
     deployments.succeed(due, now=much_later)
     (due,) = deployments.due(much_later)  # it is still looked at, for agents that fall silent
     assert due.state is DeploymentState.SUCCEEDED
-    assert not deployments.look_no_more(made)
+    assert not deployments.look_no_more(replace(due, state=DeploymentState.ACTIVE))
     assert deployments.look_no_more(due)
+    assert not deployments.look_no_more(due)
     assert list(deployments.due(much_later)) == []
+
+
+def test_who_looked_before_an_upgrade_does_not_undo_that_it_is_watched(deployments: Deployments) -> None:
+    made = a_deployment()
+    deployments.create(made, due_at=LATER)
+    deployments.activate(made, greengrass_id="g", job_id=None, now=LATER, due_at=LATER)
+    active = deployments.get(made.id)
+    assert active is not None
+    now = LATER + timedelta(seconds=5)
+    assert deployments.carried_by(active, greengrass_id="h", job_id=None, now=now)
+
+    assert not deployments.look_no_more(active)
+    assert not deployments.look_again(active, due_at=now + timedelta(hours=6))
+    assert not deployments.note(active, code=None, message=None, agents_lost=0, watched_at=())
+
+    (due,) = deployments.due(now)
+    assert (due.greengrass_id, due.due_at, due.watched_at) == ("h", now, (NOW,))
 
 
 def test_what_is_amiss_is_noted_with_a_deployment_and_taken_back_and_its_state_is_untouched(
@@ -184,6 +203,7 @@ def test_what_is_amiss_is_noted_with_a_deployment_and_taken_back_and_its_state_i
 ) -> None:
     made = a_deployment()
     deployments.create(made, due_at=LATER)
+    made = replace(made, due_at=LATER)
     assert not deployments.note(
         replace(made, state=DeploymentState.ACTIVE), code="x", message="y", agents_lost=1, watched_at=()
     )

@@ -9,6 +9,7 @@ import pytest
 
 from cloud.aws.errors import NotFound
 from cloud.deploy.components import NUCLEUS, TIME_SOURCE, Components
+from cloud.deploy.revision import Deployment
 from cloud.deploy.submission import Submitted
 from cloud.tooling.upgrade_agent import Clients, Upgraded, UpgradeRefused, upgrade_agent
 from contract.names import COMPONENT
@@ -101,6 +102,37 @@ def test_the_deployment_that_is_in_force_follows_to_what_carries_it_now() -> Non
     assert (row.greengrass_id, row.state.value) == (done.greengrass_deployment_id, "ACTIVE")
     assert row.job_id == f"job-{row.greengrass_id}"
     assert body_of(group.world.post())["warnings"] == []  # and nobody takes it for what others did
+
+
+class Moving:
+    """The deployments, of which ``row`` changes its state once, just before somebody says what carries it."""
+
+    def __init__(self, group: Group, row: Deployment) -> None:
+        self.deployments, self.clock, self.row = group.world.deployments, group.world.clock, row
+        self.tries = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.deployments, name)
+
+    def carried_by(self, deployment: Deployment, **more: Any) -> bool:
+        self.tries += 1
+        self.deployments.succeed(self.row, now=self.clock.now)
+        return self.deployments.carried_by(deployment, **more)
+
+
+def test_the_deployment_follows_though_its_state_changes_at_that_moment() -> None:
+    group = Group()
+    made = body_of(group.world.post())["id"]
+    row = group.world.deployments.get(made)
+    assert row is not None
+    moving: Any = Moving(group, row)
+
+    upgrade_agent(Clients(group, group, moving, group.world.devices), group="line-3", version="2.0.0")
+
+    after = group.world.deployments.get(made)
+    assert after is not None
+    assert (after.state.value, after.greengrass_id) == ("SUCCEEDED", "gg-2")
+    assert moving.tries == 2
 
 
 def test_the_next_deployment_keeps_the_version() -> None:
