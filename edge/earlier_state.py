@@ -1,4 +1,4 @@
-"""The state that an agent before 0.2.0 left in its work folder, copied once into the folder of ours.
+"""The state that agent 0.1.0 left in its work folder, copied once into the folder of ours.
 
 The work folder belongs to the component user: nothing in it is followed, executed or trusted to be small.
 What is copied is what that version wrote, and it is read as strictly as anything else. The files stay where
@@ -38,7 +38,7 @@ FILES = (
     "agent.log",
 )
 TAKEN = "earlier-state-taken"
-LEFT = "earlier-ledger-left"  # as lost: if it is otherwise now, a version before 0.2.0 was back
+LEFT = "earlier-ledger-left"  # as lost: if it is otherwise now, version 0.1.0 was back
 LOST = Ledger(lost=True).model_dump_json(exclude_none=True).encode()  # as that version writes it too
 MAX_BYTES = 32 << 20  # of each file; the largest are a few
 
@@ -75,7 +75,7 @@ def take_over(earlier: Path, state: Path) -> bool:
 
 
 def forget_document(earlier: Path, content: bytes) -> None:
-    """Remove the document that a version before 0.2.0 would go by, unless it is ``content``.
+    """Remove the document that version 0.1.0 would go by, unless it is ``content``.
 
     Called before ``content`` is on our own disk: a document found there is newer than ours, or the same.
     """
@@ -134,7 +134,7 @@ def _lose_ours(state: Path) -> bool:
 
 
 def _make_harmless(earlier: Path, state: Path) -> None:
-    """Leave a version before 0.2.0 nothing to act by; what it did since we last did is not in our files.
+    """Leave version 0.1.0 nothing to act by; what it did since we last did is not in our files.
 
     Raises:
         OSError: as much as is done is in an order in which the next start goes on.

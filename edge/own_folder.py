@@ -1,7 +1,7 @@
 """The agent's own folder at a start: had alone, taken from others, and with the state of an earlier version.
 
 The recipe's run script starts the agent in its state folder, and says in the environment what lies around
-it: FLEETGRASS_PLACE is the folder of ours, FLEETGRASS_EARLIER the work folder, where versions before 0.2.0
+it: FLEETGRASS_PLACE is the folder of ours, FLEETGRASS_EARLIER the work folder, where version 0.1.0
 had their state; FLEETGRASS_HOME is the folder above, where somebody named one. An agent that is started by
 hand has none of these, and whatever folder it is in.
 """

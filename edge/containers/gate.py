@@ -23,7 +23,7 @@ class Gate:
     def __init__(
         self, folder: Path, now: Callable[[], datetime], local: Local, earlier: Path | None = None
     ) -> None:
-        """``earlier`` is where agents before 0.2.0 had their folder, if that is another one than ``folder``.
+        """``earlier`` is where agents of 0.1.0 had their folder, if that is another one than ``folder``.
 
         Containers that they created do not tell where they have their lock.
         """

@@ -33,7 +33,7 @@ class Supervision(Lenient):
     stop_grace_s: float = STOP_GRACE_S
     restart: RestartPolicy = "unless-stopped"
     update_lock: bool = False
-    lock_folder: str | None = None  # where it has its lock; None: an agent before 0.2.0 created it
+    lock_folder: str | None = None  # where it has its lock; None: agent 0.1.0 created it
     secrets: list[Secret] = []  # those given as files, by reference: a reboot takes the files
 
 
