@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from contract.names import COMPONENT
 from local.api import Api
 from local.core.configuration import Configuration
 from local.core.dialect import CLASSIC
