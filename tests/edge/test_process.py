@@ -18,7 +18,7 @@ from contract.events import ConnectionEvent
 from contract.names import COMPONENT
 from contract.reports import DeviceReport
 from edge.earlier_state import LOST
-from local.core.dialect import CLASSIC, LITE
+from local.core.dialect import CLASSIC, LITE, Dialect
 from local.core.ipc import MemoryBroker
 from tests.edge.bundles.storage import Storage
 from tests.edge.fakes import THING, World
@@ -138,8 +138,11 @@ def test_a_configured_device_is_supervised_before_its_nucleus_is_there_and_heard
     engine.close()
 
 
-def test_four_restarts_of_the_nucleus_leave_an_agent_that_still_supervises(tmp_path: Path) -> None:
-    device = DeviceProcess(tmp_path, CLASSIC)
+@pytest.mark.parametrize("dialect", [CLASSIC, LITE], ids=lambda dialect: dialect.name)
+def test_four_restarts_of_the_nucleus_leave_an_agent_that_still_supervises(
+    dialect: Dialect, tmp_path: Path
+) -> None:
+    device = DeviceProcess(tmp_path, dialect)
     engine = DeafEngine(tmp_path / "engine.sock")
     with device.server:
         sequence, ends = -1, list[int]()

@@ -104,7 +104,7 @@ def test_when_the_nucleus_dies_alone_one_agent_at_most_is_at_work_and_it_ends_we
     pid, before = robot.agent_pid(), len(spoken(robot))
     with robot.overheard() as heard:
         robot.device.power("kill-nucleus")
-        assert until(lambda: robot.agent_pid() not in (None, pid) and len(spoken(robot)) > before + 1, 120), (
+        assert until(lambda: robot.agent_pid() not in (None, pid) and len(spoken(robot)) > before + 1, 240), (
             agent_log(robot).read_text()[-4000:]
         )
         assert guarded.comes_back()
