@@ -104,6 +104,7 @@ class Running:
             if TOKEN_EXCHANGE in self.recipes[name].hard:
                 component.stop(state="FINISHED")
                 self._ended_with_exchange.add(name)
+        log.warning("token exchange died and is back: ended=%s", sorted(self._ended_with_exchange))
 
     def crash(self, name: str) -> None:
         """Kill one component's processes; it is restarted as after any crash."""

@@ -220,6 +220,11 @@ class Overheard:
         said = [json.loads(payload) for topic, payload in self.messages if topic.endswith("/res")]
         return [result for result in said if result["id"] in command_ids]
 
+    def hellos(self) -> list[Mapping[str, Any]]:
+        """How the device said that its agent has started."""
+        said = [json.loads(payload) for topic, payload in self.messages if topic.endswith("/connection")]
+        return [event for event in said if event["event"] == "hello"]
+
     def reports(self) -> list[Mapping[str, Any]]:
         """The reports, each part of its own."""
         return [json.loads(payload) for topic, payload in self.messages if topic.endswith("/report")]
@@ -236,12 +241,14 @@ def message_of(shown: Mapping[str, Any]) -> RebootCommand:
     return RebootCommand.model_validate({name: shown[name] for name in names})
 
 
-def add_machine(platform: Platform, lab: Lab, dialect: Dialect) -> Machine:
+def add_machine(
+    platform: Platform, lab: Lab, dialect: Dialect, *, name: str | None = None, group: str = GROUP
+) -> Machine:
     """Add a device to the platform, with a cable of its own and no end of reboots an hour."""
     cable = Cable(platform.mqtt_port)
     device = platform.add_device(
-        f"robot-{dialect}",
-        GROUP,
+        name or f"robot-{dialect}",
+        group,
         agent={"reboot_budget": 100, "heartbeat_s": 3},
         dialect=dialect,
         keep_alive_s=KEEP_ALIVE_S,
