@@ -6,6 +6,7 @@ deployment's row, where lists and groups show it.
 """
 
 import logging
+from bisect import bisect_right
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
@@ -54,6 +55,7 @@ class Watched(Protocol):
     def record_end_of_job(
         self, deployment_id: str, device: str, outcome: Mapping[str, Any], at: datetime
     ) -> bool: ...
+    def asked(self, deployment: Deployment, device: str) -> bool: ...
     def note(
         self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int,
         watched_at: Sequence[datetime],
@@ -122,13 +124,13 @@ class Watch:
     ) -> int:
         """Record the ends of jobs of members that said nothing; return how many there were.
 
-        Minute by minute the next ones are asked for, so that none is left out for ever.
+        Each look goes on after the name at which the one before it ended, so that none is left out.
         """
         if deployment.greengrass_id is None:
             return 0
         silent = sorted(name for name in rows if name not in recorded)
-        start = int(now.timestamp() // 60) * ASKED_AT_ONCE % max(1, len(silent))
-        ended = 0
+        start = bisect_right(silent, deployment.asked or "")
+        ended, asked = 0, None
         for name in islice(silent[start:] + silent[:start], min(ASKED_AT_ONCE, self._may_ask)):
             self._may_ask -= 1
             try:
@@ -136,6 +138,7 @@ class Watch:
             except CloudError as error:  # what is known without it is told all the same
                 tell(log, "Greengrass did not say", level=logging.WARNING, device=name, code=error.code)
                 break
+            asked = name
             if job is not None and job.status in _ENDED:
                 code, message = job_words(job)
                 outcome = Outcome(
@@ -144,6 +147,8 @@ class Watch:
                 ended += self._deployments.record_end_of_job(
                     deployment.id, name, outcome.to_dict(), min(job.changed_at or now, now)
                 )
+        if asked is not None and len(silent) > ASKED_AT_ONCE:
+            self._deployments.asked(deployment, asked)
         return ended
 
 

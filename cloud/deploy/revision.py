@@ -62,6 +62,9 @@ class Deployment:
     agents_lost: int = 0  # as the sweep saw it last, of this one or of the one that it took over from
     #: Earlier moments at which the target was given something, so far as agents may be silent since.
     watched_at: tuple[datetime, ...] = ()
+    asked: str | None = (
+        None  # the member that Greengrass was asked for last; the next ones are asked for next
+    )
     #: When somebody must look at it again, as it was read; None: never. No part of what it is.
     due_at: datetime | None = field(default=None, compare=False)
 

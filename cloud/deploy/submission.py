@@ -11,6 +11,8 @@ The order of steps, and what is left when the process dies after each:
 The document comes first so that a row always names a document that exists. Never imports an SDK.
 """
 
+import hashlib
+import json
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +39,7 @@ from cloud.facts import Job
 from cloud.logs import tell
 from cloud.metrics import Metric, count
 from cloud.tables.deployments import Deployments
-from cloud.watch import LOOK_WHILE_LOST, Watch
+from cloud.watch import LOOK_WHILE_LOST, Watch, rows_of
 from contract.names import COMPONENT
 
 log = logging.getLogger(__name__)
@@ -86,7 +88,6 @@ class FindsMembers(Protocol):
     def named(self, names: Sequence[str]) -> Mapping[str, Device]: ...
 
     def names_in_group(self, group: str) -> Collection[str]: ...
-    def in_group(self, group: str) -> Collection[Device]: ...
 
 
 class Arns(Protocol):
@@ -213,17 +214,19 @@ class Submission:
         added = () if COMPONENT in existing else (self._version_to_add(),)
         # Who is in the group matters only where more than the agent's configuration may change for somebody.
         matters = ours is not None or lacks_time_source(existing)
-        devices = self._devices.in_group(deployment.group) if matters else ()
+        members = self._devices.names_in_group(deployment.group) if matters else ()
+        devices = rows_of(self._devices, members).values()
+        components = merge(
+            existing,
+            document_uri=deployment.document_uri,
+            agent_version="".join(added),
+            time_source=not validating(devices, agent_version(existing)),
+        )
         submitted = self._greengrass.create(
             target_arn,
             name=f"fleetgrass {deployment.group} {deployment.revision}",
-            components=merge(
-                existing,
-                document_uri=deployment.document_uri,
-                agent_version="".join(added),
-                time_source=not validating(devices, agent_version(existing)),
-            ),
-            client_token=deployment.id,
+            components=components,
+            client_token=_token(deployment, latest, components),
         )
         said = tuple(f"{COMPONENT} {version} is added to what {deployment.group} has" for version in added)
         return submitted, (*said, *warnings_of(existing, ours, devices, group=deployment.group))
@@ -254,6 +257,18 @@ class Submission:
 
     def _as_it_is(self, deployment: Deployment) -> Deployment:
         return self.deployments.get(deployment.id) or deployment
+
+
+def _token(deployment: Deployment, latest: TargetDeployment | None, components: Components) -> str:
+    """Return what makes a second try the same Greengrass deployment: the same content on the same one.
+
+    What a try finds may differ from what the one before it found: the devices' agents, and what others
+    deployed. With other content Greengrass refuses a token that it knows, and with the same it gives the
+    deployment that others replaced since. Two that carry the same document do no harm.
+    """
+    found = [latest and latest.greengrass_id, components]
+    digest = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
+    return f"{deployment.id}-{digest[:16]}"
 
 
 def next_look(deployment: Deployment, now: datetime) -> timedelta | None:

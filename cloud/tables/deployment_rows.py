@@ -65,6 +65,7 @@ def to_deployment(item: Mapping[str, Any]) -> Deployment:
         carried_at=from_ms(row["carried_at"]) if "carried_at" in row else None,
         agents_lost=row.get("agents_lost", 0),
         watched_at=tuple(map(from_ms, row.get("watched_at", ()))),
+        asked=row.get("asked"),
         due_at=from_ms(row["due_at"]) if "due_at" in row else None,
     )
 

@@ -179,6 +179,10 @@ class Deployments:
             values |= {":code": code, ":message": message}
         return self._update(deployment, change, values, names, due_as_read=True)
 
+    def asked(self, deployment: Deployment, device: str) -> bool:
+        """Store the member for which Greengrass was asked last, while the state is what it was."""
+        return self._update(deployment, "SET asked = :asked", {":asked": device}, {})
+
     def due(self, now: datetime) -> Iterator[Deployment]:
         """Give the deployments that somebody must look at by ``now``."""
         for shard in range(DUE_SHARDS):

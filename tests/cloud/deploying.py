@@ -7,7 +7,7 @@ from typing import Any
 
 from cloud.aws.account import Account
 from cloud.aws.ecr import Image
-from cloud.aws.errors import NotFound
+from cloud.aws.errors import Conflict, NotFound
 from cloud.deploy.components import NUCLEUS, Components
 from cloud.deploy.submission import Submission, Submitted, TargetDeployment
 from cloud.facts import Job
@@ -75,11 +75,14 @@ class Gapped:
 
 
 class FakeGreengrass:
-    """Deployments per target, oldest first; the same client token gives the same deployment."""
+    """Deployments per target, oldest first; the same client token gives the same deployment.
+
+    With other content a known token is a Conflict, as Greengrass has it.
+    """
 
     def __init__(self, target: str, components: Components | None) -> None:
         self.deployments: dict[str, list[tuple[str, Components]]] = {target: []}
-        self.by_token: dict[str, Submitted] = {}
+        self.by_token: dict[str, tuple[Submitted, tuple[object, ...]]] = {}
         self.broken: Exception | None = None
         self.jobs: dict[tuple[str, str], Job] = {}
         self.asked: list[str] = []
@@ -114,11 +117,16 @@ class FakeGreengrass:
     def create(self, target_arn: str, *, name: str, components: Components, client_token: str) -> Submitted:
         if self.broken is not None:
             raise self.broken
+        assert 1 <= len(client_token) <= 64
+        content = (target_arn, name, components)
         if client_token not in self.by_token:
             greengrass_id = f"gg-{len(self.by_token) + 1}"
             self.deployments[target_arn].append((greengrass_id, components))
-            self.by_token[client_token] = Submitted(greengrass_id, f"job-{greengrass_id}")
-        return self.by_token[client_token]
+            self.by_token[client_token] = (Submitted(greengrass_id, f"job-{greengrass_id}"), content)
+        made, of = self.by_token[client_token]
+        if of != content:
+            raise Conflict("the client token was used with other content")
+        return made
 
 
 class FakeImages:

@@ -102,6 +102,13 @@ class MemoryDeployments(Deployments):
         self.rows[row] = replace(self.rows[row], code=code, message=message, **noted)
         return True
 
+    def asked(self, deployment: Deployment, device: str) -> bool:
+        row = (deployment.target, deployment.revision)
+        if self.rows[row].state is not deployment.state:
+            return False
+        self.rows[row] = replace(self.rows[row], asked=device)
+        return True
+
     def record_end_of_job(
         self, deployment_id: str, device: str, outcome: Mapping[str, Any], at: datetime
     ) -> bool:

@@ -228,6 +228,12 @@ def of_all_who_take_a_device_out_one_does(stage: Stage) -> None:
     stage.is_in(device, None)
 
 
+def made_once(world: deploying.World, deployment: str) -> bool:
+    """Whether Greengrass made one deployment, for that one of ours."""
+    (token,) = world.greengrass.by_token
+    return token.startswith(deployment)
+
+
 def of_all_who_deploy_one_does(stage: Stage) -> None:
     world = deploying.World(stage.dynamodb)
 
@@ -235,7 +241,7 @@ def of_all_who_deploy_one_does(stage: Stage) -> None:
 
     winner = one_of_all(answers, 201, (409, "revision-conflict"), (409, "deployment-in-progress"))
     assert (body_of(winner)["revision"], world.states()) == (1, [(1, "ACTIVE")])
-    assert world.greengrass.by_token.keys() == {body_of(winner)["id"]}
+    assert made_once(world, body_of(winner)["id"])
     assert len(world.carried()) == 1
 
 
@@ -264,7 +270,7 @@ def a_key_deploys_once(stage: Stage) -> None:
     assert world.states() == [(1, "ACTIVE")]
     (made,) = world.deployments.newest_first("thinggroup/line-3")
     assert made.reason == f"number {won}"
-    assert world.greengrass.by_token.keys() == {made.id}
+    assert made_once(world, made.id)
     assert len(world.carried()) == 1
 
 

@@ -213,6 +213,9 @@ def test_what_is_amiss_is_noted_with_a_deployment_and_taken_back_and_its_state_i
     assert noted == replace(made, code="agent-lost", message="1 of 2", agents_lost=1, watched_at=(LATER,))
     assert deployments.note(made, code=None, message=None, agents_lost=0, watched_at=())
     assert deployments.get(made.id) == made
+    assert deployments.asked(made, "r-2")
+    assert deployments.get(made.id) == replace(made, asked="r-2")
+    assert not deployments.asked(replace(made, state=DeploymentState.FAILED), "r-3")
 
 
 def test_the_end_of_a_job_is_an_outcome_where_the_device_said_none_and_until_it_says_one(

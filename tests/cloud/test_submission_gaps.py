@@ -1,16 +1,19 @@
 """A deployment whose process dies between any two steps is whole again, whoever comes next."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from cloud.aws.errors import Conflict, Refused, Unavailable
 from cloud.deploy.components import carries
+from cloud.deploy.revision import DeploymentState
 from contract.desired import DesiredDocument
-from tests.cloud.api import DEPLOYMENTS, body_of, empty, tables_in_memory
-from tests.cloud.deploying import Crash, World, a_wish
+from tests.cloud.api import DEPLOYMENTS, FakeDevices, a_device, body_of, empty, tables_in_memory
+from tests.cloud.deploying import ENROLLED, ENROLLED_EARLIER, Crash, World, a_wish
 from tests.cloud.emf import emitted
+from tests.cloud.memory_deployments import MemoryDeployments
 
 pytestmark = pytest.mark.slow
 
@@ -148,6 +151,54 @@ def test_a_deployment_that_greengrass_has_is_adopted_and_not_made_again(world: W
 
     assert "greengrass.create" not in again.gaps.calls
     assert again.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
+
+
+def test_one_that_others_deployed_over_before_it_was_finished_is_made_on_top_of_theirs() -> None:
+    world = World()
+    world.gaps.die_at = (calls_of_a_post().index("greengrass.create"), True)
+    with pytest.raises(Crash):
+        world.post()
+    world.gaps.die_at = None
+    before, deployments = dict(ENROLLED), world.deployments
+    assert isinstance(deployments, MemoryDeployments)
+    for theirs in (before | {"their.Component": {"componentVersion": "1.0.0"}}, before):
+        world.greengrass.revise(world.arn, theirs)  # the second time what was there before ours
+        world.clock.advance(61)
+
+        world.sweep()
+
+        latest = world.greengrass.latest(world.arn)
+        (made,) = world.deployments.newest_first("thinggroup/line-3")
+        assert latest is not None
+        assert (made.state.value, made.greengrass_id) == ("ACTIVE", latest.greengrass_id)
+        assert carries(latest.components, made.document_uri)
+        deployments.rows["thinggroup/line-3", 1] = replace(made, state=DeploymentState.SUBMITTING)
+
+
+def test_a_second_try_that_finds_other_agents_than_the_first_is_no_conflict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Greengrass does not list yet what it made, and a device that would be asked said a new version."""
+    asked: dict[str, Any] = {"agent_version": "0.9.0", "level": 0}
+    world = World(enrolled=ENROLLED_EARLIER, devices=FakeDevices([a_device("r-1", **asked)]))
+    enrolled = world.greengrass.latest(world.arn)
+    world.gaps.die_at = (calls_of_a_post().index("greengrass.create"), True)
+    with pytest.raises(Crash):
+        world.post()
+    world.gaps.die_at = None
+    monkeypatch.setattr(world.greengrass, "latest", lambda target_arn: enrolled)
+    world.devices.rows["r-1"] = a_device("r-1", agent_version="1.0.0", level=1)
+    world.clock.advance(61)
+
+    world.sweep()
+
+    assert world.states() == [(1, "ACTIVE")]
+
+
+def calls_of_a_post() -> list[str]:
+    world = World()
+    world.post()
+    return world.gaps.calls
 
 
 def test_while_a_submission_is_young_the_next_post_waits_its_turn(world: World) -> None:

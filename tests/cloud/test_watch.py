@@ -383,6 +383,25 @@ def test_greengrass_is_asked_for_a_few_at_a_look_and_in_the_end_for_all_that_sai
     assert set(world.greengrass.asked) == {*names, "r-2", "r-3"}
 
 
+def test_of_500_devices_all_are_asked_for_however_rarely_the_deployment_is_looked_at(world: World) -> None:
+    names = {f"s-{number:03d}" for number in range(500)}
+    put(world, *map(well, names))
+    world.reports(deployment(world), "r-1", "RUNNING")
+    for _ in range(60):  # from look to look, whenever the next one is due
+        (row,) = world.deployments.due(world.clock.now + timedelta(days=1))
+        assert row.due_at is not None
+        world.clock.advance((row.due_at - world.clock.now).total_seconds())
+        world.sweep()
+
+    assert set(world.greengrass.asked) == {*names, "r-2", "r-3"}
+    assert len(world.greengrass.asked) == 60 * ASKED_AT_ONCE
+    assert world.clock.now - NOW < timedelta(days=2)
+    world.clock.advance(6 * 3600)
+    begin = len(world.greengrass.asked)
+    world.sweep()
+    assert world.greengrass.asked[begin:] != world.greengrass.asked[:ASKED_AT_ONCE]  # on and on
+
+
 def test_without_greengrass_the_rest_is_seen(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(device: str, greengrass_id: str) -> Job | None:
         raise Unavailable("throttled")
