@@ -25,7 +25,10 @@ RUN_WITH: Mapping[str, str] = {"posixUser": "root"}
 
 
 class ConfigurationUnreadable(ValueError):
-    """The agent's configuration in the target's latest deployment is not a JSON object: nothing is merged."""
+    """A component's configuration in the target's latest deployment is not a JSON object: nothing is merged.
+
+    Only the agent's is anybody's trouble, and the text is of it: that of a nucleus is left as it is.
+    """
 
     code = "agent-configuration-unreadable"
 

@@ -80,13 +80,17 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """What the group has now; ``changed`` says what this run changed, in sentences."""
+    """What the group has now; ``changed`` says what this run changed, in sentences.
+
+    ``watched``: whether agents that fall silent with it are told of, as they are with a revision of ours.
+    """
 
     group: str
     agent_version: str
     agent_version_before: str | None
     greengrass_deployment_id: str
     changed: tuple[str, ...]
+    watched: bool
 
 
 def upgrade_agent(
@@ -112,14 +116,16 @@ def upgrade_agent(
             _follow(clients.deployments, group, latest.components, latest.greengrass_id, latest.job_id)
             if before is latest:
                 raise UpgradeRefused(f"{group} has {COMPONENT} {version} already, and nothing would change")
-            return _upgraded(group, version, before, latest.greengrass_id, components)
+            watched = _wanted(clients.deployments, group) is not None
+            return _upgraded(group, version, before, latest.greengrass_id, components, watched=watched)
         again = clients.greengrass.latest(arn)
         if again is None or again.greengrass_id != latest.greengrass_id:
             continue  # what others made meanwhile is kept: plan on top of that
         made = _create(clients.greengrass, arn, group, version, components)
         if _same(newest, next(clients.deployments.newest_first(_target(group)), None)):
             _follow(clients.deployments, group, components, made.greengrass_id, made.job_id)
-            return _upgraded(group, version, before, made.greengrass_id, components)
+            watched = _wanted(clients.deployments, group) is not None
+            return _upgraded(group, version, before, made.greengrass_id, components, watched=watched)
         _at_rest(clients.deployments, group, sleep)
         wanted = _wanted(clients.deployments, group)
         document_uri = None if wanted is None else wanted.document_uri
@@ -205,7 +211,13 @@ def _follow(
 
 
 def _upgraded(
-    group: str, version: str, before: TargetDeployment, greengrass_id: str, after: Components
+    group: str,
+    version: str,
+    before: TargetDeployment,
+    greengrass_id: str,
+    after: Components,
+    *,
+    watched: bool,
 ) -> Upgraded:
     was = agent_version(before.components)
     changed = []
@@ -215,5 +227,7 @@ def _upgraded(
         changed.append(f"{COMPONENT} runs as root")
     if lacks_time_source(before.components) and not lacks_time_source(after):
         changed.append(f"{NUCLEUS} merges values by the time at which a device processes a deployment")
+    if not watched:
+        log.warning("nothing was ever deployed by us: nobody looks whether agents of %s fall silent", group)
     log.info("upgraded: group=%s version=%s greengrass=%s", group, version, greengrass_id)
-    return Upgraded(group, version, was, greengrass_id, tuple(changed))
+    return Upgraded(group, version, was, greengrass_id, tuple(changed), watched)

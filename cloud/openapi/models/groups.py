@@ -22,7 +22,11 @@ class LatestDeployment(Answer):
 
 
 class GroupTrouble(LatestDeployment):
-    """What the last look, at most a few minutes ago, found to be amiss with the deployment in force."""
+    """What the last look found to be amiss with the deployment in force.
+
+    It was minutes ago where that is young, was given another agent or has lost agents, else up to six hours;
+    `GET /deployments/{deployment}` looks itself.
+    """
 
     code: Annotated[str, Field(description="`agent-lost` or `refused-by-all`.")]
     message: str

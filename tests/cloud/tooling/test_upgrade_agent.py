@@ -152,6 +152,16 @@ def test_a_group_that_nothing_is_desired_of_is_upgraded_too_and_then_there_is_no
     assert len(group.world.greengrass.deployments[group.world.arn]) == 2
 
 
+def test_that_an_upgrade_of_a_group_without_a_revision_is_not_watched_is_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    unwatched, watched = Group(), Group()
+    watched.world.post()
+
+    assert (unwatched.upgrade().watched, watched.upgrade().watched) == (False, True)
+    assert "nobody looks whether agents of line-3 fall silent" in caplog.text
+
+
 def test_a_run_that_died_before_the_row_followed_is_finished_by_the_next_one() -> None:
     group = Group()
     made = body_of(group.world.post())
