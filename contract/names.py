@@ -3,9 +3,10 @@
 Sources: IoT CreateThing and CreateThingGroup (thingName, thingGroupName: 1-128 of ``[a-zA-Z0-9:_-]``).
 """
 
+from enum import StrEnum
 from typing import Annotated
 
-from pydantic import StringConstraints
+from pydantic import BeforeValidator, StringConstraints
 
 COMPONENT = "io.fleetgrass.Agent"
 
@@ -28,6 +29,22 @@ ImageReference = Annotated[
         max_length=400,
     ),
 ]
+
+
+class Nucleus(StrEnum):
+    """Which Greengrass nucleus a device has, and so the group that deploys to it."""
+
+    CLASSIC = "classic"
+    LITE = "lite"
+
+
+def known_nucleus(word: object) -> Nucleus | None:
+    """Return the nucleus that ``word`` names; None for any other word, of a later release for one."""
+    return Nucleus(word) if isinstance(word, str) and word in set(Nucleus) else None
+
+
+#: As a device says it: a word that we do not know is no reason not to hear the rest.
+SaidNucleus = Annotated[Nucleus | None, BeforeValidator(known_nucleus)]
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 

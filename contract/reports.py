@@ -12,7 +12,7 @@ from pydantic import Field, StringConstraints
 
 from contract.defaults import LAST_LINES, REPORT_MAX_BYTES
 from contract.events import ShortText
-from contract.names import Code
+from contract.names import Code, SaidNucleus
 from contract.wire import Lenient, Utc
 
 #: The code of whatever waits for the device's own AWS credentials: token exchange gives none now.
@@ -125,6 +125,7 @@ class DeviceReport(Lenient):
     interval_s: Annotated[float, Field(gt=0, le=86_400)]
     desired: DesiredStatus | None = None  # in part 0
     host: HostHealth | None = None  # in part 0
+    nucleus: SaidNucleus = None  # in part 0; None while the device does not know, and of older agents
     engine: ShortText | None = None  # in part 0: the engine's version, or "unavailable"
     malformed_messages: Count = 0  # since the agent's start
     application_names: list[str] | None = None  # in part 0: all of them
@@ -134,7 +135,7 @@ class DeviceReport(Lenient):
 def split(report: DeviceReport, max_bytes: int = REPORT_MAX_BYTES) -> Sequence[DeviceReport]:
     """Return ``report`` as parts that are each smaller than ``max_bytes``, in order of part.
 
-    Part 0 carries desired, host, engine and all names; applications fill the parts in order. One
+    Part 0 carries desired, host, nucleus, engine and all names; applications fill the parts in order. One
     application's status is bounded by its model, so a part always has room for at least one.
     """
     head = report.model_copy(
@@ -146,7 +147,14 @@ def split(report: DeviceReport, max_bytes: int = REPORT_MAX_BYTES) -> Sequence[D
         }
     )
     tail = head.model_copy(
-        update={"desired": None, "host": None, "engine": None, "application_names": None, "applications": []}
+        update={
+            "desired": None,
+            "host": None,
+            "nucleus": None,
+            "engine": None,
+            "application_names": None,
+            "applications": [],
+        }
     )
     bins: list[list[ApplicationStatus]] = [[]]
     room = max_bytes - len(head.to_json())

@@ -120,6 +120,7 @@ class Agent:
             random=ports.random,
             new_nonce=ports.token,
             measured=lambda found: ports.meter(found) if self._settings.report_usage else found,
+            nucleus=lambda: self._keeper.nucleus,
         )
         self._commands = Commands(
             state=ports.state,

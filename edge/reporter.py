@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 from contract import topics
 from contract.defaults import HEARTBEAT_JITTER, LEVEL
 from contract.events import ConnectionEvent
+from contract.names import Nucleus
 from contract.reports import ApplicationStatus
 from edge.clock import Clock
 from edge.commands.server_time import ServerTime
@@ -47,6 +48,7 @@ class Reporter:
         random: Callable[[], float],
         new_nonce: Callable[[], str],
         measured: Measured,
+        nucleus: Callable[[], Nucleus | None],
     ) -> None:
         self._thing = thing
         self._boot_id = boot_id
@@ -59,6 +61,7 @@ class Reporter:
         self._random = random
         self._new_nonce = new_nonce
         self._measured = measured
+        self._nucleus = nucleus
         self._said: str | None = None
         self._heartbeat_at_s = 0.0
         self._ask_at_s: float | None = None
@@ -92,6 +95,7 @@ class Reporter:
 
     def report(self, facts: Facts, *, malformed_messages: int) -> None:
         """Report ``facts`` when they are news or the heartbeat is due; at most one report per call."""
+        facts = replace(facts, nucleus=self._nucleus())
         news = facts.news()
         now_s = self._clock.monotonic()
         if news == self._said and now_s < self._heartbeat_at_s:
@@ -164,6 +168,7 @@ class Reporter:
             boot_id=self._boot_id(),
             agent_version=AGENT_VERSION,
             level=LEVEL,
+            nucleus=self._nucleus(),
             interval_s=self.interval_s,
             nonce=nonce,
             reason=reason,

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from contract.defaults import LEVEL
+from contract.names import Nucleus
 from contract.reports import (
     ApplicationStatus,
     DesiredStatus,
@@ -31,6 +32,7 @@ class Facts:
     desired: DesiredStatus
     engine: str
     applications: tuple[ApplicationStatus, ...]
+    nucleus: Nucleus | None = None
 
     def news(self) -> str:
         """Return a text that differs exactly when there is something to report at once.
@@ -44,7 +46,12 @@ class Facts:
             for a in self.applications
         )
         return "\n".join(
-            (self.engine, self.desired.model_dump_json(), *(a.model_dump_json() for a in applications))
+            (
+                self.engine,
+                self.nucleus or "",
+                self.desired.model_dump_json(),
+                *(a.model_dump_json() for a in applications),
+            )
         )
 
 
@@ -76,6 +83,7 @@ def build(facts: Facts, heading: Heading, host: HostHealth | None) -> Sequence[D
             malformed_messages=heading.malformed_messages,
             desired=facts.desired.model_copy(update={"message": message and clip(message, TEXT_BYTES)}),
             host=host,
+            nucleus=facts.nucleus,
             engine=clip(facts.engine, ENGINE_BYTES) or "unknown",
             applications=[_bounded(application) for application in facts.applications],
         )

@@ -23,9 +23,16 @@ class LinkError(Exception):
 
 
 class NotSupported(LinkError):
-    """A ServiceError without a word, which is how Nucleus Lite says that it has no such operation."""
+    """A ServiceError without a word, which is how Nucleus Lite says that it has no such operation.
+
+    ``said`` is its text where there is one: then the nucleus has the operation, and failed.
+    """
 
     code = "not-supported"
+
+    def __init__(self, what: str = "", *, said: str = "") -> None:
+        super().__init__(what)
+        self.said = said
 
 
 class Unauthorized(LinkError):

@@ -291,7 +291,7 @@ def _meaning(what: str, error: BaseException) -> LinkError:
         case model.ResourceNotFoundError():
             return Missing(what)
         case model.ServiceError():
-            return NotSupported(what)
+            return NotSupported(what, said=error.message or "")
         case model.GreengrassCoreIPCError():
             return LinkError(f"{what}: {type(error).__name__}: {error.message or ''}")
         case _:

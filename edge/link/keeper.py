@@ -11,6 +11,7 @@ import itertools
 import logging
 from collections.abc import Callable, Sequence
 
+from contract.names import Nucleus
 from edge.clock import Clock
 from edge.events import LinkAnswered, LinkLost
 from edge.link import Link, LinkDown, LinkError, NotSupported
@@ -21,6 +22,8 @@ SUBSCRIBE_FIRST_S = 1.0
 SUBSCRIBE_MAX_S = 60.0
 #: Of many subscriptions that succeed one after the other, the first waits this long for the others.
 GATHER_S = 2.0
+
+_UPDATES = "component updates"
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +49,11 @@ class LinkKeeper:
         self._wanted: dict[str, Callable[[int], None]] = {"configuration": link.watch_configuration}
         for topic in topics:
             self._wanted[topic] = lambda number, topic=topic: link.subscribe(topic, number)  # type: ignore[misc]
+        #: Which nucleus this is, by whether it asks about updates; None until it has answered that.
+        self.nucleus: Nucleus | None = None
         #: What only the classic nucleus has.
         self._optional: dict[str, Callable[[int], None]] = {
-            "component updates": lambda number: link.watch_updates(number, recheck_after_s)
+            _UPDATES: lambda number: link.watch_updates(number, recheck_after_s)
         }
         self._missing = self._wanted | self._optional
         self._numbers = itertools.count(1)
@@ -93,6 +98,8 @@ class LinkKeeper:
                 self._refused(name, answer.error)
                 return
             del self._missing[name]
+            if name == _UPDATES:
+                self.nucleus = Nucleus.CLASSIC
             if self._news_due_s is None:
                 self._news_due_s = now_s + GATHER_S
 
@@ -152,6 +159,8 @@ class LinkKeeper:
         if name in self._optional and isinstance(error, NotSupported):
             log.info("this nucleus does not have it: what=%s", name)
             del self._missing[name]
+            if name == _UPDATES and not error.said:
+                self.nucleus = Nucleus.LITE
             return
         log.warning("cannot subscribe: what=%s code=%s", name, error.code)
         if self._due_s is None:

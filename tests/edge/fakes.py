@@ -133,6 +133,8 @@ class FakeLink:
         self.connection = 0  # by the number that it was made under
         self.closes_at_once = False  # what is connected, so that the news is faster than the answer
         self.consults = True  # as the classic nucleus does
+        self.says = ""  # with the refusal, where it does not
+        self.silent_about_updates = False
         self.recheck_after_s: Callable[[str], float] | None = None
 
     @property
@@ -212,10 +214,10 @@ class FakeLink:
     def watch_updates(self, number: int, recheck_after_s: Callable[[str], float]) -> None:
         self._require()
         if not self.consults:
-            self.deliver(LinkAnswered(number, NotSupported("updates")))
+            self.deliver(LinkAnswered(number, NotSupported("updates", said=self.says)))
             return
         self.recheck_after_s = recheck_after_s
-        self._begin("updates", number)
+        self._begin("updates", number, answers=not self.silent_about_updates)
 
     def configuration(self, *key_path: str) -> Mapping[str, object]:
         self._require()

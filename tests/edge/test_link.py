@@ -291,7 +291,9 @@ def test_lite_has_no_such_question_and_the_link_stays_good(tmp_path: Path) -> No
     with nucleus.server:
         nucleus.link.connect()
         nucleus.link.watch_updates(1, lambda _: 0.0)
-        assert isinstance(nucleus.answer(1), NotSupported)
+        refused = nucleus.answer(1)
+        assert isinstance(refused, NotSupported)
+        assert refused.said == ""
 
         nucleus.link.publish(REPORT, b"{}", 0)
         nucleus.link.close()

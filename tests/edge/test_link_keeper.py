@@ -385,3 +385,34 @@ def test_hello_and_reports_say_what_this_agent_can() -> None:
 
     levels = [event.level for event in world.events()] + [report.level for report in world.reports()]
     assert levels == [LEVEL, LEVEL]
+
+
+@pytest.mark.parametrize(("consults", "nucleus"), [(True, "classic"), (False, "lite")])
+def test_hello_and_reports_say_which_nucleus_answered(consults: bool, nucleus: str) -> None:
+    world = World()
+    world.link.consults = consults
+    world.start()
+
+    said = [event.nucleus for event in world.events()] + [report.nucleus for report in world.reports()]
+    assert said == [nucleus, nucleus]
+
+
+def test_a_nucleus_that_failed_to_answer_is_not_taken_for_lite() -> None:
+    world = World()
+    world.link.consults, world.link.says = False, "the nucleus is closing"
+    world.start()
+
+    assert [report.nucleus for report in world.reports()] == [None]
+
+
+def test_which_nucleus_it_is_is_reported_as_soon_as_it_is_known() -> None:
+    world = World()
+    world.link.silent_about_updates = True
+    world.start()
+    world.turns(3.0)
+    assert [report.nucleus for report in world.reports()] == [None]
+
+    world.link.comes_online()
+    world.turns(3.0)
+
+    assert [report.nucleus for report in world.reports()] == [None, "classic"]
