@@ -27,7 +27,7 @@ from cloud.tables.devices import Devices
 from cloud.tables.memberships import Memberships
 from cloud.tooling import build, enroll, stack, upgrade_agent
 from cloud.tooling.device_files import DeviceFiles
-from contract.names import COMPONENT
+from contract.names import COMPONENT, Nucleus
 
 _DEFAULT_STACK = "fleetgrass"
 _EXPECTED = (
@@ -91,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     enrolling.add_argument("--stack", default=_DEFAULT_STACK, help="name of the stack (%(default)s)")
     enrolling.add_argument("--thing", required=True, help="name of the device")
     enrolling.add_argument("--group", required=True, help="the group that is deployed to")
+    enrolling.add_argument(
+        "--nucleus", choices=[kind.value for kind in Nucleus],
+        help="which nucleus the device has, and so all of the group; once said or reported it stays "
+        "(as the group is; where that is not known, its first deployment is as for classic)",
+    )  # fmt: skip
     enrolling.add_argument("--out", required=True, type=Path, help="folder for the device's files")
 
     upgrading = _command(
@@ -193,7 +198,12 @@ def _enroll(options: argparse.Namespace) -> dict[str, object]:
         region=iot.meta.region_name,
     )
     files = DeviceFiles(options.out)
-    return asdict(enroll.enroll(clients, outputs, thing=options.thing, group=options.group, files=files))
+    nucleus = None if options.nucleus is None else Nucleus(options.nucleus)
+    return asdict(
+        enroll.enroll(
+            clients, outputs, thing=options.thing, group=options.group, files=files, nucleus=nucleus
+        )
+    )
 
 
 def _upgrade_agent(options: argparse.Namespace) -> dict[str, object]:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
+from contract.names import Nucleus
+
 
 class Connection(NamedTuple):
     """A connection that ended; ``began`` is None where no event told of its beginning."""
@@ -60,6 +62,7 @@ class Device:
     reporting_since: datetime | None = None  # since when it has been heard again and again in time
     interval_s: float | None = None
     agent_version: str | None = None
+    nucleus: Nucleus | None = None  # None until an agent said it that knows
     level: int = 0  # what its agent can (contract.defaults.LEVEL); 0 too where it never said
     boot_id: str | None = None
     goodbye: str | None = None  # "shutdown" or "reboot"

@@ -9,6 +9,7 @@ from cloud.deploy.revision import Deployment
 from cloud.device import Device
 from cloud.presence import Seen
 from contract.documents import parse_document_uri
+from contract.names import Nucleus
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Facts:
     deployment: Deployment | None  # the newest of the device's group that was not refused
     job: Job | None = None
     job_known: bool = True  # False: Greengrass did not answer
+    nucleus: Nucleus | None = None  # of the device's group; None where nobody knows, or did not answer
     lost_at: datetime | None = None  # with which deployment the agent fell silent (cloud.presence)
 
     @property

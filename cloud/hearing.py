@@ -60,6 +60,7 @@ def hear(device: Device, news: News) -> Device:
             device,
             epoch=message.epoch,
             sequence=-1,
+            nucleus=None,
             names_sequence=-1,
             application_sequences=dict.fromkeys(device.applications, -1),
         )
@@ -73,6 +74,7 @@ def hear(device: Device, news: News) -> Device:
             agent_version=message.agent_version,
             level=message.level,
             boot_id=message.boot_id,
+            nucleus=message.nucleus or device.nucleus,
             goodbye=news.goodbye,
             clock_skew_s=news.clock_skew_s,
             reporting_since=device.reporting_since if _in_time(device, news) else news.received_at,

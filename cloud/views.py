@@ -30,6 +30,7 @@ def summary(
         "last_report_at": device.last_report_at,
         "agent_version": device.agent_version,
         "level": device.level,
+        "nucleus": device.nucleus,
         "architecture": device.architecture,
         "engine": device.engine,
         "desired": _desired(device, wanted, seen) or None,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from cloud.deploy.nuclei import CODE, NAMES
 from cloud.deploy.revision import DeploymentState
 from cloud.facts import Cause, Facts, Job
 
@@ -56,6 +57,16 @@ def _not_there(facts: Facts) -> Iterator[Cause]:
             yield Cause("device-offline", f"the device is offline: {reason}", since=since)
         case "stale":
             yield Cause("agent-stale", f"the device is connected, its agent is silent: {reason}", since=since)
+
+
+def _other_nucleus(facts: Facts) -> Iterator[Cause]:
+    own, wanted = facts.device.nucleus, facts.nucleus
+    if own is not None and wanted is not None and own is not wanted:
+        message = (
+            f"the device has {NAMES[own]}, and its group {facts.device.group} is of {NAMES[wanted]}, so what "
+            f"is deployed to the group does not fit it: move it into a group of {NAMES[own]}"
+        )
+        yield Cause(CODE, message, evidence={"nucleus": own.value, "group_nucleus": wanted.value})
 
 
 def _not_submitted(facts: Facts) -> Iterator[Cause]:
@@ -270,6 +281,7 @@ def _converging(facts: Facts) -> Iterator[Cause]:
 RULES: tuple[Rule, ...] = (
     _no_wish,
     _not_there,
+    _other_nucleus,
     _not_submitted,
     _not_read,
     _other_document,

@@ -35,7 +35,12 @@ _NOT_FOUND = frozenset(
     }
 )
 _CONFLICT = frozenset(
-    {"ConditionalCheckFailedException", "ConflictException", "ResourceAlreadyExistsException"}
+    {
+        "ConditionalCheckFailedException",
+        "ConflictException",
+        "ResourceAlreadyExistsException",
+        "VersionConflictException",
+    }
 )
 _UNKNOWN = frozenset(
     {

@@ -1,10 +1,17 @@
 """The IoT registry: the truth about groups and who is in them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from cloud.aws.clients import translated
-from cloud.aws.errors import NotFound
+from cloud.aws.errors import Conflict, NotFound, Unavailable
+from contract.names import Nucleus, known_nucleus
+
+#: The attribute of a thing group that says which nucleus its devices have; once there, it stays.
+NUCLEUS_ATTRIBUTE = "nucleus"
+_MADE_BY = "made_by"
+_ATTEMPTS = 3  # to write an attribute that others write at the same moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +20,14 @@ class GroupPage:
 
     groups: tuple[str, ...]
     cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A thing group as the registry has it; ``nucleus`` is None while nobody knows."""
+
+    nucleus: Nucleus | None
+    has_members: bool
 
 
 class Registry:
@@ -38,17 +53,48 @@ class Registry:
             tuple(one["groupName"] for one in page["thingGroups"]), page.get("nextToken") or None
         )
 
-    def has_group(self, group: str) -> bool:
-        """Return whether there is such a group."""
-        try:
-            with translated():
-                self._iot.describe_thing_group(thingGroupName=group)
-        except NotFound:
-            return False
-        return True
+    def nucleus_of(self, group: str) -> Nucleus | None:
+        """Return which nucleus ``group`` is of; None while nobody knows.
 
-    def create_group(self, group: str, description: str | None, *, made_by: str) -> None:
-        """Create a group; the same again changes nothing.
+        Raises:
+            NotFound: there is no such group.
+        """
+        return known_nucleus(_attributes(self._describe(group)).get(NUCLEUS_ATTRIBUTE))
+
+    def fix_nucleus(self, group: str, nucleus: Nucleus) -> Nucleus | None:
+        """Have ``group`` be of ``nucleus`` unless it is said already; return what is said now.
+
+        None where that is a word that we do not know: it is not ours to change.
+
+        Raises:
+            NotFound: there is no such group.
+            Unavailable: others changed the group again and again.
+        """
+        for _ in range(_ATTEMPTS):
+            found = self._describe(group)
+            attributes = _attributes(found)
+            said = attributes.get(NUCLEUS_ATTRIBUTE)
+            if said is not None:
+                return known_nucleus(said)
+            every = {**attributes, NUCLEUS_ATTRIBUTE: nucleus.value}
+            about: dict[str, Any] = {"attributePayload": {"attributes": every}}
+            description = found.get("thingGroupProperties", {}).get("thingGroupDescription")
+            if description is not None:
+                about["thingGroupDescription"] = description
+            try:
+                with translated():
+                    self._iot.update_thing_group(
+                        thingGroupName=group, thingGroupProperties=about, expectedVersion=found["version"]
+                    )
+            except Conflict:
+                continue
+            return nucleus
+        raise Unavailable(f"the group {group} is contended")
+
+    def create_group(
+        self, group: str, description: str | None, *, made_by: str, nucleus: Nucleus | None = None
+    ) -> None:
+        """Create a group; the same again changes nothing, whatever became known of the group meanwhile.
 
         AWS refuses a name that is taken only where the properties differ (API reference, CreateThingGroup):
         so who made it is one of them.
@@ -56,11 +102,18 @@ class Registry:
         Raises:
             Conflict: there is a group of this name, made by somebody else or otherwise.
         """
-        about: dict[str, Any] = {"attributePayload": {"attributes": {"made_by": made_by}}}
+        attributes = {_MADE_BY: made_by}
+        if nucleus is not None:
+            attributes[NUCLEUS_ATTRIBUTE] = nucleus.value
+        about: dict[str, Any] = {"attributePayload": {"attributes": attributes}}
         if description is not None:
             about["thingGroupDescription"] = description
-        with translated():
-            self._iot.create_thing_group(thingGroupName=group, thingGroupProperties=about)
+        try:
+            with translated():
+                self._iot.create_thing_group(thingGroupName=group, thingGroupProperties=about)
+        except Conflict:
+            if _attributes(self._describe(group)).get(_MADE_BY) != made_by:
+                raise
 
     def groups_of(self, thing: str) -> frozenset[str]:
         """Return the groups that a thing is in itself.
@@ -89,14 +142,13 @@ class Registry:
         except NotFound:
             return
 
-    def group_has_members(self, group: str) -> bool:
-        """Return whether anything is in ``group`` or its child groups.
+    def group(self, group: str) -> Group:
+        """Return what ``group`` is of, and whether anything is in it or its child groups.
 
         Raises:
             NotFound: there is no such group.
         """
-        with translated():
-            self._iot.describe_thing_group(thingGroupName=group)
+        nucleus = known_nucleus(_attributes(self._describe(group)).get(NUCLEUS_ATTRIBUTE))
         following: dict[str, str] = {}
         while True:
             with translated():
@@ -104,7 +156,18 @@ class Registry:
                     thingGroupName=group, recursive=True, maxResults=1, **following
                 )
             if page["things"]:
-                return True
+                return Group(nucleus, has_members=True)
             if not page.get("nextToken"):
-                return False
+                return Group(nucleus, has_members=False)
             following = {"nextToken": page["nextToken"]}
+
+    def _describe(self, group: str) -> Mapping[str, Any]:
+        with translated():
+            found: Mapping[str, Any] = self._iot.describe_thing_group(thingGroupName=group)
+        return found
+
+
+def _attributes(described: Mapping[str, Any]) -> Mapping[str, str]:
+    payload = described.get("thingGroupProperties", {}).get("attributePayload", {})
+    attributes: Mapping[str, str] = payload.get("attributes", {})
+    return attributes

@@ -15,6 +15,7 @@ from contract.names import COMPONENT
 Components = Mapping[str, Mapping[str, Any]]
 
 NUCLEUS = "aws.greengrass.Nucleus"
+TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105 (a component's name)
 #: The classic nucleus merges values by the time of their deployment's creation, so a device that comes into
 #: a group keeps what a newer deployment of its old group gave it, unless the new one carries this.
 TIME_SOURCE: Mapping[str, str] = {"deploymentConfigurationTimeSource": "deploymentProcessingTime"}

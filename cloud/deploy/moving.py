@@ -1,11 +1,9 @@
 """Whether a device that another group deployed to may come into a group. Pure.
 
 Refused is what goes wrong for certain, or silently. A group that nothing was deployed to has nothing to
-merge, so nobody asks; one whose deployment names no classic nucleus is of Lite, or leaves it to the device's
-own configuration, which enrolment's files have made right: it may come.
+merge, so nobody asks, and Lite merges by no time. One whose deployment names no classic nucleus leaves it to
+the device's own configuration, which enrolment's files have made right: it may come.
 """
-
-from dataclasses import dataclass
 
 from cloud.deploy.components import (
     TIME_SOURCE_SINCE,
@@ -15,25 +13,27 @@ from cloud.deploy.components import (
     nucleus_before_time_source,
     reconfigured,
 )
+from cloud.deploy.nuclei import Obstacle
 from cloud.deploy.validation import validating
 from cloud.device import Device
-
-
-@dataclass(frozen=True, slots=True)
-class Obstacle:
-    """Why a device may not come, and what to do; ``code`` is stable."""
-
-    code: str
-    detail: str
+from contract.names import Nucleus
 
 
 def obstacle(
-    group: str, latest: Components, *, device: Device | None = None, leaving: Components | None = None
+    group: str,
+    latest: Components,
+    *,
+    nucleus: Nucleus | None,
+    device: Device | None = None,
+    leaving: Components | None = None,
 ) -> Obstacle | None:
     """Return why ``device`` may not come into ``group`` with that latest deployment; None when it may.
 
-    ``leaving`` is the latest deployment of the group that it comes from, where that is known.
+    ``leaving`` is the latest deployment of the group that it comes from, where that is known; ``nucleus`` is
+    what the group is of. Whether the device's own fits is ``cloud.deploy.nuclei.mismatch``'s to say.
     """
+    if nucleus is Nucleus.LITE:
+        return None
     cure = f"`python -m cloud upgrade-agent --group {group}`"
     too_old = nucleus_before_time_source(latest)
     if too_old is not None:

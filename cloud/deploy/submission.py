@@ -31,6 +31,7 @@ from cloud.deploy.components import (
     merge,
 )
 from cloud.deploy.lost import WATCHED
+from cloud.deploy.nuclei import fitting, taken_out
 from cloud.deploy.outcomes import all_run
 from cloud.deploy.revision import Deployment, DeploymentState
 from cloud.deploy.validation import validating, warnings_of
@@ -40,7 +41,7 @@ from cloud.logs import tell
 from cloud.metrics import Metric, count
 from cloud.tables.deployments import Deployments
 from cloud.watch import LOOK_WHILE_LOST, Watch, rows_of
-from contract.names import COMPONENT
+from contract.names import COMPONENT, Nucleus
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,19 @@ class FindsMembers(Protocol):
     def names_in_group(self, group: str) -> Collection[str]: ...
 
 
+class HasNucleus(Protocol):
+    """A group; ``cloud.aws.iot_registry.Group`` in AWS."""
+
+    @property
+    def nucleus(self) -> Nucleus | None: ...
+
+
+class KnowsNuclei(Protocol):
+    """The part of the IoT registry that knows which nucleus a group is of."""
+
+    def nucleus_of(self, group: str) -> Nucleus | None: ...
+
+
 class Arns(Protocol):
     """How a target is called in this account."""
 
@@ -107,6 +121,7 @@ class Submission:
         deployments: Deployments,
         greengrass: Greengrass,
         devices: FindsMembers,
+        groups: KnowsNuclei,
         account: Arns,
         agent_version: str,
         stale_s: float,
@@ -116,6 +131,7 @@ class Submission:
         self.deployments = deployments
         self._greengrass = greengrass
         self._devices = devices
+        self._groups = groups
         self._account = account
         self._agent_version = agent_version
         self._stale = timedelta(seconds=stale_s)
@@ -132,16 +148,17 @@ class Submission:
             deployment.created_at
         )
 
-    def finish(self, deployment: Deployment) -> Deployment:
+    def finish(self, deployment: Deployment, group: HasNucleus | None = None) -> Deployment:
         """Complete a SUBMITTING deployment and return it as it is then: ACTIVE or FAILED.
 
-        Adopts the target's latest Greengrass deployment when it carries our document.
+        Adopts the target's latest Greengrass deployment when it carries our document. ``group`` is the
+        target, where it was looked at already.
 
         Raises:
             Unavailable: nobody knows whether Greengrass has it; it stays SUBMITTING.
         """
         try:
-            submitted, warnings = self._submit(deployment)
+            submitted, warnings = self._submit(deployment, group)
         except Conflict as error:
             if self._clock() - deployment.created_at < GIVE_UP_AFTER:
                 raise Unavailable(str(error)) from error
@@ -203,17 +220,19 @@ class Submission:
             self.deployments.look_again(after, due_at=now + wait)
         return after
 
-    def _submit(self, deployment: Deployment) -> tuple[Submitted, tuple[str, ...]]:
+    def _submit(self, deployment: Deployment, group: HasNucleus | None) -> tuple[Submitted, tuple[str, ...]]:
         """Return what Greengrass calls it, and what is to be said of what the target had already."""
         target_arn = self._account.iot_arn(deployment.target)
         latest = self._greengrass.latest(target_arn)
         if latest is not None and carries(latest.components, deployment.document_uri):
             return Submitted(latest.greengrass_id, latest.job_id), ()
-        existing = {} if latest is None else latest.components
+        nucleus = self._groups.nucleus_of(deployment.group) if group is None else group.nucleus
+        existing, out = fitting({} if latest is None else latest.components, nucleus)
         ours = None if latest is None else self._ours_before(deployment, latest)
         added = () if COMPONENT in existing else (self._version_to_add(),)
-        # Who is in the group matters only where more than the agent's configuration may change for somebody.
-        matters = ours is not None or lacks_time_source(existing)
+        # Who is in the group matters only where more than the agent's configuration may change for somebody,
+        # and somebody may be asked, which Lite does not.
+        matters = nucleus is not Nucleus.LITE and (ours is not None or lacks_time_source(existing))
         members = self._devices.names_in_group(deployment.group) if matters else ()
         devices = rows_of(self._devices, members).values()
         components = merge(
@@ -228,7 +247,9 @@ class Submission:
             components=components,
             client_token=_token(deployment, latest, components),
         )
-        said = tuple(f"{COMPONENT} {version} is added to what {deployment.group} has" for version in added)
+        said = [f"{COMPONENT} {version} is added to what {deployment.group} has" for version in added]
+        if out:
+            said.append(taken_out(deployment.group, out))
         return submitted, (*said, *warnings_of(existing, ours, devices, group=deployment.group))
 
     def _version_to_add(self) -> str:

@@ -5,6 +5,7 @@ import os
 from cloud.aws.account import Account
 from cloud.aws.clients import client
 from cloud.aws.greengrass import Greengrass
+from cloud.aws.iot_registry import Registry
 from cloud.clock import utc_now
 from cloud.deploy.submission import Submission
 from cloud.tables.deployments import Deployments
@@ -19,6 +20,7 @@ def submission(function_arn: str) -> Submission:
         deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
         greengrass=Greengrass(client("greengrassv2")),
         devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        groups=Registry(client("iot")),
         account=Account.of_function(function_arn),
         agent_version=os.environ["AGENT_VERSION"],
         stale_s=float(os.environ.get("SUBMITTING_STALE_S", SUBMITTING_STALE_S)),

@@ -6,9 +6,11 @@ from typing import Protocol
 
 from cloud.aws.account import Account
 from cloud.aws.clients import client
+from cloud.aws.errors import NotFound
 from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_registry import Registry
 from cloud.deploy.moving import obstacle
+from cloud.deploy.nuclei import mismatch
 from cloud.deploy.submission import TargetDeployment
 from cloud.device import Device
 from cloud.gateway import Problem, Response
@@ -17,12 +19,13 @@ from cloud.membership import Mover
 from cloud.membership_problems import membership_problems
 from cloud.tables.devices import Devices
 from cloud.tables.memberships import Membership, Memberships
+from contract.names import Nucleus
 
 
 class KnowsGroups(Protocol):
     """The part of the registry that this needs."""
 
-    def has_group(self, group: str) -> bool: ...
+    def nucleus_of(self, group: str) -> Nucleus | None: ...
 
 
 class ReadsDeployments(Protocol):
@@ -55,7 +58,8 @@ def add_device_to_group(request: Request, ports: Ports) -> Response:
 
     Raises:
         Problem: 404 ``device-not-found``, ``group-not-found``; 409 ``device-in-group`` without
-            ``?move=true``, ``membership-conflict``, ``group-needs-deployment`` and ``agent-too-old``.
+            ``?move=true``, ``membership-conflict``, ``nucleus-mismatch``, ``group-needs-deployment`` and
+            ``agent-too-old``.
     """
     group, device = request.path["group"], request.path["device"]
     may_move = request.query.get("move", "false")
@@ -63,8 +67,10 @@ def add_device_to_group(request: Request, ports: Ports) -> Response:
         raise Problem(400, "invalid-parameter", "move: must be true or false", field="move")
     request.require_group((group,))
     mover = ports.mover
-    if not ports.registry.has_group(group):
-        raise Problem(404, "group-not-found", f"there is no group {group}")
+    try:
+        nucleus = ports.registry.nucleus_of(group)
+    except NotFound:
+        raise Problem(404, "group-not-found", f"there is no group {group}") from None
     with membership_problems(device):
         before = mover.settled(device)
         if before.group not in (None, group):
@@ -76,7 +82,7 @@ def add_device_to_group(request: Request, ports: Ports) -> Response:
                     group=before.group,
                 )  # fmt: skip
         if before.group != group:
-            _require_way(ports, before, group)
+            _require_way(ports, before, group, nucleus)
         after = mover.move(before, group)
     return Response(
         200,
@@ -86,11 +92,15 @@ def add_device_to_group(request: Request, ports: Ports) -> Response:
     )
 
 
-def _require_way(ports: Ports, before: Membership, group: str) -> None:
+def _require_way(ports: Ports, before: Membership, group: str, nucleus: Nucleus | None) -> None:
     """Refuse where the device would not become what the group's latest deployment says.
 
     One of no group counts as one that moves: every device was enrolled into a group.
     """
+    device = ports.devices.get(before.device)
+    unlike = mismatch(group, nucleus, device=device, leaving=_kind_before(ports, before, device))
+    if unlike is not None:
+        raise Problem(409, unlike.code, unlike.detail, group=group)
     latest = ports.greengrass.latest(ports.account.iot_arn(f"thinggroup/{group}"))
     if latest is None:
         return
@@ -100,11 +110,24 @@ def _require_way(ports: Ports, before: Membership, group: str) -> None:
     found = obstacle(
         group,
         latest.components,
-        device=ports.devices.get(before.device),
+        nucleus=nucleus,
+        device=device,
         leaving=None if leaving is None else leaving.components,
     )
     if found is not None:
         raise Problem(409, found.code, found.detail, group=group)
+
+
+def _kind_before(
+    ports: Ports, before: Membership, device: Device | None
+) -> tuple[str, Nucleus | None] | None:
+    """Return the group that the device comes from with its nucleus, where the device never said its own."""
+    if before.group is None or (device is not None and device.nucleus is not None):
+        return None
+    try:
+        return before.group, ports.registry.nucleus_of(before.group)
+    except NotFound:
+        return None
 
 
 def _operation(request: Request) -> Response:

@@ -12,11 +12,12 @@ from cloud.aws.account import Account
 from cloud.aws.clients import client
 from cloud.aws.ecr import Image, Images
 from cloud.aws.errors import Conflict, NotFound, Refused, Unavailable
-from cloud.aws.iot_registry import Registry
+from cloud.aws.iot_registry import Group, Registry
 from cloud.aws.s3 import Documents
 from cloud.clock import Clock, new_id, utc_now
 from cloud.deploy.images import parse_image
 from cloud.deploy.lost import taken_over
+from cloud.deploy.nuclei import NAMES, of_the_other_kind
 from cloud.deploy.revision import Deployment, DeploymentState, Pinned, diff, wanted_of
 from cloud.deploy.submission import Submission
 from cloud.deploy.validation import few
@@ -29,6 +30,7 @@ from cloud.preconditions import Preconditions, entity_tag, preconditions
 from cloud.tables.devices import Devices
 from contract.defaults import DESIRED_DOCUMENT_MAX_BYTES
 from contract.desired import Application, DesiredDocument
+from contract.names import Nucleus
 from contract.wire import complaint
 
 
@@ -47,7 +49,7 @@ class StoresDocuments(Protocol):
 class KnowsGroups(Protocol):
     """The port to the IoT registry."""
 
-    def group_has_members(self, group: str) -> bool: ...
+    def group(self, group: str) -> Group: ...
 
 
 class FindsMembers(Protocol):
@@ -90,7 +92,7 @@ def create_deployment(request: Request, ports: Ports) -> Response:
     earlier = deployments.made_by(idempotency, ports.clock()) if idempotency else None
     if earlier is not None:
         return _created(earlier)
-    _require_members(ports.groups, group)
+    found = _found(ports.groups, group)
 
     applications, architectures = _resolve(wish.applications, ports)
     target = wish.target.arn_part
@@ -108,6 +110,7 @@ def create_deployment(request: Request, ports: Ports) -> Response:
             f"the desired document is {len(body)} bytes; at most {DESIRED_DOCUMENT_MAX_BYTES} can be sent",
         )
     pinned = tuple(Pinned.of(application) for application in applications)
+    members = ports.devices.in_group(group)
     newest = () if before is None else (before,)
     before_it = wanted_of(chain(newest, revisions))
     deployment = Deployment(
@@ -117,7 +120,7 @@ def create_deployment(request: Request, ports: Ports) -> Response:
         document_uri=ports.documents.put(body),
         applications=pinned,
         diff=diff(before_it.applications if before_it else (), pinned),
-        warnings=_warnings(applications, architectures, ports.devices.in_group(group)),
+        warnings=_warnings(applications, architectures, found.nucleus, members),
         requested_by=request.caller.subject,
         reason=wish.reason,
         created_at=now,
@@ -140,7 +143,7 @@ def create_deployment(request: Request, ports: Ports) -> Response:
             409, "revision-conflict", f"another deployment to {group} was created at the same moment"
         ) from None
     try:
-        deployment = ports.submission.finish(deployment)
+        deployment = ports.submission.finish(deployment, found)
     except Unavailable:
         return _created(
             deployment, applications, "Greengrass has not answered yet: this is finished within minutes"
@@ -148,13 +151,15 @@ def create_deployment(request: Request, ports: Ports) -> Response:
     return _created(deployment, applications)
 
 
-def _require_members(groups: KnowsGroups, group: str) -> None:
+def _found(groups: KnowsGroups, group: str) -> Group:
+    """Return the group, which has devices."""
     try:
-        has_members = groups.group_has_members(group)
+        found = groups.group(group)
     except NotFound:
         raise Problem(404, "group-not-found", f"there is no group {group}") from None
-    if not has_members:
+    if not found.has_members:
         raise Problem(422, "group-empty", f"group {group} has no devices")
+    return found
 
 
 def _require(asked: Preconditions, latest: Deployment | None, group: str) -> None:
@@ -245,11 +250,17 @@ def _document(
 def _warnings(
     applications: list[Application],
     architectures: Mapping[str, frozenset[str]],
+    nucleus: Nucleus | None,
     devices: Collection[Device],
 ) -> tuple[str, ...]:
-    if not applications:
-        return ("this removes every application of ours from the group's devices",)
     warnings = []
+    if nucleus is not None and (others := of_the_other_kind(devices, nucleus)):
+        warnings.append(
+            f"the group is of {NAMES[nucleus]}, and {few(others)} said to have the other nucleus: what is "
+            "deployed to it does not fit there; move them into a group of their own kind"
+        )
+    if not applications:
+        warnings.append("this removes every application of ours from the group's devices")
     for application in applications:
         built_for = architectures[application.name]
         unfit = [d.name for d in devices if built_for and d.architecture and d.architecture not in built_for]

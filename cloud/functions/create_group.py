@@ -3,7 +3,7 @@
 import os
 from typing import Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
 from cloud.aws.clients import client
 from cloud.aws.errors import Conflict
@@ -12,7 +12,7 @@ from cloud.clock import Clock, new_id, utc_now
 from cloud.gateway import Problem, Response
 from cloud.http import Request, lambda_handler
 from cloud.tables.keys import Keys
-from contract.names import GroupName
+from contract.names import GroupName, Nucleus, known_nucleus
 
 
 class GroupWish(BaseModel):
@@ -26,12 +26,16 @@ class GroupWish(BaseModel):
         Annotated[str, StringConstraints(min_length=1, max_length=2028, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")]
         | None
     ) = None
+    #: Of all its devices; where it is not said, the first device that says which one it has decides.
+    nucleus: Annotated[Nucleus, BeforeValidator(lambda word: known_nucleus(word) or word)] | None = None
 
 
 class MakesGroups(Protocol):
     """The part of the registry that this needs."""
 
-    def create_group(self, group: str, description: str | None, *, made_by: str) -> None: ...
+    def create_group(
+        self, group: str, description: str | None, *, made_by: str, nucleus: Nucleus | None = None
+    ) -> None: ...
 
 
 def create_group(request: Request, *, registry: MakesGroups, keys: Keys, clock: Clock) -> Response:
@@ -46,12 +50,12 @@ def create_group(request: Request, *, registry: MakesGroups, keys: Keys, clock: 
     idempotency, now = request.idempotency(), clock()
     made_by = new_id("group", now) if idempotency is None else keys.claim(idempotency, now)
     try:
-        registry.create_group(wish.name, wish.description, made_by=made_by)
+        registry.create_group(wish.name, wish.description, made_by=made_by, nucleus=wish.nucleus)
     except Conflict:
         raise Problem(409, "group-exists", f"there is a group {wish.name}", group=wish.name) from None
     holds = {"devices": 0, "devices_exact": True, "latest": None}
-    body = {"name": wish.name, "description": wish.description, **holds}
-    return Response(201, body, after={"group": wish.name})
+    body = {"name": wish.name, "description": wish.description, "nucleus": wish.nucleus, **holds}
+    return Response(201, body, after={"group": wish.name, "nucleus": wish.nucleus})
 
 
 def _operation(request: Request) -> Response:

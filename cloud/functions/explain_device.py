@@ -10,6 +10,7 @@ from cloud.aws.account import Account
 from cloud.aws.clients import client
 from cloud.aws.errors import CloudError
 from cloud.aws.greengrass import Greengrass
+from cloud.aws.iot_registry import Registry
 from cloud.clock import Clock, utc_now
 from cloud.deploy.components import carries
 from cloud.deploy.revision import Deployment, wanted_of
@@ -25,6 +26,7 @@ from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.why import AS_DESIRED, explain
 from contract.defaults import OFFLINE_DEBOUNCE_S
+from contract.names import Nucleus
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,12 @@ class FindsDeployments(Protocol):
     """The part of the deployments table that this needs."""
 
     def newest_first(self, target: str) -> Iterator[Deployment]: ...
+
+
+class KnowsNuclei(Protocol):
+    """The part of the IoT registry that knows which nucleus a group is of."""
+
+    def nucleus_of(self, group: str) -> Nucleus | None: ...
 
 
 class KnowsJobs(Protocol):
@@ -48,6 +56,7 @@ def explain_device(
     devices: FindsDevices,
     deployments: FindsDeployments,
     greengrass: KnowsJobs,
+    groups: KnowsNuclei,
     account: Account,
     clock: Clock,
     offline_debounce_s: float = OFFLINE_DEBOUNCE_S,
@@ -67,6 +76,7 @@ def explain_device(
         device,
         state(device, now, offline_debounce_s=offline_debounce_s),
         wish,
+        nucleus=_nucleus(device, groups),
         lost_at=None if wish is None else lost_at(device, wish.given_at, now),
     )
     on_its_way = not facts.arrived and not facts.referred and facts.refused is None
@@ -88,6 +98,17 @@ def explain_device(
             "asked_at": now,
         },
     )
+
+
+def _nucleus(device: Device, groups: KnowsNuclei) -> Nucleus | None:
+    """Return which nucleus the device's group is of, where there is something to compare it with."""
+    if device.group is None or device.nucleus is None:
+        return None
+    try:
+        return groups.nucleus_of(device.group)
+    except CloudError as error:
+        tell(log, "the registry did not say", level=logging.WARNING, device=device.name, code=error.code)
+        return None
 
 
 def _wish(device: Device, deployments: FindsDeployments) -> Deployment | None:
@@ -130,6 +151,7 @@ def _operation(request: Request) -> Response:
         devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
         deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
         greengrass=Greengrass(client("greengrassv2")),
+        groups=Registry(client("iot")),
         account=Account.of_function(request.function_arn),
         clock=utc_now,
         offline_debounce_s=float(os.environ.get("OFFLINE_DEBOUNCE_S", OFFLINE_DEBOUNCE_S)),

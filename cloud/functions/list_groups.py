@@ -8,7 +8,7 @@ from typing import Protocol
 from pydantic import TypeAdapter
 
 from cloud.aws.clients import client
-from cloud.aws.errors import Refused
+from cloud.aws.errors import NotFound, Refused
 from cloud.aws.iot_registry import GroupPage, Registry
 from cloud.deploy.revision import Deployment, in_force
 from cloud.gateway import Problem, Response
@@ -16,7 +16,7 @@ from cloud.http import Request, lambda_handler
 from cloud.paging import chosen, limit
 from cloud.tables.deployments import Deployments
 from cloud.tables.memberships import Memberships
-from contract.names import GroupName
+from contract.names import GroupName, Nucleus
 
 _GROUP = TypeAdapter(GroupName)
 _CURSOR_MAX = 2_048
@@ -26,6 +26,7 @@ class ListsGroups(Protocol):
     """The part of the registry that this needs."""
 
     def groups(self, *, cursor: str | None, limit: int, prefix: str | None = None) -> GroupPage: ...
+    def nucleus_of(self, group: str) -> Nucleus | None: ...
 
 
 class CountsDevices(Protocol):
@@ -43,7 +44,7 @@ class FindsDeployments(Protocol):
 def list_groups(
     request: Request, *, registry: ListsGroups, devices: CountsDevices, deployments: FindsDeployments
 ) -> Response:
-    """Answer with ``{groups, cursor}``; a group says how many devices it has, as far
+    """Answer with ``{groups, cursor}``; a group says which nucleus it is of, how many devices it has, as far
     as they are counted (``devices_exact``), its latest deployment, and what the last look found to be amiss
     with the one in force.
 
@@ -62,15 +63,26 @@ def list_groups(
         if cursor is None:
             raise
         raise wrong from None
-    shown = [_shown(name, devices, deployments) for name in page.groups if request.scope.covers((name,))]
+    seen = (name for name in page.groups if request.scope.covers((name,)))
+    shown = [_shown(name, _nucleus(registry, name), devices, deployments) for name in seen]
     return Response(200, {"groups": shown, "cursor": page.cursor})
 
 
-def _shown(group: str, devices: CountsDevices, deployments: FindsDeployments) -> dict[str, object]:
+def _nucleus(registry: ListsGroups, group: str) -> Nucleus | None:
+    try:
+        return registry.nucleus_of(group)
+    except NotFound:  # deleted since the page was made
+        return None
+
+
+def _shown(
+    group: str, nucleus: Nucleus | None, devices: CountsDevices, deployments: FindsDeployments
+) -> dict[str, object]:
     count, exact = devices.count(group)
     latest, amiss = _latest(deployments, group)
     shown: dict[str, object] = {
         "name": group,
+        "nucleus": nucleus,
         "devices": count,
         "devices_exact": exact,
         "latest": None if latest is None else _told(latest),

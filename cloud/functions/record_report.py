@@ -9,14 +9,17 @@ import logging
 import os
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, Protocol
 
 from cloud.aws.clients import client
+from cloud.aws.iot_registry import Registry
 from cloud.aws.sqs import Queue
 from cloud.clock import Clock, utc_now
 from cloud.command import Command
 from cloud.deploy.outcomes import Outcome, outcome_of, refusal_of
 from cloud.device import Device
+from cloud.group_nuclei import GroupNuclei
 from cloud.hearing import News
 from cloud.ingest import Malformed, Received, not_enrolled, refuse
 from cloud.logs import about, start_logging, tell
@@ -63,12 +66,14 @@ def record_batch(
     proofs: ProvesReboots,
     deployments: HearsOutcomes,
     group_reboots: SendsMessages,
+    groups: GroupNuclei,
     clock: Clock = utc_now,
 ) -> list[str]:
     """Apply the records in order; return the message ids of those that must come again.
 
     How old each message was when it was done is measured, in one line for the batch.
-    ``group_reboots`` is nudged when a command that is part of one came to its end.
+    ``group_reboots`` is nudged when a command that is part of one came to its end. ``groups`` learns which
+    nucleus a group is of.
     """
     reboots = RebootProofs(devices, proofs, group_reboots)
     again: list[str] = []
@@ -80,7 +85,7 @@ def record_batch(
                 if received.topic.startswith("cmd/"):
                     _record_result(received, devices, commands, reboots)
                 else:
-                    _record_report(received, devices, deployments, reboots)
+                    _record_report(received, devices, deployments, reboots, groups)
                 ages_ms.append(max(0, to_ms(clock()) - to_ms(received.received_at)))
             except Malformed as malformed:
                 refuse(malformed)
@@ -122,7 +127,11 @@ def _record_result(
 
 
 def _record_report(
-    received: Received, devices: HearsDevices, deployments: HearsOutcomes, reboots: RebootProofs
+    received: Received,
+    devices: HearsDevices,
+    deployments: HearsOutcomes,
+    reboots: RebootProofs,
+    groups: GroupNuclei,
 ) -> None:
     news = received.report()
     applied = devices.apply(news)
@@ -145,6 +154,8 @@ def _record_report(
             order = {"epoch": row.enrolled_at.isoformat(), "sequence": row.writes}
             heard_at = row.last_report_at or received.received_at
             deployments.record_outcome(outcome.deployment_id, row.name, outcome.to_dict() | order, heard_at)
+    if row is not None:
+        groups.learn(row)
 
 
 def _outcome(device: Device) -> Outcome | None:
@@ -153,6 +164,12 @@ def _outcome(device: Device) -> Outcome | None:
         return None
     unheard: dict[str, Mapping[str, Any]] = {name: {} for name in device.application_names}
     return outcome_of(device.desired, unheard | dict(device.applications))
+
+
+@cache
+def _groups() -> GroupNuclei:
+    """Return what this process knows of groups, kept from batch to batch."""
+    return GroupNuclei(Registry(client("iot")))
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
@@ -166,5 +183,6 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: 
         proofs=Proofs(dynamodb, os.environ["COMMANDS_TABLE"]),
         deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
         group_reboots=Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"]),
+        groups=_groups(),
     )
     return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}

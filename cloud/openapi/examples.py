@@ -38,7 +38,7 @@ PARAMETERS: Mapping[str, str] = {
 _summary: Example = {
     "name": _DEVICE, "group": _GROUP, "state": "online", "reason": "connected", "since": _MADE_AT,
     "flap_count": 0, "disconnect_reason": None, "clock_skew_s": 0.2, "last_report_at": _NOW,
-    "agent_version": "1.0.0", "level": 1, "architecture": "arm64", "engine": "27.3.1",
+    "agent_version": "1.0.0", "level": 1, "nucleus": "classic", "architecture": "arm64", "engine": "27.3.1",
     "desired": {"state": "CONVERGED", "target": f"thinggroup/{_GROUP}", "revision": 7,
                 "deployment_id": _DEPLOYMENT},
 }  # fmt: skip
@@ -103,7 +103,9 @@ _commands: dict[type[BaseModel], Example] = {
 # Groups
 
 _latest: Example = {"deployment": _DEPLOYMENT, "revision": 7, "state": "ACTIVE"}
-_group: Example = {"name": _GROUP, "devices": 12, "devices_exact": True, "latest": _latest}
+_group: Example = {
+    "name": _GROUP, "nucleus": "classic", "devices": 12, "devices_exact": True, "latest": _latest,
+}  # fmt: skip
 _submitted: Example = {
     "id": _REBOOT, "group": _GROUP, "state": "SUBMITTED", "reason": "kernel update", "requested_by": "ada",
     "requested_at": _MADE_AT, "max_concurrent": 5, "stop_after_failures": 2, "force": False,
@@ -121,8 +123,8 @@ _running: Example = {
 _groups: dict[type[BaseModel], Example] = {
     groups.GroupPage: {"groups": [_group], "cursor": None},
     groups.GroupCreated: {
-        "name": "line-4", "description": "the fourth line", "devices": 0, "devices_exact": True,
-        "latest": None,
+        "name": "line-4", "description": "the fourth line", "nucleus": "lite", "devices": 0,
+        "devices_exact": True, "latest": None,
     },
     groups.DevicePlaced: {"device": _DEVICE, "group": _GROUP, "before": None},
     groups.GroupRebootSubmitted: _submitted,

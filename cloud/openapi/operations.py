@@ -177,16 +177,18 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "POST /groups": Operation(
         "groups", "Create a group", groups.GroupCreated, 201, create_group.GroupWish,
-        {"name": "line-4", "description": "the fourth line"}, problems={409: "`group-exists`"},
+        {"name": "line-4", "description": "the fourth line", "nucleus": "lite"},
+        problems={409: "`group-exists`"},
     ),
     "PUT /groups/{group}/devices/{device}": Operation(
         "groups", "Put a device into a group", groups.DevicePlaced,
         query=(Query("move", "Also out of another group", {"type": "boolean", "default": False}),),
         problems={
             404: "`device-not-found`, `group-not-found`",
-            409: "`device-in-group` without `?move=true`; `membership-conflict`; `group-needs-deployment` "
-            "where the device would keep the old group's applications, `agent-too-old` where it would fail "
-            "the group's deployment: each with the cure",
+            409: "`device-in-group` without `?move=true`; `membership-conflict`; `nucleus-mismatch` where "
+            "the group is of the other nucleus, `group-needs-deployment` where the device would keep the "
+            "old group's applications, `agent-too-old` where it would fail the group's deployment: "
+            "each with the cure",
         },
     ),
     "DELETE /groups/{group}/devices/{device}": Operation(

@@ -19,6 +19,7 @@ from cloud.milliseconds import from_ms, to_ms
 from cloud.presence import Presence
 from cloud.reducer import CONNECTIONS_KEPT, LATER_CONNECTION_AFTER, VERSION_FORGOTTEN_AFTER
 from contract.defaults import APPLICATIONS_MAX
+from contract.names import Nucleus
 from contract.reports import DeviceReport
 
 _TIMES = (
@@ -33,15 +34,15 @@ _PRESENCE = (
 #: What messages of the device decide; a write of a message sets all of these.
 _HEARD = (
     "epoch", "sequence", "last_report_at", "stale_at", "reporting_since", "interval_s", "agent_version",
-    "level", "boot_id", "goodbye", "clock_skew_s", "malformed_messages", "engine", "host", "desired",
-    "application_names", "names_sequence", "state_changes", "history_at",
+    "level", "nucleus", "boot_id", "goodbye", "clock_skew_s", "malformed_messages", "engine", "host",
+    "desired", "application_names", "names_sequence", "state_changes", "history_at",
 )  # fmt: skip
 _CONNECTIONS = tuple((f"began_{i}", f"ended_{i}") for i in range(CONNECTIONS_KEPT))
 #: What a list of devices shows.
 SUMMARY = (
     "device", "group", "enrolled_at", "connected", "connected_since", "offline_since", "disconnect_reason",
     "epoch", "sequence", "last_report_at", "stale_at", "reporting_since", "interval_s", "agent_version",
-    "level", "boot_id", "goodbye", "clock_skew_s", "engine", "host", "desired",
+    "level", "nucleus", "boot_id", "goodbye", "clock_skew_s", "engine", "host", "desired",
     *(attribute for pair in _CONNECTIONS for attribute in pair),
 )  # fmt: skip
 #: What of an application's status differs from report to report, and is no news.
@@ -71,6 +72,8 @@ def to_device(item: Mapping[str, Any]) -> Device:
     known = {name: row[name] for name in fields if row.get(name) is not None}
     known |= {name: from_ms(row[name]) for name in _TIMES if name in known}
     known["writes"] = row.get("writes", 0)
+    if "nucleus" in known:
+        known["nucleus"] = Nucleus(known["nucleus"])
     if "application_names" in known:
         known["application_names"] = tuple(known["application_names"])
     return Device(
@@ -244,6 +247,9 @@ def confirmation(news: News) -> Write:
         "(attribute_not_exists(rebooting) OR (rebooting.boot_id = :boot_id AND rebooting.#at >= :still_up))",
         "epoch = :epoch", "last_report_at <= :at", "stale_at >= :at", "attribute_not_exists(goodbye)",
     ]  # fmt: skip
+    if message.nucleus is not None:
+        conditions.append("nucleus = :nucleus")
+        values[":nucleus"] = message.nucleus.value
     if isinstance(message, DeviceReport):
         conditions.append("#sequence <= :sequence")
         _expect(message, names, values, sets, conditions)
@@ -316,4 +322,6 @@ def _standing(device: Device) -> dict[str, object]:
 
 
 def _stored(value: object) -> object:
-    return to_ms(value) if isinstance(value, datetime) else value
+    if isinstance(value, datetime):
+        return to_ms(value)
+    return value.value if isinstance(value, Nucleus) else value

@@ -16,19 +16,28 @@ from botocore.exceptions import ClientError
 from pydantic import TypeAdapter, ValidationError
 
 from cloud.aws.account import Account
+from cloud.aws.errors import NotFound
 from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_registry import Registry
-from cloud.deploy.components import NUCLEUS, RUN_WITH, TIME_SOURCE, AgentUnpublished
+from cloud.deploy.components import (
+    NUCLEUS,
+    RUN_WITH,
+    TIME_SOURCE,
+    TOKEN_EXCHANGE,
+    AgentUnpublished,
+    Components,
+)
 from cloud.deploy.moving import obstacle
+from cloud.deploy.nuclei import CODE, NAMES, differ, fitting, mismatch
+from cloud.deploy.submission import TargetDeployment
+from cloud.device import Device
 from cloud.membership import MovedMeanwhile, Mover
 from cloud.tables.devices import Devices
 from cloud.tables.memberships import Memberships
 from cloud.tooling.device_files import DeviceFiles
-from contract.names import COMPONENT, GroupName, ThingName
+from contract.names import COMPONENT, GroupName, Nucleus, ThingName
 
 log = logging.getLogger(__name__)
-
-TOKEN_EXCHANGE = "aws.greengrass.TokenExchangeService"  # noqa: S105 (a component's name)
 
 
 class EnrolmentRefused(Exception):
@@ -50,9 +59,10 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What there is now; ``made`` names what this run made, in order.
+    """What there is now; ``made`` names what this run made, in order, ``notes`` what is still to be known.
 
-    ``agent_version`` is what the group's first deployment has; None where it was made before.
+    ``agent_version`` is what the group's first deployment has; None where it was made before. ``nucleus`` is
+    what the group is of; None while nobody said it, and no device did.
     """
 
     thing: str
@@ -64,6 +74,8 @@ class Enrolled:
     agent_version: str | None
     files: Mapping[str, str]
     made: tuple[str, ...]
+    nucleus: Nucleus | None
+    notes: tuple[str, ...]
 
 
 def enroll(
@@ -73,33 +85,49 @@ def enroll(
     thing: str,
     group: str,
     files: DeviceFiles,
+    nucleus: Nucleus | None = None,
     now: datetime | None = None,
 ) -> Enrolled:
     """Enrol ``thing`` into ``group`` of the stack with ``outputs``; write its files.
 
+    ``nucleus`` is which one the device has, and so the group; None: as the group is, and where that is not
+    known its first deployment is as for the classic nucleus, and the group's first report tells.
+
     Raises:
         EnrolmentRefused: a wrong name; the device is in another group that is deployed to, or comes from
-            one whose applications it would keep; its files belong to another device; the agent, of which the
-            stack names no version, is not published.
+            one whose applications it would keep; the group is of the other nucleus; its files belong to
+            another device; the agent, of which the stack names no version, is not published.
     """
     _check(ThingName, "thing", thing)
     _check(GroupName, "group", group)
     made: list[str] = []
     _refuse_second_group(clients, thing, group)
+    row = clients.devices.get(thing)
+    _refuse_the_other_nucleus(clients.iot, row, thing, group, nucleus)
     group_arn = _group(clients.iot, group, made)
-    _refuse_what_would_not_take(clients, thing, group, group_arn)
+    fixed = _nucleus(clients.iot, group, nucleus, made)
+    kind = fixed or (None if row is None else row.nucleus)
+    latest = Greengrass(clients.greengrass).latest(group_arn)
+    _refuse_what_would_not_take(row, group, latest, kind)
     thing_arn = _thing(clients.iot, thing, made)
     if clients.devices.create(thing, group, now=now or datetime.now(UTC)):
         made.append("row")
     else:
         _bring_back(clients, thing, group, made)
     clients.iot.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
-    deployment, agent_version = _first_deployment(
-        clients, group, group_arn, outputs.get("AgentVersion", ""), made
-    )
+    agent_version = None
+    if latest is None:
+        agent_version = _agent_version(clients, group_arn, outputs.get("AgentVersion", ""))
+        components = _first_components(clients, agent_version, kind)
+        deployment = _first_deployment(clients, group, group_arn, components, made)
+    else:
+        components, deployment = latest.components, latest.greengrass_id
     certificate = _certificate(clients.iot, thing, files, made)
     clients.iot.attach_policy(policyName=outputs["ThingPolicy"], target=certificate)
-    clients.iot.attach_thing_principal(thingName=thing, principal=certificate)
+    # Exclusively: policy variables of the thing hold for its further connections (thing#2) only then.
+    clients.iot.attach_thing_principal(
+        thingName=thing, principal=certificate, thingPrincipalType="EXCLUSIVE_THING"
+    )
     files.write_configuration(
         thing=thing,
         region=clients.region,
@@ -110,7 +138,7 @@ def enroll(
     log.info("enrolled: thing=%s group=%s made=%s", thing, group, ",".join(made) or "nothing")
     return Enrolled(
         thing, thing_arn, group, group_arn, certificate, deployment, agent_version, files.as_mapping(),
-        tuple(made),
+        tuple(made), nucleus=fixed, notes=_notes(group, fixed, kind, components),
     )  # fmt: skip
 
 
@@ -153,15 +181,72 @@ def _refuse_second_group(clients: Clients, thing: str, group: str) -> None:
             raise _second_group(thing, other["groupName"])
 
 
-def _refuse_what_would_not_take(clients: Clients, thing: str, group: str, group_arn: str) -> None:
-    """Refuse a device that was taken out of a group and would not become what this one's deployment says."""
-    row = clients.devices.get(thing)
-    if row is None or row.group == group:
+def _refuse_the_other_nucleus(
+    iot: Any, row: Device | None, thing: str, group: str, nucleus: Nucleus | None
+) -> None:
+    """Refuse a device into a group of the other nucleus, by what is said of it now, or by what it said."""
+    try:
+        fixed = Registry(iot).nucleus_of(group)
+    except NotFound:
         return
-    latest = Greengrass(clients.greengrass).latest(group_arn)
-    found = None if latest is None else obstacle(group, latest.components, device=row)
+    if nucleus is not None:
+        _require_same(group, fixed, nucleus)
+    elif (found := mismatch(group, fixed, device=row)) is not None:
+        raise EnrolmentRefused(
+            f"{thing}: {found.detail}; or, where it was installed anew with the other nucleus, say so with "
+            f"--nucleus ({found.code})"
+        )
+
+
+def _require_same(group: str, fixed: Nucleus | None, nucleus: Nucleus) -> None:
+    if fixed is not None and differ(fixed, nucleus):
+        raise EnrolmentRefused(
+            f"{group} is of {NAMES[fixed]}: a device with {NAMES[nucleus]} needs a group of its own kind "
+            f"({CODE})"
+        )
+
+
+def _nucleus(iot: Any, group: str, nucleus: Nucleus | None, made: list[str]) -> Nucleus | None:
+    """Return which nucleus the group is of; what is said now is kept where nobody said it before."""
+    registry = Registry(iot)
+    before = registry.nucleus_of(group)
+    if nucleus is None or before is not None:
+        return before
+    fixed = registry.fix_nucleus(group, nucleus)
+    _require_same(group, fixed, nucleus)  # somebody may have said another one meanwhile
+    if fixed is not None:
+        made.append("nucleus")
+    return fixed
+
+
+def _refuse_what_would_not_take(
+    row: Device | None, group: str, latest: TargetDeployment | None, nucleus: Nucleus | None
+) -> None:
+    """Refuse a device that was taken out of a group and would not become what this one's deployment says."""
+    if row is None or row.group == group or latest is None:
+        return
+    found = obstacle(group, latest.components, nucleus=nucleus, device=row)
     if found is not None:
-        raise EnrolmentRefused(f"{thing}: {found.detail} ({found.code})")
+        raise EnrolmentRefused(f"{row.name}: {found.detail} ({found.code})")
+
+
+def _notes(
+    group: str, fixed: Nucleus | None, kind: Nucleus | None, components: Components
+) -> tuple[str, ...]:
+    notes = []
+    if fixed is None:
+        notes.append(
+            f"nobody said which nucleus {group} is of: its deployment is as for "
+            f"{NAMES[kind or Nucleus.CLASSIC]}, and the first device that reports decides; say "
+            f"--nucleus lite for {NAMES[Nucleus.LITE]}"
+        )
+    out = fitting(components, fixed)[1]
+    if out:
+        notes.append(
+            f"the latest deployment of {group} names {' and '.join(out)}, with which {NAMES[Nucleus.LITE]} "
+            f"fails it: `python -m cloud upgrade-agent --group {group}` takes them out"
+        )
+    return tuple(notes)
 
 
 def _bring_back(clients: Clients, thing: str, group: str, made: list[str]) -> None:
@@ -187,23 +272,24 @@ def _latest_deployment(greengrass: Any, target_arn: str) -> str | None:
     return str(found[0]["deploymentId"]) if found else None
 
 
-def _first_deployment(
-    clients: Clients, group: str, group_arn: str, named: str, made: list[str]
-) -> tuple[str, str | None]:
-    """Return the group's latest Greengrass deployment; make the first where there is none.
+def _agent_version(clients: Clients, group_arn: str, named: str) -> str:
+    """Return the agent's version that is ``named``, else the newest published."""
+    version = named or Greengrass(clients.greengrass).newest(Account.of(group_arn).component_arn(COMPONENT))
+    if version is None:
+        raise EnrolmentRefused(str(AgentUnpublished()))
+    return version
 
-    Of that also the agent's version: the one that is ``named``, else the newest published.
+
+def _first_components(clients: Clients, agent_version: str, nucleus: Nucleus | None) -> Components:
+    """Return what a group's first deployment names; a group of nobody knows what is taken for classic.
+
+
     It carries no ``desired``: the agent touches nothing until somebody deploys.
     """
-    latest = _latest_deployment(clients.greengrass, group_arn)
-    if latest is not None:
-        return latest, None
-    component = Account.of(group_arn).component_arn(COMPONENT)
-    agent_version = named or Greengrass(clients.greengrass).newest(component)
-    if agent_version is None:
-        raise EnrolmentRefused(str(AgentUnpublished()))
-    components = {
-        COMPONENT: {"componentVersion": agent_version, "runWith": dict(RUN_WITH)},
+    agent = {COMPONENT: {"componentVersion": agent_version, "runWith": dict(RUN_WITH)}}
+    if nucleus is Nucleus.LITE:
+        return agent
+    return agent | {
         TOKEN_EXCHANGE: {"componentVersion": _newest(clients, TOKEN_EXCHANGE)},
         NUCLEUS: {
             "componentVersion": _newest(clients, NUCLEUS),
@@ -211,6 +297,12 @@ def _first_deployment(
             "configurationUpdate": {"merge": json.dumps(dict(TIME_SOURCE))},
         },
     }
+
+
+def _first_deployment(
+    clients: Clients, group: str, group_arn: str, components: Components, made: list[str]
+) -> str:
+    """Make the first Greengrass deployment of a group that has none; return its id."""
     try:
         answer = clients.greengrass.create_deployment(
             targetArn=group_arn,
@@ -226,10 +318,10 @@ def _first_deployment(
         reason = error.response["Error"].get("Message", "")
         raise EnrolmentRefused(
             f"Greengrass refused the first deployment of {group}: {reason} "
-            f"(is {COMPONENT} {agent_version} published?)"
+            f"(is {COMPONENT} {components[COMPONENT]['componentVersion']} published?)"
         ) from error
     made.append("deployment")
-    return str(answer["deploymentId"]), agent_version
+    return str(answer["deploymentId"])
 
 
 def _newest(clients: Clients, component: str) -> str:

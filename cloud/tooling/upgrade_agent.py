@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from cloud.aws.account import Account
 from cloud.aws.errors import Refused
+from cloud.aws.iot_registry import Registry
 from cloud.clock import utc_now
 from cloud.deploy.components import (
     NUCLEUS,
@@ -30,12 +31,13 @@ from cloud.deploy.components import (
     lacks_time_source,
     upgrade,
 )
+from cloud.deploy.nuclei import fitting, taken_out
 from cloud.deploy.revision import Deployment, DeploymentState, wanted_of
 from cloud.deploy.submission import Submitted, TargetDeployment
 from cloud.deploy.validation import few, validating
 from cloud.device import Device
 from cloud.tables.deployments import Deployments
-from contract.names import COMPONENT
+from contract.names import COMPONENT, Nucleus
 
 log = logging.getLogger(__name__)
 
@@ -104,12 +106,13 @@ def upgrade_agent(
     """
     arn = _arn(clients.iot, group)
     version = version or _newest(clients.greengrass, arn)
+    nucleus = Registry(clients.iot).nucleus_of(group)
     document_uri: str | None = None  # what must be desired, once others were seen
     before: TargetDeployment | None = None
     for _ in range(_ATTEMPTS):
         newest = _at_rest(clients.deployments, group, sleep)
         latest = clients.greengrass.latest(arn)
-        components = _planned(clients, group, version, latest, document_uri)
+        components = _planned(clients, group, version, latest, document_uri, nucleus)
         assert latest is not None  # noqa: S101 - a plan is made of it
         before = before or latest
         if components == latest.components:
@@ -170,11 +173,17 @@ def _same(one: Deployment | None, other: Deployment | None) -> bool:
 
 
 def _planned(
-    clients: Clients, group: str, version: str, latest: TargetDeployment | None, document_uri: str | None
+    clients: Clients,
+    group: str,
+    version: str,
+    latest: TargetDeployment | None,
+    document_uri: str | None,
+    nucleus: Nucleus | None,
 ) -> Components:
     if latest is None or COMPONENT not in latest.components:
         raise UpgradeRefused(f"{COMPONENT} was never deployed to {group}: enrol a device into it, or deploy")
-    lacks = lacks_time_source(latest.components)
+    existing, _ = fitting(latest.components, nucleus)
+    lacks = lacks_time_source(existing)
     asked = validating(clients.devices.in_group(group), version) if lacks else []
     if asked:
         raise UpgradeRefused(
@@ -182,7 +191,7 @@ def _planned(
             f"validated, while that of {NUCLEUS} changes too: publish and name a newer version"
         )
     try:
-        return upgrade(latest.components, agent_version=version, time_source=lacks, document_uri=document_uri)
+        return upgrade(existing, agent_version=version, time_source=lacks, document_uri=document_uri)
     except ConfigurationUnreadable as error:
         raise UpgradeRefused(str(error)) from error
 
@@ -225,7 +234,10 @@ def _upgraded(
         changed.append(f"{COMPONENT} {was} becomes {version}")
     if before.components[COMPONENT].get("runWith") != after[COMPONENT].get("runWith"):
         changed.append(f"{COMPONENT} runs as root")
-    if lacks_time_source(before.components) and not lacks_time_source(after):
+    out = tuple(name for name in before.components if name not in after)
+    if out:
+        changed.append(taken_out(group, out))
+    elif lacks_time_source(before.components) and not lacks_time_source(after):
         changed.append(f"{NUCLEUS} merges values by the time at which a device processes a deployment")
     if not watched:
         log.warning("nothing was ever deployed by us: nobody looks whether agents of %s fall silent", group)

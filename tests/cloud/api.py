@@ -12,6 +12,7 @@ import pytest
 from moto import mock_aws
 
 from cloud.device import Device
+from contract.names import Nucleus
 from tests.cloud.template import template
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -107,6 +108,27 @@ class FakeDevices:
     def named(self, names: Sequence[str]) -> dict[str, Device]:
         assert len(names) <= 100
         return {name: self.rows[name] for name in names if name in self.rows}
+
+
+class FakeNuclei:
+    """The IoT registry as far as it knows which nucleus a group is of; ``broken`` is raised instead."""
+
+    def __init__(self, said: Mapping[str, Nucleus] | None = None) -> None:
+        self.said = dict(said or {})
+        self.asked: list[str] = []
+        self.broken: Exception | None = None
+
+    def nucleus_of(self, group: str) -> Nucleus | None:
+        self.asked.append(group)
+        if self.broken is not None:
+            raise self.broken
+        return self.said.get(group)
+
+    def fix_nucleus(self, group: str, nucleus: Nucleus) -> Nucleus:
+        self.asked.append(group)
+        if self.broken is not None:
+            raise self.broken
+        return self.said.setdefault(group, nucleus)
 
 
 class FakeBroker:

@@ -8,6 +8,7 @@ from typing import Any
 from cloud.aws.account import Account
 from cloud.aws.ecr import Image
 from cloud.aws.errors import Conflict, NotFound
+from cloud.aws.iot_registry import Group
 from cloud.deploy.components import NUCLEUS, Components
 from cloud.deploy.submission import Submission, Submitted, TargetDeployment
 from cloud.facts import Job
@@ -16,7 +17,7 @@ from cloud.functions.get_deployment import get_deployment
 from cloud.http import lambda_handler
 from cloud.tables.deployments import Deployments
 from contract.documents import document_key
-from contract.names import COMPONENT
+from contract.names import COMPONENT, Nucleus
 from tests.cloud.api import ACCOUNT, DEPLOYMENTS, REGION, Clock, FakeDevices, a_device, an_event
 from tests.cloud.memory_deployments import MemoryDeployments
 
@@ -161,15 +162,19 @@ class FakeDocuments:
 
 
 class FakeGroups:
-    """The IoT registry: how many things each group holds."""
+    """The IoT registry: how many things each group holds, and which nucleus it is of."""
 
     def __init__(self) -> None:
         self.sizes = {"line-3": 2, "empty": 0}
+        self.nuclei: dict[str, Nucleus] = {}
 
-    def group_has_members(self, group: str) -> bool:
+    def nucleus_of(self, group: str) -> Nucleus | None:
         if group not in self.sizes:
             raise NotFound(group)
-        return self.sizes[group] > 0
+        return self.nuclei.get(group)
+
+    def group(self, group: str) -> Group:
+        return Group(self.nucleus_of(group), self.sizes[group] > 0)
 
 
 @dataclass
@@ -200,6 +205,7 @@ class World:
             deployments=self._gapped_deployments(),
             greengrass=Gapped(self.greengrass, self.gaps, "greengrass"),
             devices=self.devices,
+            groups=self.groups,
             account=self.account,
             agent_version=self.agent_version,
             stale_s=60,

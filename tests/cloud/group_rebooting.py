@@ -14,6 +14,7 @@ from cloud.functions.reboot_group import reboot_group
 from cloud.functions.record_report import record_batch
 from cloud.functions.sweep import nudge_due
 from cloud.gateway import Response
+from cloud.group_nuclei import GroupNuclei
 from cloud.hearing import News
 from cloud.http import Request, lambda_handler
 from cloud.presence import Presence
@@ -23,7 +24,18 @@ from cloud.tables.group_reboots import GroupReboots
 from cloud.tables.proofs import Proofs
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.topics import command_result, thing_of
-from tests.cloud.api import COMMANDS, NOW, Clock, FakeBroker, FakeQueue, Watched, an_event, body_of, empty
+from tests.cloud.api import (
+    COMMANDS,
+    NOW,
+    Clock,
+    FakeBroker,
+    FakeNuclei,
+    FakeQueue,
+    Watched,
+    an_event,
+    body_of,
+    empty,
+)
 from tests.cloud.devices import a_connection_event, a_rule_event, devices_table
 from tests.cloud.test_record_report import Outcomes
 
@@ -142,7 +154,7 @@ class World:
         assert not record_batch(
             [record], devices=self.devices, commands=self.commands,
             proofs=Proofs(self.dynamodb, COMMANDS), deployments=Outcomes(),
-            group_reboots=self.queue,
+            group_reboots=self.queue, groups=GroupNuclei(FakeNuclei()),
         )  # fmt: skip
 
     def says(self, device: str, state: CommandState, **more: Any) -> None:

@@ -18,6 +18,7 @@ from cloud.tables.devices import Devices
 from cloud.tables.keys import Keys
 from cloud.tables.memberships import Membership, Memberships
 from contract.commands import parse_command
+from contract.names import Nucleus
 from tests.cloud import deploying, group_rebooting
 from tests.cloud.api import COMMANDS, DEPLOYMENTS, DEVICES, NOW, Clock, an_event, body_of
 from tests.cloud.commanding import REBOOT, Api
@@ -37,8 +38,10 @@ _numbers = itertools.count()
 class KeepsGroups(Protocol):
     """The registry, AWS's or one in memory."""
 
-    def has_group(self, group: str) -> bool: ...
-    def create_group(self, group: str, description: str | None, *, made_by: str) -> None: ...
+    def nucleus_of(self, group: str) -> Nucleus | None: ...
+    def create_group(
+        self, group: str, description: str | None, *, made_by: str, nucleus: Nucleus | None = None
+    ) -> None: ...
     def add(self, thing: str, group: str) -> None: ...
     def remove(self, thing: str, group: str) -> None: ...
     def groups_of(self, thing: str) -> frozenset[str]: ...
@@ -52,10 +55,19 @@ class FakeRegistry:
         self.things: dict[str, set[str]] = {}
         self.most = 0  # groups that a thing was ever in at once
 
-    def has_group(self, group: str) -> bool:
-        return group in self.groups
+    def nucleus_of(self, group: str) -> Nucleus | None:
+        if group not in self.groups:
+            raise NotFound(group)
+        return None
 
-    def create_group(self, group: str, description: str | None, *, made_by: str) -> None:
+    def create_group(
+        self,
+        group: str,
+        description: str | None,
+        *,
+        made_by: str,
+        nucleus: Nucleus | None = None,
+    ) -> None:
         if self.groups.setdefault(group, (description, made_by)) != (description, made_by):
             raise Conflict(group)
 
@@ -111,6 +123,13 @@ class Stage:
     def delete(self, device: str, group: str) -> dict[str, Any]:
         path = {"group": group, "device": device}
         return self.call(lambda r: remove_device_from_group(r, mover=self.mover), REMOVE, path=path)
+
+    def has_group(self, name: str) -> bool:
+        try:
+            self.registry.nucleus_of(name)
+        except NotFound:
+            return False
+        return True
 
     def groups(self, count: int) -> list[str]:
         names = [f"line-{next(_numbers)}" for _ in range(count)]
@@ -180,7 +199,7 @@ def of_all_who_create_a_group_one_does(stage: Stage) -> None:
     answers = stage.at_once([lambda n=n: stage.create(name, f"number {n % 2}") for n in range(WRITERS)])  # type: ignore[misc]
 
     one_of_all(answers, 201, (409, "group-exists"))
-    assert stage.registry.has_group(name)
+    assert stage.has_group(name)
     assert told([stage.create(name, "number 0")]) == {(409, "group-exists"): 1}
 
 
@@ -192,7 +211,7 @@ def a_key_creates_one_group(stage: Stage) -> None:
     )
 
     won = one_body_of_all(answers, 201, lambda body: body)
-    assert [name for name in names if stage.registry.has_group(name)] == [names[won]]
+    assert [name for name in names if stage.has_group(name)] == [names[won]]
 
 
 def of_all_who_place_a_device_one_does(stage: Stage) -> None:

@@ -25,6 +25,7 @@ from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_data import Publisher
 from cloud.aws.iot_registry import Registry
 from cloud.aws.s3 import Documents
+from contract.names import Nucleus
 from tests.cloud.api import ACCOUNT, REGION
 
 ARN = f"arn:aws:iot:{REGION}:{ACCOUNT}:thinggroup/line-3"
@@ -124,10 +125,10 @@ def test_a_group_is_there_or_not_and_has_members_or_not(aws: None) -> None:
     iot.create_thing(thingName="robot-7")
     iot.add_thing_to_thing_group(thingGroupName="line-3", thingName="robot-7")
     registry = Registry(iot)
-    assert registry.group_has_members("line-3")
-    assert not registry.group_has_members("empty")
+    assert registry.group("line-3").has_members
+    assert not registry.group("empty").has_members
     with pytest.raises(NotFound):
-        registry.group_has_members("line-9")
+        registry.group("line-9")
 
 
 def test_a_message_goes_out_at_least_once_and_is_never_retained(aws: None) -> None:
@@ -329,3 +330,62 @@ def test_a_handler_is_imported_without_a_client_an_environment_or_another_functi
         check=False,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
+
+
+def test_a_groups_nucleus_is_fixed_once_and_nothing_else_of_the_group_changes(aws: None) -> None:
+    iot = a_client("iot")
+    registry = Registry(iot)
+    registry.create_group("kind-0", "the third line", made_by="ada")
+
+    assert registry.nucleus_of("kind-0") is None
+    assert registry.fix_nucleus("kind-0", Nucleus.LITE) is Nucleus.LITE
+    assert registry.fix_nucleus("kind-0", Nucleus.CLASSIC) is Nucleus.LITE
+    assert registry.nucleus_of("kind-0") is registry.group("kind-0").nucleus is Nucleus.LITE
+    about = iot.describe_thing_group(thingGroupName="kind-0")["thingGroupProperties"]
+    assert about["thingGroupDescription"] == "the third line"
+    assert about["attributePayload"]["attributes"] == {"made_by": "ada", "nucleus": "lite"}
+
+
+def test_of_two_who_fix_a_groups_nucleus_at_once_the_first_one_counts(aws: None) -> None:
+    iot = a_client("iot")
+    Registry(iot).create_group("kind-1", None, made_by="ada")
+
+    class Meets:
+        """Somebody else fixes it between this one's look and its write."""
+
+        met = False
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(iot, name)
+
+        def update_thing_group(self, **request: Any) -> Any:
+            if not self.met:
+                self.met = True
+                assert Registry(iot).fix_nucleus("kind-1", Nucleus.CLASSIC) is Nucleus.CLASSIC
+            return iot.update_thing_group(**request)
+
+    assert Registry(Meets()).fix_nucleus("kind-1", Nucleus.LITE) is Nucleus.CLASSIC
+    assert Registry(iot).nucleus_of("kind-1") is Nucleus.CLASSIC
+
+
+def test_a_word_for_a_nucleus_that_is_not_ours_is_neither_known_nor_overwritten(aws: None) -> None:
+    iot = a_client("iot")
+    about = {"attributePayload": {"attributes": {"nucleus": "next"}}}
+    iot.create_thing_group(thingGroupName="kind-2", thingGroupProperties=about)
+
+    assert Registry(iot).nucleus_of("kind-2") is None
+    assert Registry(iot).fix_nucleus("kind-2", Nucleus.LITE) is None
+    assert iot.describe_thing_group(thingGroupName="kind-2")["thingGroupProperties"] == about
+
+
+def test_a_group_is_made_once_by_whoever_made_it_whatever_became_known_of_it_since(aws: None) -> None:
+    registry = Registry(a_client("iot"))
+    registry.create_group("kind-3", None, made_by="ada")
+    registry.fix_nucleus("kind-3", Nucleus.LITE)
+
+    registry.create_group("kind-3", None, made_by="ada")
+
+    with pytest.raises(Conflict):
+        registry.create_group("kind-3", None, made_by="bob")
+    registry.create_group("other-3", None, made_by="ada", nucleus=Nucleus.CLASSIC)
+    assert (registry.nucleus_of("kind-3"), registry.nucleus_of("other-3")) == (Nucleus.LITE, Nucleus.CLASSIC)

@@ -1,4 +1,4 @@
-"""Deployments to groups of the classic nucleus: whose time values merge by, and agents that validate."""
+"""Deployments to groups of a known nucleus: what each can have, whose time values merge by, who validates."""
 
 import json
 from typing import Any
@@ -9,6 +9,7 @@ from cloud.aws.errors import Unavailable
 from cloud.deploy.components import (
     NUCLEUS,
     TIME_SOURCE,
+    TOKEN_EXCHANGE,
     Components,
     lacks_time_source,
     merge,
@@ -17,7 +18,7 @@ from cloud.deploy.components import (
     upgrade,
 )
 from cloud.deploy.validation import validating, warnings_of
-from contract.names import COMPONENT
+from contract.names import COMPONENT, Nucleus
 from tests.cloud.api import FakeDevices, a_device, body_of
 from tests.cloud.deploying import ENROLLED, ENROLLED_EARLIER, World
 
@@ -184,3 +185,50 @@ def test_an_upgrade_keeps_the_agents_configuration_and_every_other_component() -
     assert upgraded[COMPONENT] == {**pointed[COMPONENT], "componentVersion": "2.0.0"}
     assert upgraded.keys() == pointed.keys()
     assert nucleus_of(upgraded) == {**TIME_SOURCE, "interpolateComponentConfiguration": True}
+
+
+WITH_ROOTS = {**ENROLLED_EARLIER, TOKEN_EXCHANGE: configured("2.0.3")}
+
+
+def test_classic_components_are_taken_out_of_a_group_of_lite_and_never_come_back() -> None:
+    world = a_world(enrolled=WITH_ROOTS, **OLD)
+    world.groups.nuclei["line-3"] = Nucleus.LITE
+
+    (warning,) = body_of(world.post())["warnings"]
+
+    assert components_of(world).keys() == {COMPONENT}
+    assert warning.startswith(f"{NUCLEUS} and {TOKEN_EXCHANGE} taken out")
+    assert body_of(world.post())["warnings"] == []
+    assert components_of(world).keys() == {COMPONENT}
+
+
+@pytest.mark.parametrize("nucleus", [None, Nucleus.CLASSIC])
+def test_they_stay_where_the_group_is_of_classic_or_nobody_knows(nucleus: Nucleus | None) -> None:
+    world = a_world(enrolled=WITH_ROOTS)
+    if nucleus is not None:
+        world.groups.nuclei["line-3"] = nucleus
+
+    assert body_of(world.post())["warnings"] == []
+    assert components_of(world).keys() == WITH_ROOTS.keys()
+
+
+def test_sweep_takes_them_out_as_the_post_does() -> None:
+    world = a_world(enrolled=WITH_ROOTS)
+    world.groups.nuclei["line-3"] = Nucleus.LITE
+    world.greengrass.broken = Unavailable("throttled")
+    world.post()
+    world.greengrass.broken = None
+    world.clock.advance(61)
+
+    assert world.sweep() == 1
+    assert components_of(world).keys() == {COMPONENT}
+
+
+def test_who_deploys_is_warned_of_devices_of_the_other_nucleus() -> None:
+    world = a_world(enrolled=ENROLLED, nucleus=Nucleus.LITE)
+    assert body_of(world.post())["warnings"] == []  # nobody knows what the group is of
+
+    world.groups.nuclei["line-3"] = Nucleus.CLASSIC
+    (warning,) = body_of(world.post())["warnings"]
+
+    assert "r-1 said to have the other nucleus" in warning

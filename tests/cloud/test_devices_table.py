@@ -16,6 +16,7 @@ from cloud.presence import Presence, flap_count
 from cloud.reducer import CONNECTIONS_KEPT
 from cloud.tables.device_rows import confirmation, presence_write
 from cloud.tables.devices import Devices, Effect
+from contract.names import Nucleus
 from contract.reports import ApplicationStatus, DesiredStatus, split
 from tests.cloud.api import NOW
 from tests.cloud.devices import (
@@ -87,6 +88,18 @@ def test_a_row_of_before_has_no_level_and_one_that_is_said_is_kept_with_the_unch
     assert table.apply(news(a_report(2, level=1), 2, name)).effect is Effect.UNCHANGED
     assert calls == ["UpdateItem"]
     assert known(table, name).level == table.named([name])[name].level == 1
+
+
+def test_a_nucleus_is_kept_from_who_says_it_and_costs_nothing_while_it_stays(memory: Table) -> None:
+    table, calls = memory
+    name = enrolled(table)
+    assert table.apply(news(a_report(1, nucleus="lite"), 1, name)).effect is Effect.CHANGED
+
+    calls.clear()
+    assert table.apply(news(a_report(2, nucleus="lite"), 2, name)).effect is Effect.UNCHANGED
+    assert table.apply(news(a_report(3), 3, name)).effect is Effect.UNCHANGED  # and an older agent's
+    assert calls == ["UpdateItem", "UpdateItem"]
+    assert known(table, name).nucleus is table.named([name])[name].nucleus is Nucleus.LITE
 
 
 def test_an_unchanged_report_is_one_call_and_a_changed_one_two(memory: Table) -> None:
@@ -183,14 +196,14 @@ def presences(draw: st.DrawFn) -> Presence:
 @st.composite
 def messages(draw: st.DrawFn) -> News:
     epoch, sequence = draw(st.sampled_from("aab")), draw(st.integers(0, 6))
-    level = draw(st.integers(0, 1))
+    level, nucleus = draw(st.integers(0, 1)), draw(st.sampled_from([None, *Nucleus]))
     if draw(st.booleans()):
         event = draw(st.sampled_from(["hello", "goodbye"]))
-        said = a_connection_event(sequence, event, epoch=epoch, level=level)
+        said = a_connection_event(sequence, event, epoch=epoch, level=level, nucleus=nucleus)
         return news(said, draw(TIMES))
     state, cpu = draw(st.sampled_from(["RUNNING", "FAILED"])), draw(st.sampled_from([None, 1.5, 2.5]))
     status = a_status("web", state, cpu_percent=cpu)
-    return news(a_report(sequence, status, epoch=epoch, level=level), draw(TIMES))
+    return news(a_report(sequence, status, epoch=epoch, level=level, nucleus=nucleus), draw(TIMES))
 
 
 def tell(table: Devices, name: str, event: Presence | News) -> bool:

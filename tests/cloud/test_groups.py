@@ -24,7 +24,7 @@ from cloud.membership import SETTLES_WITHIN, Mover
 from cloud.tables.devices import Devices
 from cloud.tables.keys import Keys
 from cloud.tables.memberships import Memberships
-from contract.names import COMPONENT
+from contract.names import COMPONENT, Nucleus
 from tests.cloud.api import NOW, REGION, Clock, OneCallAtATime, an_event, body_of
 from tests.cloud.devices import a_connection_event, news
 from tests.cloud.memory_dynamodb import MemoryDynamoDB, table_of
@@ -210,6 +210,40 @@ def test_a_nucleus_that_does_not_know_the_setting_is_refused_whatever_it_is_told
     assert "2.15.0" in refused["detail"]
 
 
+@pytest.mark.parametrize("said", [True, False])
+@pytest.mark.parametrize("leaves_first", [True, False])
+def test_a_device_comes_into_no_group_of_the_other_nucleus(
+    world: World, said: bool, leaves_first: bool
+) -> None:
+    here, there, fitting = world.group("here"), world.group("there"), world.group("fitting")
+    for group, nucleus in ((here, Nucleus.LITE), (there, Nucleus.CLASSIC), (fitting, Nucleus.LITE)):
+        world.registry.fix_nucleus(group, nucleus)
+    robot = world.enrol("robot", here)
+    if said:
+        world.devices.apply(news(a_connection_event(1, nucleus="lite"), 1, robot))
+    if leaves_first:
+        world.delete(robot, here)
+
+    answer = world.put(robot, there, move="true")
+
+    if not said and leaves_first:  # nobody knows
+        assert answer["statusCode"] == 200
+        return
+    assert (answer["statusCode"], body_of(answer)["code"]) == (409, "nucleus-mismatch")
+    assert "Choose a group of Nucleus Lite" in body_of(answer)["detail"]
+    assert world.where(robot)[0] == (None if leaves_first else here)
+    assert world.put(robot, fitting, move="true")["statusCode"] == 200
+
+
+def test_a_group_of_lite_asks_for_no_deployment_before_a_device_comes(world: World) -> None:
+    here, there = world.group("here"), world.group("there")
+    robot = world.enrol("robot", here)
+    world.registry.fix_nucleus(there, Nucleus.LITE)
+    world.greengrass.components[there] = OF_OLD  # which the next deployment mends
+
+    assert world.put(robot, there, move="true")["statusCode"] == 200
+
+
 @pytest.mark.parametrize(("level", "status"), [(0, 409), (1, 200)])
 def test_a_device_whose_agent_would_fail_the_groups_deployment_stays_where_it_is(
     world: World, level: int, status: int
@@ -312,7 +346,7 @@ def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> 
         lambda r: create_group(r, registry=world.registry, keys=keys, clock=world.clock), route="POST /groups"
     )
     name = f"new-{world._number}"
-    event = an_event("POST /groups", body={"name": name, "description": "the third line"})
+    event = an_event("POST /groups", body={"name": name, "description": "the third line", "nucleus": "lite"})
 
     made, again = create(event, None), create(event, None)
     world.enrol("robot", name)
@@ -329,8 +363,29 @@ def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> 
     )
 
     assert (made["statusCode"], again["statusCode"]) == (201, 409)
-    assert body_of(page)["groups"] == [{"name": name, "devices": 1, "devices_exact": True, "latest": None}]
+    assert body_of(page)["groups"] == [
+        {"name": name, "nucleus": "lite", "devices": 1, "devices_exact": True, "latest": None}
+    ]
     assert body_of(hidden)["groups"] == []
+
+
+def test_a_group_is_of_a_nucleus_that_there_is(world: World) -> None:
+    keys = Keys(MemoryDynamoDB(), "commands")
+    create = lambda_handler(
+        lambda r: create_group(r, registry=world.registry, keys=keys, clock=world.clock), route="POST /groups"
+    )
+    names = {word: f"of-{word}-{world._number}" for word in ("classic", "lite", "next", "")}
+
+    answers = {
+        word: create(an_event("POST /groups", body={"name": name, "nucleus": word}), None)
+        for word, name in names.items()
+    }
+
+    assert {word: answer["statusCode"] for word, answer in answers.items()} == {
+        "classic": 201, "lite": 201, "next": 400, "": 400,
+    }  # fmt: skip
+    for word in ("classic", "lite"):
+        assert body_of(answers[word])["nucleus"] == world.registry.nucleus_of(names[word]) == word
 
 
 @pytest.mark.parametrize(("enrolled", "said"), [(1_000, (1_000, True)), (1_001, (1_000, False))])

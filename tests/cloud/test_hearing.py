@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from cloud.device import Device
 from cloud.hearing import News, hear
+from contract.names import Nucleus
 from contract.reports import DesiredStatus, DeviceReport, split
 from tests.cloud.devices import a_connection_event, a_report, a_status, at, news
 
@@ -37,6 +38,16 @@ def test_what_an_agent_can_is_known_from_its_hello_and_its_reports_and_is_0_wher
     hello = heard(news(a_connection_event(1, level=1), 1))
     assert (hello.level, heard(news(a_report(2), 2), device=hello).level) == (1, 0)  # and back again
     assert heard(news(a_report(3, level=2), 3), device=hello).level == 2
+
+
+def test_which_nucleus_a_device_has_is_what_it_said_last_until_its_state_folder_is_another() -> None:
+    assert ENROLLED.nucleus is None
+    lite = heard(news(a_connection_event(1, nucleus="lite"), 1))
+    assert lite.nucleus is Nucleus.LITE
+    assert heard(news(a_report(2), 2), device=lite).nucleus is Nucleus.LITE
+    assert heard(news(a_report(2, nucleus="classic"), 2), device=lite).nucleus is Nucleus.CLASSIC
+    assert heard(news(a_report(0, epoch="b"), 2), device=lite).nucleus is None
+    assert heard(news(a_connection_event(2, nucleus="next"), 2), device=lite).nucleus is Nucleus.LITE
 
 
 def test_an_older_report_changes_nothing() -> None:

@@ -32,8 +32,9 @@ class FakeRegistry:
         self.gone: set[str] = set()
         self.most = 0  # groups that a thing was ever in at once
 
-    def has_group(self, group: str) -> bool:
-        return group not in self.gone
+    def nucleus_of(self, group: str) -> None:
+        if group in self.gone:
+            raise NotFound(group)
 
     def add(self, thing: str, group: str) -> None:
         if group in self.gone:

@@ -14,6 +14,7 @@ from cloud.command import Command
 from cloud.command_views import detail
 from cloud.functions import record_connection
 from cloud.functions.record_report import record_batch
+from cloud.group_nuclei import GroupNuclei
 from cloud.proof import RebootProofs
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
@@ -22,7 +23,7 @@ from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.defaults import REBOOT_GRACE_S
 from contract.events import ConnectionEvent
 from contract.topics import command_result
-from tests.cloud.api import COMMANDS, NOW, FakeQueue, Watched, empty
+from tests.cloud.api import COMMANDS, NOW, FakeNuclei, FakeQueue, Watched, empty
 from tests.cloud.devices import (
     Calls,
     a_connection_event,
@@ -102,7 +103,7 @@ class World:
         return record_batch(
             [{"messageId": "1", "body": json.dumps(event)}],
             devices=self.devices, commands=self.commands, proofs=self.proofs, deployments=Outcomes(),
-            group_reboots=self.queue, clock=lambda: NOW,
+            group_reboots=self.queue, groups=GroupNuclei(FakeNuclei()), clock=lambda: NOW,
         )  # fmt: skip
 
 

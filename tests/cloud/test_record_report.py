@@ -12,11 +12,13 @@ import pytest
 
 from cloud.aws.errors import Unavailable
 from cloud.functions.record_report import record_batch
+from cloud.group_nuclei import GroupNuclei
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from contract.commands import CommandResult, CommandState
+from contract.names import Nucleus
 from contract.reports import DesiredStatus, DeviceReport, Rollback, split
-from tests.cloud.api import NOW, FakeQueue
+from tests.cloud.api import NOW, FakeNuclei, FakeQueue
 from tests.cloud.devices import (
     a_report,
     a_rule_event,
@@ -70,6 +72,10 @@ class World:
     ledger: Ledger = field(default_factory=Ledger)
     outcomes: Outcomes = field(default_factory=Outcomes)
     now: datetime = NOW
+    nuclei: FakeNuclei = field(default_factory=FakeNuclei)
+
+    def __post_init__(self) -> None:
+        self.groups = GroupNuclei(self.nuclei, lambda: self.now)
 
     def batch(self, *bodies: object) -> list[str]:
         """Record a batch of rule events (or raw bodies); message ids are their positions."""
@@ -85,6 +91,7 @@ class World:
             proofs=Proofs(self.devices._table, "none"),  # nothing reboots here
             deployments=self.outcomes,
             group_reboots=FakeQueue(),
+            groups=self.groups,
             clock=lambda: self.now,
         )
 
@@ -281,3 +288,39 @@ def test_a_report_of_a_newer_agent_is_heard(world: World) -> None:
 def test_a_stranger_is_logged_and_not_given_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
     assert world.batch(a_rule_event("dt/fleetgrass/ghost/report", a_report(1).to_json())) == []
     assert "device=ghost" in caplog.text
+
+
+def lite(sequence: int, **more: Any) -> dict[str, Any]:
+    return event(a_report(sequence, a_status(), nucleus="lite", **more))
+
+
+def test_a_group_of_unknown_nucleus_becomes_what_its_first_device_says_and_stays_so(world: World) -> None:
+    world.devices.create("robot-8", "line-3", now=NOW)
+    assert world.batch(event(a_report(1, a_status()))) == []
+    assert world.nuclei.said == {}
+
+    assert world.batch(lite(2)) == []
+    topic = REPORT.replace("robot-7", "robot-8")
+    classic = a_rule_event(topic, a_report(1, a_status(), nucleus="classic").to_json(), 3)
+    assert world.batch(classic) == []
+
+    assert world.nuclei.said == {"line-3": Nucleus.LITE}
+
+
+def test_the_registry_is_asked_once_an_hour_for_a_group_whatever_its_devices_say(world: World) -> None:
+    for number in range(1, 20):
+        world.batch(lite(number, engine=f"27.{number}"))
+
+    assert world.nuclei.asked == ["line-3"]
+
+
+def test_a_nucleus_that_could_not_be_learnt_costs_no_report_and_is_learnt_with_the_next_change(
+    world: World,
+) -> None:
+    world.nuclei.broken = Unavailable("throttled")
+    assert world.batch(lite(1)) == []
+
+    world.nuclei.broken = None
+    assert world.batch(lite(2, engine="28.0")) == []
+
+    assert world.nuclei.said == {"line-3": Nucleus.LITE}

@@ -20,8 +20,8 @@ from cloud.functions.explain_device import explain_device
 from cloud.http import lambda_handler
 from cloud.presence import Seen
 from cloud.why import explain
-from contract.names import COMPONENT
-from tests.cloud.api import ACCOUNT, NOW, REGION, Clock, an_event, body_of
+from contract.names import COMPONENT, Nucleus
+from tests.cloud.api import ACCOUNT, NOW, REGION, Clock, FakeNuclei, an_event, body_of
 
 ROUTE = "GET /devices/{device}/why"
 OUR_ACCOUNT = Account("aws", REGION, ACCOUNT)
@@ -85,6 +85,17 @@ ROWS: dict[str, tuple[Facts, str, str]] = {
         "agent-stale",
         "heartbeat-missed",
     ),
+    "of the other nucleus": (
+        replace(a_device(nucleus=Nucleus.LITE), nucleus=Nucleus.CLASSIC),
+        "nucleus-mismatch",
+        "has Nucleus Lite, and its group line-3 is of the classic nucleus",
+    ),
+    "of its group's nucleus": (
+        replace(a_device(nucleus=Nucleus.LITE), nucleus=Nucleus.LITE),
+        "as-desired",
+        "revision 8",
+    ),
+    "of a nucleus nobody knows": (replace(FACTS, nucleus=Nucleus.LITE), "as-desired", "revision 8"),
     "submitting": (
         replace(
             behind(None), deployment=replace(DEPLOYMENT, state=DeploymentState.SUBMITTING, greengrass_id=None)
@@ -317,6 +328,7 @@ class Asked:
 
     def __init__(self, facts: Facts, *, error: Exception | None = None) -> None:
         self.facts, self.error, self.asked = facts, error, 0
+        self.nuclei = FakeNuclei()
         self.on_core, self.others_carry = "gg-8", "s3://bucket/desired/another.json"
 
     def get(self, device: str) -> Device | None:
@@ -343,7 +355,13 @@ class Asked:
     def why(self, device: str = "robot-7", roles: str = Role.READER.canonical) -> dict[str, Any]:
         entry = lambda_handler(
             lambda r: explain_device(
-                r, devices=self, deployments=self, greengrass=self, account=OUR_ACCOUNT, clock=Clock()
+                r,
+                devices=self,
+                deployments=self,
+                greengrass=self,
+                groups=self.nuclei,
+                account=OUR_ACCOUNT,
+                clock=Clock(),
             ),
             route=ROUTE,
         )
@@ -471,3 +489,18 @@ def test_a_deployment_is_found_among_all_that_reached_the_device() -> None:
 
     assert greengrass.on_device("robot-7", "gg-8") == Job("FAILED", "no", NOW)
     assert greengrass.on_device("robot-7", "gg-7") is None
+
+
+def test_a_device_of_the_other_nucleus_is_told_with_both_and_one_that_never_said_costs_no_call() -> None:
+    world = Asked(replace(FACTS, device=replace(FACTS.device, nucleus=Nucleus.LITE)))
+    world.nuclei.said["line-3"] = Nucleus.CLASSIC
+
+    body = body_of(world.why())
+
+    assert (body["as_desired"], body["code"]) == (False, "nucleus-mismatch")
+    assert body["evidence"] == {"nucleus": "lite", "group_nucleus": "classic"}
+    world.nuclei.broken = Unavailable("throttled")
+    assert body_of(world.why())["code"] == "as-desired"
+    silent = Asked(FACTS)
+    silent.why()
+    assert silent.nuclei.asked == []

@@ -12,6 +12,7 @@ from cloud.command_routes import CommandRoute
 from cloud.device import Device
 from cloud.dispatch import Dispatcher
 from cloud.functions import reboot_device, record_connection, record_report, restart_application
+from cloud.group_nuclei import GroupNuclei
 from cloud.http import lambda_handler
 from cloud.presence import Seen, state
 from cloud.proof import RebootProofs
@@ -22,7 +23,7 @@ from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from contract.defaults import OFFLINE_DEBOUNCE_S
-from tests.cloud.api import an_event
+from tests.cloud.api import FakeNuclei, an_event
 from tests.cloud.memory_dynamodb import table_of
 from tests.edge.fakes import THING
 
@@ -112,6 +113,7 @@ class Cloud:
             proofs=self.proofs,
             deployments=self.deployments,
             group_reboots=self,
+            groups=GroupNuclei(FakeNuclei()),
         )
         assert again == [], event
 

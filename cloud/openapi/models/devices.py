@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from cloud.openapi.models.answers import Answer, Cursor
-from contract.names import GroupName, Identifier, ThingName
+from contract.names import GroupName, Identifier, Nucleus, ThingName
 from contract.reports import ApplicationStatus, DesiredStatus, HostHealth
 
 Presence = Literal["online", "stale", "offline", "unknown"]
@@ -26,6 +26,7 @@ class DeviceSummary(Answer):
     last_report_at: datetime | None
     agent_version: str | None
     level: Annotated[int, Field(ge=0, description="What its agent can; 0: as the first release.")]
+    nucleus: Annotated[Nucleus | None, Field(description="As its agent says; null: it has not said it.")]
     architecture: str | None
     engine: str | None
     desired: DesiredStatus | None

@@ -10,7 +10,7 @@ from cloud.group_reboot import MemberState
 from cloud.group_reboot import State as GroupRebootState
 from cloud.openapi.models.answers import Answer, Cursor
 from cloud.tables.memberships import COUNTED_AT_MOST
-from contract.names import GroupName, Identifier, ThingName
+from contract.names import GroupName, Identifier, Nucleus, ThingName
 
 
 class LatestDeployment(Answer):
@@ -36,6 +36,10 @@ class Group(Answer):
     """A group that can be deployed to."""
 
     name: GroupName
+    nucleus: Annotated[
+        Nucleus | None,
+        Field(description="Of all its devices; null: not said, and no device has said which one it has yet."),
+    ]
     devices: Annotated[
         int, Field(ge=0, le=COUNTED_AT_MOST, description="How many, as far as they are counted.")
     ]

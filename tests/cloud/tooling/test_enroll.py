@@ -16,9 +16,9 @@ from cloud.tables.memberships import Memberships
 from cloud.tooling import enroll as enrolment
 from cloud.tooling.device_files import DeviceFiles
 from cloud.tooling.enroll import Clients, Enrolled, EnrolmentRefused
-from contract.names import COMPONENT
+from contract.names import COMPONENT, Nucleus
 from tests.cloud.api import ACCOUNT, NOW, REGION
-from tests.cloud.devices import devices_table, dynamodb_in_memory
+from tests.cloud.devices import a_connection_event, devices_table, dynamodb_in_memory, news
 
 OUTPUTS = {
     "AgentVersion": "1.2.3",
@@ -68,11 +68,20 @@ class World:
         self.memberships = Memberships(dynamodb, self.devices._name)
         self.clients = Clients(self.iot, self.greengrass, self.devices, self.memberships, REGION)
 
-    def enroll(self, thing: str, group: str, out: str | None = None, **outputs: str) -> Enrolled:
+    def enroll(
+        self,
+        thing: str,
+        group: str,
+        out: str | None = None,
+        nucleus: Nucleus | None = None,
+        **outputs: str,
+    ) -> Enrolled:
         """Enrol with the stack's outputs, but for ``outputs``; one that is empty is not there."""
         files = DeviceFiles(self.folder / (out or thing.replace(":", "_")))
         given = {name: value for name, value in (OUTPUTS | outputs).items() if value}
-        return enrolment.enroll(self.clients, given, thing=thing, group=group, files=files, now=NOW)
+        return enrolment.enroll(
+            self.clients, given, thing=thing, group=group, files=files, nucleus=nucleus, now=NOW
+        )
 
     def things(self) -> list[str]:
         return [thing["thingName"] for thing in self.iot.list_things()["things"]]
@@ -263,3 +272,100 @@ def test_a_wrong_name_is_refused_before_anything_is_made(
         world.enroll(thing, group, out="x")
 
     assert world.things() == before
+
+
+LITE, CLASSIC = Nucleus.LITE, Nucleus.CLASSIC
+CLASSIC_ROOTS = {"aws.greengrass.Nucleus", "aws.greengrass.TokenExchangeService"}
+
+
+def deployed(world: World, done: Enrolled) -> set[str]:
+    """What the one deployment of the group names."""
+    (made,) = world.greengrass.deployments[done.group_arn]
+    return {*made["components"]}
+
+
+def test_a_group_of_lite_is_deployed_the_agent_alone_and_stays_one_of_lite(world: World) -> None:
+    first = world.enroll("lite-1", "lite-a", nucleus=LITE)
+    second = world.enroll("lite-2", "lite-a")
+
+    assert deployed(world, first) == {COMPONENT}
+    assert Registry(world.iot).nucleus_of("lite-a") is LITE
+    assert (first.nucleus, second.nucleus) == (LITE, LITE)
+    assert (first.notes, second.notes) == ((), ())
+    assert "nucleus" in first.made
+    assert "nucleus" not in second.made
+
+
+def test_a_group_of_classic_is_deployed_what_it_needs(world: World) -> None:
+    done = world.enroll("classic-1", "classic-a", nucleus=CLASSIC)
+
+    assert deployed(world, done) == {COMPONENT, *CLASSIC_ROOTS}
+    assert Registry(world.iot).nucleus_of("classic-a") is CLASSIC
+
+
+def test_where_nobody_says_which_nucleus_the_deployment_is_for_classic_and_the_first_report_decides(
+    world: World,
+) -> None:
+    done = world.enroll("unsaid-1", "unsaid-a")
+
+    assert deployed(world, done) == {COMPONENT, *CLASSIC_ROOTS}
+    assert done.nucleus is None
+    assert Registry(world.iot).nucleus_of("unsaid-a") is None
+    (note,) = done.notes
+    assert "--nucleus lite" in note
+
+
+def test_said_too_late_it_is_kept_and_what_takes_the_classic_components_out_is_named(world: World) -> None:
+    world.enroll("late-1", "late-a")
+
+    done = world.enroll("late-1", "late-a", nucleus=LITE)
+
+    assert done.made == ("nucleus",)
+    (note,) = done.notes
+    assert "upgrade-agent --group late-a" in note
+
+
+def test_a_device_of_the_other_nucleus_is_refused_before_anything_is_made(world: World) -> None:
+    world.enroll("kind-1", "kind-a", nucleus=LITE)
+
+    with pytest.raises(EnrolmentRefused, match=r"kind-a is of Nucleus Lite.*nucleus-mismatch"):
+        world.enroll("kind-2", "kind-a", nucleus=CLASSIC)
+
+    assert "kind-2" not in world.things()
+    assert Registry(world.iot).nucleus_of("kind-a") is LITE
+
+
+def test_a_device_that_said_it_has_the_other_nucleus_is_refused_unless_it_is_said_that_it_has_this_one(
+    world: World,
+) -> None:
+    world.enroll("told-1", "told-a", nucleus=CLASSIC)
+    world.devices.apply(news(a_connection_event(1, nucleus="classic"), 1, "told-1"))
+    out_of_its_group(world, "told-1")
+    world.enroll("told-2", "told-b", nucleus=LITE)
+
+    with pytest.raises(EnrolmentRefused, match="nucleus-mismatch"):
+        world.enroll("told-1", "told-b")
+
+    assert "membership" in world.enroll("told-1", "told-b", nucleus=LITE).made
+
+
+def test_what_a_device_said_of_itself_decides_where_nobody_said_it_of_the_group(world: World) -> None:
+    world.enroll("own-1", "own-a", nucleus=LITE)
+    world.devices.apply(news(a_connection_event(1, nucleus="lite"), 1, "own-1"))
+    out_of_its_group(world, "own-1")
+
+    assert deployed(world, world.enroll("own-1", "own-b")) == {COMPONENT}
+
+
+def test_the_certificate_is_the_things_alone_so_that_its_policy_holds_for_further_connections(
+    world: World,
+) -> None:
+    asked: list[dict[str, Any]] = []
+    remember = lambda params, **_: asked.append(dict(params))  # noqa: E731
+    world.iot.meta.events.register("provide-client-params.iot.AttachThingPrincipal", remember)
+
+    done = world.enroll("sole-1", "sole-a")
+
+    (attached,) = asked
+    assert attached["thingPrincipalType"] == "EXCLUSIVE_THING"
+    assert attached["principal"] == done.certificate_arn

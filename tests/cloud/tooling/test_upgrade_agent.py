@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import NotFound
-from cloud.deploy.components import NUCLEUS, TIME_SOURCE, Components
+from cloud.deploy.components import NUCLEUS, TIME_SOURCE, TOKEN_EXCHANGE, Components
 from cloud.deploy.revision import Deployment
 from cloud.deploy.submission import Submitted
 from cloud.tooling.upgrade_agent import Clients, Upgraded, UpgradeRefused, upgrade_agent
-from contract.names import COMPONENT
+from contract.names import COMPONENT, Nucleus
 from tests.cloud.api import DEPLOYMENTS, NOW, FakeDevices, a_device, body_of
 from tests.cloud.deploying import ENROLLED, ENROLLED_EARLIER, World
 from tests.cloud.memory_dynamodb import MemoryDynamoDB, table_of
@@ -52,10 +52,15 @@ class Group:
             self.meanwhile.pop()()
         return self.world.greengrass.create(target_arn, **request)
 
-    def describe_thing_group(self, *, thingGroupName: str) -> dict[str, str]:
+    def describe_thing_group(self, *, thingGroupName: str) -> dict[str, Any]:
         if thingGroupName != "line-3":
             raise NoSuchGroup
-        return {"thingGroupArn": self.world.arn}
+        nucleus = self.world.groups.nuclei.get(thingGroupName)
+        attributes = {"nucleus": nucleus.value} if nucleus is not None else {}
+        return {
+            "thingGroupArn": self.world.arn,
+            "thingGroupProperties": {"attributePayload": {"attributes": attributes}},
+        }
 
     def upgrade(self, version: str = "2.0.0", *, group: str = "line-3") -> Upgraded:
         clients = Clients(self, self, self.world.deployments, self.world.devices)
@@ -304,3 +309,17 @@ def test_a_version_that_was_never_published_is_said_to_be() -> None:
 
     with pytest.raises(UpgradeRefused, match=r"is io.fleetgrass.Agent 2.0.0 published\?"):
         group.upgrade()
+
+
+def test_what_a_group_of_lite_cannot_have_is_taken_out_also_without_another_version() -> None:
+    group = Group({**ENROLLED_EARLIER, TOKEN_EXCHANGE: {"componentVersion": "2.0.3"}})
+    group.world.groups.nuclei["line-3"] = Nucleus.LITE
+
+    done = group.upgrade("0.9.0")
+
+    assert group.now().keys() == {COMPONENT}
+    assert group.now()[COMPONENT]["componentVersion"] == "0.9.0"
+    (*_, said) = done.changed
+    assert said.startswith(f"{NUCLEUS} and {TOKEN_EXCHANGE} taken out")
+    with pytest.raises(UpgradeRefused, match="nothing would change"):
+        group.upgrade("0.9.0")
