@@ -17,13 +17,14 @@ from bench.calling import Calls
 from bench.rows import Machine, Row, Target, judge
 from bench.sides import BenchFailed
 from cloud.functions.record_report import record_batch
+from cloud.group_nuclei import GroupNuclei
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from contract import topics
 from contract.reports import DeviceReport
-from tests.cloud.api import NOW, FakeQueue
+from tests.cloud.api import NOW, FakeNuclei, FakeQueue
 from tests.cloud.devices import a_report, a_rule_event, a_status
 from tests.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 
@@ -53,6 +54,7 @@ class _Fleet:
         # Nobody has a command or a deployment: their tables need not be there.
         self._commands, self._deployments = Commands(table, "none"), Deployments(table, "none")
         self._proofs = Proofs(table, "none")
+        self._groups = GroupNuclei(FakeNuclei())
         self._names = [f"robot-{i:05d}" for i in range(size)]
         for name in self._names:
             self._devices.create(name, "line-3", now=NOW)
@@ -76,6 +78,7 @@ class _Fleet:
                     proofs=self._proofs,
                     deployments=self._deployments,
                     group_reboots=FakeQueue(),
+                    groups=self._groups,
                 )
                 took.append((time.perf_counter() - began - self.calls.seconds) / _BATCH)
                 if again:

@@ -74,6 +74,9 @@ class Registry:
     def groups(self, **_: Any) -> GroupPage:
         return GroupPage(("line-3",), None)
 
+    def nucleus_of(self, group: str) -> None:
+        return None
+
 
 class Counts:
     def count(self, group: str) -> tuple[int, bool]:
