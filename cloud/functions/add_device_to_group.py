@@ -9,7 +9,7 @@ from cloud.aws.clients import client
 from cloud.aws.errors import NotFound
 from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_registry import Registry
-from cloud.deploy.moving import obstacle
+from cloud.deploy.moving import obstacle, origin
 from cloud.deploy.nuclei import mismatch
 from cloud.deploy.submission import TargetDeployment
 from cloud.device import Device
@@ -104,15 +104,17 @@ def _require_way(ports: Ports, before: Membership, group: str, nucleus: Nucleus 
     latest = ports.greengrass.latest(ports.account.iot_arn(f"thinggroup/{group}"))
     if latest is None:
         return
+    comes_from = origin(device, before.group)
     leaving = None
-    if before.group is not None:
-        leaving = ports.greengrass.latest(ports.account.iot_arn(f"thinggroup/{before.group}"))
+    if comes_from not in (None, group):
+        leaving = ports.greengrass.latest(ports.account.iot_arn(f"thinggroup/{comes_from}"))
     found = obstacle(
         group,
         latest.components,
         nucleus=nucleus,
         device=device,
         leaving=None if leaving is None else leaving.components,
+        comes_from=comes_from,
     )
     if found is not None:
         raise Problem(409, found.code, found.detail, group=group)

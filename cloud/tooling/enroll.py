@@ -27,7 +27,7 @@ from cloud.deploy.components import (
     AgentUnpublished,
     Components,
 )
-from cloud.deploy.moving import obstacle
+from cloud.deploy.moving import obstacle, origin
 from cloud.deploy.nuclei import CODE, NAMES, differ, fitting, mismatch
 from cloud.deploy.submission import TargetDeployment
 from cloud.device import Device
@@ -107,8 +107,9 @@ def enroll(
     group_arn = _group(clients.iot, group, made)
     fixed = _nucleus(clients.iot, group, nucleus, made)
     kind = fixed or (None if row is None else row.nucleus)
-    latest = Greengrass(clients.greengrass).latest(group_arn)
-    _refuse_what_would_not_take(row, group, latest, kind)
+    greengrass = Greengrass(clients.greengrass)
+    latest = greengrass.latest(group_arn)
+    _refuse_what_would_not_take(greengrass, row, group, group_arn, latest, kind)
     thing_arn = _thing(clients.iot, thing, made)
     if clients.devices.create(thing, group, now=now or datetime.now(UTC)):
         made.append("row")
@@ -220,12 +221,24 @@ def _nucleus(iot: Any, group: str, nucleus: Nucleus | None, made: list[str]) -> 
 
 
 def _refuse_what_would_not_take(
-    row: Device | None, group: str, latest: TargetDeployment | None, nucleus: Nucleus | None
+    greengrass: Greengrass,
+    row: Device | None,
+    group: str,
+    group_arn: str,
+    latest: TargetDeployment | None,
+    nucleus: Nucleus | None,
 ) -> None:
     """Refuse a device that was taken out of a group and would not become what this one's deployment says."""
     if row is None or row.group == group or latest is None:
         return
-    found = obstacle(group, latest.components, nucleus=nucleus, device=row)
+    comes_from = origin(row, None)
+    leaving = None
+    if comes_from not in (None, group):
+        leaving = greengrass.latest(f"{group_arn.rpartition('/')[0]}/{comes_from}")
+    found = obstacle(
+        group, latest.components, nucleus=nucleus, device=row,
+        leaving=None if leaving is None else leaving.components, comes_from=comes_from,
+    )  # fmt: skip
     if found is not None:
         raise EnrolmentRefused(f"{row.name}: {found.detail} ({found.code})")
 
@@ -257,6 +270,8 @@ def _bring_back(clients: Clients, thing: str, group: str, made: list[str]) -> No
         if before.group is None:
             mover.move(before, group)
             made.append("membership")
+        elif before.group != group:  # since it was looked at
+            raise _second_group(thing, before.group)
     except MovedMeanwhile:
         raise EnrolmentRefused(f'"{thing}" is being moved: enrol it again in a minute') from None
 

@@ -244,6 +244,54 @@ def test_a_group_of_lite_asks_for_no_deployment_before_a_device_comes(world: Wor
     assert world.put(robot, there, move="true")["statusCode"] == 200
 
 
+def test_a_device_that_runs_a_nucleus_of_before_the_setting_stays_until_its_group_has_a_newer_one(
+    world: World,
+) -> None:
+    """Its nucleus, and not the new group's, carries out the first deployment there."""
+    here, there = world.group("here"), world.group("there")
+    robot = world.enrol("robot", here)
+    old = {**IN_TIME[NUCLEUS], "componentVersion": "2.14.3"}
+    world.greengrass.components |= {here: {**IN_TIME, NUCLEUS: old}, there: IN_TIME}
+
+    refused = body_of(world.put(robot, there, move="true"))
+
+    assert refused["code"] == "group-needs-deployment"
+    assert f"nucleus 2.15.0 or newer to {here} first" in refused["detail"]
+    world.greengrass.components[here] = IN_TIME
+    assert world.put(robot, there, move="true")["statusCode"] == 200
+
+
+def test_a_device_of_the_version_before_stays_where_the_new_group_names_no_nucleus(world: World) -> None:
+    """Its files do not have the setting, and its own group's deployment does not either."""
+    here, there = world.group("here"), world.group("there")
+    robot = world.enrol("robot", here)
+    world.greengrass.components |= {here: OF_OLD, there: {COMPONENT: {"componentVersion": "1.0.0"}}}
+
+    refused = body_of(world.put(robot, there, move="true"))
+
+    assert refused["code"] == "group-needs-deployment"
+    assert f"upgrade-agent --group {here}" in refused["detail"]
+    world.greengrass.components[here] = IN_TIME
+    assert world.put(robot, there, move="true")["statusCode"] == 200
+
+
+def test_a_device_that_was_taken_out_first_is_judged_by_what_it_follows_still(world: World) -> None:
+    here, there = world.group("here"), world.group("there")
+    robot = world.enrol("robot", here)
+    world.devices.apply(news(a_connection_event(1), 1, robot))  # of level 0
+    world.dynamodb.update_item(
+        TableName="groups", Key=to_item({"device": robot}), UpdateExpression="SET desired = :desired",
+        ExpressionAttributeValues=to_item({":desired": {"target": f"thinggroup/{here}"}}),
+    )  # fmt: skip
+    world.greengrass.components |= {here: OF_OLD, there: IN_TIME}
+    world.delete(robot, here)
+
+    refused = body_of(world.put(robot, there))
+
+    assert refused["code"] == "agent-too-old"
+    assert world.put(robot, here)["statusCode"] == 200  # back to where it was, by mistake or not
+
+
 @pytest.mark.parametrize(("level", "status"), [(0, 409), (1, 200)])
 def test_a_device_whose_agent_would_fail_the_groups_deployment_stays_where_it_is(
     world: World, level: int, status: int

@@ -3,6 +3,7 @@
 import json
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from cloud.tooling import enroll as enrolment
 from cloud.tooling.device_files import DeviceFiles
 from cloud.tooling.enroll import Clients, Enrolled, EnrolmentRefused
 from contract.names import COMPONENT, Nucleus
+from contract.reports import DesiredStatus
 from tests.cloud.api import ACCOUNT, NOW, REGION
-from tests.cloud.devices import a_connection_event, devices_table, dynamodb_in_memory, news
+from tests.cloud.devices import a_connection_event, a_report, devices_table, dynamodb_in_memory, news
 
 OUTPUTS = {
     "AgentVersion": "1.2.3",
@@ -222,6 +224,46 @@ def test_a_device_that_was_in_a_group_is_enrolled_into_another_one_and_belongs_t
     assert row.group == "line-12"
     groups = world.iot.list_thing_groups_for_thing(thingName="back-1")["thingGroups"]
     assert [group["groupName"] for group in groups] == ["line-12"]
+
+
+class MovedByOthers:
+    """Memberships of a device that others put into ``group`` after enrolment has looked at its row."""
+
+    def __init__(self, world: World, group: str) -> None:
+        self._world, self._group = world, group
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world.memberships, name)
+
+    def get(self, device: str) -> Any:
+        mover = Mover(self._world.memberships, Registry(self._world.iot))
+        mover.move(mover.settled(device), self._group)
+        return self._world.memberships.get(device)
+
+
+def test_a_device_that_others_put_into_a_group_meanwhile_is_not_put_into_two(world: World) -> None:
+    world.enroll("raced-1", "line-16")
+    out_of_its_group(world, "raced-1")
+    others: Any = MovedByOthers(world, "line-16")
+    clients = replace(world.clients, memberships=others)
+    files = DeviceFiles(world.folder / "raced-1")
+
+    with pytest.raises(EnrolmentRefused, match='"line-16"'):
+        enrolment.enroll(clients, OUTPUTS, thing="raced-1", group="line-17", files=files, now=NOW)
+
+    groups = world.iot.list_thing_groups_for_thing(thingName="raced-1")["thingGroups"]
+    assert [group["groupName"] for group in groups] == ["line-16"]
+
+
+def test_a_device_that_was_taken_out_is_enrolled_into_its_own_group_again(world: World) -> None:
+    done = world.enroll("home-1", "line-18")
+    (first,) = world.greengrass.deployments[done.group_arn]
+    first["components"]["aws.greengrass.Nucleus"]["configurationUpdate"]["merge"] = "{}"
+    follows = DesiredStatus(state="CONVERGED", revision=1, target="thinggroup/line-18")
+    world.devices.apply(news(a_report(1, desired=follows), 1, "home-1"))
+    out_of_its_group(world, "home-1")
+
+    assert world.enroll("home-1", "line-18").made == ("membership",)
 
 
 def test_it_is_refused_where_it_would_keep_the_old_groups_applications(world: World) -> None:
