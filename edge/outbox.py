@@ -23,7 +23,10 @@ from edge.unacknowledged import Unacknowledged
 FILE = "outbox.json"
 RESULT = "result:"  # begins the key of a result; the command's id follows
 RETRY_FIRST_S = 1.0
-RETRY_MAX_S = 60.0
+#: A refusal costs a call to the nucleus and no network, and nothing else tells that the broker is back: so
+#: this is how much longer than its nucleus a device is silent after an outage.
+RETRY_MAX_S = 10.0
+BARRED_S = 60.0  # a topic that is not allowed is allowed by a deployment only
 MESSAGES = 1_100  # the ledger's thousand results and what else there is; beyond, one must go
 #: A start waits this long for the link, so that a result's acknowledgement finds somebody who listens.
 START_HOLD_S = 2.0
@@ -142,7 +145,7 @@ class Outbox:
             try:
                 self._send(message)
             except Unauthorized:
-                self._barred_until_s[message.topic] = now_s + self._spread(RETRY_MAX_S)
+                self._barred_until_s[message.topic] = now_s + self._spread(BARRED_S)
                 log.error("message is not allowed: key=%s topic=%s", message.key, message.topic)
             except PublishFailed as error:
                 refused = True
@@ -221,7 +224,9 @@ class Outbox:
             wait_s = self._spread(min(RETRY_FIRST_S * 2**way.failures, RETRY_MAX_S))
             self._ways[qos] = _Way(now_s + wait_s, min(way.failures + 1, 16))
         self._reports_fail = True
-        log.warning(
+        longest = RETRY_FIRST_S * 2 ** (way.failures - 1) >= RETRY_MAX_S
+        log.log(  # a night of it is said once
+            logging.DEBUG if longest else logging.WARNING,
             "messages wait for the next try: messages=%d code=%s wait_s=%.1f",
             len(self._waiting), error.code, wait_s,
         )  # fmt: skip
