@@ -62,7 +62,7 @@ _ENROLLER = (
                 "iot:ListThingGroupsForThing",
                 "iot:AddThingToThingGroup",
             ),
-            *("iot:CreateThingGroup", "iot:DescribeThingGroup", "iot:CreateJob"),
+            *("iot:CreateThingGroup", "iot:DescribeThingGroup", "iot:UpdateThingGroup", "iot:CreateJob"),
             *("iot:DescribeJob", "iot:CancelJob"),
         ],
         f"{_IOT}:thing/*",

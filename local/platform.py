@@ -20,6 +20,7 @@ import boto3
 
 from local import engine_traces, images, remains
 from local.aws import ACCOUNT, REGION, Key, LocalAws, aws_environment, emulator_python
+from local.core.dialect import DIALECTS
 from local.devices import Device, machine_configuration
 from local.docker_socket import answers
 from local.engine import busybox, obtain
@@ -145,7 +146,7 @@ class Platform:
         ``agent`` and ``core`` are what it has unlike the platform's other devices, of the agent's
         configuration and of ``device.json`` (``local.core.device.Device``).
         """
-        self.enroll(thing, group)
+        self.enroll(thing, group, core.get("dialect"))
         address = f"127.0.0.{11 + len(self.devices)}"
         return self.start_device(thing, publish_address=address, agent=agent, **core)
 
@@ -188,9 +189,10 @@ class Platform:
         done = self._tool(f"upgrade-agent-{group}", "cloud", arguments, "upgrader", ROOT)
         return str(json.loads(done)["agent_version"])
 
-    def enroll(self, thing: str, group: str) -> None:
-        """Enrol a device with the production command."""
-        arguments = ["enroll", "--stack", STACK, "--thing", thing, "--group", group]
+    def enroll(self, thing: str, group: str, dialect: Dialect | None = None) -> None:
+        """Enrol a device with the production command; its nucleus is the platform's, or ``dialect``'s."""
+        nucleus = DIALECTS[dialect or self.dialect].kind
+        arguments = ["enroll", "--stack", STACK, "--thing", thing, "--group", group, "--nucleus", nucleus]
         self._tool(f"enroll-{thing}", "cloud", [*arguments, "--out", str(self._identity(thing))], "enroller")
 
     def start_device(

@@ -119,7 +119,7 @@ LITE = Dialect(
     event_on_reset=False,
     stringifies_yaml=True,
     interpolates_access_control=False,
-    refuses_classic_roots=False,
+    refuses_classic_roots=True,
     persistent_session=False,
     spools=False,
     drops_before_the_answer=False,
@@ -133,7 +133,6 @@ LITE = Dialect(
     consults_components=False,
 )
 
-# Both real Lites refuse classic's own components as roots; here not yet: enrolment still names them.
 LITE_MAIN = replace(LITE, name="lite-main", interpolates_access_control=True)
 
 DIALECTS = {dialect.name: dialect for dialect in (CLASSIC, LITE, LITE_MAIN)}

@@ -56,7 +56,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 def robots(
     platform: Platform, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Mapping[Dialect, Machine]]:
-    """A device of each dialect; they share a group and nothing else.
+    """A device of each dialect; those of one kind share a group, and all nothing else.
 
     Both lose their nucleus at once, because Lite's takes the agent a minute, which passes meanwhile.
     """

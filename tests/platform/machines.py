@@ -22,7 +22,6 @@ from local.devices import Device
 from local.platform import Dialect, Platform
 from tests.platform.lab import Lab, until
 
-GROUP = "line-7"
 KEEP_ALIVE_S = 4
 FINAL = ("SUCCEEDED", "FAILED", "REJECTED", "EXPIRED", "SUPERSEDED")
 
@@ -66,6 +65,7 @@ class Machine:
     device: Device
     cable: Cable
     dialect: Dialect
+    group: str
     restarted_agent: int | None = None  # the process that lost its nucleus at the beginning of the session
     operator: Api = field(init=False)
     _broker: Any = field(init=False)
@@ -242,10 +242,14 @@ def message_of(shown: Mapping[str, Any]) -> RebootCommand:
 
 
 def add_machine(
-    platform: Platform, lab: Lab, dialect: Dialect, *, name: str | None = None, group: str = GROUP
+    platform: Platform, lab: Lab, dialect: Dialect, *, name: str | None = None, group: str | None = None
 ) -> Machine:
-    """Add a device to the platform, with a cable of its own and no end of reboots an hour."""
+    """Add a device to the platform, with a cable of its own and no end of reboots an hour.
+
+    Without ``group`` it shares one with those of its kind of nucleus.
+    """
     cable = Cable(platform.mqtt_port)
+    group = group or f"line-7-{DIALECTS[dialect].kind}"
     device = platform.add_device(
         name or f"robot-{dialect}",
         group,
@@ -255,4 +259,4 @@ def add_machine(
         mqtt_port=cable.port,
         off_s=1,
     )
-    return Machine(platform, lab, device, cable, dialect)
+    return Machine(platform, lab, device, cable, dialect, group)

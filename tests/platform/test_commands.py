@@ -15,7 +15,7 @@ from docker import APIClient
 from edge.containers.naming import current_name
 from local.platform import Dialect
 from tests.platform.lab import until
-from tests.platform.machines import GROUP, Machine
+from tests.platform.machines import Machine
 
 pytestmark = pytest.mark.platform
 
@@ -38,7 +38,7 @@ class Secret:
 
 @pytest.fixture(scope="module")
 def secret(robots: Mapping[Dialect, Machine]) -> Secret:
-    """One application that runs, with a secret, and one that never becomes healthy, on both devices."""
+    """One application that runs, with a secret, and one that never becomes healthy, on every device."""
     robot = robots["classic"]
     secret = Secret(f"fleetgrass/{robot.lab.name()}", secrets.token_hex(8))
     robot.lab.client("secretsmanager").create_secret(Name=secret.name, SecretString=secret.value)
@@ -49,9 +49,10 @@ def secret(robots: Mapping[Dialect, Machine]) -> Secret:
         "secrets": [{"name": "KEY", "source": f"secretsmanager:{secret.name}"}],
     }
     broken = {"name": "broken", "image": "fleetgrass/hello:failing"}
-    wish = {"target": {"group": GROUP}, "applications": [hello | common, broken | common]}
-    status, body = robot.api("Fleet.Deployer").post("/deployments", wish)
-    assert status == 201, body
+    for group in sorted({each.group for each in robots.values()}):
+        wish = {"target": {"group": group}, "applications": [hello | common, broken | common]}
+        status, body = robot.api("Fleet.Deployer").post("/deployments", wish)
+        assert (status, body.get("warnings")) == (201, []), body
     return secret
 
 

@@ -6,12 +6,21 @@ import pytest
 
 from contract.commands import ReportNowCommand
 from contract.names import COMPONENT
+from local.core.dialect import DIALECTS
 from tests.platform.lab import until
-from tests.platform.machines import GROUP, Machine, new_id
+from tests.platform.machines import Machine, new_id
 
 pytestmark = pytest.mark.platform
 
 _AWAY_S = 8
+
+
+def test_device_and_group_are_known_to_be_of_the_nucleus_that_the_device_has(robot: Machine) -> None:
+    kind = DIALECTS[robot.dialect].kind
+
+    assert until(lambda: robot.shown()["nucleus"] == kind), robot.shown()
+    [group] = robot.operator.get(f"/groups?prefix={robot.group}")[1]["groups"]
+    assert group["nucleus"] == kind
 
 
 def test_after_a_restart_of_the_nucleus_the_agent_comes_back_with_a_new_token(robot: Machine) -> None:
@@ -75,7 +84,7 @@ def test_a_report_of_more_applications_than_a_packet_holds_arrives_whole(robot: 
         for number in range(40)
     ]
     status, body = robot.api("Fleet.Deployer").post(
-        "/deployments", {"target": {"group": GROUP}, "applications": [first, *waiting]}
+        "/deployments", {"target": {"group": robot.group}, "applications": [first, *waiting]}
     )
     assert status == 201, body
 

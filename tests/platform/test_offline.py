@@ -11,7 +11,7 @@ from contract.names import COMPONENT
 from edge.engine.port import LABEL_APPLICATION, LABEL_THING
 from local.platform import Platform
 from tests.platform.lab import until
-from tests.platform.machines import GROUP, Machine
+from tests.platform.machines import Machine
 from tests.platform.test_nuclei import report_now
 
 pytestmark = pytest.mark.platform
@@ -26,7 +26,7 @@ def guarded(platform: Platform, robot: Machine) -> Iterator["Guarded"]:
     status, body = robot.api("Fleet.Deployer").post(
         "/deployments",
         {
-            "target": {"group": GROUP},
+            "target": {"group": robot.group},
             "applications": [
                 {
                     "name": APPLICATION,

@@ -22,6 +22,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from paho.mqtt.enums import CallbackAPIVersion
 
 from local.aws import ACCOUNT, REGION, ROOT_KEY, LocalAws, client_arguments
+from local.core.dialect import CLASSIC
 from local.processes import Child, free_ports
 
 PROBE = "com.example.Probe"
@@ -108,6 +109,7 @@ class Fleet:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._of_lite: set[str] = set()  # targets
         port, mqtt_port, control_plane = free_ports(3)
         self.aws = LocalAws(
             folder, port=port, mqtt_port=mqtt_port, control_plane=f"http://127.0.0.1:{control_plane}"
@@ -205,6 +207,8 @@ class Fleet:
         (thing, certificate, key), iot = self.make_thing(may), self.client("iot")
         iot.create_thing_group(thingGroupName=group)
         iot.add_thing_to_thing_group(thingGroupName=group, thingName=thing)
+        if dialect != CLASSIC.name:
+            self._of_lite |= {group, f"thing/{thing}"}
         folder.mkdir(exist_ok=True)
         settings = {
             "thing": thing,
@@ -226,8 +230,11 @@ class Fleet:
         return Core(self, thing, folder)
 
     def deploy(self, group: str, version: str | None, **update: Any) -> str:
-        """Deploy the probe (None: nothing but the nucleus' own) to a group or ``thing/…``; return its id."""
-        components: dict[str, Any] = {
+        """Deploy the probe (None: nothing but the nucleus' own) to a group or ``thing/…``; return its id.
+
+        To one of Lite it is the probe alone.
+        """
+        components: dict[str, Any] = {} if group in self._of_lite else {
             "aws.greengrass.Nucleus": {
                 "componentVersion": "2.18.0",
                 "configurationUpdate": {"merge": json.dumps({"interpolateComponentConfiguration": True})},

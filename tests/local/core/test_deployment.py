@@ -1,6 +1,5 @@
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +15,7 @@ from local.core.deployment import (
     read,
     resolve,
 )
-from local.core.dialect import CLASSIC, LITE
+from local.core.dialect import CLASSIC, LITE, LITE_MAIN, Dialect
 from local.core.recipe import Recipe
 from local.greengrass_cloud import job_document
 
@@ -112,9 +111,9 @@ def test_a_component_that_nobody_published_fails_the_deployment() -> None:
         resolved(FakeStore(app=["ghost"]), app="1.0.0")
 
 
+@pytest.mark.parametrize("lite", [LITE, LITE_MAIN])
 @pytest.mark.parametrize("name", ["aws.greengrass.Nucleus", "aws.greengrass.TokenExchangeService"])
-def test_a_lite_that_refuses_them_fails_a_deployment_that_names_a_component_of_classic(name: str) -> None:
-    lite = replace(LITE, refuses_classic_roots=True)
+def test_lite_fails_a_deployment_that_names_a_component_of_classic(name: str, lite: Dialect) -> None:
     store = FakeStore(**{name: [], "app": [name]})
 
     with pytest.raises(RootsRefused, match="Failed to do dependency resolution for deployment"):
