@@ -9,6 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from cloud.deploy.components import TIME_SOURCE
+from contract.names import Nucleus
 
 #: The bundle names each certificate's subject in a comment before it.
 _AMAZON_ROOT = re.compile(
@@ -16,7 +17,9 @@ _AMAZON_ROOT = re.compile(
     r"(-----BEGIN CERTIFICATE-----\n.+?-----END CERTIFICATE-----)",
     re.S | re.M,
 )
-_OUR_NUCLEUS_ROOT = "/greengrass/v2"
+_CLASSIC_ROOT, _LITE_ROOT = "/greengrass/v2", "/var/lib/greengrass"
+#: Whom Lite's packages make for components.
+_LITE_USER = "gg_component:gg_component"
 
 
 class DeviceFiles:
@@ -52,31 +55,41 @@ class DeviceFiles:
         self._write(self._arn_path, arn + "\n")
 
     def write_configuration(
-        self, *, thing: str, region: str, role_alias: str, data_endpoint: str, credentials_endpoint: str
+        self,
+        *,
+        nucleus: Nucleus,
+        thing: str,
+        region: str,
+        role_alias: str,
+        data_endpoint: str,
+        credentials_endpoint: str,
     ) -> None:
         """Write the root CAs and the nucleus' initial configuration, as its installer takes it.
 
-        Source: Greengrass developer guide, "Install with manual resource provisioning".
+        Sources: Greengrass developer guide, "Install with manual resource provisioning"; of Lite (2.6.0)
+        docs/examples/sample_nucleus_config.yaml, read from /etc/greengrass/config.yaml.
         """
         self._write(self.ca_path, amazon_root_cas())
-        root = _OUR_NUCLEUS_ROOT
+        lite = nucleus is Nucleus.LITE
+        root = _LITE_ROOT if lite else _CLASSIC_ROOT
+        own = {"runWithDefault": {"posixUser": _LITE_USER}} if lite else TIME_SOURCE
         configuration = {
             "system": {
                 "certificateFilePath": f"{root}/{self.certificate_path.name}",
                 "privateKeyPath": f"{root}/{self.key_path.name}",
                 "rootCaPath": f"{root}/{self.ca_path.name}",
-                "rootpath": root,
+                "rootPath" if lite else "rootpath": root,
                 "thingName": thing,
             },
             "services": {
-                "aws.greengrass.Nucleus": {
+                "aws.greengrass.NucleusLite" if lite else "aws.greengrass.Nucleus": {
                     "componentType": "NUCLEUS",
                     "configuration": {
                         "awsRegion": region,
                         "iotRoleAlias": role_alias,
                         "iotDataEndpoint": data_endpoint,
                         "iotCredEndpoint": credentials_endpoint,
-                        **TIME_SOURCE,
+                        **own,
                     },
                 }
             },

@@ -130,6 +130,7 @@ def enroll(
         thingName=thing, principal=certificate, thingPrincipalType="EXCLUSIVE_THING"
     )
     files.write_configuration(
+        nucleus=nucleus or kind or Nucleus.CLASSIC,
         thing=thing,
         region=clients.region,
         role_alias=outputs["TokenExchangeRoleAlias"],

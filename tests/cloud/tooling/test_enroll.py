@@ -357,6 +357,17 @@ def test_where_nobody_says_which_nucleus_the_deployment_is_for_classic_and_the_f
     assert "--nucleus lite" in note
 
 
+def test_the_files_for_lite_are_in_its_own_words_and_places(world: World) -> None:
+    files = world.enroll("files-lite", "lite-files", nucleus=LITE).files
+
+    configuration = json.loads(Path(files["configuration"]).read_text())
+    assert configuration["system"]["rootPath"] == "/var/lib/greengrass"
+    assert configuration["system"]["certificateFilePath"] == "/var/lib/greengrass/device.pem.crt"
+    (nucleus,) = configuration["services"].items()
+    assert nucleus[0] == "aws.greengrass.NucleusLite"
+    assert nucleus[1]["configuration"]["runWithDefault"] == {"posixUser": "gg_component:gg_component"}
+
+
 def test_said_too_late_it_is_kept_and_what_takes_the_classic_components_out_is_named(world: World) -> None:
     world.enroll("late-1", "late-a")
 

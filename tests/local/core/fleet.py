@@ -234,12 +234,16 @@ class Fleet:
 
         To one of Lite it is the probe alone.
         """
-        components: dict[str, Any] = {} if group in self._of_lite else {
-            "aws.greengrass.Nucleus": {
-                "componentVersion": "2.18.0",
-                "configurationUpdate": {"merge": json.dumps({"interpolateComponentConfiguration": True})},
-            },
-        }
+        components: dict[str, Any] = (
+            {}
+            if group in self._of_lite
+            else {
+                "aws.greengrass.Nucleus": {
+                    "componentVersion": "2.18.0",
+                    "configurationUpdate": {"merge": json.dumps({"interpolateComponentConfiguration": True})},
+                },
+            }
+        )
         if version is not None:
             change = {key: json.dumps(value) if key == "merge" else value for key, value in update.items()}
             components[PROBE] = {"componentVersion": version, "configurationUpdate": change}
