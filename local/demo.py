@@ -39,7 +39,7 @@ def tell(platform: Platform, story: Story) -> None:
 
     story.chapter(f"{len(ROBOTS)} devices in group {GROUP} come online")
     for robot in ROBOTS:
-        _in_state(story, reader, robot, "online")
+        _in_state(story, reader, robot, "online", within_s=_DEPLOY_S)  # its agent is being installed
 
     story.chapter("Deploy version 1")
     first = _deploy(story, deployer, "v1")
@@ -77,12 +77,13 @@ def _tokens(anonymous: Api, reader: Api, story: Story) -> None:
     story.claim("a reader may list devices: 200", status == 200, f"it answered {status} {body}")
 
 
-def _in_state(story: Story, reader: Api, robot: str, state: str) -> None:
+def _in_state(story: Story, reader: Api, robot: str, state: str, *, within_s: float = 30) -> None:
     def look() -> tuple[bool | None, str]:
         _, body = reader.get(f"/devices/{robot}")
-        return (True, "") if body.get("state") == state else (None, f"it is {body.get('state', body)}")
+        instead = f"it is {body.get('state', body)} ({body.get('reason')})"
+        return (True, "") if body.get("state") == state else (None, instead)
 
-    story.eventually(f"{robot} is {state}", look, within_s=30, why=_asked(reader, robot))
+    story.eventually(f"{robot} is {state}", look, within_s=within_s, why=_asked(reader, robot))
 
 
 def _deploy(story: Story, deployer: Api, tag: str) -> str:
