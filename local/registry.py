@@ -50,7 +50,10 @@ class Counts:
 
 
 class RegistryFront:
-    """Serves from a thread until ``stop``. ``behaviour`` may be replaced at any time."""
+    """Serves from a thread until ``stop``.
+
+    ``behaviour`` may be replaced at any time, in the middle of a blob too.
+    """
 
     def __init__(
         self, upstream: str, token_key: bytes, port: int = 0, *, now: Callable[[], float] = time.time
@@ -163,12 +166,14 @@ class _Handler(BaseHTTPRequestHandler):
             upstream.close()
 
     def _stream(self, response: http.client.HTTPResponse) -> None:
-        behaviour = self.front.behaviour if "/blobs/" in self.path else Behaviour()
-        size = min(
-            _CHUNK_BYTES, behaviour.bytes_per_s or _CHUNK_BYTES, behaviour.cut_after_bytes or _CHUNK_BYTES
-        )
         sent = 0
-        while chunk := response.read(size):
+        while True:
+            behaviour = self.front.behaviour if "/blobs/" in self.path else Behaviour()
+            size = min(
+                _CHUNK_BYTES, behaviour.bytes_per_s or _CHUNK_BYTES, behaviour.cut_after_bytes or _CHUNK_BYTES
+            )
+            if not (chunk := response.read(size)):
+                return
             if behaviour.cut_after_bytes is not None and sent + len(chunk) > behaviour.cut_after_bytes:
                 self.close_connection = True
                 return

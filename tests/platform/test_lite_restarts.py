@@ -16,7 +16,7 @@ from tests.platform.machines import Machine, add_machine
 pytestmark = pytest.mark.platform
 
 _GROUP = "line-8"
-_SLOW = Behaviour(bytes_per_s=12_000)  # the sample images have about a megabyte: a minute and a half
+_SLOW = Behaviour(bytes_per_s=1)
 _WINDOW_S = 30.0  # of a new container: long enough for a document to come in the middle
 
 
