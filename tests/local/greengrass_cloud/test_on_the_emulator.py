@@ -211,6 +211,9 @@ def test_a_component_is_published_once(endpoint_url: str, greengrass: Any, tmp_p
     }
     (tmp_path / "recipes").mkdir()
     (tmp_path / "recipes" / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    client_for("s3", endpoint_url).create_bucket(
+        Bucket="parts", CreateBucketConfiguration={"LocationConstraint": REGION}
+    )
     session = boto3.Session(ROOT_KEY.access_key_id, ROOT_KEY.secret_access_key, region_name=REGION)
 
     def once() -> str:
