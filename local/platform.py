@@ -191,8 +191,9 @@ class Platform:
 
     def enroll(self, thing: str, group: str, dialect: Dialect | None = None) -> None:
         """Enrol a device with the production command; its nucleus is the platform's, or ``dialect``'s."""
-        nucleus = DIALECTS[dialect or self.dialect].kind
-        arguments = ["enroll", "--stack", STACK, "--thing", thing, "--group", group, "--nucleus", nucleus]
+        arguments = ["enroll", "--stack", STACK, "--thing", thing, "--group", group]
+        if self.sources == ROOT:  # the version before knows classic only
+            arguments += ["--nucleus", DIALECTS[dialect or self.dialect].kind]
         self._tool(f"enroll-{thing}", "cloud", [*arguments, "--out", str(self._identity(thing))], "enroller")
 
     def start_device(
