@@ -1,6 +1,7 @@
 """What we mend in the emulator's broker and rules, and what the template needs of them."""
 
 import base64
+import contextlib
 import json
 import socket
 import ssl
@@ -43,16 +44,18 @@ def test_the_mqtt_listener_is_on_loopback_only(lab: Lab) -> None:
 def first_answer(context: ssl.SSLContext, port: int) -> bytes:
     """What the broker answers to a CONNECT; nothing when it ends the connection."""
     with (
+        contextlib.suppress(ssl.SSLError, ConnectionError),  # how TLS 1.3 tells it depends on who is faster
         socket.create_connection(("127.0.0.1", port), timeout=5) as raw,
         context.wrap_socket(raw, server_hostname="127.0.0.1") as secured,
     ):
         secured.sendall(connect_packet("nobody", 30, "will/nobody"))
         return secured.recv(1)
+    return b""
 
 
 def test_a_client_without_a_certificate_is_not_let_in(lab: Lab) -> None:
-    with pytest.raises((ssl.SSLError, ConnectionError)):
-        first_answer(ssl.create_default_context(cafile=str(lab.ca)), lab.aws.mqtt_port)
+    assert first_answer(ssl.create_default_context(cafile=str(lab.ca)), lab.aws.mqtt_port) == b""
+    assert first_answer(lab.tls(lab.device()), lab.aws.mqtt_port) != b""
 
 
 def test_a_client_that_falls_silent_is_disconnected_with_its_will_and_the_reason(lab: Lab) -> None:
