@@ -32,7 +32,7 @@ def lite(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     machine.cable.close()
 
 
-def application(name: str, tag: str, *, window_s: float = 1) -> dict[str, Any]:
+def application(name: str, tag: str, *, window_s: float = 20) -> dict[str, Any]:
     return {
         "name": name,
         "image": f"fleetgrass/hello:{tag}",
