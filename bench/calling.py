@@ -14,12 +14,16 @@ import boto3
 
 from cloud.functions import record_report
 from contract import topics
+from contract.reports import DesiredStatus
 from tests.cloud.api import NOW, an_event
 from tests.cloud.devices import a_report, a_rule_event, a_status
 from tests.cloud.memory_dynamodb import MemoryDynamoDB
 from tests.cloud.world import BODIES, GROUPS, Context, World, a_world, handler
 
 _IN_PROCESS = frozenset({"generate_presigned_url"})  # what a client does without asking anybody
+
+
+_CONVERGED = DesiredStatus(state="CONVERGED", revision=1)  # as the account's devices said before
 
 
 class Calls:
@@ -90,7 +94,7 @@ class Account:
         bodies = (
             a_rule_event(
                 topics.report(device),
-                a_report(sequence, a_status("web", state)).to_json(),
+                a_report(sequence, a_status("web", state), desired=_CONVERGED).to_json(),
                 later_s + (sequence - 1) / 1_000,
             )
             for sequence in range(since + 1, since + 1 + count)

@@ -11,9 +11,10 @@ _EXACTLY = {
     "unchanged_report": 1,
     "changed_report": 2,  # a refused write that says what was there, and one that holds
     "transactions_of_it": 1,  # where it makes a point of the history, too
-    "device": 1,
-    "page": 1 + 1,  # a query of the index, and a read of the rows
-    "page_by_state": 2 * SHARDS + 1,  # each part of the index: the connected, and who was until a moment ago
+    "device": 1 + 1,  # and what its group is to have, where the device says CONVERGED
+    "page": 1 + 1 + 2,  # a query of the index, a read of the rows, and what each of two groups is to have
+    # Each part of the index: the connected, and who was until a moment ago; the rows, and the two groups.
+    "page_by_state": 2 * SHARDS + 1 + 2,
 }
 _TARGET = Target("dynamodb-calls", "calls of DynamoDB", "as many as are allowed", 1.0, "calls", _EXACTLY)
 _NEXT_SPAN = 1_000_000  # a sequence so much later that its report is in another span of the history
