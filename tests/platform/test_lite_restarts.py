@@ -8,6 +8,7 @@ import docker
 import pytest
 
 from contract.names import COMPONENT
+from local import engine_traces
 from local.platform import Platform
 from local.registry import Behaviour
 from tests.platform.lab import Lab, until
@@ -28,7 +29,9 @@ def lite(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     machine.becomes("online", 120)
     yield machine
     platform.registry.behaviour = Behaviour()
-    machine.device.turn_off()
+    del platform.devices[machine.thing]  # the other tests' devices are all on
+    machine.device.remove()
+    engine_traces.remove(platform.docker_host, [machine.thing], "no registry: others have these images too")
     machine.cable.close()
 
 
