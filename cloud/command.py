@@ -1,7 +1,7 @@
 """A command as the ledger knows it: one immutable value. Pure."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
 
@@ -64,8 +64,7 @@ class Command:
         if bundle:
             parameters["upload"] = {"max_bytes": LOG_BUNDLE_BYTES}
         issued_at, expires_at = (from_ms(to_ms(at)) for at in (message.issued_at, message.expires_at))
-        first_due = ledger.due_at(CommandState.PENDING, expires_at=expires_at, changed_at=issued_at)
-        return cls(
+        command = cls(
             device=device,
             id=message.id,
             kind=contract.name_of(message),
@@ -80,13 +79,23 @@ class Command:
             when_online=when_online,
             warnings=warnings,
             transitions=({"state": CommandState.PENDING.value, "at": issued_at, "by": message.requested_by},),
-            due_at=issued_at + ledger.SENT_AGAIN_AFTER if when_online else first_due,
         )
+        return replace(command, due_at=command.next_look(issued_at))
 
     @property
     def uploads(self) -> bool:
         """Whether its message holds a URL."""
         return "upload" in self.parameters
+
+    @property
+    def sent_again(self) -> bool:
+        """Whether it is sent again until heard of. Not with a URL: who sends again may sign none."""
+        return not self.uploads
+
+    def next_look(self, now: datetime) -> datetime:
+        """Return when the sweep looks at it, sent ``now``: to send it again, or to end it."""
+        last = ledger.called_expired_at(self.expires_at)
+        return min(now + ledger.SENT_AGAIN_AFTER, last) if self.sent_again else last
 
     def message(self, *, upload_url: str | None = None) -> AnyCommand:
         """Return the message that this entry was made of; one with an upload needs a URL for it.

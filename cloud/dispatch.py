@@ -74,12 +74,12 @@ class Dispatcher:
         self.send(stored, command.issued_at)
         return stored
 
-    def send(self, command: Command, now: datetime) -> None:
+    def send(self, command: Command, now: datetime, *, again: bool = False) -> None:
         """Publish a command that nothing was heard of; one that was heard of, or is over, is left alone.
 
         Sending again is harmless, a device knows a command by its id. A newer reboot takes the place
-        of older ones that have not started. What waits for its device is sent again by itself, so for
-        such a command there is no NotSent.
+        of older ones that have not started. With ``again``, and for what waits for its device, there is
+        no NotSent: the next hello or minute is another chance, and an earlier copy may have arrived.
 
         Raises:
             NotSent: the broker did not take it, now or when there still was time.
@@ -90,13 +90,13 @@ class Dispatcher:
         if unheard and (concluded is None or not_sent):
             if command.kind == "reboot" and not self.commands.supersede(command):
                 return
-            self._publish(command, now)
+            self._publish(command, now, chances=again or command.when_online)
             if not_sent:
                 self.commands.withdraw(command, now, code=NOT_SENT)
         elif not_sent:
             raise NotSent(command)
 
-    def _publish(self, command: Command, now: datetime) -> None:
+    def _publish(self, command: Command, now: datetime, *, chances: bool) -> None:
         payload = command.message(upload_url=self._upload_url(command, now)).to_json()
         try:
             self.publisher.publish(command_request(command.device, command.kind), payload)
@@ -105,7 +105,7 @@ class Dispatcher:
                 log, "command not sent", level=logging.WARNING, error=error,
                 device=command.device, command=command.id, code=error.code,
             )  # fmt: skip
-            if command.when_online:
+            if chances:
                 return
             # The device may have it all the same (a time-out), so this is a conclusion it can overrule.
             self.commands.conclude(command, Inferred(CommandState.FAILED, NOT_SENT, now))

@@ -18,7 +18,7 @@ _RANK: Mapping[CommandState, int] = {
 }
 _FINAL = 3
 
-#: A command that waits for its device to come back is sent again this long after it was sent last.
+#: A command that nothing was heard of is sent again this long after it was sent last.
 SENT_AGAIN_AFTER = timedelta(seconds=60)
 
 
@@ -67,10 +67,15 @@ def due_at(
     if state is CommandState.IN_PROGRESS and proof is not None:
         return proof.at + PROVEN_AFTER
     if state in NOT_STARTED:
-        return expires_at + timedelta(seconds=INFER_EXPIRED_AFTER_S)
+        return called_expired_at(expires_at)
     if state is CommandState.IN_PROGRESS:
         return changed_at + timedelta(seconds=INFER_NO_PROOF_AFTER_S)
     return None
+
+
+def called_expired_at(expires_at: datetime) -> datetime:
+    """Return when silence says EXPIRED: what began at the last moment has some time to say so."""
+    return expires_at + timedelta(seconds=INFER_EXPIRED_AFTER_S)
 
 
 def infer(

@@ -1,13 +1,14 @@
-"""Commands that wait for their device: sent again when it comes back, until it is heard of or too late.
+"""Commands that nothing was heard of: sent again until the device says something or it is too late.
 
-What a nucleus does with its session differs: the classic one gets on reconnect what it missed, Nucleus
-Lite begins anew and never gets it. So the cloud sends such a command again itself: when the broker sees
-the device, when the agent says hello (only then has it subscribed), and every minute while it is there.
+One message may be lost anywhere: on a link that died silently, on its way to an agent that has not
+subscribed yet (after a boot; while Nucleus Lite restarts it for a new document), in a session that
+Lite never takes up again. So the cloud sends such a command again itself: when the broker sees the
+device, when the agent says hello (only then has it subscribed), and every minute while it is there.
 The device knows a command by its id and does it once.
 """
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
 from cloud import ledger
@@ -15,7 +16,6 @@ from cloud.command import Command
 from cloud.device import Device
 from cloud.dispatch import Dispatcher
 from cloud.presence import state
-from contract.defaults import INFER_EXPIRED_AFTER_S
 
 
 class FindsDevices(Protocol):
@@ -34,8 +34,8 @@ class Redelivery:
         """Send what waits for ``device``, and let the sweep look in a minute; return how many were sent."""
         sent = 0
         for command in self.dispatcher.commands.waiting(device):
-            if self.dispatcher.commands.look_again(command, _next_look(command, now)):
-                self.dispatcher.send(command, now)
+            if self.dispatcher.commands.look_again(command, command.next_look(now)):
+                self.dispatcher.send(command, now, again=True)
                 sent += 1
         return sent
 
@@ -46,15 +46,6 @@ class Redelivery:
         """
         device = devices.get(command.device)
         there = device is not None and state(device, now).state in ("online", "stale")
-        next_look = _next_look(command, now) if there else _last_look(command)
+        next_look = command.next_look(now) if there else ledger.called_expired_at(command.expires_at)
         if self.dispatcher.commands.look_again(command, next_look, unmoved=True) and there:
-            self.dispatcher.send(command, now)
-
-
-def _next_look(command: Command, now: datetime) -> datetime:
-    return min(now + ledger.SENT_AGAIN_AFTER, _last_look(command))
-
-
-def _last_look(command: Command) -> datetime:
-    """When it is called EXPIRED."""
-    return command.expires_at + timedelta(seconds=INFER_EXPIRED_AFTER_S)
+            self.dispatcher.send(command, now, again=True)

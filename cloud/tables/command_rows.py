@@ -19,7 +19,7 @@ _TIMES = ("at", "device_time")
 def to_row(command: Command) -> dict[str, object]:
     """Return the row of a command that was just made."""
     assert command.due_at is not None  # noqa: S101 - of what was just made
-    waiting = {"waiting": command.device} if command.when_online else {}
+    waiting = {"waiting": command.device} if command.sent_again else {}
     return {
         "device": command.device,
         "id": command.id,

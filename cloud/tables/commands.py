@@ -1,8 +1,8 @@
 """The ``commands`` table: one row per command, under its device; rows vanish a month after they expired.
 
 Keys: ``device`` (the thing), ``id`` (sortable by time). Sparse indexes: ``by-due`` (``due_shard``,
-``due_at``), and ``by-waiting`` (``waiting`` = the device, ``id``) of what is to reach a device when it
-comes back and was not heard of yet.
+``due_at``), and ``by-waiting`` (``waiting`` = the device, ``id``) of what a device has not
+said anything of yet, and is sent again.
 A row under ``key#{sha256}`` remembers which command an Idempotency-Key made.
 Every write that can race is conditional; one that is refused is an answer.
 """
@@ -168,28 +168,28 @@ class Commands:
         return True
 
     def withdraw(self, command: Command, now: datetime, *, code: str) -> bool:
-        """Take back what the cloud concluded by ``code``; False when that no longer stands."""
-        due = ledger.due_at(command.state, expires_at=command.expires_at, changed_at=command.changed_at)
-        assert due is not None  # noqa: S101 - a conclusion is drawn of what is not final
+        """Take back what the cloud concluded of a command not heard of; False when that no longer stands."""
+        again = ", waiting = :device" if command.sent_again else ""
         stored = self._update(
             command.device,
             command.id,
             "SET due_shard = :shard, due_at = :due_at, transitions = list_append(transitions, :transition)"
-            " REMOVE inferred",
-            condition="#state = :state AND inferred.#code = :code",
+            f"{again} REMOVE inferred",
+            condition="#state = :pending AND inferred.#code = :code",
             names={"#state": "state", "#code": "code"},
             values={
-                ":state": command.state.value,
+                ":pending": CommandState.PENDING.value,
                 ":code": code,
+                **({":device": command.device} if again else {}),
                 ":shard": shard(command.id),
-                ":due_at": to_ms(due),
+                ":due_at": to_ms(command.next_look(now)),
                 ":transition": [transition(command.state, now, by="cloud")],
             },
         )
         return stored is not None
 
     def waiting(self, device: str) -> list[Command]:
-        """Return what is to reach ``device`` when it comes back and was not heard of yet; oldest first.
+        """Return what is to reach ``device`` and was not heard of yet; oldest first.
 
         One query of an index that is empty for most devices. A newer reboot takes the place of an older
         one, so that there is hardly ever more than one.

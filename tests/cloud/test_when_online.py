@@ -1,4 +1,4 @@
-"""A reboot that waits for its device: sent again when it is back, until heard of or too late."""
+"""Commands that nothing was heard of: sent again when their device is back, until heard of or too late."""
 
 from datetime import datetime, timedelta
 
@@ -12,6 +12,8 @@ from tests.cloud.commanding import Api
 State = CommandState
 WAITS = {"reason": "stuck", "when_online": True}
 DAY = 24 * 3600
+KEY = {"Idempotency-Key": "k1"}
+LOGS = "POST /devices/{device}/applications/{app}/logs"
 
 
 def there() -> FakeDevices:
@@ -115,14 +117,59 @@ def test_once_heard_of_it_is_not_sent_again(api: Api, heard: CommandState) -> No
     assert sent(api) == []
 
 
-def test_what_does_not_wait_is_not_sent_again(api: Api) -> None:
+def test_what_nothing_is_heard_of_is_sent_again_whether_it_waits_or_not(api: Api) -> None:
+    """As after a boot, where the device counts as online before its agent hears."""
     api.devices = there()
-    api.reboot()
-    sent(api)
-    assert api.is_back() == 0
+    command = body_of(api.reboot())["id"]
+    (first,) = sent(api)
+
+    assert api.is_back() == 1
+    assert sent(api) == [first]
     api.clock.advance(61)
     api.sweep()
+    assert sent(api) == [first]
+    api.says(command, State.DELIVERED)
+    assert api.is_back() == 0
+
+
+def test_a_copy_that_the_broker_refuses_says_nothing_of_the_first(api: Api) -> None:
+    api.devices = there()
+    command = body_of(api.reboot())["id"]
+    (first,) = sent(api)
+    api.broker.broken = Unavailable("Publish: timeout")
+
+    api.is_back()
+    assert body_of(api.get(command))["state"] == "PENDING"
+
+    api.broker.broken = None
+    api.is_back()
+    assert sent(api) == [first]
+
+
+def test_what_holds_a_url_is_not_sent_again(api: Api) -> None:
+    """Neither the sweep nor who hears the hello may sign one."""
+    api.devices = FakeDevices([a_device(stale_at=NOW + timedelta(days=30), application_names=("web",))])
+    command = body_of(api.order(LOGS))["id"]
+    sent(api)
+    for _ in range(3):
+        assert api.is_back() == 0
+        api.clock.advance(61)
+        api.sweep()
     assert sent(api) == []
+    assert body_of(api.get(command))["state"] == "PENDING"
+
+
+def test_what_was_not_sent_and_then_was_is_sent_again_too(api: Api) -> None:
+    api.devices = there()
+    api.broker.broken = Unavailable("Publish: timeout")
+    assert api.reboot(headers=KEY)["statusCode"] == 503
+    assert api.is_back() == 0  # it failed, and so somebody was told
+
+    api.broker.broken = None
+    assert api.reboot(headers=KEY)["statusCode"] == 202
+    (payload,) = sent(api)
+    assert api.is_back() == 1
+    assert sent(api) == [payload]
 
 
 def test_while_the_device_is_there_and_silent_it_is_sent_every_minute_and_no_oftener(api: Api) -> None:
