@@ -10,10 +10,10 @@ from urllib.parse import quote
 from bench.lab import Lab
 from bench.rows import Row, Target, judge
 from bench.sides import ECR, BenchFailed, Logins
-from edge.containers.collecting import STANDARD_FLOOR
-from edge.containers.pulled_images import PulledImages
-from edge.containers.pulling import Puller
-from edge.containers.room import Room
+from edge.containers.execute.disk_guard import Room
+from edge.containers.execute.image_puller import Puller
+from edge.containers.model.image_gc import STANDARD_FLOOR
+from edge.containers.store.pulled_images import PulledImages
 from edge.engine.docker import DockerEngine
 from edge.engine.port import unheard
 from edge.preflight.images import Images

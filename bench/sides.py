@@ -19,7 +19,7 @@ from contract.defaults import LOG_MAX_FILES, LOG_MAX_SIZE_MIB, STOP_GRACE_S
 from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
 from edge.clock import SystemClock
-from edge.containers.outcome import Pass
+from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
 from edge.engine.docker import DockerEngine
 from edge.engine.port import LABEL_APPLICATION, LABEL_IMAGE, Credentials

@@ -20,11 +20,10 @@ from edge.aws.process import AwsProcess, AwsUnavailable
 from edge.aws.secrets import AwsSecrets
 from edge.bundles.collecting import BundleFailed, LogBundles
 from edge.clock import SystemClock
-from edge.containers.collecting import Floor
-from edge.containers.meter import Meter
-from edge.containers.pulled_images import PulledImages
+from edge.containers.model.image_gc import Floor
+from edge.containers.observe.usage import Meter
 from edge.containers.reconciler import PULLED_FILE, Reconciler
-from edge.containers.workers import Threads
+from edge.containers.store.pulled_images import PulledImages
 from edge.engine.docker import DockerEngine
 from edge.engine.errors import EngineError
 from edge.engine.listening import Listening
@@ -58,6 +57,7 @@ from edge.preflight.verdict import Verdict
 from edge.settings import Environment, EnvironmentInvalid, Reading, parse_environment
 from edge.state import StateFolder
 from edge.version import AGENT_VERSION
+from edge.worker_pool import Threads
 
 LOG_FORM = "%(asctime)s %(levelname)s %(name)s %(message)s"
 

@@ -20,8 +20,8 @@ from edge.commands.boot import Boot
 from edge.commands.commands import Commands
 from edge.commands.errands import Errands
 from edge.commands.server_time import ServerTime
-from edge.containers.outcome import ENGINE_UNAVAILABLE, Pass
-from edge.containers.setbacks import INTERNAL_ERROR
+from edge.containers.pass_result import ENGINE_UNAVAILABLE, Pass
+from edge.containers.plan.retry_policy import INTERNAL_ERROR
 from edge.desired import Desired
 from edge.events import (
     Collected,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from contract.reports import HostHealth
-from edge.containers.collecting import DiskSpace
+from edge.containers.model.image_gc import DiskSpace
 from edge.machine import architecture
 
 _PROC = Path("/proc")

@@ -9,7 +9,7 @@ from contract.commands import CollectLogsCommand
 from contract.desired import DesiredDocument
 from edge.clock import Clock
 from edge.commands.errands import Applications
-from edge.containers.outcome import Pass
+from edge.containers.pass_result import Pass
 from edge.events import Inbox
 from edge.host import Health
 from edge.link import Link

@@ -26,7 +26,7 @@ from pydantic import (
 
 from contract.defaults import DISK_FLOOR_BYTES, HEARTBEAT_S, REBOOT_BUDGET, REBOOT_GRACE_S
 from contract.names import ThingName
-from edge.containers.secrets import SECRETS_FOLDER
+from edge.containers.execute.secrets import SECRETS_FOLDER
 from edge.lenient import from_json
 from edge.link import Link, Missing, NotSupported
 from edge.policy import DEFAULT, Policy

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from edge.aws.messages import RegistryLogin
 from edge.aws.process import AwsUnavailable
 from edge.clock import Clock
-from edge.containers.registry import CredentialsUnavailable
+from edge.containers.model.image_references import CredentialsUnavailable
 from edge.engine.port import Credentials
 
 RENEW_BEFORE_S = 600.0  # a pull that begins with a login must be able to end with it

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping
 
 from contract.reports import NO_CREDENTIALS
 from edge.aws.process import AwsUnavailable
-from edge.containers.secrets import SecretsUnavailable
+from edge.containers.model.errors import SecretsUnavailable
 
 
 class AwsSecrets:

@@ -14,8 +14,8 @@ from edge import agent_log
 from edge.bundles.archive import Log, TooLarge, pack
 from edge.bundles.tail import Tail
 from edge.bundles.upload import UploadFailed, upload
-from edge.containers.collecting import DiskSpace
-from edge.containers.naming import Observed, device_name, pairs
+from edge.containers.model.image_gc import DiskSpace
+from edge.containers.model.observed import Observed, device_name, pairs
 from edge.engine.errors import EngineError
 from edge.engine.port import OUTPUT_LINE_LENGTH, Engine
 from edge.engine.redaction import redact

@@ -15,7 +15,7 @@ from contract.commands import (
     RotateSecretsCommand,
 )
 from contract.defaults import LOG_BYTES
-from edge.containers.requests import Ended, Heard, Refusal
+from edge.containers.execute.operator_actions import Ended, Heard, Refusal
 from edge.events import Collected
 
 Errand = (

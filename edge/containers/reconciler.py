@@ -10,30 +10,31 @@ from contract.defaults import APPLICATIONS_MAX
 from contract.desired import DesiredDocument
 from edge import storage
 from edge.clock import Clock, local_time
-from edge.containers import requests
-from edge.containers.aftermath import Aftermath
-from edge.containers.collecting import STANDARD_FLOOR, Floor
-from edge.containers.deferring import Deferral, sift
-from edge.containers.executor import Executor
-from edge.containers.gate import Gate
-from edge.containers.holds import Holds
-from edge.containers.memories import Memories
-from edge.containers.naming import Pair, device_name, pairs
-from edge.containers.orderly_stop import OrderlyStop, to_stop
-from edge.containers.outcome import ENGINE_UNAVAILABLE, Delay, Delays, Pass, outcome
-from edge.containers.planner import plan
-from edge.containers.probing import Ask, Knock, Prober, ask, knock
-from edge.containers.pulled_images import PulledImages
-from edge.containers.pulling import Foresee, Puller, nothing_known
-from edge.containers.registry import RegistryCredentials
-from edge.containers.requests import Ended, Heard, Refusal, Requests
-from edge.containers.room import Disk, Room
-from edge.containers.rotations import Rotations
-from edge.containers.secrets import NO_SECRETS, SECRETS_FOLDER, Secrets, SecretSource
-from edge.containers.setbacks import setback_of
-from edge.containers.situation import Situation
-from edge.containers.standing import is_deciding, is_pending
-from edge.containers.steps import (
+from edge.containers.execute import operator_actions
+from edge.containers.execute.background_steps import Undertakings
+from edge.containers.execute.backoffs import Holds
+from edge.containers.execute.disk_guard import Disk, Room
+from edge.containers.execute.executor import Executor
+from edge.containers.execute.image_puller import Foresee, Puller, nothing_known
+from edge.containers.execute.operator_actions import Ended, Heard, Refusal, Requests
+from edge.containers.execute.secrets import NO_SECRETS, SECRETS_FOLDER, Secrets, SecretSource
+from edge.containers.execute.shutdown import OrderlyStop, to_stop
+from edge.containers.execute.update_gate import Gate
+from edge.containers.execute.volumes import VolumeDeletion
+from edge.containers.failures import Aftermath
+from edge.containers.model.image_gc import STANDARD_FLOOR, Floor
+from edge.containers.model.image_references import RegistryCredentials
+from edge.containers.model.observed import Pair, device_name, pairs
+from edge.containers.observe.health_monitor import Watching
+from edge.containers.observe.probes import Ask, Knock, Prober, ask, knock
+from edge.containers.pass_result import ENGINE_UNAVAILABLE, Delay, Delays, Pass, outcome
+from edge.containers.plan.app_snapshot import View
+from edge.containers.plan.convergence import is_deciding, is_pending
+from edge.containers.plan.dependencies import ties
+from edge.containers.plan.maintenance_windows import Local
+from edge.containers.plan.planner import plan
+from edge.containers.plan.retry_policy import setback_of
+from edge.containers.plan.steps import (
     FetchSecrets,
     LookInto,
     Pull,
@@ -45,16 +46,15 @@ from edge.containers.steps import (
     describe,
     in_background,
 )
-from edge.containers.ties import ties
-from edge.containers.undertakings import Undertakings
-from edge.containers.view import View
-from edge.containers.volumes import VolumeDeletion
-from edge.containers.watching import Watching
-from edge.containers.windows import Local
-from edge.containers.workers import Threads, Workers
+from edge.containers.plan.update_policy import Deferral, sift
+from edge.containers.snapshot import Situation
+from edge.containers.store.pulled_images import PulledImages
+from edge.containers.store.secret_rotations import Rotations
+from edge.containers.store.trials import Memories
 from edge.engine.errors import EngineError, EngineUnavailable
 from edge.engine.port import Engine
 from edge.policy import DEFAULT, Policy
+from edge.worker_pool import Threads, Workers
 
 log = logging.getLogger(__name__)
 
@@ -203,7 +203,7 @@ class Reconciler:
     def restart(self, application: str, ended: Ended, *, force: bool = False) -> Refusal | None:
         """Stop and start an application's container once, in the background; a refusal when not now."""
         locked = not force and application in self._gate.locked(self._situation.pairs)
-        step = requests.restart(self._situation.view(application), locked=locked)
+        step = operator_actions.restart(self._situation.view(application), locked=locked)
         if isinstance(step, Refusal):
             return step
         self._requests.restarting(application, ended)
@@ -229,7 +229,7 @@ class Reconciler:
         pair = self._situation.pairs.get(application, Pair())
         container = pair.current or pair.previous
         if container is None:
-            return requests.UNKNOWN
+            return operator_actions.UNKNOWN
         self._requests.read(container.id, lines, self._secrets.confided(container.spec), heard)
         return None
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract.desired import DesiredDocument
-from edge.containers.collecting import DiskSpace, Floor, Pulled, collectable
-from edge.containers.registry import CredentialsUnavailable, registry_host
-from edge.containers.status import POLICY_REFUSED
+from edge.containers.model.image_gc import DiskSpace, Floor, Pulled, collectable
+from edge.containers.model.image_references import CredentialsUnavailable, registry_host
+from edge.containers.plan.status import POLICY_REFUSED
 from edge.engine.errors import (
     DiskFull,
     EngineError,

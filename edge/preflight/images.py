@@ -5,7 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from edge.containers.registry import CredentialsUnavailable, RegistryCredentials, references, registry_host
+from edge.containers.model.image_references import (
+    CredentialsUnavailable,
+    RegistryCredentials,
+    references,
+    registry_host,
+)
 from edge.engine.errors import EngineError, EngineUnavailable, RegistryDenied, WrongArchitecture
 from edge.engine.port import Credentials, Engine
 from edge.preflight.manifests import Index, ManifestUnreadable, parse, parse_configuration, runs_on

@@ -9,8 +9,8 @@ from typing import Any
 
 from contract.desired import Application, DesiredDocument
 from edge.clock import SystemClock
-from edge.containers.naming import current_name
-from edge.containers.outcome import Pass
+from edge.containers.model.observed import current_name
+from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
 from edge.engine.docker import DockerEngine
 from edge.engine.port import ContainerSpec, Credentials

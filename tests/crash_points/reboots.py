@@ -18,8 +18,8 @@ from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.desired import Application, DesiredDocument
 from contract.documents import document_key
 from edge.agent import Agent
-from edge.containers.creation import lock_folder
-from edge.containers.gate import LOCK_FILE
+from edge.containers.execute.update_gate import LOCK_FILE
+from edge.containers.plan.container_spec import lock_folder
 from edge.containers.reconciler import Reconciler
 from tests.crash_points.enumeration import Finding
 from tests.crash_points.fate import Moment, MortalDisk, mortal

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
-from edge.containers.collecting import DiskSpace, Floor
-from edge.containers.outcome import Pass
+from edge.containers.model.image_gc import DiskSpace, Floor
+from edge.containers.pass_result import Pass
 from edge.engine.errors import WrongArchitecture
 from edge.engine.port import LABEL_APPLICATION
 from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal

@@ -26,8 +26,8 @@ from contract.events import ConnectionEvent
 from contract.names import identifier
 from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, HostHealth
 from edge.agent import Agent
-from edge.containers.outcome import Pass
-from edge.containers.requests import Ended, Heard, Refusal
+from edge.containers.execute.operator_actions import Ended, Heard, Refusal
+from edge.containers.pass_result import Pass
 from edge.events import (
     ConfigurationChanged,
     Event,

@@ -7,7 +7,7 @@ import pytest
 
 from contract.applications import Application
 from contract.reports import ApplicationState
-from edge.containers.status import POLICY_REFUSED
+from edge.containers.plan.status import POLICY_REFUSED
 from edge.policy import DEFAULT, Policy
 from edge.settings import parse_settings
 from tests.edge.containers.builders import Device, an_application, an_engine, current

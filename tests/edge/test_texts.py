@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from contract.commands import CommandState, RestartApplicationCommand
 from contract.reports import NO_CREDENTIALS, ApplicationState, ApplicationStatus, HostHealth
-from edge.containers.requests import Refusal
+from edge.containers.execute.operator_actions import Refusal
 from edge.events import Progressed
 from edge.settings import Settings
 from edge.text import clip

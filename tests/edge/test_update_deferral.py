@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from edge.containers.outcome import Pass
+from edge.containers.pass_result import Pass
 from edge.events import LinkLost, Progressed
 from edge.update_deferral import ASK_AGAIN_S, PUT_OFF_MAX_S
 from tests.edge.fakes import World, a_pass, running

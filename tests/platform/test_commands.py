@@ -12,7 +12,7 @@ import pytest
 import requests
 from docker import APIClient
 
-from edge.containers.naming import current_name
+from edge.containers.model.observed import current_name
 from local.platform import Dialect
 from tests.platform.lab import until
 from tests.platform.machines import Machine

@@ -8,7 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 from docker import APIClient
 
-from edge.containers.naming import current_name
+from edge.containers.model.observed import current_name
 from local.api import Api
 from local.aws import ROOT_KEY, Key, client_arguments
 from local.platform import DEVICES, Platform

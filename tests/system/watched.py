@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from edge.commands.server_time import ROUND_TRIP_MAX_S
-from edge.containers.requests import Ended, Refusal
+from edge.containers.execute.operator_actions import Ended, Refusal
 from tests.edge.fakes import FakeContainers, FakeMachine, FakeState, Fate
 
 LEDGER = "commands.json"

@@ -14,8 +14,8 @@ from edge.aws.logins import RegistryLogins
 from edge.aws.messages import RegistryLogin
 from edge.aws.process import AwsProcess, AwsUnavailable
 from edge.aws.secrets import AwsSecrets
-from edge.containers.registry import CredentialsUnavailable
-from edge.containers.secrets import SecretsUnavailable
+from edge.containers.model.errors import SecretsUnavailable
+from edge.containers.model.image_references import CredentialsUnavailable
 from tests.edge.fakes import START, FakeClock
 
 URI = f"s3://bucket/desired/{'a' * 64}.json"

@@ -15,7 +15,7 @@ from contract.commands import (
     RotateSecretsCommand,
 )
 from contract.defaults import REPORT_MAX_BYTES
-from edge.containers.requests import Refusal
+from edge.containers.execute.operator_actions import Refusal
 from edge.events import Collected, Received
 from tests.edge.fakes import THING, World, until_killed
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from contract.desired import Application, DesiredDocument
-from edge.containers.naming import current_name, previous_name
-from edge.containers.outcome import Pass
+from edge.containers.model.image_references import RegistryCredentials
+from edge.containers.model.observed import current_name, previous_name
+from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
-from edge.containers.registry import RegistryCredentials
-from edge.containers.workers import Workers
 from edge.engine.port import Credentials, Engine
+from edge.worker_pool import Workers
 from tests.edge.fake_engine import FakeEngine, FakeImage
 
 Result = TypeVar("Result")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
-from edge.containers.outcome import Pass
+from edge.containers.pass_result import Pass
 from tests.edge.containers.builders import Device, a_document, an_application, an_engine, current, image
 from tests.edge.fake_engine import FakeEngine, FakeImage
 

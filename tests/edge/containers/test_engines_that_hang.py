@@ -4,9 +4,9 @@ import threading
 from pathlib import Path
 
 from contract.reports import ApplicationState
-from edge.containers.workers import Threads, Workers
 from edge.engine.errors import EngineUnavailable
 from edge.engine.port import ContainerSpec
+from edge.worker_pool import Threads, Workers
 from tests.edge.containers.builders import (
     Device,
     Inline,

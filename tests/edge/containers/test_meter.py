@@ -3,7 +3,7 @@
 import pytest
 
 from contract.reports import ApplicationState, ApplicationStatus
-from edge.containers.meter import Meter
+from edge.containers.observe.usage import Meter
 from edge.engine.errors import EngineUnavailable
 from edge.engine.port import Usage
 from tests.edge.containers.builders import FakeClock

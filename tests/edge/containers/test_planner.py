@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from contract.desired import Application
-from edge.containers.health import Sighting
-from edge.containers.memory import Failure, Memory
-from edge.containers.naming import Observed, Pair, Supervision
-from edge.containers.planner import plan
-from edge.containers.steps import (
+from edge.containers.model.observed import Observed, Pair, Supervision
+from edge.containers.model.trial import Failure, Memory
+from edge.containers.plan.app_snapshot import Image, Supply, View
+from edge.containers.plan.health import Sighting
+from edge.containers.plan.planner import plan
+from edge.containers.plan.steps import (
     BringBack,
     Confirm,
     Create,
@@ -30,7 +31,6 @@ from edge.containers.steps import (
     Try,
     describe,
 )
-from edge.containers.view import Image, Supply, View
 from edge.engine.port import Container, Health, State
 from tests.edge.containers.builders import an_application
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
-from edge.containers.registry import CredentialsUnavailable
+from edge.containers.model.image_references import CredentialsUnavailable
 from edge.engine.errors import DiskFull, PortTaken, PullStalled, RegistryDenied, RegistryUnreachable
 from tests.edge.containers.builders import (
     HOST,

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
-from edge.containers.creation import lock_folder
-from edge.containers.gate import LOCK_FILE
-from edge.containers.requests import Refusal
+from edge.containers.execute.operator_actions import Refusal
+from edge.containers.execute.update_gate import LOCK_FILE
+from edge.containers.plan.container_spec import lock_folder
 from edge.engine.errors import EngineUnavailable, ImageNotFound
 from tests.edge.containers.builders import (
     Device,

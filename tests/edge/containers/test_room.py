@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
-from edge.containers.collecting import DiskSpace, Floor
+from edge.containers.model.image_gc import DiskSpace, Floor
 from edge.engine.errors import DiskFull
 from tests.edge.containers.builders import Device, an_application, an_engine, image
 from tests.edge.fake_engine import FakeEngine

@@ -12,8 +12,9 @@ import pytest
 
 from contract.applications import Application
 from contract.reports import ApplicationState
-from edge.containers.naming import device_name
-from edge.containers.secrets import SecretsUnavailable, is_in_memory
+from edge.containers.execute.secrets import is_in_memory
+from edge.containers.model.errors import SecretsUnavailable
+from edge.containers.model.observed import device_name
 from tests.edge.containers.builders import (
     THING,
     Device,

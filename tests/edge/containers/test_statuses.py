@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
-from edge.containers.naming import current_name
+from edge.containers.model.observed import current_name
 from edge.engine.port import LABEL_APPLICATION, LABEL_IMAGE, LABEL_THING
 from tests.edge.containers.builders import THING, Device, an_application, an_engine, current
 from tests.edge.fake_engine import FakeContainer, FakeEngine

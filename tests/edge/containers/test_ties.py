@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from contract.applications import Application
 from contract.desired import DesiredDocument
 from contract.reports import ApplicationState
-from edge.containers.health import Sighting
-from edge.containers.planner import plan
-from edge.containers.steps import SetAside, Stop, describe
-from edge.containers.view import Image, View
+from edge.containers.plan.app_snapshot import Image, View
+from edge.containers.plan.health import Sighting
+from edge.containers.plan.planner import plan
+from edge.containers.plan.steps import SetAside, Stop, describe
 from edge.engine.errors import RegistryUnreachable
 from edge.engine.port import State
 from tests.edge.containers.builders import (

@@ -7,7 +7,7 @@ import pytest
 
 from contract.applications import Application
 from contract.desired import DesiredDocument
-from edge.containers.naming import volume_name
+from edge.containers.model.observed import volume_name
 from edge.engine.errors import EngineError
 from edge.engine.port import LABEL_APPLICATION, LABEL_THING
 from tests.edge.containers.builders import THING, Device, a_document, an_application, an_engine, current

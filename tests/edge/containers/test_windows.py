@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from contract.cron import Cron
 from contract.desired import MaintenanceWindow
-from edge.containers.windows import is_open, next_opening
+from edge.containers.plan.maintenance_windows import is_open, next_opening
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHTLY = MaintenanceWindow(cron="30 2 * * *", duration_min=60)

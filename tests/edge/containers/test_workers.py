@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from edge.containers.workers import Threads
+from edge.worker_pool import Threads
 
 
 def test_no_more_calls_run_at_a_time_than_the_bound() -> None:

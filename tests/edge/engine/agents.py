@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from contract.desired import Application, DesiredDocument
 from edge.clock import Clock, SystemClock
-from edge.containers.outcome import Pass
+from edge.containers.execute.disk_guard import Disk
+from edge.containers.model.image_references import RegistryCredentials
+from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
-from edge.containers.registry import RegistryCredentials
-from edge.containers.room import Disk
 from edge.engine.docker import DockerEngine
 from edge.engine.port import Credentials
 from edge.preflight.images import Images as RegistryImages

@@ -11,8 +11,8 @@ import pytest
 from docker import APIClient
 
 from contract.applications import Application, Secret
-from edge.containers.creation import Given, container_spec
-from edge.containers.secrets import Secrets
+from edge.containers.execute.secrets import Secrets
+from edge.containers.plan.container_spec import Given, container_spec
 from edge.engine.docker import DockerEngine
 from edge.engine.errors import SpecRefused
 from edge.engine.port import Check, Container, DeviceNode, Mount

@@ -7,7 +7,7 @@ from urllib.request import urlopen
 import pytest
 
 from contract.reports import ApplicationState
-from edge.containers.naming import current_name
+from edge.containers.model.observed import current_name
 from local.private_engine import PrivateEngine
 from local.registry import Behaviour
 from tests.edge.engine.agents import Agent

@@ -7,8 +7,8 @@ import pytest
 
 from contract.desired import Application, DesiredDocument
 from contract.names import identifier
-from edge.containers.collecting import STANDARD_FLOOR, DiskSpace, Pulled
-from edge.containers.registry import CredentialsUnavailable
+from edge.containers.model.image_gc import STANDARD_FLOOR, DiskSpace, Pulled
+from edge.containers.model.image_references import CredentialsUnavailable
 from edge.engine.errors import RegistryUnreachable
 from edge.engine.port import Credentials
 from edge.policy import Policy

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from edge.containers.registry import CredentialsUnavailable
+from edge.containers.model.image_references import CredentialsUnavailable
 from edge.engine.errors import EngineUnavailable, WrongArchitecture
 from edge.preflight.images import Images
 from tests.edge.preflight.test_examiner import (

@@ -1,0 +1,71 @@
+"""What a failed step leads to: looking again, another try later, or a failure to remember."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from edge.clock import Clock
+from edge.containers.execute.executor import Executor
+from edge.containers.model.observed import is_ours
+from edge.containers.model.trial import Failure
+from edge.containers.plan.retry_policy import Hold, after, is_contended, setback_of
+from edge.containers.plan.steps import Create, Fetch, SetAside, Step, describe
+from edge.containers.snapshot import Situation
+from edge.engine.errors import ContainerGone, EngineError, ImageMissing, NameTaken, PortTaken
+
+log = logging.getLogger(__name__)
+REMEMBER_AGAIN_S = 5.0  # a failure that could not be written is one again after this
+
+
+@dataclass(frozen=True, slots=True)
+class Aftermath:
+    """Carries the decisions of ``plan.retry_policy`` out; owned by the reconciler's thread."""
+
+    situation: Situation
+    executor: Executor
+    clock: Clock
+    jitter: Callable[[], float]
+
+    def of(self, step: Step, error: BaseException) -> bool:
+        """Hold the step's application back, or remember that it failed; whether to look again at once."""
+        if isinstance(error, ContainerGone):
+            return True
+        setback = setback_of(error)
+        log.warning("step failed: %s code=%s message=%s", describe(step), setback.code, setback.message)
+        name, now, holds = step.application, self.clock.monotonic(), self.situation.holds
+        if isinstance(error, ImageMissing) and isinstance(step, Create):
+            self.situation.references.pop(step.wanted.image, None)
+        if isinstance(error, NameTaken) and self._holder_is_ours(step):
+            return True
+        fetching = isinstance(step, Fetch)
+        verdict = after(
+            step,
+            setback,
+            self.situation.view(name),
+            tries=holds.tries(name, fetching=fetching) + 1,
+            contended=isinstance(error, PortTaken)
+            and is_contended(self.situation.find(name), self.situation.pairs),
+            monotonic=now,
+            jitter=self.jitter,
+        )
+        if isinstance(verdict, Failure):
+            try:
+                self.situation.memories.failed(name, verdict)
+            except OSError:
+                verdict = Hold(now + REMEMBER_AGAIN_S, 1, setback)
+            else:
+                holds.lift(name, fetching=fetching)
+                return True
+        holds.put(name, verdict, fetching=fetching)
+        return False
+
+    def _holder_is_ours(self, step: Step) -> bool:
+        """Whether the name that was taken belongs to a container of ours, which the next look will show."""
+        if not isinstance(step, Create | SetAside):
+            return False
+        name = self.executor.name_after(step)
+        try:
+            labels = self.executor.engine.labels_of(name)
+        except EngineError:
+            return False
+        return labels is None or is_ours(labels, self.executor.thing)

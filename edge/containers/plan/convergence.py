@@ -1,0 +1,45 @@
+"""Where the applications stand together: whether there is more to wait for, and whether all is well; pure."""
+
+from collections.abc import Iterable
+
+from contract.reports import ApplicationState
+from edge.containers.plan.app_snapshot import View
+from edge.containers.plan.status import state
+
+
+def is_converged(views: Iterable[View]) -> bool:
+    """Whether every wanted application is at its wanted specification and runs, or ended well for good."""
+    return all(_is_well(view) for view in views if view.wanted is not None)
+
+
+def is_pending(view: View) -> bool:
+    """Whether an application is not where it will end up: missing, on trial, or about to be up again."""
+    return is_deciding(view) or _comes_up(view)
+
+
+def is_deciding(view: View) -> bool:
+    """Whether looking soon may show news that no event tells of."""
+    current = view.pair.current
+    return _unmet(view) or _undecided(view) or (_comes_up(view) and current is not None and current.alive)
+
+
+def _is_well(view: View) -> bool:
+    if not view.is_as_wanted or view.proven is None:
+        return False
+    if view.proven.is_done:
+        return view.proven.container.exit_code == 0
+    return state(view) is ApplicationState.RUNNING
+
+
+def _comes_up(view: View) -> bool:
+    return view.wanted is not None and state(view) is ApplicationState.STARTING
+
+
+def _unmet(view: View) -> bool:
+    """Whether what is wanted is not there, and was not given up either."""
+    return view.wanted is not None and not (view.gave_up or view.refusal or view.is_in_place)
+
+
+def _undecided(view: View) -> bool:
+    """Whether time alone will bring a decision: a trial is on."""
+    return view.on_trial and not view.gave_up

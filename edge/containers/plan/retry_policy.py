@@ -1,0 +1,126 @@
+"""What follows a failed step: another try later, or giving up; pure. (Rule 26 of failure-semantics.)"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from contract.applications import Application
+from contract.defaults import CREDENTIALS_BACKOFF_MAX_S, PULL_BACKOFF_FIRST_S, PULL_BACKOFF_MAX_S
+from contract.reports import NO_CREDENTIALS
+from edge.containers.model.errors import SecretsUnavailable
+from edge.containers.model.image_references import CredentialsUnavailable
+from edge.containers.model.observed import Pair
+from edge.containers.model.trial import Failure
+from edge.containers.plan.app_snapshot import View
+from edge.containers.plan.steps import Create, LookInto, Pull, SetAside, Start, Step
+from edge.engine.errors import EngineError, Retry
+
+#: Tries at what the engine refuses without a plain no; with the back-off they span 75 seconds and more.
+ENGINE_TRIES = 5
+#: Between looks at an engine that answers one request and not the next, and at a port that another
+#: application of ours is about to give up.
+SHORT_HOLD_S = 1.0
+INTERNAL_ERROR = "internal-error"  # a fault of ours; the agent's log has the traceback
+
+
+@dataclass(frozen=True, slots=True)
+class Setback:
+    """A failure, in the words of the report."""
+
+    code: str
+    message: str
+    retry: Retry
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Not before ``until`` (monotonic) again; ``tries`` have failed so far."""
+
+    until: float
+    tries: int
+    setback: Setback
+
+
+def setback_of(error: BaseException) -> Setback:
+    """Return what an error means, whoever raised it."""
+    match error:
+        case EngineError():
+            return Setback(error.code, str(error), error.retry)
+        case CredentialsUnavailable() | SecretsUnavailable():
+            return Setback(error.code, str(error), "forever")
+        case OSError():
+            return Setback("state-unwritable", f"the agent's folder: {error.strerror}", "forever")
+        case _:
+            return Setback(INTERNAL_ERROR, type(error).__name__, "finitely")
+
+
+def is_contended(wanted: Application | None, pairs: Mapping[str, Pair]) -> bool:
+    """Whether another application of ours publishes a host port that ``wanted`` asks for."""
+    if wanted is None:
+        return False
+    asked = {(port.protocol, port.host_port) for port in wanted.ports}
+    return any(
+        (port.protocol, port.host_port) in asked
+        for name, pair in pairs.items()
+        if name != wanted.name
+        for each in (pair.current, pair.previous)
+        if each is not None
+        for port in each.container.ports
+    )
+
+
+def after(
+    step: Step,
+    setback: Setback,
+    view: View,
+    *,
+    tries: int,
+    contended: bool,
+    monotonic: float,
+    jitter: Callable[[], float],
+) -> Hold | Failure:
+    """Return when to try again after ``step`` failed for the ``tries``-th time, or the failure to remember.
+
+    Only what brings a new specification up can be given up: what stops, removes or brings back has
+    no alternative, and is tried for ever. ``contended``: another application of ours has the port.
+    """
+    if _is_over(step, setback, view, tries, contended=contended) and view.wanted is not None:
+        working = view.pair.previous or view.proven
+        return Failure(
+            spec=view.spec,
+            deployment_id=view.deployment_id,
+            code=setback.code,
+            reason=setback.message,
+            from_image=view.wanted.image,
+            to_image=working.image if working else None,
+        )
+    short = contended or setback.code == "engine-unavailable"
+    most_s = CREDENTIALS_BACKOFF_MAX_S if setback.code == NO_CREDENTIALS else PULL_BACKOFF_MAX_S
+    return Hold(monotonic + (SHORT_HOLD_S if short else backoff_s(tries, jitter(), most_s)), tries, setback)
+
+
+def backoff_s(tries: int, jitter: float, most_s: float = PULL_BACKOFF_MAX_S) -> float:
+    """Return seconds to wait after ``tries`` failures: doubling from 5 s to ``most_s``, less up to a half.
+
+    ``jitter`` is 0 to 1; it only shortens, so that a fleet cut off at once does not return at once.
+    """
+    whole = min(PULL_BACKOFF_FIRST_S * 2.0 ** min(tries - 1, 30), most_s)
+    return float(whole * (1 - jitter / 2))
+
+
+def _is_over(step: Step, setback: Setback, view: View, tries: int, *, contended: bool) -> bool:
+    if view.gave_up or setback.retry == "forever":
+        return False
+    match step:
+        case Pull() | LookInto():
+            return setback.retry == "never" or tries >= ENGINE_TRIES
+        case SetAside():
+            return setback.code == "name-taken" or tries >= ENGINE_TRIES
+        case Create() | Start() if view.on_trial or isinstance(step, Create):
+            if setback.code == "name-taken" or setback.retry == "never":
+                return True
+            if contended and view.wanted is not None:
+                return tries * SHORT_HOLD_S >= view.wanted.healthy_window_s
+            # With the old one stopped there is no time to lose; without one there is all of it.
+            return view.pair.previous is not None or tries >= ENGINE_TRIES
+        case _:
+            return False

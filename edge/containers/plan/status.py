@@ -1,0 +1,106 @@
+"""How an application is reported: the one place where what is known becomes a state and a code."""
+
+from datetime import datetime
+
+from contract.defaults import LAST_LINES
+from contract.reports import ApplicationState, ApplicationStatus, PublishedPort, Rollback
+from edge.containers.model.observed import Observed
+from edge.containers.plan.app_snapshot import Image, View
+from edge.containers.plan.health import CRASH_LOOP, Condition, condition, is_crashing, why_crashing
+from edge.containers.plan.retry_policy import Setback
+from edge.text import clip
+
+_STATES = {
+    Condition.STARTING: ApplicationState.STARTING,
+    Condition.HEALTHY: ApplicationState.RUNNING,
+    Condition.UNHEALTHY: ApplicationState.UNHEALTHY,
+    Condition.ENDED: ApplicationState.STOPPED,
+}
+POLICY_REFUSED = "policy-refused"
+_TEXT = 512  # the report's own limit is as many characters
+
+
+def status(view: View, setback: Setback | None, next_try_at: datetime | None) -> ApplicationStatus:
+    """Return the report's words for one application; ``setback`` is the latest failure still in force."""
+    shown = _shown(view)
+    failed = view.memory.failed if view.gave_up and not view.refusal else None
+    code, message = (setback.code, setback.message) if setback else (None, None)
+    if view.refusal:
+        code, message = POLICY_REFUSED, view.refusal
+    rollback = None
+    if failed is not None:
+        code, message = failed.code, failed.reason
+        if failed.to_image is not None:
+            rollback = Rollback(
+                from_image=clip(failed.from_image, _TEXT),
+                to_image=clip(failed.to_image, _TEXT),
+                code=failed.code,
+                reason=clip(failed.reason, _TEXT),
+            )
+    found = state(view)
+    last_lines = failed.last_lines if failed else ()
+    if code is None and view.proven is not None and is_crashing(view.sighting):
+        code, message, last_lines = CRASH_LOOP, why_crashing(view.sighting), view.sighting.last_lines
+    elif code is None and found is ApplicationState.UNHEALTHY:
+        code, message = "unhealthy", _why_unhealthy(view)
+    return ApplicationStatus(
+        name=view.application,
+        state=found,
+        image=clip(shown.image, _TEXT) if shown else None,
+        container_id=shown.id[:12] if shown else None,
+        ports=[
+            PublishedPort(
+                container_port=port.container_port,
+                host_port=port.host_port,
+                protocol=port.protocol,
+                address=port.address,
+            )
+            for port in (shown.container.ports if shown else ())
+            if port.host_port is not None
+        ],
+        code=code,
+        message=clip(message, _TEXT) if message else None,
+        next_try_at=next_try_at,
+        pull_percent=view.pull_percent if found is ApplicationState.PULLING else None,
+        rollback=rollback,
+        last_lines=[clip(line, _TEXT) for line in last_lines[-LAST_LINES:]],
+    )
+
+
+def _shown(view: View) -> Observed | None:
+    """Return the container that serves; failing that, the one that last did."""
+    current, previous = view.pair.current, view.pair.previous
+    if current is not None and current.alive:
+        return current
+    if previous is not None and previous.alive:
+        return previous
+    return current or previous
+
+
+def state(view: View) -> ApplicationState:
+    """Return the report's one word for an application."""
+    current = view.pair.current
+    how = None if current is None else _STATES[condition(current, view.sighting, on_trial=view.on_trial)]
+    if view.wanted is None:
+        return how or ApplicationState.STOPPED
+    if view.refusal:
+        return ApplicationState.FAILED
+    if view.gave_up:
+        if view.proven is not None:
+            return ApplicationState.ROLLED_BACK if view.proven.alive else ApplicationState.STARTING
+        if view.pair.previous is not None:
+            return ApplicationState.STARTING
+        return ApplicationState.FAILED
+    if current is not None and current.spec == view.spec:
+        if view.on_trial:
+            return ApplicationState.STARTING
+        waits_for_start = how is ApplicationState.STOPPED and not current.is_done
+        return ApplicationState.STARTING if waits_for_start else how or ApplicationState.STOPPED
+    return ApplicationState.PULLING if view.image in (Image.COMING, Image.HELD) else ApplicationState.PENDING
+
+
+def _why_unhealthy(view: View) -> str:
+    current = view.pair.current
+    if current is None or current.container.state != "running":
+        return f"the engine says {current.container.state}" if current else ""
+    return view.sighting.answer or "its health check fails"
