@@ -16,7 +16,7 @@ from bench.rows import Row, Target, judge
 from bench.sides import BenchFailed
 from contract import topics
 from contract.reports import ApplicationState, DeviceReport
-from edge.engine.port import LABEL_APPLICATION, LABEL_THING
+from edge.ports.engine import LABEL_APPLICATION, LABEL_THING
 
 _TARGET = Target(
     "crash-report", "container dies → report published", "die event", 3.0, counts={"publishes": 1}

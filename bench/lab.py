@@ -15,7 +15,7 @@ from docker.errors import NotFound
 from bench.rows import Machine
 from bench.sides import Fleet
 from edge.engine.docker import DockerEngine
-from edge.engine.port import LABEL_THING
+from edge.ports.engine import LABEL_THING
 from local.image_store import ImageStore
 from local.images import Image, architecture, assemble, layer_of
 

@@ -14,7 +14,7 @@ from bench.sides import ECR, BenchFailed, Fleet, document
 from contract import topics
 from contract.names import COMPONENT
 from contract.reports import DeviceReport
-from edge.desired import FILE as DESIRED_FILE
+from edge.desired.desired_document import FILE as DESIRED_FILE
 from local.core.configuration import Configuration, Json
 from local.core.dialect import CLASSIC
 from local.core.ipc import Components, MemoryBroker, Server

@@ -8,9 +8,9 @@ import os
 import sys
 
 from edge.__main__ import wire
+from edge.configuration.settings import parse_environment, read_settings
 from edge.events import Event, Inbox, Progressed, Stop
 from edge.link.greengrass import GreengrassLink
-from edge.settings import parse_environment, read_settings
 
 _SAMPLES = 10
 

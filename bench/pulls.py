@@ -15,7 +15,7 @@ from edge.containers.execute.image_puller import Puller
 from edge.containers.model.image_gc import STANDARD_FLOOR
 from edge.containers.store.pulled_images import PulledImages
 from edge.engine.docker import DockerEngine
-from edge.engine.port import unheard
+from edge.ports.engine import unheard
 from edge.preflight.images import Images
 from edge.preflight.registry import HttpRegistry
 

@@ -22,7 +22,7 @@ from edge.clock import SystemClock
 from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
 from edge.engine.docker import DockerEngine
-from edge.engine.port import LABEL_APPLICATION, LABEL_IMAGE, Credentials
+from edge.ports.engine import LABEL_APPLICATION, LABEL_IMAGE, Credentials
 
 ECR = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
 GIVE_UP_S = 120.0

@@ -14,20 +14,21 @@ from pathlib import Path
 from contract.commands import CollectLogsCommand
 from edge.agent import Agent
 from edge.agent_log import keep_log
+from edge.agent_ports import Ports
 from edge.aws import token_exchange
 from edge.aws.logins import RegistryLogins
 from edge.aws.process import AwsProcess, AwsUnavailable
 from edge.aws.secrets import AwsSecrets
 from edge.bundles.collecting import BundleFailed, LogBundles
 from edge.clock import SystemClock
+from edge.configuration.kept_settings import KeptSettings, say
+from edge.configuration.settings import Environment, EnvironmentInvalid, Reading, parse_environment
 from edge.containers.model.image_gc import Floor
 from edge.containers.observe.usage import Meter
 from edge.containers.reconciler import PULLED_FILE, Reconciler
 from edge.containers.store.pulled_images import PulledImages
 from edge.engine.docker import DockerEngine
-from edge.engine.errors import EngineError
 from edge.engine.listening import Listening
-from edge.engine.port import Engine
 from edge.events import (
     Collected,
     EngineChanged,
@@ -38,24 +39,24 @@ from edge.events import (
     Progressed,
     Stop,
 )
-from edge.first_settings import first_settings
-from edge.host import LinuxHealth, disk_space
-from edge.kept_settings import KeptSettings, say
-from edge.link import LinkError
+from edge.host.health import LinuxHealth, disk_space
+from edge.host.machine import CHECKS, LinuxMachine
 from edge.link.endings import Endings
 from edge.link.greengrass import GreengrassLink
 from edge.link.patience import LinkGone, Patience
-from edge.lock import LockError
-from edge.machine import CHECKS, LinuxMachine, MachineError
-from edge.own_folder import OwnFolder
-from edge.own_folder import take as take_own_folder
-from edge.ports import Ports
+from edge.ports.engine import Engine
+from edge.ports.engine_errors import EngineError
+from edge.ports.link import LinkError
+from edge.ports.machine import MachineError
 from edge.preflight.examiner import Examiner
 from edge.preflight.images import Images
 from edge.preflight.registry import HttpRegistry
 from edge.preflight.verdict import Verdict
-from edge.settings import Environment, EnvironmentInvalid, Reading, parse_environment
-from edge.state import StateFolder
+from edge.startup.first_settings import first_settings
+from edge.startup.own_folder import OwnFolder
+from edge.startup.own_folder import take as take_own_folder
+from edge.storage.lock import LockError
+from edge.storage.state import StateFolder
 from edge.version import AGENT_VERSION
 from edge.worker_pool import Threads
 

@@ -16,13 +16,15 @@ from contract.commands import CommandResult, ResultAck, TimeAnswer, name_of, par
 from contract.defaults import COMMAND_MAX_BYTES
 from contract.desired import DesiredDocument
 from contract.reports import NO_CREDENTIALS, ApplicationState, DesiredStatus
-from edge.commands.boot import Boot
+from edge.agent_ports import Ports
 from edge.commands.commands import Commands
 from edge.commands.errands import Errands
-from edge.commands.server_time import ServerTime
+from edge.configuration.kept_settings import KeptSettings, say
+from edge.configuration.settings import CONFIGURATION_INVALID, Reading, read_settings
 from edge.containers.pass_result import ENGINE_UNAVAILABLE, Pass
 from edge.containers.plan.retry_policy import INTERNAL_ERROR
-from edge.desired import Desired
+from edge.desired.desired_document import Desired
+from edge.desired.update_deferral import UpdateDeferral
 from edge.events import (
     Collected,
     ConfigurationChanged,
@@ -37,18 +39,16 @@ from edge.events import (
     Stop,
     Unreadable,
 )
-from edge.kept_settings import KeptSettings, say
-from edge.link import LinkError
+from edge.host.boot import Boot
 from edge.link.endings import Endings
 from edge.link.keeper import LinkKeeper
 from edge.link.patience import LinkGone, Patience
-from edge.outbox import RESULT, Outbox, Outgoing
-from edge.ports import Ports
-from edge.reporter import HELLO, Reporter
-from edge.reports import Facts
-from edge.sequence import Sequence
-from edge.settings import CONFIGURATION_INVALID, Reading, read_settings
-from edge.update_deferral import UpdateDeferral
+from edge.ports.link import LinkError
+from edge.reporting.outbox import RESULT, Outbox, Outgoing
+from edge.reporting.reporter import HELLO, Reporter
+from edge.reporting.reports import Facts
+from edge.reporting.sequence import Sequence
+from edge.reporting.server_time import ServerTime
 
 #: A deployment's merge is one event per leaf: wait for the last, but not for ever.
 DEBOUNCE_S = 0.2

@@ -4,7 +4,7 @@ import queue
 from dataclasses import dataclass
 
 from contract.commands import Bundle
-from edge.link import LinkError
+from edge.ports.link import LinkError
 from edge.preflight.verdict import Verdict
 
 WAITING_MESSAGES = 1_000  # more than this many unread messages is a flood; the rest is counted and dropped

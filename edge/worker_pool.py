@@ -4,19 +4,8 @@ import queue
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol, TypeVar
 
-Result = TypeVar("Result")
-
-
-class Workers(Protocol):
-    """Something that carries out calls, later or at once."""
-
-    def submit(self, call: Callable[[], Result], /) -> "Future[Result]":
-        """Return the future outcome of ``call``. Raises RuntimeError where nobody can ever carry it out."""
-
-    def close(self) -> None:
-        """Begin nothing more; what has begun is left to itself."""
+from edge.ports.workers import Result
 
 
 class Threads:

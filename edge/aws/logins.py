@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 from edge.aws.messages import RegistryLogin
 from edge.aws.process import AwsUnavailable
-from edge.clock import Clock
 from edge.containers.model.image_references import CredentialsUnavailable
-from edge.engine.port import Credentials
+from edge.ports.clock import Clock
+from edge.ports.engine import Credentials
 
 RENEW_BEFORE_S = 600.0  # a pull that begins with a login must be able to end with it
 LIFE_AT_LEAST_S = 60.0  # with a device clock that is off, a login may look as if it had ended already

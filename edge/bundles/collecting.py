@@ -14,11 +14,11 @@ from edge import agent_log
 from edge.bundles.archive import Log, TooLarge, pack
 from edge.bundles.tail import Tail
 from edge.bundles.upload import UploadFailed, upload
-from edge.containers.model.image_gc import DiskSpace
 from edge.containers.model.observed import Observed, device_name, pairs
-from edge.engine.errors import EngineError
-from edge.engine.port import OUTPUT_LINE_LENGTH, Engine
 from edge.engine.redaction import redact
+from edge.host.disk_space import DiskSpace
+from edge.ports.engine import OUTPUT_LINE_LENGTH, Engine
+from edge.ports.engine_errors import EngineError
 from edge.version import AGENT_VERSION
 
 FOLDER = "bundles"

@@ -18,15 +18,15 @@ from pydantic import ValidationError
 from contract import topics
 from contract.commands import AnyCommand, Bundle, CommandResult, CommandState, RebootCommand, name_of
 from contract.defaults import HELD_COMMANDS_S
-from edge.clock import Clock
-from edge.commands.boot import Boot
-from edge.commands.decide import Hold, Refuse, Repeat, Situation, Start, Wait, decide
 from edge.commands.errands import Errand, Outcome
-from edge.commands.ledger import Ledger
 from edge.commands.rebooting import Rebooting
-from edge.commands.server_time import ServerTime
-from edge.machine import Machine
-from edge.state import State, StateUnreadable, StateUnwritable
+from edge.commands.rules.decide import Hold, Refuse, Repeat, Situation, Start, Wait, decide
+from edge.commands.rules.ledger import Ledger
+from edge.host.boot import Boot
+from edge.ports.clock import Clock
+from edge.ports.machine import Machine
+from edge.ports.state import State, StateUnreadable, StateUnwritable
+from edge.reporting.server_time import ServerTime
 from edge.text import clip
 
 FILE = "commands.json"

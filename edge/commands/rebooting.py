@@ -9,8 +9,8 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 from contract.defaults import REBOOT_STOP_S
-from edge.clock import Clock
-from edge.machine import Machine, MachineError
+from edge.ports.clock import Clock
+from edge.ports.machine import Machine, MachineError
 from edge.text import clip
 
 MESSAGE_BYTES = 400

@@ -4,14 +4,14 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from edge.clock import Clock
 from edge.containers.execute.executor import Executor
 from edge.containers.model.observed import is_ours
 from edge.containers.model.trial import Failure
 from edge.containers.plan.retry_policy import Hold, after, is_contended, setback_of
 from edge.containers.plan.steps import Create, Fetch, SetAside, Step, describe
 from edge.containers.snapshot import Situation
-from edge.engine.errors import ContainerGone, EngineError, ImageMissing, NameTaken, PortTaken
+from edge.ports.clock import Clock
+from edge.ports.engine_errors import ContainerGone, EngineError, ImageMissing, NameTaken, PortTaken
 
 log = logging.getLogger(__name__)
 REMEMBER_AGAIN_S = 5.0  # a failure that could not be written is one again after this

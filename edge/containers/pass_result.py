@@ -9,7 +9,6 @@ from pydantic import ValidationError
 
 from contract.reports import ApplicationStatus
 from contract.wire import complaint
-from edge.clock import Clock
 from edge.containers.execute.backoffs import Holds
 from edge.containers.model.observed import Pair
 from edge.containers.plan.app_snapshot import View
@@ -18,6 +17,7 @@ from edge.containers.plan.dependencies import DEPENDENCY_NOT_READY, Ties
 from edge.containers.plan.retry_policy import INTERNAL_ERROR, Setback
 from edge.containers.plan.status import state, status
 from edge.containers.plan.update_policy import Deferral
+from edge.ports.clock import Clock
 from edge.text import clip
 
 ENGINE_UNAVAILABLE = "unavailable"

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from contract.defaults import APPLICATIONS_MAX
 from contract.desired import DesiredDocument
-from edge import storage
-from edge.clock import Clock, local_time
+from edge.clock import local_time
 from edge.containers.execute import operator_actions
 from edge.containers.execute.background_steps import Undertakings
 from edge.containers.execute.backoffs import Holds
@@ -25,6 +24,7 @@ from edge.containers.failures import Aftermath
 from edge.containers.model.image_gc import STANDARD_FLOOR, Floor
 from edge.containers.model.image_references import RegistryCredentials
 from edge.containers.model.observed import Pair, device_name, pairs
+from edge.containers.model.policy import DEFAULT, Policy
 from edge.containers.observe.health_monitor import Watching
 from edge.containers.observe.probes import Ask, Knock, Prober, ask, knock
 from edge.containers.pass_result import ENGINE_UNAVAILABLE, Delay, Delays, Pass, outcome
@@ -51,10 +51,12 @@ from edge.containers.snapshot import Situation
 from edge.containers.store.pulled_images import PulledImages
 from edge.containers.store.secret_rotations import Rotations
 from edge.containers.store.trials import Memories
-from edge.engine.errors import EngineError, EngineUnavailable
-from edge.engine.port import Engine
-from edge.policy import DEFAULT, Policy
-from edge.worker_pool import Threads, Workers
+from edge.ports.clock import Clock
+from edge.ports.engine import Engine
+from edge.ports.engine_errors import EngineError, EngineUnavailable
+from edge.ports.workers import Workers
+from edge.storage import atomic_files
+from edge.worker_pool import Threads
 
 log = logging.getLogger(__name__)
 
@@ -102,7 +104,7 @@ class Reconciler:
         knock: Knock = knock,
         jitter: Callable[[], float] = random.random,
         local: Local = local_time,
-        write: Callable[[Path, bytes], None] = storage.write_atomically,
+        write: Callable[[Path, bytes], None] = atomic_files.write_atomically,
         earlier_folder: Path | None = None,  # where an earlier version of the agent had its folder
     ) -> None:
         self.on_progress = on_progress

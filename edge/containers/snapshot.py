@@ -10,12 +10,12 @@ from edge.containers.execute.background_steps import Undertakings
 from edge.containers.execute.backoffs import Holds
 from edge.containers.execute.secrets import Secrets
 from edge.containers.model.observed import Observed, Pair
+from edge.containers.model.policy import Policy
 from edge.containers.observe.health_monitor import Regard, Watching
 from edge.containers.plan.app_snapshot import Image, Supply, View
 from edge.containers.plan.dependencies import DEPENDENCY_FAILED
 from edge.containers.store.secret_rotations import Rotations
 from edge.containers.store.trials import Memories
-from edge.policy import Policy
 
 log = logging.getLogger(__name__)
 

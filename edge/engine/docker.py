@@ -23,18 +23,11 @@ from docker.auth import encode_header
 from docker.utils import kwargs_from_env, version_lt
 
 from contract.defaults import APPLICATIONS_MAX
-from edge.engine import answers, creation, meaning
-from edge.engine.errors import (
-    ContainerGone,
-    EngineError,
-    EngineUnavailable,
-    ImageInUse,
-    ImageMissing,
-    NameTaken,
-    PullStalled,
-)
-from edge.engine.output import lines
-from edge.engine.port import (
+from edge.engine.docker_api import answers, creation, meaning
+from edge.engine.docker_api.output import lines
+from edge.engine.docker_api.progress import PullProgress
+from edge.engine.redaction import redact, redacted
+from edge.ports.engine import (
     CHANGES,
     LABEL_THING,
     OUTPUT_LINE_LENGTH,
@@ -48,8 +41,15 @@ from edge.engine.port import (
     Volume,
     unheard,
 )
-from edge.engine.progress import PullProgress
-from edge.engine.redaction import redact, redacted
+from edge.ports.engine_errors import (
+    ContainerGone,
+    EngineError,
+    EngineUnavailable,
+    ImageInUse,
+    ImageMissing,
+    NameTaken,
+    PullStalled,
+)
 
 DEFAULT_HOST = "unix:///var/run/docker.sock"  # the SDK's own default
 ANSWER_TIMEOUT_S = 60  # an engine that says nothing for this long is taken for dead

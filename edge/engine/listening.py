@@ -4,8 +4,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from edge.engine.errors import EngineError
-from edge.engine.port import Engine
+from edge.ports.engine import Engine
+from edge.ports.engine_errors import EngineError
 
 FIRST_WAIT_S = 0.5
 LONGEST_WAIT_S = 5.0  # while the engine is down: as often as anybody looks without events

@@ -10,8 +10,8 @@ from datetime import timedelta
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.wire import Utc
-from edge.clock import Clock
-from edge.state import State, StateUnreadable, StateUnwritable
+from edge.ports.clock import Clock
+from edge.ports.state import State, StateUnreadable, StateUnwritable
 
 FILE = "endings.json"
 ENDS_MAX = 2

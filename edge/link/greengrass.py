@@ -18,9 +18,10 @@ from awsiot import eventstreamrpc, greengrasscoreipc
 from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
-from edge.clock import Clock, SystemClock
+from edge.clock import SystemClock
 from edge.events import ConfigurationChanged, Event, LinkAnswered, LinkLost, Received, Unreadable
-from edge.link import (
+from edge.ports.clock import Clock
+from edge.ports.link import (
     LinkDown,
     LinkError,
     Missing,

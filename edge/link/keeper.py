@@ -12,10 +12,10 @@ import logging
 from collections.abc import Callable, Sequence
 
 from contract.names import Nucleus
-from edge.clock import Clock
 from edge.events import LinkAnswered, LinkLost
-from edge.link import Link, LinkDown, LinkError, NotSupported
 from edge.link.patience import CONNECT_WAITS_S, Patience
+from edge.ports.clock import Clock
+from edge.ports.link import Link, LinkDown, LinkError, NotSupported
 
 CONNECT_ANSWER_S = 10.0  # a nucleus that listens and does not answer is one that is away
 SUBSCRIBE_FIRST_S = 1.0

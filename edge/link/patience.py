@@ -8,8 +8,8 @@ another process waits for this one's place, it ends at the first refusal.
 import logging
 from collections.abc import Callable
 
-from edge.link import LinkDown, TokenRefused
 from edge.link.endings import Endings
+from edge.ports.link import LinkDown, TokenRefused
 
 CONNECT_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 REFUSALS = 3  # in a row, within ten seconds: a nucleus that goes down closes connections as well

@@ -5,7 +5,7 @@ the recipe's script has unpacked the checked artifact into, at every start of th
 so it runs on the standard library only, installs with the pip that came along, does nothing when nothing
 changed (one look at a link), and remakes a virtualenv that was left half made.
 
-``{place}`` belongs to the agent's user alone (``edge.safe_folder``) and holds::
+``{place}`` belongs to the agent's user alone (``edge.storage.safe_folder``) and holds::
 
     versions/{sha256 of the artifact}/    code and wheels; ``venv`` is a link, moved last, to the virtualenv
                                           that this very code was proven with; ``.complete`` is written last
@@ -27,7 +27,7 @@ from pathlib import Path
 VERSION = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(VERSION))  # run as a file and isolated, its own folder is not on the path
 
-from edge import safe_folder  # noqa: E402
+from edge.storage import safe_folder  # noqa: E402
 
 SUPPORTED = ((3, 11), (3, 12), (3, 13))
 COMPLETE = ".complete"  # written last, after everything else is on the disk

@@ -26,7 +26,7 @@ def prove(version: Path) -> int:
         for module in pkgutil.walk_packages(package.__path__, f"{name}."):
             importlib.import_module(module.name)
             imported += 1
-    from edge.settings import Settings
+    from edge.configuration.settings import Settings
 
     Settings.model_validate(json.loads((version / DEFAULTS).read_text()))
     return imported

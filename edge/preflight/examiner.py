@@ -10,17 +10,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract.desired import DesiredDocument
-from edge.containers.model.image_gc import DiskSpace, Floor, Pulled, collectable
+from edge.containers.model.image_gc import Floor, Pulled, collectable
 from edge.containers.model.image_references import CredentialsUnavailable, registry_host
+from edge.containers.model.policy import Policy
 from edge.containers.plan.status import POLICY_REFUSED
-from edge.engine.errors import (
+from edge.host.disk_space import DiskSpace
+from edge.ports.engine_errors import (
     DiskFull,
     EngineError,
     EngineUnavailable,
     RegistryUnreachable,
     WrongArchitecture,
 )
-from edge.policy import Policy
 from edge.preflight.images import Images, is_certain
 from edge.preflight.manifests import ManifestUnreadable
 from edge.preflight.verdict import Refusal, Verdict

@@ -11,8 +11,8 @@ from edge.containers.model.image_references import (
     references,
     registry_host,
 )
-from edge.engine.errors import EngineError, EngineUnavailable, RegistryDenied, WrongArchitecture
-from edge.engine.port import Credentials, Engine
+from edge.ports.engine import Credentials, Engine
+from edge.ports.engine_errors import EngineError, EngineUnavailable, RegistryDenied, WrongArchitecture
 from edge.preflight.manifests import Index, ManifestUnreadable, parse, parse_configuration, runs_on
 
 log = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ import urllib.error
 import urllib.request
 from ipaddress import ip_address
 
-from edge.engine.errors import ImageNotFound, RegistryDenied, RegistryUnreachable
-from edge.engine.port import Credentials
+from edge.ports.engine import Credentials
+from edge.ports.engine_errors import ImageNotFound, RegistryDenied, RegistryUnreachable
 from edge.preflight.manifests import INDEXES, MANIFESTS
 
 ANSWER_S = 8.0

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote
 
-from edge.storage import write_atomically
+from edge.storage.atomic_files import write_atomically
 
 Record = dict[str, Any]
 

@@ -17,7 +17,8 @@ RECIPE = (ROOT / "recipes" / f"{COMPONENT}.yaml").read_text()
 _AGENT: Mapping[str, str] = {
     "contract/__init__.py": "",
     "edge/__init__.py": "",
-    "edge/settings.py": (
+    "edge/configuration/__init__.py": "",
+    "edge/configuration/settings.py": (
         "class Settings:\n    @staticmethod\n    def model_validate(given):\n"
         "        assert given == {'heartbeat_s': 60}, given\n"
     ),
@@ -30,7 +31,8 @@ _AGENT: Mapping[str, str] = {
     "requirements.txt": "some-thing==1.0\n",
 }
 _OURS = (
-    "edge/safe_folder.py",
+    "edge/storage/__init__.py",
+    "edge/storage/safe_folder.py",
     "edge/packaging/__init__.py",
     "edge/packaging/install.py",
     "edge/packaging/proof.py",

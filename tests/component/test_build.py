@@ -68,7 +68,7 @@ def test_an_artifact_holds_the_agent_the_contract_and_pinned_wheels(checkout: Pa
         pins = archive.read("requirements.txt").decode()
         defaults = json.loads(archive.read("defaults.json"))
     assert {"edge/__init__.py", "edge/version.py", "contract/topics.py"} <= names
-    assert {"edge/packaging/install.py", "edge/packaging/proof.py", "edge/safe_folder.py"} <= names
+    assert {"edge/packaging/install.py", "edge/packaging/proof.py", "edge/storage/safe_folder.py"} <= names
     assert {name.partition("/")[0] for name in names} == {
         "edge",
         "contract",

@@ -22,6 +22,7 @@ ANYBODY = 65_534
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
 #: Written into every module that the default component user can put where something might import it.
 PLANTED = "import pathlib\npathlib.Path({!r}).write_text('ran')\n"
+BAD_SETTINGS = "class Settings:\n    def model_validate(given):\n        given['x']\n"
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +173,7 @@ def test_the_version_before_is_kept_and_older_ones_are_removed(
         ({"edge__broken": "import nothing_of_that_name\n"}, "No module named 'nothing_of_that_name'"),
         ({"contract__broken": "1 / 0\n"}, "division by zero"),
         (
-            {"edge__settings": "class Settings:\n    def model_validate(given):\n        given['x']\n"},
+            {"edge__configuration__settings": BAD_SETTINGS},
             "KeyError: 'x'",
         ),
         ({"edge__dies": "raise SystemExit(3)\n"}, "ended with 3"),

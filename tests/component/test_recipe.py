@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from contract.names import COMPONENT
-from edge.policy import DEFAULT
+from edge.containers.model.policy import DEFAULT
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPE = ROOT / "recipes" / f"{COMPONENT}.yaml"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from edge.engine.port import Engine
+from edge.ports.engine import Engine
 
 
 class Killed(BaseException):

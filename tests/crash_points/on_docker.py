@@ -13,7 +13,7 @@ from edge.containers.model.observed import current_name
 from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
 from edge.engine.docker import DockerEngine
-from edge.engine.port import ContainerSpec, Credentials
+from edge.ports.engine import ContainerSpec, Credentials
 from tests.crash_points.enumeration import Finding
 from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
 from tests.edge.containers.builders import Inline

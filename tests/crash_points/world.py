@@ -9,10 +9,11 @@ from pathlib import Path
 
 from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
-from edge.containers.model.image_gc import DiskSpace, Floor
+from edge.containers.model.image_gc import Floor
 from edge.containers.pass_result import Pass
-from edge.engine.errors import WrongArchitecture
-from edge.engine.port import LABEL_APPLICATION
+from edge.host.disk_space import DiskSpace
+from edge.ports.engine import LABEL_APPLICATION
+from edge.ports.engine_errors import WrongArchitecture
 from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
 from tests.edge.containers.builders import Device, an_application, an_engine, image
 from tests.edge.fake_engine import FakeContainer, FakeEngine, FakeImage

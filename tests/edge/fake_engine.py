@@ -10,19 +10,8 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from edge.engine.errors import (
-    CommandNotFound,
-    ContainerGone,
-    EngineError,
-    EngineUnavailable,
-    ImageMissing,
-    ImageNotFound,
-    NameTaken,
-    PortTaken,
-    RegistryDenied,
-    VolumeInUse,
-)
-from edge.engine.port import (
+from edge.engine.redaction import redact, redacted
+from edge.ports.engine import (
     LABEL_THING,
     OUTPUT_LINE_LENGTH,
     Container,
@@ -38,7 +27,18 @@ from edge.engine.port import (
     Volume,
     unheard,
 )
-from edge.engine.redaction import redact, redacted
+from edge.ports.engine_errors import (
+    CommandNotFound,
+    ContainerGone,
+    EngineError,
+    EngineUnavailable,
+    ImageMissing,
+    ImageNotFound,
+    NameTaken,
+    PortTaken,
+    RegistryDenied,
+    VolumeInUse,
+)
 
 
 @dataclass

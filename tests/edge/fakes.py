@@ -26,7 +26,11 @@ from contract.events import ConnectionEvent
 from contract.names import identifier
 from contract.reports import ApplicationState, ApplicationStatus, DeviceReport, HostHealth
 from edge.agent import Agent
+from edge.agent_ports import Ports
+from edge.configuration.kept_settings import KeptSettings
+from edge.configuration.settings import DEFAULTS, Checks, Reading, parse_settings
 from edge.containers.execute.operator_actions import Ended, Heard, Refusal
+from edge.containers.model.policy import Policy
 from edge.containers.pass_result import Pass
 from edge.events import (
     ConfigurationChanged,
@@ -39,15 +43,11 @@ from edge.events import (
     Received,
     Stop,
 )
-from edge.host import Health
-from edge.kept_settings import KeptSettings
-from edge.link import LinkDown, Missing, NotSupported, PublishFailed, QoS, TokenRefused, Unauthorized
-from edge.machine import MachineError
-from edge.policy import Policy
-from edge.ports import Ports
+from edge.ports.health import Health
+from edge.ports.link import LinkDown, Missing, NotSupported, PublishFailed, QoS, TokenRefused, Unauthorized
+from edge.ports.machine import MachineError
+from edge.ports.state import StateUnwritable
 from edge.preflight.verdict import FINE, Verdict
-from edge.settings import DEFAULTS, Checks, Reading, parse_settings
-from edge.state import StateUnwritable
 
 THING = "robot-7"
 Asked = TypeVar("Asked", bound=Command)

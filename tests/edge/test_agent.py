@@ -10,7 +10,7 @@ from contract import topics
 from contract.defaults import REPORT_MAX_BYTES
 from contract.reports import ApplicationState, ApplicationStatus, PublishedPort, Rollback
 from edge.events import EngineChanged, Event, LinkLost, Progressed, Received, Stop, Unreadable
-from edge.link import QoS
+from edge.ports.link import QoS
 from tests.edge.fakes import THING, World, a_pass, an_image, running
 
 

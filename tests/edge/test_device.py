@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.host import LinuxHealth
-from edge.machine import LinuxMachine, MachineError
-from edge.state import StateFolder, StateUnreadable, StateUnwritable
+from edge.host.health import LinuxHealth
+from edge.host.machine import LinuxMachine
+from edge.ports.machine import MachineError
+from edge.ports.state import StateUnreadable, StateUnwritable
+from edge.storage.state import StateFolder
 from edge.text import clip
 
 

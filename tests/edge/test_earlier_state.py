@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from edge import earlier_state
 from edge.commands.commands import FILE as COMMANDS
 from edge.containers.reconciler import MEMORY_FILE, PULLED_FILE, ROTATIONS_FILE
-from edge.desired import FILE as DESIRED
-from edge.earlier_state import FILES, LEFT, LOST, TAKEN, take_over
-from edge.outbox import FILE as OUTBOX
-from edge.own_folder import take
-from edge.state import StateUnreadable
+from edge.desired.desired_document import FILE as DESIRED
+from edge.ports.state import StateUnreadable
+from edge.reporting.outbox import FILE as OUTBOX
+from edge.startup import earlier_state
+from edge.startup.earlier_state import FILES, LEFT, LOST, TAKEN, take_over
+from edge.startup.own_folder import take
 
 
 @pytest.fixture

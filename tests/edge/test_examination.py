@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from contract.reports import DesiredStatus, RefusedDocument
+from edge.desired.examination import ANSWER_S, FILE
 from edge.events import Examined
-from edge.examination import ANSWER_S, FILE
 from edge.preflight.verdict import FINE, Refusal, Verdict
 from tests.edge.fakes import World
 

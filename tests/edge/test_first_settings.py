@@ -3,12 +3,12 @@
 import pytest
 
 from contract.commands import CommandState
-from edge.first_settings import first_settings
-from edge.kept_settings import KeptSettings
-from edge.link import LinkDown
+from edge.configuration.kept_settings import KeptSettings
+from edge.configuration.settings import Settings
 from edge.link.endings import ENDS_MAX, Endings
 from edge.link.patience import LinkGone, Patience
-from edge.settings import Settings
+from edge.ports.link import LinkDown
+from edge.startup.first_settings import first_settings
 from tests.edge.fakes import World
 
 

@@ -13,8 +13,10 @@ import pytest
 from contract import topics
 from contract.names import COMPONENT
 from edge.aws.token_exchange import COMPONENT as TOKEN_EXCHANGE
+from edge.configuration.settings import read_settings
 from edge.events import ConfigurationChanged, Event, Inbox, LinkAnswered, LinkLost, Received
-from edge.link import (
+from edge.link.greengrass import ANSWER_S, UNANSWERED_S, GreengrassLink
+from edge.ports.link import (
     LinkDown,
     LinkError,
     Missing,
@@ -24,8 +26,6 @@ from edge.link import (
     TokenRefused,
     Unauthorized,
 )
-from edge.link.greengrass import ANSWER_S, UNANSWERED_S, GreengrassLink
-from edge.settings import read_settings
 from local.core.configuration import Configuration, Json
 from local.core.dialect import CLASSIC, LITE, Dialect
 from local.core.ipc import Components, MemoryBroker, Server

@@ -9,8 +9,8 @@ from contract import topics
 from contract.commands import CommandState, ResultAck
 from contract.defaults import ACK_WAITS_S, HEARTBEAT_S, LEVEL
 from edge.events import LinkAnswered, LinkLost, Received
-from edge.link import Unauthorized
 from edge.link.endings import ENDS_MAX
+from edge.ports.link import Unauthorized
 from tests.edge.fakes import THING, World, a_pass, running
 
 NIGHT_S = 8 * 3600.0

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from edge.lock import FILE, AgentLock, LockHeld
-from edge.own_folder import take
+from edge.startup.own_folder import take
+from edge.storage.lock import FILE, AgentLock, LockHeld
 
 REPOSITORY = Path(__file__).parents[2]
 #: Takes the lock, says so, and then lives on as it is told.
 HOLDER = """
 import signal, subprocess, sys, time
 from pathlib import Path
-from edge.lock import AgentLock
+from edge.storage.lock import AgentLock
 lock = AgentLock(Path(sys.argv[1]), term_s=float(sys.argv[3]))
 if "deaf" in sys.argv[2]:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

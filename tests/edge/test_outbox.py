@@ -12,9 +12,9 @@ from contract import topics
 from contract.commands import CommandResult, CommandState, ResultAck
 from contract.defaults import ACK_HELLOS, ACK_WAITS_S
 from contract.names import identifier
-from edge.link import QoS
-from edge.outbox import FILE, MESSAGES, RESULT, RETRY_MAX_S, Outbox, Outgoing
-from edge.unacknowledged import HELLO_ONLY_MAX, JUST_NOW_S
+from edge.ports.link import QoS
+from edge.reporting.outbox import FILE, MESSAGES, RESULT, RETRY_MAX_S, Outbox, Outgoing
+from edge.reporting.unacknowledged import HELLO_ONLY_MAX, JUST_NOW_S
 from tests.edge.fakes import START, THING, FakeClock, FakeLink, FakeState, Fate, World, until_killed
 
 RESULTS, REPORTS = topics.command_result(THING, "reboot"), topics.report(THING)

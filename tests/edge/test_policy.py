@@ -7,9 +7,9 @@ import pytest
 
 from contract.applications import Application
 from contract.reports import ApplicationState
+from edge.configuration.settings import parse_settings
+from edge.containers.model.policy import DEFAULT, Policy
 from edge.containers.plan.status import POLICY_REFUSED
-from edge.policy import DEFAULT, Policy
-from edge.settings import parse_settings
 from tests.edge.containers.builders import Device, an_application, an_engine, current
 
 RO = {"source": "/etc/plant/line", "path": "/plant", "read_only": True}

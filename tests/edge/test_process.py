@@ -17,7 +17,7 @@ from contract.commands import CollectLogsCommand, CommandResult, CommandState, R
 from contract.events import ConnectionEvent
 from contract.names import COMPONENT
 from contract.reports import DeviceReport
-from edge.earlier_state import LOST
+from edge.startup.earlier_state import LOST
 from local.core.dialect import CLASSIC, LITE, Dialect
 from local.core.ipc import MemoryBroker
 from tests.edge.bundles.storage import Storage

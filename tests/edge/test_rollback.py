@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from contract.commands import CommandResult, CommandState, RebootCommand
-from edge.commands.decide import Refuse, Situation, decide
-from edge.commands.ledger import Ledger
-from edge.earlier_state import DOCUMENT, LEDGER, LOST, forget_document, take_over
-from edge.own_folder import OwnState
+from edge.commands.rules.decide import Refuse, Situation, decide
+from edge.commands.rules.ledger import Ledger
+from edge.startup.earlier_state import DOCUMENT, LEDGER, LOST, forget_document, take_over
+from edge.startup.own_folder import OwnState
 from tests.before import unpack
 
 FIRST, SECOND, ANOTHER = (f"cmd-{number:026d}" for number in (1, 2, 3))

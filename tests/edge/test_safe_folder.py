@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.safe_folder import foreign, mend, mend_all, unsafe
+from edge.storage.safe_folder import foreign, mend, mend_all, unsafe
 
 ANYBODY = 65_534
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")

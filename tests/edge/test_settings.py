@@ -7,9 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.kept_settings import FILE, KeptSettings
-from edge.settings import DEFAULTS, EnvironmentInvalid, Settings, parse_environment, parse_settings
-from edge.state import StateUnreadable
+from edge.configuration.kept_settings import FILE, KeptSettings
+from edge.configuration.settings import (
+    DEFAULTS,
+    EnvironmentInvalid,
+    Settings,
+    parse_environment,
+    parse_settings,
+)
+from edge.ports.state import StateUnreadable
 from tests.edge.fakes import FakeState, Fate
 
 LITE = {

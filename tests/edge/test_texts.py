@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from contract.commands import CommandState, RestartApplicationCommand
 from contract.reports import NO_CREDENTIALS, ApplicationState, ApplicationStatus, HostHealth
+from edge.configuration.settings import Settings
 from edge.containers.execute.operator_actions import Refusal
 from edge.events import Progressed
-from edge.settings import Settings
 from edge.text import clip
 from tests.edge.fakes import World, a_pass, running
 

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from edge.containers.pass_result import Pass
+from edge.desired.update_deferral import ASK_AGAIN_S, PUT_OFF_MAX_S
 from edge.events import LinkLost, Progressed
-from edge.update_deferral import ASK_AGAIN_S, PUT_OFF_MAX_S
 from tests.edge.fakes import World, a_pass, running
 
 CRITICAL = a_pass(running("web"), settled=False, critical=True)

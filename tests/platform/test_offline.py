@@ -8,7 +8,7 @@ import docker
 import pytest
 
 from contract.names import COMPONENT
-from edge.engine.port import LABEL_APPLICATION, LABEL_THING
+from edge.ports.engine import LABEL_APPLICATION, LABEL_THING
 from local.platform import Platform
 from tests.platform.lab import until
 from tests.platform.machines import Machine

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from edge.commands.server_time import ROUND_TRIP_MAX_S
 from edge.containers.execute.operator_actions import Ended, Refusal
+from edge.reporting.server_time import ROUND_TRIP_MAX_S
 from tests.edge.fakes import FakeContainers, FakeMachine, FakeState, Fate
 
 LEDGER = "commands.json"

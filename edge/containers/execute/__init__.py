@@ -1,1 +1,1 @@
-"""Carrying out what was planned: engine calls, pulls, secrets, waiting. Decides nothing. Imports all beside it."""
+"""Carrying out what was planned: engine calls, pulls, secrets. Decides nothing. Imports all beside it."""

@@ -8,7 +8,7 @@ from edge.containers.execute.executor import Executor
 from edge.containers.execute.image_puller import Puller
 from edge.containers.execute.secrets import Secrets
 from edge.containers.plan.steps import FetchSecrets, LookInto, Pull, Restart, Step, Stop
-from edge.worker_pool import Workers
+from edge.ports.workers import Workers
 
 PULLS = 3  # at a time: a pull is bound by the engine's unpacking and the site's line
 STARTS = 8  # at a time: more only wait for each other in the engine

@@ -4,10 +4,11 @@ import logging
 import threading
 from collections.abc import Callable, Collection
 
-from edge.containers.model.image_gc import DiskSpace, Floor, Pulled, collectable
+from edge.containers.model.image_gc import Floor, Pulled, collectable
 from edge.containers.store.pulled_images import PulledImages
-from edge.engine.errors import DiskFull
-from edge.engine.port import Engine
+from edge.host.disk_space import DiskSpace
+from edge.ports.engine import Engine
+from edge.ports.engine_errors import DiskFull
 
 #: Asks for the disk under the engine's data root; None when nobody can tell.
 Disk = Callable[[], DiskSpace | None]

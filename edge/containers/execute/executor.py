@@ -25,7 +25,7 @@ from edge.containers.plan.steps import (
     Try,
 )
 from edge.containers.store.trials import Memories
-from edge.engine.port import Engine
+from edge.ports.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)

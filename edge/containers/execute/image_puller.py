@@ -12,8 +12,8 @@ from edge.containers.model.image_references import (
     references,
     registry_host,
 )
-from edge.engine.errors import DiskFull, EngineError, RegistryDenied
-from edge.engine.port import Engine, Told
+from edge.ports.engine import Engine, Told
+from edge.ports.engine_errors import DiskFull, EngineError, RegistryDenied
 
 #: Returns how many bytes would come down for an image, 0 where nobody knows; raises EngineError or
 #: CredentialsUnavailable where it is certain to fail here.

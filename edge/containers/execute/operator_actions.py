@@ -8,8 +8,8 @@ from math import ceil
 from edge.containers.plan.app_snapshot import View
 from edge.containers.plan.retry_policy import setback_of
 from edge.containers.plan.steps import Restart
-from edge.engine.port import Engine
-from edge.worker_pool import Workers
+from edge.ports.engine import Engine
+from edge.ports.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)

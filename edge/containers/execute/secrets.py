@@ -13,7 +13,7 @@ from typing import Protocol
 
 from contract.applications import Secret
 from edge.containers.model.errors import SecretsUnavailable
-from edge.worker_pool import Workers
+from edge.ports.workers import Workers
 
 SECRETS_FOLDER = Path("/run/fleetgrass")  # systemd and most others keep /run in memory
 FETCHES = 2  # at a time: each is a process with an AWS SDK in it

@@ -13,13 +13,13 @@ from math import ceil, floor
 
 from contract.applications import Application
 from contract.defaults import REBOOT_STOP_S
-from edge.clock import Clock
 from edge.containers.execute.background_steps import STOPS
 from edge.containers.execute.executor import Executor
 from edge.containers.model.observed import Observed, Pair, pairs
 from edge.containers.plan.steps import Stop, describe
-from edge.engine.errors import EngineError
-from edge.worker_pool import Workers
+from edge.ports.clock import Clock
+from edge.ports.engine_errors import EngineError
+from edge.ports.workers import Workers
 
 log = logging.getLogger(__name__)
 

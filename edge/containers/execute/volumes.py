@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from contract.desired import DesiredDocument
 from edge.containers.model.observed import current_name, volume_name
-from edge.engine.errors import EngineError, VolumeInUse
-from edge.engine.port import LABEL_APPLICATION, LABEL_THING, Engine, Volume
+from edge.ports.engine import LABEL_APPLICATION, LABEL_THING, Engine, Volume
+from edge.ports.engine_errors import EngineError, VolumeInUse
 
 log = logging.getLogger(__name__)
 

@@ -4,14 +4,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from contract.defaults import DISK_FLOOR_BYTES, DISK_FLOOR_SHARE
-
-
-@dataclass(frozen=True, slots=True)
-class DiskSpace:
-    """The disk under the engine's data root."""
-
-    total_bytes: int
-    free_bytes: int
+from edge.host.disk_space import DiskSpace
 
 
 @dataclass(frozen=True, slots=True)

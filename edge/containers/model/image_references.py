@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from edge.engine.port import Credentials
+from edge.ports.engine import Credentials
 
 
 class CredentialsUnavailable(Exception):

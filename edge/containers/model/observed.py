@@ -10,7 +10,7 @@ from contract.applications import HealthCheck, ImageHealthCheck, RestartPolicy, 
 from contract.defaults import HEALTHY_WINDOW_S, STOP_GRACE_S
 from contract.names import ApplicationName
 from contract.wire import Lenient
-from edge.engine.port import (
+from edge.ports.engine import (
     LABEL_APPLICATION,
     LABEL_IMAGE,
     LABEL_SPEC,

@@ -1,1 +1,1 @@
-"""How containers do over time: checks, restarts, what they take. Imports ``model``, ``plan`` and ``store``."""
+"""How containers do: checks, restarts, what they take. Imports ``model``, ``plan`` and ``store``."""

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from contract.defaults import LAST_LINES
-from edge.clock import Clock
 from edge.containers.model.observed import Observed, Pair
 from edge.containers.observe.probes import Probed, Prober
 from edge.containers.plan.health import CALM_S, CRASHES, Condition, Sighting, condition, steady_enough_s
 from edge.containers.plan.restart_policy import RESTART_FORGET_S
-from edge.engine.errors import ContainerGone, EngineError, EngineUnavailable
-from edge.engine.port import Course, Engine, State
-from edge.worker_pool import Workers
+from edge.ports.clock import Clock
+from edge.ports.engine import Course, Engine, State
+from edge.ports.engine_errors import ContainerGone, EngineError, EngineUnavailable
+from edge.ports.workers import Workers
 
 #: Until the first good answer the check is asked this often, if its own interval is longer.
 FIRST_ANSWER_POLL_S = 1.0

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from contract.reports import ApplicationStatus
-from edge.clock import Clock
-from edge.engine.errors import EngineError, EngineUnavailable
-from edge.engine.port import Engine, Usage
+from edge.ports.clock import Clock
+from edge.ports.engine import Engine, Usage
+from edge.ports.engine_errors import EngineError, EngineUnavailable
 
 
 class Meter:

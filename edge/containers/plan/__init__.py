@@ -1,1 +1,1 @@
-"""Every decision on applications, made from values. Pure, as ``model`` is, which it may import; no other folder."""
+"""Every decision on applications, made from values. Pure. Imports ``model``, and no other folder."""

@@ -9,7 +9,7 @@ from contract.applications import Application, CommandHealthCheck
 from contract.consistency import LOCK_PATH, SECRETS_PATH
 from edge.containers.model.observed import Supervision, current_name, volume_name
 from edge.containers.plan.health import REFUSALS
-from edge.engine.port import (
+from edge.ports.engine import (
     LABEL_APPLICATION,
     LABEL_IMAGE,
     LABEL_SPEC,

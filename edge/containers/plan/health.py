@@ -5,7 +5,7 @@ from enum import Enum
 
 from contract.applications import HttpHealthCheck, TcpHealthCheck
 from edge.containers.model.observed import Observed
-from edge.engine.port import Course
+from edge.ports.engine import Course
 
 #: A container without any health check has proven itself when it ran this long without ending (or
 #: half its window, if that is less): one that dies at once is seen running between its restarts.

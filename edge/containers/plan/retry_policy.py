@@ -12,7 +12,7 @@ from edge.containers.model.observed import Pair
 from edge.containers.model.trial import Failure
 from edge.containers.plan.app_snapshot import View
 from edge.containers.plan.steps import Create, LookInto, Pull, SetAside, Start, Step
-from edge.engine.errors import EngineError, Retry
+from edge.ports.engine_errors import EngineError, Retry
 
 #: Tries at what the engine refuses without a plain no; with the back-off they span 75 seconds and more.
 ENGINE_TRIES = 5

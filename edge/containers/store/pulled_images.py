@@ -9,8 +9,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from edge import storage
 from edge.containers.model.image_gc import Pulled
+from edge.storage import atomic_files
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,9 @@ class PulledImages:
     A file that makes no sense is kept beside the new one, and what it knew of is never collected.
     """
 
-    def __init__(self, path: Path, write: Callable[[Path, bytes], None] = storage.write_atomically) -> None:
+    def __init__(
+        self, path: Path, write: Callable[[Path, bytes], None] = atomic_files.write_atomically
+    ) -> None:
         self._path, self._store = path, write
         self._lock = threading.Lock()
         self._images = self._load()
@@ -60,7 +62,7 @@ class PulledImages:
 
     def _load(self) -> dict[str, str]:
         try:
-            content = storage.read(self._path)
+            content = atomic_files.read(self._path)
             entries = [] if content is None else _File.model_validate_json(content).images
         except (OSError, ValidationError) as error:
             log.error(

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from contract.applications import Application
-from edge import storage
+from edge.storage import atomic_files
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,9 @@ class Rotations:
     Owned by the reconciler's thread. A lost file costs one more replacement of what was rotated.
     """
 
-    def __init__(self, path: Path, write: Callable[[Path, bytes], None] = storage.write_atomically) -> None:
+    def __init__(
+        self, path: Path, write: Callable[[Path, bytes], None] = atomic_files.write_atomically
+    ) -> None:
         self._path, self._store = path, write
         self._rotations = _load(path)
 
@@ -55,7 +57,7 @@ class Rotations:
 
 def _load(path: Path) -> dict[str, str]:
     try:
-        content = storage.read(path)
+        content = atomic_files.read(path)
         return {} if content is None else _File.model_validate_json(content).rotations
     except (OSError, ValidationError) as error:
         log.error("rotations of secrets are unreadable: path=%s error=%s", path, type(error).__name__)

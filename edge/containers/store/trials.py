@@ -11,8 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from edge import storage
 from edge.containers.model.trial import Failure, Memory
+from edge.storage import atomic_files
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,9 @@ class Memories:
     Owned by the reconciler's thread. Unreadable bookkeeping is said once and then forgotten.
     """
 
-    def __init__(self, path: Path, write: Callable[[Path, bytes], None] = storage.write_atomically) -> None:
+    def __init__(
+        self, path: Path, write: Callable[[Path, bytes], None] = atomic_files.write_atomically
+    ) -> None:
         self._path, self._store = path, write
         self._applications = _load(path)
 
@@ -86,7 +88,7 @@ class Memories:
 
 def _load(path: Path) -> dict[str, Memory]:
     try:
-        content = storage.read(path)
+        content = atomic_files.read(path)
         return {} if content is None else _File.model_validate_json(content).applications
     except (OSError, ValidationError) as error:
         log.error(

@@ -12,9 +12,9 @@ import pytest
 from contract.commands import CollectLogsCommand
 from edge.bundles.collecting import FOLDER, BundleFailed, LogBundles
 from edge.bundles.upload import UploadFailed
-from edge.containers.model.image_gc import DiskSpace
 from edge.containers.model.observed import device_name
-from edge.engine.errors import EngineUnavailable
+from edge.host.disk_space import DiskSpace
+from edge.ports.engine_errors import EngineUnavailable
 from tests.edge.containers.builders import THING, Device, an_application, an_engine, current
 from tests.edge.fake_engine import FakeEngine
 from tests.edge.fakes import World

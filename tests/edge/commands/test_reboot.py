@@ -9,7 +9,7 @@ import pytest
 from contract import topics
 from contract.commands import CommandResult, CommandState
 from contract.defaults import REBOOT_STOP_S
-from edge.commands.ledger import Entry, Ledger
+from edge.commands.rules.ledger import Entry, Ledger
 from edge.events import Progressed, Received
 from tests.edge.fakes import START, THING, World, a_pass, until_killed
 

@@ -11,8 +11,8 @@ from edge.containers.model.image_references import RegistryCredentials
 from edge.containers.model.observed import current_name, previous_name
 from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
-from edge.engine.port import Credentials, Engine
-from edge.worker_pool import Workers
+from edge.ports.engine import Credentials, Engine
+from edge.ports.workers import Workers
 from tests.edge.fake_engine import FakeEngine, FakeImage
 
 Result = TypeVar("Result")

@@ -8,8 +8,8 @@ import pytest
 from contract.applications import Application
 from edge.containers.model.observed import current_name
 from edge.containers.plan.container_spec import Given, container_spec
-from edge.engine import creation
-from edge.engine.port import LABEL_APPLICATION, LABEL_SPEC, LABEL_THING, ContainerSpec
+from edge.engine.docker_api import creation
+from edge.ports.engine import LABEL_APPLICATION, LABEL_SPEC, LABEL_THING, ContainerSpec
 from tests.edge.containers.builders import THING, an_application
 
 HERE = Path("/greengrass/work")

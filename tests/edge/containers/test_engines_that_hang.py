@@ -4,9 +4,10 @@ import threading
 from pathlib import Path
 
 from contract.reports import ApplicationState
-from edge.engine.errors import EngineUnavailable
-from edge.engine.port import ContainerSpec
-from edge.worker_pool import Threads, Workers
+from edge.ports.engine import ContainerSpec
+from edge.ports.engine_errors import EngineUnavailable
+from edge.ports.workers import Workers
+from edge.worker_pool import Threads
 from tests.edge.containers.builders import (
     Device,
     Inline,

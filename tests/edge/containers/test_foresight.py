@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
-from edge.containers.model.image_gc import DiskSpace, Floor
+from edge.containers.model.image_gc import Floor
 from edge.containers.model.image_references import CredentialsUnavailable
-from edge.engine.errors import EngineError, ImageNotFound, RegistryDenied, WrongArchitecture
+from edge.host.disk_space import DiskSpace
+from edge.ports.engine_errors import EngineError, ImageNotFound, RegistryDenied, WrongArchitecture
 from tests.edge.containers.builders import Device, a_document, an_application, an_engine, current
 from tests.edge.fake_engine import FakeEngine
 

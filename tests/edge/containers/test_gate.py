@@ -10,8 +10,8 @@ import pytest
 
 from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
-from edge.engine.errors import EngineError
-from edge.engine.port import LABEL_SUPERVISION
+from edge.ports.engine import LABEL_SUPERVISION
+from edge.ports.engine_errors import EngineError
 from tests.edge.containers.builders import (
     Device,
     a_document,

@@ -4,8 +4,8 @@ import pytest
 
 from contract.reports import ApplicationState, ApplicationStatus
 from edge.containers.observe.usage import Meter
-from edge.engine.errors import EngineUnavailable
-from edge.engine.port import Usage
+from edge.ports.engine import Usage
+from edge.ports.engine_errors import EngineUnavailable
 from tests.edge.containers.builders import FakeClock
 from tests.edge.fake_engine import FakeContainer, FakeEngine
 

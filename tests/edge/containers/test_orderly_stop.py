@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from contract.defaults import REBOOT_STOP_S
-from edge.engine.errors import EngineError, EngineUnavailable
+from edge.ports.engine_errors import EngineError, EngineUnavailable
 from edge.worker_pool import Threads
 from tests.edge.containers.builders import Device, Later, a_document, an_application, an_engine, current
 from tests.edge.fake_engine import FakeEngine

@@ -31,7 +31,7 @@ from edge.containers.plan.steps import (
     Try,
     describe,
 )
-from edge.engine.port import Container, Health, State
+from edge.ports.engine import Container, Health, State
 from tests.edge.containers.builders import an_application
 
 OLD, NEW, THIRD = (an_application(image_name=f"hello:{tag}") for tag in ("v1", "v2", "v3"))

@@ -6,7 +6,7 @@ import pytest
 
 from contract.reports import ApplicationState
 from edge.containers.model.image_references import CredentialsUnavailable
-from edge.engine.errors import DiskFull, PortTaken, PullStalled, RegistryDenied, RegistryUnreachable
+from edge.ports.engine_errors import DiskFull, PortTaken, PullStalled, RegistryDenied, RegistryUnreachable
 from tests.edge.containers.builders import (
     HOST,
     Device,

@@ -9,7 +9,7 @@ from contract.reports import ApplicationState
 from edge.containers.execute.operator_actions import Refusal
 from edge.containers.execute.update_gate import LOCK_FILE
 from edge.containers.plan.container_spec import lock_folder
-from edge.engine.errors import EngineUnavailable, ImageNotFound
+from edge.ports.engine_errors import EngineUnavailable, ImageNotFound
 from tests.edge.containers.builders import (
     Device,
     Later,

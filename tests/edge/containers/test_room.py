@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
-from edge.containers.model.image_gc import DiskSpace, Floor
-from edge.engine.errors import DiskFull
+from edge.containers.model.image_gc import Floor
+from edge.host.disk_space import DiskSpace
+from edge.ports.engine_errors import DiskFull
 from tests.edge.containers.builders import Device, an_application, an_engine, image
 from tests.edge.fake_engine import FakeEngine
 

@@ -7,7 +7,7 @@ import pytest
 
 from contract.reports import ApplicationState
 from edge.containers.model.observed import current_name
-from edge.engine.port import LABEL_APPLICATION, LABEL_IMAGE, LABEL_THING
+from edge.ports.engine import LABEL_APPLICATION, LABEL_IMAGE, LABEL_THING
 from tests.edge.containers.builders import THING, Device, an_application, an_engine, current
 from tests.edge.fake_engine import FakeContainer, FakeEngine
 

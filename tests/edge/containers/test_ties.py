@@ -15,8 +15,8 @@ from edge.containers.plan.app_snapshot import Image, View
 from edge.containers.plan.health import Sighting
 from edge.containers.plan.planner import plan
 from edge.containers.plan.steps import SetAside, Stop, describe
-from edge.engine.errors import RegistryUnreachable
-from edge.engine.port import State
+from edge.ports.engine import State
+from edge.ports.engine_errors import RegistryUnreachable
 from tests.edge.containers.builders import (
     Device,
     Later,

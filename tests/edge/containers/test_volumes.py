@@ -8,8 +8,8 @@ import pytest
 from contract.applications import Application
 from contract.desired import DesiredDocument
 from edge.containers.model.observed import volume_name
-from edge.engine.errors import EngineError
-from edge.engine.port import LABEL_APPLICATION, LABEL_THING
+from edge.ports.engine import LABEL_APPLICATION, LABEL_THING
+from edge.ports.engine_errors import EngineError
 from tests.edge.containers.builders import THING, Device, a_document, an_application, an_engine, current
 from tests.edge.fake_engine import FakeEngine, FakeImage
 

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from contract.desired import Application, DesiredDocument
-from edge.clock import Clock, SystemClock
+from edge.clock import SystemClock
 from edge.containers.execute.disk_guard import Disk
 from edge.containers.model.image_references import RegistryCredentials
 from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
 from edge.engine.docker import DockerEngine
-from edge.engine.port import Credentials
+from edge.ports.clock import Clock
+from edge.ports.engine import Credentials
 from edge.preflight.images import Images as RegistryImages
 from edge.preflight.registry import HttpRegistry
 from tests.edge.engine.tiny_registry import LOGIN

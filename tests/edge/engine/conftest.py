@@ -8,8 +8,8 @@ import pytest
 from docker import APIClient
 
 from edge.engine.docker import DockerEngine
-from edge.engine.errors import RegistryUnreachable
-from edge.engine.port import Credentials
+from edge.ports.engine import Credentials
+from edge.ports.engine_errors import RegistryUnreachable
 from local.images import BUSYBOX
 from local.memory_engine.engine import MemoryEngine
 from local.memory_engine.server import MemoryEngineServer

@@ -6,7 +6,7 @@ from urllib.request import urlopen
 import pytest
 
 from contract.reports import ApplicationState, ApplicationStatus
-from edge.containers.model.image_gc import DiskSpace
+from edge.host.disk_space import DiskSpace
 from tests.edge.engine.agents import Agent
 from tests.edge.engine.counting_proxy import CountingProxy
 from tests.edge.engine.worlds import World

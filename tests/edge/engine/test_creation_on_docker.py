@@ -14,8 +14,8 @@ from contract.applications import Application, Secret
 from edge.containers.execute.secrets import Secrets
 from edge.containers.plan.container_spec import Given, container_spec
 from edge.engine.docker import DockerEngine
-from edge.engine.errors import SpecRefused
-from edge.engine.port import Check, Container, DeviceNode, Mount
+from edge.ports.engine import Check, Container, DeviceNode, Mount
+from edge.ports.engine_errors import SpecRefused
 from tests.edge.containers.builders import Inline
 from tests.edge.engine.tiny_registry import TinyRegistry
 from tests.edge.engine.worlds import World

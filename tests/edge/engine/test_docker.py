@@ -8,8 +8,8 @@ import pytest
 from docker import APIClient
 
 from edge.engine.docker import DockerEngine
-from edge.engine.errors import CommandNotFound, DiskFull, EngineUnavailable, PullStalled
-from edge.engine.port import PortBinding
+from edge.ports.engine import PortBinding
+from edge.ports.engine_errors import CommandNotFound, DiskFull, EngineUnavailable, PullStalled
 from tests.edge.engine.tiny_registry import TinyRegistry
 from tests.edge.engine.worlds import World
 

@@ -6,7 +6,16 @@ from urllib.request import urlopen
 
 import pytest
 
-from edge.engine.errors import (
+from edge.ports.engine import (
+    LABEL_APPLICATION,
+    LABEL_THING,
+    Container,
+    Credentials,
+    Mount,
+    PortBinding,
+    Volume,
+)
+from edge.ports.engine_errors import (
     CommandNotFound,
     ContainerGone,
     ImageMissing,
@@ -16,15 +25,6 @@ from edge.engine.errors import (
     RegistryDenied,
     RegistryUnreachable,
     VolumeInUse,
-)
-from edge.engine.port import (
-    LABEL_APPLICATION,
-    LABEL_THING,
-    Container,
-    Credentials,
-    Mount,
-    PortBinding,
-    Volume,
 )
 from tests.edge.engine.worlds import World
 

@@ -11,8 +11,8 @@ import pytest
 from docker import APIClient
 
 from edge.engine.docker import DockerEngine
-from edge.engine.errors import EngineUnavailable
 from edge.engine.listening import FIRST_WAIT_S, LONGEST_WAIT_S, Listening
+from edge.ports.engine_errors import EngineUnavailable
 from local.memory_engine.engine import MemoryEngine
 from local.memory_engine.server import MemoryEngineServer
 from tests.edge.engine.tiny_registry import TinyRegistry

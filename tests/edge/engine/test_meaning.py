@@ -2,7 +2,8 @@
 
 import pytest
 
-from edge.engine import errors, meaning
+from edge.engine.docker_api import meaning
+from edge.ports import engine_errors as errors
 
 CONTAINER = [
     (404, "No such container: 4f2a", errors.ContainerGone),
@@ -34,7 +35,11 @@ CONTAINER = [
         'OCI runtime create failed: … exec: "x": executable file not found in $PATH: unknown',
         errors.CommandNotFound,
     ),
-    (400, "OCI runtime create failed: … standard_init_linux.go: exec format error", errors.WrongArchitecture),
+    (
+        400,
+        "OCI runtime create failed: … standard_init_linux.go: exec format error",
+        errors.WrongArchitecture,
+    ),
     (500, "mkdir /var/lib/docker/overlay2/4f: no space left on device", errors.DiskFull),
     (400, "Minimum memory limit allowed is 6MB", errors.SpecRefused),
     (500, "something nobody has seen before", errors.EngineError),
@@ -46,10 +51,16 @@ PULL = [
         "pull access denied for x/a, repository does not exist or may require 'docker login': denied: …",
         errors.RegistryDenied,
     ),
-    ("denied: Your authorization token has expired. Reauthenticate and try again.", errors.RegistryDenied),
+    (
+        "denied: Your authorization token has expired. Reauthenticate and try again.",
+        errors.RegistryDenied,
+    ),
     ("manifest for x/a@sha256:00 not found: manifest unknown: manifest unknown", errors.ImageNotFound),
     ("no matching manifest for linux/amd64 in the manifest list entries", errors.WrongArchitecture),
-    ("Get http://x/v2/: dial tcp 127.0.0.1:9: connect: connection refused", errors.RegistryUnreachable),
+    (
+        "Get http://x/v2/: dial tcp 127.0.0.1:9: connect: connection refused",
+        errors.RegistryUnreachable,
+    ),
     ("Get https://x/v2/: dial tcp: lookup x on 10.0.0.1:53: no such host", errors.RegistryUnreachable),
     ("Get https://x/v2/: net/http: TLS handshake timeout", errors.RegistryUnreachable),
     ("Get https://x/v2/: dial tcp: lookup x: i/o timeout", errors.RegistryUnreachable),

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.engine.output import LINE_BYTES, lines
+from edge.engine.docker_api.output import LINE_BYTES, lines
 from edge.engine.redaction import redact
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.engine.progress import PullProgress
+from edge.engine.docker_api.progress import PullProgress
 
 
 def an_event(layer: str, status: str, current: int = 0, total: int = 0) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from edge.engine.port import LABEL_APPLICATION, LABEL_THING, ContainerSpec, Credentials, Engine
+from edge.ports.engine import LABEL_APPLICATION, LABEL_THING, ContainerSpec, Credentials, Engine
 from tests.edge.engine.tiny_registry import LOGIN
 
 

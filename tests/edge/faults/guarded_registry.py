@@ -8,7 +8,7 @@ from contextlib import suppress
 from docker import APIClient
 from docker.errors import APIError
 
-from edge.engine.port import Credentials
+from edge.ports.engine import Credentials
 from local.emulator.registry_tokens import issue
 from local.image_store import ImageStore
 from local.images import Image, architecture, assemble, hello, layer_of

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
-from edge.engine.errors import DiskFull, PortTaken
+from edge.ports.engine_errors import DiskFull, PortTaken
 from local.private_engine import PrivateEngine
 from tests.edge.engine.agents import Agent
 from tests.edge.faults.clocks import JumpingClock

@@ -3,7 +3,7 @@
 import pytest
 
 from contract.reports import ApplicationState
-from edge.engine.errors import ImageNotFound, RegistryDenied, RegistryUnreachable
+from edge.ports.engine_errors import ImageNotFound, RegistryDenied, RegistryUnreachable
 from local.registry import Behaviour
 from tests.edge.engine.agents import Agent
 from tests.edge.faults.clocks import JumpingClock

@@ -4,8 +4,8 @@ import hashlib
 import json
 from typing import Any
 
-from edge.engine.errors import EngineError, ImageNotFound, RegistryDenied
-from edge.engine.port import Credentials
+from edge.ports.engine import Credentials
+from edge.ports.engine_errors import EngineError, ImageNotFound, RegistryDenied
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"

@@ -7,11 +7,12 @@ import pytest
 
 from contract.desired import Application, DesiredDocument
 from contract.names import identifier
-from edge.containers.model.image_gc import STANDARD_FLOOR, DiskSpace, Pulled
+from edge.containers.model.image_gc import STANDARD_FLOOR, Pulled
 from edge.containers.model.image_references import CredentialsUnavailable
-from edge.engine.errors import RegistryUnreachable
-from edge.engine.port import Credentials
-from edge.policy import Policy
+from edge.containers.model.policy import Policy
+from edge.host.disk_space import DiskSpace
+from edge.ports.engine import Credentials
+from edge.ports.engine_errors import RegistryUnreachable
 from edge.preflight.examiner import Examiner
 from edge.preflight.images import Images
 from edge.preflight.verdict import FINE, Verdict

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from edge.containers.model.image_references import CredentialsUnavailable
-from edge.engine.errors import EngineUnavailable, WrongArchitecture
+from edge.ports.engine_errors import EngineUnavailable, WrongArchitecture
 from edge.preflight.images import Images
 from tests.edge.preflight.test_examiner import (
     Device,

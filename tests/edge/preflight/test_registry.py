@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
-from edge.engine.errors import ImageNotFound, RegistryDenied, RegistryUnreachable
-from edge.engine.port import Credentials
+from edge.ports.engine import Credentials
+from edge.ports.engine_errors import ImageNotFound, RegistryDenied, RegistryUnreachable
 from edge.preflight.manifests import Manifest, parse, parse_configuration
 from edge.preflight.registry import HttpRegistry
 from local.images import architecture

@@ -1,0 +1,50 @@
+"""The settings that the agent last went by, on disk: taken instead of a value that is no good."""
+
+import logging
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from edge.configuration.settings import DEFAULTS, Reading, Settings, parse_settings
+from edge.ports.state import State, StateUnreadable, StateUnwritable
+
+FILE = "settings.json"
+_VALUES: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
+
+log = logging.getLogger(__name__)
+
+
+class KeptSettings:
+    """The last good value of every key. A file that is lost or broken costs only this."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self.found = True  # whether an earlier process has kept any
+        self.settings = self._load()
+
+    def keep(self, settings: Settings) -> None:
+        """Have this and the next process fall back on these; written when they differ from what is there."""
+        if settings == self.settings:
+            return
+        self.settings = settings
+        try:
+            self._state.write(FILE, settings.model_dump_json().encode())
+        except StateUnwritable as error:
+            log.error("settings are not on disk: error=%s", error)
+
+    def _load(self) -> Settings:
+        try:
+            content = self._state.read(FILE)
+            self.found = content is not None
+            values = {} if content is None else _VALUES.validate_json(content)
+        except (StateUnreadable, ValidationError) as error:
+            self.found = False
+            self._state.set_aside(FILE, type(error).__name__)
+            return DEFAULTS
+        return parse_settings(values).settings
+
+
+def say(reading: Reading) -> None:
+    """Log every key that is not taken from the configuration."""
+    for key, why in reading.unusable.items():
+        kept = "default" if getattr(reading.settings, key) == getattr(DEFAULTS, key) else "last good value"
+        log.error("configuration is not usable: %s; instead=%s", why, kept)

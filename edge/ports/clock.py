@@ -1,0 +1,14 @@
+"""The clocks of a machine, as the agent sees them."""
+
+from datetime import datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What time it is."""
+
+    def monotonic(self) -> float:
+        """Return seconds since some fixed moment of this boot; never goes back, also while suspended."""
+
+    def now(self) -> datetime:
+        """Return this machine's idea of the date, in UTC; it may be years off and may jump."""

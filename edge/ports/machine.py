@@ -1,0 +1,27 @@
+"""The machine under the agent: which boot this is, and how to reboot it."""
+
+from typing import Protocol
+
+
+class MachineError(Exception):
+    """The machine did not do it, or does not say."""
+
+    code = "machine-error"
+
+
+class Machine(Protocol):
+    """What commands need of the machine."""
+
+    def boot_id(self, source: str) -> str:
+        """Return the id in the file ``source``, which changes with every boot and never within one.
+
+        Raises:
+            MachineError: it cannot be read.
+        """
+
+    def reboot(self) -> None:
+        """Ask the machine to reboot; a return proves nothing.
+
+        Raises:
+            MachineError: the call failed; the machine may go down all the same.
+        """
