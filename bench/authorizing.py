@@ -12,16 +12,16 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from bench.imports import compile_ours, imported
 from bench.rows import Machine, Row, Target, judge
 from bench.sides import BenchFailed
-from cloud.functions.authorize import authorize
-from cloud.issuers import Issuer
-from cloud.tokens import Verifier
+from cloud.auth.issuers import Issuer
+from cloud.auth.tokens import Verifier
+from cloud.functions.system.authorize import authorize
 
 _IMPORT = Target(
     "import-authorize", "cold import", "import PyJWT[crypto]", 1.1, counts={"aws_and_pydantic_modules": 0}
 )
 _WARM = Target("warm-authorize", "decide one request", "PyJWT verifies the token", 1.3, "µs", {"fetches": 1})
 _HEAVY = ("boto3", "botocore", "pydantic", "urllib3")
-_AUTHORIZER = "cloud.functions.authorize"
+_AUTHORIZER = "cloud.functions.system.authorize"
 _PER_ROUND = 2_000
 _IMPORTS_PER_ROUND = 5
 _LIFETIME_S = 3600

@@ -12,7 +12,7 @@ from unittest.mock import patch
 
 import boto3
 
-from cloud.functions import record_report
+from cloud.functions.events import record_report
 from contract import topics
 from contract.reports import DesiredStatus
 from tests.cloud.api import NOW, an_event

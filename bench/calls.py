@@ -5,7 +5,7 @@ from collections.abc import Callable
 from bench.calling import Account, account
 from bench.rows import Machine, Row, Target, judge
 from bench.sides import BenchFailed
-from cloud.filing import SHARDS
+from cloud.domain.devices.device_index import SHARDS
 
 _EXACTLY = {
     "unchanged_report": 1,

@@ -1,13 +1,12 @@
 """Every Lambda that keeps data: its cold start beside boto3 and pydantic, without which there is none."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from bench.imports import Imported, compile_ours, imported
 from bench.rows import Machine, Row, Target, judge
-from cloud.access import PUBLIC_ROUTES
+from cloud.auth.permissions import PUBLIC_ROUTES
+from cloud.tooling.template import modules
 
-_FUNCTIONS = Path(__file__).parents[1] / "cloud" / "functions"
 #: They have no table: the authorizer has rows of its own, and what is public answers without AWS.
 _WITHOUT_DATA = {"authorize", *PUBLIC_ROUTES.values()}
 _REFERENCE = """\
@@ -17,7 +16,7 @@ class Model(pydantic.BaseModel):
     name: str
 """
 _OURS = """\
-import cloud.functions.{module}
+import {module}
 from cloud.aws.clients import client
 client("dynamodb")
 """
@@ -26,8 +25,7 @@ _OPENAPI = "openapi_modules"  # what describes the API is no part of serving it
 
 
 def _ids() -> tuple[str, ...]:
-    names = {path.stem.replace("_", "-") for path in _FUNCTIONS.glob("[a-z]*.py")}
-    return tuple(f"import-{name}" for name in sorted(names - _WITHOUT_DATA))
+    return tuple(f"import-{name}" for name in sorted(modules().keys() - _WITHOUT_DATA))
 
 
 #: The rows, one for each such Lambda.
@@ -47,7 +45,7 @@ def importing(ids: Sequence[str], rounds: int) -> list[Row]:
         for position, row in enumerate(ids):
             if position % _PER_REFERENCE == 0:
                 theirs_ms = imported(_REFERENCE).cpu_ms
-            took = imported(_OURS.format(module=row.removeprefix("import-").replace("-", "_")))
+            took = imported(_OURS.format(module=modules()[row.removeprefix("import-")]))
             if number:  # the first brings the files into the page cache
                 ours[row].append(took)
                 reference[row].append(theirs_ms)  # of the same moments: how busy the machine is changes

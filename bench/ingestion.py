@@ -16,8 +16,8 @@ from typing import Any
 from bench.calling import Calls
 from bench.rows import Machine, Row, Target, judge
 from bench.sides import BenchFailed
-from cloud.functions.record_report import record_batch
-from cloud.group_nuclei import GroupNuclei
+from cloud.functions.events.record_report import record_batch
+from cloud.services.nucleus_registration import GroupNuclei
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices

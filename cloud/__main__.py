@@ -16,12 +16,12 @@ from pathlib import Path
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 
+from cloud.auth.issuers import BadConfiguration, parse_issuers, parse_role_names
 from cloud.aws.account import Account
 from cloud.aws.errors import CloudError
 from cloud.aws.greengrass import Greengrass
-from cloud.deploy.components import AgentUnpublished
-from cloud.issuers import BadConfiguration, parse_issuers, parse_role_names
-from cloud.openapi.committed import DOCUMENT
+from cloud.domain.deployments.greengrass_components import AgentUnpublished
+from cloud.http.openapi_document import DOCUMENT
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.memberships import Memberships

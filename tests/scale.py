@@ -20,11 +20,11 @@ from typing import Any
 
 import boto3
 
-from cloud import filing
 from cloud.aws.attributes import to_item
-from cloud.functions.list_devices import list_devices
-from cloud.http import lambda_handler
-from cloud.milliseconds import to_ms
+from cloud.domain.devices import device_index
+from cloud.domain.timestamps import to_ms
+from cloud.functions.devices.list_devices import list_devices
+from cloud.http.handler import lambda_handler
 from cloud.tables.device_lists import DeviceLists
 from local.aws import ROOT_KEY, LocalAws, client_arguments
 from local.processes import free_ports
@@ -56,16 +56,17 @@ def rows(size: int) -> Iterator[dict[str, object]]:
         since = now - 3_600_000 - i % 997  # a prime: whoever shares a time is of every kind
         image = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/fleetgrass/hello@{digest}"
         yield {
-            "device": name, "kind": "device", "folded_name": filing.folded(name), "group": f"line-{i % 5}",
+            "device": name, "kind": "device", "group": f"line-{i % 5}",
+            "folded_name": device_index.folded(name),
             "enrolled_at": since, "connected": not offline, "writes": 1, "epoch": "a", "sequence": 1,
             "offline_since" if offline else "connected_since": since,
-            "standing": filing.partition("disconnected" if offline else "connected", name),
+            "standing": device_index.partition("disconnected" if offline else "connected", name),
             "standing_since": since, "last_report_at": now - 1000, "reporting_since": since,
             "stale_at": now + (-1 if i % 10 == 1 else 60_000), "interval_s": 60, "agent_version": "1.0.0",
             "applications": {"web": {"sequence": 1, "status": {"state": "RUNNING", "image": image}}},
         }  # fmt: skip
-        yield filing.filing(filing.application_key("web"), name)
-        yield filing.filing(filing.image_key(digest), name)
+        yield device_index.filing(device_index.application_key("web"), name)
+        yield device_index.filing(device_index.image_key(digest), name)
 
 
 def load(dynamodb: Any, table: str, size: int, until: float) -> None:

@@ -1,1 +1,1 @@
-"""One file per Lambda, named as its operation."""
+"""One file per Lambda, named as its operation, in a folder per tag of the API. None imports another."""

@@ -9,15 +9,15 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
 from pydantic_core.core_schema import DictSchema
 
-from cloud.access import PUBLIC_ROUTES, ROUTES
-from cloud.gateway import BODY_MAX_BYTES, PATH_PARAMETERS, RETRY_LATER
+from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
+from cloud.http.gateway_events import BODY_MAX_BYTES, PATH_PARAMETERS, RETRY_LATER
+from cloud.http.preconditions import TAGS
 from cloud.openapi.examples import AUDIT_LINE, EXAMPLES, PARAMETERS
 from cloud.openapi.models.answers import GatewayMessage, Problem
 from cloud.openapi.operations import OPERATIONS, Operation
-from cloud.preconditions import TAGS
 
 _REF = "#/components/schemas/{model}"
-#: Who may do what (cloud.access) is said with each operation; these may be answered to any.
+#: Who may do what (cloud.auth.permissions) is said with each operation; these may be answered to any.
 _GATEWAY: Mapping[int, str] = {
     401: "No token, or one that has expired",
     403: "The token is refused, or its roles do not reach this",

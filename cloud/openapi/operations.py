@@ -6,20 +6,19 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from cloud.deploy.revision import DeploymentState
-from cloud.deploy.wish import DeploymentWish
-from cloud.functions import (
-    cancel_group_reboot,
+from cloud.domain.deployments.deployment import DeploymentState
+from cloud.functions.commands import (
     collect_logs,
-    create_group,
     reboot_device,
-    reboot_group,
     request_report,
     restart_application,
     retry_application,
     rotate_secrets,
 )
-from cloud.gateway import PATH_PARAMETERS
+from cloud.functions.group_reboots import cancel_group_reboot, reboot_group
+from cloud.functions.groups import create_group
+from cloud.http.deployment_request import DeploymentWish
+from cloud.http.gateway_events import PATH_PARAMETERS
 from cloud.openapi.models import answers, audit, commands, deployments, devices, groups, images
 from contract import topics
 from contract.commands import CommandState

@@ -1,1 +1,1 @@
-"""One file per DynamoDB table: keys, conditions, and rows as dataclasses."""
+"""One file per DynamoDB table: its keys, its conditions, its pages. Imports ``domain`` and ``aws``."""

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from typing import Any
 
-from cloud.audit import Event, Head, link
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, Unavailable
-from cloud.tables.conditional import put
-from cloud.tables.reading import item_at, pages
+from cloud.domain.audit_chain import Event, Head, link
+from cloud.tables.dynamodb.conditional_writes import put
+from cloud.tables.dynamodb.queries import item_at, pages
 
 _TRIES = 40  # of all writers of one instant, one gets its place in each round
 _WAIT_S, _WAIT_MAX_S = 0.01, 0.2

@@ -14,20 +14,20 @@ from itertools import islice
 from math import ceil
 from typing import Any
 
-from cloud import ledger
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, Unavailable
-from cloud.command import Command
-from cloud.idempotency import Idempotency
-from cloud.ledger import Inferred
-from cloud.logs import tell
-from cloud.metrics import Metric, count
-from cloud.milliseconds import to_ms
-from cloud.tables.command_rows import DUE_SHARDS, shard, to_command, to_row, transition
-from cloud.tables.conditional import put, update_if
-from cloud.tables.keys import key_of, put_key, what_stands
-from cloud.tables.reading import item_at, pages
+from cloud.domain.commands import command_ledger
+from cloud.domain.commands.command import Command
+from cloud.domain.commands.command_ledger import Inferred
+from cloud.domain.idempotency import Idempotency
+from cloud.domain.timestamps import to_ms
+from cloud.tables.dynamodb.conditional_writes import put, update_if
+from cloud.tables.dynamodb.idempotency_keys import key_of, put_key, what_stands
+from cloud.tables.dynamodb.queries import item_at, pages
+from cloud.tables.rows.command_rows import DUE_SHARDS, shard, to_command, to_row, transition
+from cloud.telemetry.logs import tell
+from cloud.telemetry.metrics import Metric, count
 from contract.commands import CommandResult, CommandState
 from contract.defaults import COMMAND_EXPIRY_MAX_S, INFER_EXPIRED_AFTER_S
 from contract.names import identifier
@@ -89,7 +89,7 @@ class Commands:
         before, where nothing changes, and for one that a later word overtook on its way, which only takes
         its place in the history.
         """
-        earlier = ledger.earlier_than(result.state)
+        earlier = command_ledger.earlier_than(result.state)
         if not earlier:
             return None
         step = transition(result.state, received_at, by="device", code=result.code, device_time=result.at)
@@ -108,7 +108,7 @@ class Commands:
             values |= {":shard": shard(result.id), ":after": round(INFER_EXPIRED_AFTER_S * 1000)}
             change += ", due_shard = :shard, due_at = expires_at + :after"
         elif result.state is CommandState.IN_PROGRESS:
-            due = ledger.due_at(result.state, expires_at=received_at, changed_at=received_at)
+            due = command_ledger.due_at(result.state, expires_at=received_at, changed_at=received_at)
             assert due is not None  # noqa: S101 - the ledger's promise for a state that is not final
             values |= {":shard": shard(result.id), ":due_at": to_ms(due)}
             change += ", due_shard = :shard, due_at = :due_at"
@@ -133,7 +133,7 @@ class Commands:
             known = [] if item is None else from_item(item)["transitions"]
             if item is None or any((e["by"], e["state"]) == ("device", step["state"]) for e in known):
                 return
-            filled = sorted([*known, step], key=lambda each: (each["at"], ledger.rank(each["state"])))
+            filled = sorted([*known, step], key=lambda each: (each["at"], command_ledger.rank(each["state"])))
             if self._update(
                 device,
                 command_id,

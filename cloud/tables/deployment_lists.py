@@ -6,8 +6,8 @@ from typing import Any
 
 from cloud.aws.attributes import to_item
 from cloud.aws.clients import translated
-from cloud.deploy.revision import Headline
-from cloud.tables.deployment_rows import HEADLINE, KIND, sort_key, to_headline
+from cloud.domain.deployments.deployment import Headline
+from cloud.tables.rows.deployment_rows import HEADLINE, KIND, sort_key, to_headline
 
 BY_CREATED = "by-created"
 _FIRST = "~"  # after every id and every revision

@@ -19,15 +19,15 @@ from typing import Any
 
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
-from cloud.deploy.lost import taken_over
-from cloud.deploy.outcomes import OF_JOB
-from cloud.deploy.revision import Deployment, DeploymentState
-from cloud.idempotency import Idempotency
-from cloud.milliseconds import from_ms, to_ms
-from cloud.tables.conditional import put, put_if, update_if
-from cloud.tables.deployment_rows import DUE_SHARDS, due, sort_key, to_deployment, to_moments, to_row
-from cloud.tables.keys import partition, put_key, what_stands
-from cloud.tables.reading import item_at, pages
+from cloud.domain.deployments.deployment import Deployment, DeploymentState
+from cloud.domain.deployments.deployment_outcomes import OF_JOB
+from cloud.domain.deployments.lost_agents import taken_over
+from cloud.domain.idempotency import Idempotency
+from cloud.domain.timestamps import from_ms, to_ms
+from cloud.tables.dynamodb.conditional_writes import put, put_if, update_if
+from cloud.tables.dynamodb.idempotency_keys import partition, put_key, what_stands
+from cloud.tables.dynamodb.queries import item_at, pages
+from cloud.tables.rows.deployment_rows import DUE_SHARDS, due, sort_key, to_deployment, to_moments, to_row
 
 BY_DUE = "by-due"
 OUTCOME = ("state", "application", "code", "message", "refused")  # what is told of one

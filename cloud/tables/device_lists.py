@@ -12,10 +12,10 @@ from typing import Any
 
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
-from cloud.device import Device
-from cloud.device_filter import DeviceFilter
-from cloud.filing import application_key, filing, folded, image_key, partitions
-from cloud.milliseconds import to_ms
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.device_filter import DeviceFilter
+from cloud.domain.devices.device_index import application_key, filing, folded, image_key, partitions
+from cloud.domain.timestamps import to_ms
 from cloud.tables.devices import BY_GROUP, PAGE_MAX, Devices
 
 #: The last entry that was looked at: a device, with the time (Unix milliseconds) where that is the order.

@@ -2,11 +2,11 @@
 
 Keys: ``device`` (the thing's name). Indexes, all of keys only that no heartbeat changes: ``by-name``
 (``kind`` = "device", ``device``) lists all devices in order of name; ``by-group`` (``group``, ``device``)
-lists one group's; those by folded name, agent version, standing and filing are ``cloud.filing``'s. What a
+lists one group's; those by folded name, agent version, standing and filing are ``device_index``'s. What a
 device has several of is filed in rows of their own. Times are Unix milliseconds of the server.
 
 A message is applied in one call while it tells nothing new (the write's condition compares it with
-what is stored), else in two: the refused write returns the row, ``cloud.reducer`` decides, and the
+what is stored), else in two: the refused write returns the row, ``devices.device_reducer`` decides, and the
 second write holds only if nobody applied another message in between. The first report in a span of the
 history is such a change; its point is in the second write, as is what the device is filed under anew or no
 more. A presence event is one call. A reboot that began is noted in the row, so that only messages of another
@@ -19,18 +19,19 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from cloud import reducer
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, Unavailable
-from cloud.device import Device
-from cloud.filing import filed_under, filing, folded, partition
-from cloud.hearing import News
-from cloud.history import point_of
-from cloud.milliseconds import to_ms
-from cloud.presence import Presence
-from cloud.tables.conditional import put, put_if, update_if
-from cloud.tables.device_rows import (
+from cloud.domain.devices import device_reducer
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.device_history import point_of
+from cloud.domain.devices.device_index import filed_under, filing, folded, partition
+from cloud.domain.devices.device_messages import News
+from cloud.domain.devices.presence import Presence
+from cloud.domain.timestamps import to_ms
+from cloud.tables.dynamodb.conditional_writes import put, put_if, update_if
+from cloud.tables.dynamodb.queries import item_at
+from cloud.tables.rows.device_rows import (
     SUMMARY,
     Write,
     confirmation,
@@ -39,7 +40,6 @@ from cloud.tables.device_rows import (
     replacement,
     to_device,
 )
-from cloud.tables.reading import item_at
 
 BY_GROUP = "by-group"
 PAGE_MAX = 100  # BatchGetItem takes no more keys
@@ -135,7 +135,7 @@ class Devices:
     def record_presence(self, presence: Presence) -> bool:
         """Store a presence event if it counts; return whether it did. One call.
 
-        The condition is ``cloud.reducer.supersedes``, said to DynamoDB. A client that was never
+        The condition is ``device_reducer.supersedes``, said to DynamoDB. A client that was never
         enrolled gets no row.
         """
         return self._write(presence.device, presence_write(presence)) is None
@@ -153,7 +153,7 @@ class Devices:
             if not item:
                 return Applied(Effect.NOT_ENROLLED)
             before = to_device(item)
-            after = reducer.after(before, news)
+            after = device_reducer.after(before, news)
             if after is before:
                 return Applied(Effect.OLD, before)
             item = self._replace(before, after)

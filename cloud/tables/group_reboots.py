@@ -14,15 +14,17 @@ from typing import Any
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, Unavailable
-from cloud.command import Command
-from cloud.group_reboot import GroupReboot, Member
-from cloud.group_reboot_steps import Step
-from cloud.idempotency import Idempotency
-from cloud.milliseconds import to_ms
-from cloud.tables.command_rows import to_command
+from cloud.domain.commands.command import Command
+from cloud.domain.commands.group_reboot import GroupReboot, Member
+from cloud.domain.commands.group_reboot_steps import Step
+from cloud.domain.idempotency import Idempotency
+from cloud.domain.timestamps import to_ms
 from cloud.tables.commands import BY_DUE
-from cloud.tables.conditional import put
-from cloud.tables.group_reboot_rows import (
+from cloud.tables.dynamodb.conditional_writes import put
+from cloud.tables.dynamodb.idempotency_keys import key_of, put_key, what_stands
+from cloud.tables.dynamodb.queries import item_at, pages
+from cloud.tables.rows.command_rows import to_command
+from cloud.tables.rows.group_reboot_rows import (
     DUE_SHARD,
     HEAD,
     MEMBER,
@@ -35,8 +37,6 @@ from cloud.tables.group_reboot_rows import (
     to_member,
     to_reboot,
 )
-from cloud.tables.keys import key_of, put_key, what_stands
-from cloud.tables.reading import item_at, pages
 
 _KEYS_MAX = 100  # BatchGetItem takes no more
 _TRIES = 8

@@ -10,8 +10,8 @@ from typing import Any, Protocol
 
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
-from cloud.history import POINTS_MAX
-from cloud.milliseconds import to_ms
+from cloud.domain.devices.device_history import POINTS_MAX
+from cloud.domain.timestamps import to_ms
 
 
 class DynamoDB(Protocol):

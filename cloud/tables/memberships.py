@@ -12,8 +12,8 @@ from typing import Any
 
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
-from cloud.milliseconds import from_ms, to_ms
-from cloud.tables.conditional import update_if
+from cloud.domain.timestamps import from_ms, to_ms
+from cloud.tables.dynamodb.conditional_writes import update_if
 
 UNSETTLED, BY_GROUP = "unsettled", "by-group"
 #: What a count is worth in a listing: its entries of the index are far below a page of DynamoDB's (1 MB).

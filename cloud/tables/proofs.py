@@ -8,10 +8,10 @@ from typing import Any
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict
-from cloud.command import Command
-from cloud.ledger import NOT_STARTED, PROVEN_AFTER, REBOOTED
-from cloud.milliseconds import to_ms
-from cloud.tables.command_rows import shard, to_command, transition
+from cloud.domain.commands.command import Command
+from cloud.domain.commands.command_ledger import NOT_STARTED, PROVEN_AFTER, REBOOTED
+from cloud.domain.timestamps import to_ms
+from cloud.tables.rows.command_rows import shard, to_command, transition
 from contract.commands import CommandState
 
 #: A conclusion from silence, which a proof replaces.
@@ -37,7 +37,7 @@ class Proofs:
         """Store that ``device`` was heard with ``boot_id`` since it began ``command``, which is IN_PROGRESS.
 
         The command is called SUCCEEDED when the device does not say so itself for a while
-        (``cloud.ledger``), and at once where silence was taken for a failure before. One call, then two.
+        (``command_ledger``), and at once where silence was taken for a failure before. One call, then two.
         """
         values: dict[str, object] = {":boot_id": boot_id, ":in_progress": CommandState.IN_PROGRESS.value}
         due_at = to_ms(at + PROVEN_AFTER)

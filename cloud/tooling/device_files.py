@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
-from cloud.deploy.components import TIME_SOURCE
+from cloud.domain.deployments.greengrass_components import TIME_SOURCE
 from contract.names import Nucleus
 
 #: The bundle names each certificate's subject in a comment before it.

@@ -19,7 +19,8 @@ from cloud.aws.account import Account
 from cloud.aws.errors import NotFound
 from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_registry import Registry
-from cloud.deploy.components import (
+from cloud.domain.deployments.greengrass import TargetDeployment
+from cloud.domain.deployments.greengrass_components import (
     NUCLEUS,
     RUN_WITH,
     TIME_SOURCE,
@@ -27,11 +28,10 @@ from cloud.deploy.components import (
     AgentUnpublished,
     Components,
 )
-from cloud.deploy.moving import obstacle, origin
-from cloud.deploy.nuclei import CODE, NAMES, differ, fitting, mismatch
-from cloud.deploy.submission import TargetDeployment
-from cloud.device import Device
-from cloud.membership import MovedMeanwhile, Mover
+from cloud.domain.deployments.group_moves import obstacle, origin
+from cloud.domain.deployments.group_nucleus import CODE, NAMES, differ, fitting, mismatch
+from cloud.domain.devices.device import Device
+from cloud.services.group_membership import MovedMeanwhile, Mover
 from cloud.tables.devices import Devices
 from cloud.tables.memberships import Memberships
 from cloud.tooling.device_files import DeviceFiles

@@ -7,13 +7,14 @@ what AWS will be given.
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
 
-from cloud.metrics import NAMESPACE, STACK
+from cloud.telemetry.metrics import NAMESPACE, STACK
 
 CLOUD = Path(__file__).parent.parent
 TEMPLATE = CLOUD / "template.yaml"
@@ -178,7 +179,11 @@ def alarm(described: Alarm) -> dict[str, Any]:
 
 
 def resources(name: str, function: Function) -> dict[str, Any]:
-    """Return the resources of one function, by their logical names."""
+    """Return the resources of one function, by their logical names.
+
+    Raises:
+        TemplateInvalid: no file is named as the function.
+    """
     logical = _logical(name)
     found = {
         f"{logical}LogGroup": _resource(
@@ -198,6 +203,14 @@ def resources(name: str, function: Function) -> dict[str, Any]:
     if function.route is not None:
         found |= _route(logical, function.route, public=function.public)
     return found
+
+
+@cache
+def modules() -> Mapping[str, str]:
+    """Return every function's module, by the function's name: that of its file below ``cloud/functions/``."""
+    files = (CLOUD / "functions").rglob("[a-z]*.py")
+    dotted = {path.stem: ".".join(path.relative_to(CLOUD.parent).with_suffix("").parts) for path in files}
+    return {stem.replace("_", "-"): module for stem, module in sorted(dotted.items())}
 
 
 def _logical(name: str) -> str:
@@ -224,6 +237,8 @@ def _statements(logical: str, function: Function) -> list[Mapping[str, Any]]:
 
 
 def _function(name: str, logical: str, function: Function) -> dict[str, Any]:
+    if name not in modules():
+        raise TemplateInvalid(f"functions.yaml: {name}: there is no file of that name below cloud/functions/")
     environment = function.environment | ({"AUDIT_TABLE": _ref("AuditTable")} if function.audits else {})
     if not function.public:
         environment |= {"STACK": _ref("AWS::StackName")}  # whose metrics it counts
@@ -234,7 +249,7 @@ def _function(name: str, logical: str, function: Function) -> dict[str, Any]:
         "AWS::Lambda::Function",
         FunctionName=_sub("${AWS::StackName}-" + name),
         Description=function.description or function.route,
-        Handler=f"cloud.functions.{name.replace('-', '_')}.handler",
+        Handler=f"{modules()[name]}.handler",
         Runtime=_ref("Runtime"),
         Architectures=[_ref("Architecture")],
         Code={"S3Bucket": _ref("CodeBucket"), "S3Key": _ref("CodeKey")},

@@ -2,7 +2,7 @@
 
 With the version the classic nucleus learns whose time to merge values by: a nucleus asks no agent about a
 deployment that changes the agent's version, whoever was offline before it included, so that one that has its
-configuration validated (``cloud.deploy.validation``) does not fail it. What is deployed stays desired: there
+configuration validated (``validating_agents``) does not fail it. What is deployed stays desired: there
 is no new revision, and the deployment's row follows to the Greengrass deployment that carries it now.
 
 Greengrass has no conditional write. Of ours who deploys at the same moment is seen by the deployments table:
@@ -21,7 +21,9 @@ from cloud.aws.account import Account
 from cloud.aws.errors import Refused
 from cloud.aws.iot_registry import Registry
 from cloud.clock import utc_now
-from cloud.deploy.components import (
+from cloud.domain.deployments.deployment import Deployment, DeploymentState, wanted_of
+from cloud.domain.deployments.greengrass import Submitted, TargetDeployment
+from cloud.domain.deployments.greengrass_components import (
     NUCLEUS,
     AgentUnpublished,
     Components,
@@ -31,11 +33,9 @@ from cloud.deploy.components import (
     lacks_time_source,
     upgrade,
 )
-from cloud.deploy.nuclei import fitting, taken_out
-from cloud.deploy.revision import Deployment, DeploymentState, wanted_of
-from cloud.deploy.submission import Submitted, TargetDeployment
-from cloud.deploy.validation import few, validating
-from cloud.device import Device
+from cloud.domain.deployments.group_nucleus import fitting, taken_out
+from cloud.domain.deployments.validating_agents import few, validating
+from cloud.domain.devices.device import Device
 from cloud.tables.deployments import Deployments
 from contract.names import COMPONENT, Nucleus
 

@@ -11,7 +11,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cloud.device import Device
+from cloud.domain.devices.device import Device
 from contract.names import Nucleus
 from tests.cloud.template import template
 

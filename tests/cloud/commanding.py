@@ -3,10 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from cloud.command import Command
-from cloud.command_routes import CommandRoute
-from cloud.dispatch import Dispatcher
-from cloud.functions import (
+from cloud.domain.commands.command import Command
+from cloud.functions.commands import (
     collect_logs,
     reboot_device,
     request_report,
@@ -14,10 +12,12 @@ from cloud.functions import (
     retry_application,
     rotate_secrets,
 )
-from cloud.functions.get_command import get_command
-from cloud.functions.list_commands import list_commands
-from cloud.http import lambda_handler
-from cloud.redelivery import Redelivery
+from cloud.functions.commands.get_command import get_command
+from cloud.functions.commands.list_commands import list_commands
+from cloud.http.command_handler import CommandRoute
+from cloud.http.handler import lambda_handler
+from cloud.services.dispatch import Dispatcher
+from cloud.services.redelivery import Redelivery
 from cloud.tables.commands import Commands
 from contract.commands import CommandResult, CommandState
 from tests.cloud.api import COMMANDS, Clock, FakeBroker, FakeDevices, a_device, an_event

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cloud import auditing
-from cloud.audit import Event
+from cloud.domain.audit_chain import Event
+from cloud.http import audit_recorder
 from cloud.tables.commands import Commands
 from tests.cloud.api import COMMANDS, empty, with_tables
 from tests.cloud.commanding import Api
@@ -25,7 +25,7 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 def audited(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     """What the handlers of a test put into the audit."""
     remembered: list[Event] = []
-    monkeypatch.setattr(auditing, "_audit", lambda: remembered)
+    monkeypatch.setattr(audit_recorder, "_audit", lambda: remembered)
     return remembered
 
 

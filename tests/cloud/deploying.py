@@ -9,12 +9,13 @@ from cloud.aws.account import Account
 from cloud.aws.ecr import Image
 from cloud.aws.errors import Conflict, NotFound
 from cloud.aws.iot_registry import Group
-from cloud.deploy.components import NUCLEUS, Components
-from cloud.deploy.submission import Submission, Submitted, TargetDeployment
-from cloud.facts import Job
-from cloud.functions.create_deployment import Ports, create_deployment
-from cloud.functions.get_deployment import get_deployment
-from cloud.http import lambda_handler
+from cloud.domain.deployments.greengrass import Submitted, TargetDeployment
+from cloud.domain.deployments.greengrass_components import NUCLEUS, Components
+from cloud.domain.devices.diagnosis_facts import Job
+from cloud.functions.deployments.create_deployment import Ports, create_deployment
+from cloud.functions.deployments.get_deployment import get_deployment
+from cloud.http.handler import lambda_handler
+from cloud.services.deployment_submission import Submission
 from cloud.tables.deployments import Deployments
 from contract.documents import document_key
 from contract.names import COMPONENT, Nucleus

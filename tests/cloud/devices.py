@@ -13,8 +13,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cloud.hearing import News
-from cloud.presence import Presence
+from cloud.domain.devices.device_messages import News
+from cloud.domain.devices.presence import Presence
 from cloud.tables.devices import Devices
 from cloud.tables.history import History
 from contract.events import ConnectionEvent

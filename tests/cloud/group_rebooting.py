@@ -6,18 +6,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from cloud.dispatch import Dispatcher
-from cloud.functions.advance_group_reboot import Advance, advance_batch
-from cloud.functions.cancel_group_reboot import cancel_group_reboot
-from cloud.functions.get_group_reboot import get_group_reboot
-from cloud.functions.reboot_group import reboot_group
-from cloud.functions.record_report import record_batch
-from cloud.functions.sweep import nudge_due
-from cloud.gateway import Response
-from cloud.group_nuclei import GroupNuclei
-from cloud.hearing import News
-from cloud.http import Request, lambda_handler
-from cloud.presence import Presence
+from cloud.domain.devices.device_messages import News
+from cloud.domain.devices.presence import Presence
+from cloud.functions.events.advance_group_reboot import Advance, advance_batch
+from cloud.functions.events.record_report import record_batch
+from cloud.functions.events.sweep import nudge_due
+from cloud.functions.group_reboots.cancel_group_reboot import cancel_group_reboot
+from cloud.functions.group_reboots.get_group_reboot import get_group_reboot
+from cloud.functions.group_reboots.reboot_group import reboot_group
+from cloud.http.gateway_events import Response
+from cloud.http.handler import Request, lambda_handler
+from cloud.services.dispatch import Dispatcher
+from cloud.services.nucleus_registration import GroupNuclei
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots

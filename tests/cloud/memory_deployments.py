@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cloud.aws.errors import Conflict
-from cloud.deploy.lost import taken_over
-from cloud.deploy.outcomes import OF_JOB
-from cloud.deploy.revision import Deployment, DeploymentState, Pinned
-from cloud.idempotency import KEPT_S, Idempotency, KeyReused
+from cloud.domain.deployments.deployment import Deployment, DeploymentState, Pinned
+from cloud.domain.deployments.deployment_outcomes import OF_JOB
+from cloud.domain.deployments.lost_agents import taken_over
+from cloud.domain.idempotency import KEPT_S, Idempotency, KeyReused
 from cloud.tables.deployments import OUTCOME, Deployments
 from contract.names import identifier
 from tests.cloud.api import NOW

@@ -3,10 +3,10 @@
 from typing import Any
 
 from cloud.aws.account import Account
-from cloud.deploy.components import Components
-from cloud.deploy.submission import TargetDeployment
-from cloud.functions.add_device_to_group import Ports
-from cloud.membership import Mover
+from cloud.domain.deployments.greengrass import TargetDeployment
+from cloud.domain.deployments.greengrass_components import Components
+from cloud.functions.groups.add_device_to_group import Ports
+from cloud.services.group_membership import Mover
 from tests.cloud.api import ACCOUNT, REGION
 
 

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from cloud.aws.errors import Conflict, NotFound
-from cloud.functions.add_device_to_group import add_device_to_group
-from cloud.functions.create_group import create_group
-from cloud.functions.remove_device_from_group import remove_device_from_group
-from cloud.gateway import Response
-from cloud.http import Request, lambda_handler
-from cloud.membership import Mover
+from cloud.functions.groups.add_device_to_group import add_device_to_group
+from cloud.functions.groups.create_group import create_group
+from cloud.functions.groups.remove_device_from_group import remove_device_from_group
+from cloud.http.gateway_events import Response
+from cloud.http.handler import Request, lambda_handler
+from cloud.services.group_membership import Mover
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
-from cloud.tables.keys import Keys
+from cloud.tables.dynamodb.idempotency_keys import Keys
 from cloud.tables.memberships import Membership, Memberships
 from contract.commands import parse_command
 from contract.names import Nucleus

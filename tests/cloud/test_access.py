@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import StringConstraints
 
-from cloud import access
-from cloud.access import ROUTES, Role, canonical_roles, scope
-from cloud.gateway import Response
-from cloud.http import Request, lambda_handler
+from cloud.auth import permissions
+from cloud.auth.permissions import ROUTES, Role, canonical_roles, scope
+from cloud.http.gateway_events import Response
+from cloud.http.handler import Request, lambda_handler
 from contract import names
 from tests.cloud.api import an_event, body_of
 
@@ -65,8 +65,8 @@ def test_what_is_in_no_group_is_out_of_reach_of_a_scoped_role() -> None:
 
 def test_an_unscoped_role_wins_over_a_scoped_one_and_groups_add_up() -> None:
     both = scope(["Fleet.Operator:a", "Fleet.Admin:b", "Fleet.Reader"], Role.OPERATOR)
-    assert both == access.Scope(frozenset({"a", "b"}))
-    assert scope(["Fleet.Operator:a", "Fleet.Admin"], Role.OPERATOR) == access.Scope(None)
+    assert both == permissions.Scope(frozenset({"a", "b"}))
+    assert scope(["Fleet.Operator:a", "Fleet.Admin"], Role.OPERATOR) == permissions.Scope(None)
 
 
 def test_an_issuers_own_role_names_become_ours_and_its_other_roles_are_dropped() -> None:
@@ -79,7 +79,7 @@ def test_an_issuers_own_role_names_become_ours_and_its_other_roles_are_dropped()
 
 def test_the_group_pattern_is_the_contracts() -> None:
     (constraint,) = [c for c in get_args(names.GroupName) if isinstance(c, StringConstraints)]
-    assert constraint.pattern == f"^{access.GROUP.pattern}$"
+    assert constraint.pattern == f"^{permissions.GROUP.pattern}$"
 
 
 @given(st.lists(st.text(max_size=40)))

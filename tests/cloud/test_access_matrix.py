@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from cloud.access import PUBLIC_ROUTES, ROUTES, Reach, Role
-from cloud.gateway import BODY_MAX_BYTES
+from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES, Reach, Role
+from cloud.http.gateway_events import BODY_MAX_BYTES
 from cloud.openapi.document import document
 from tests.cloud.api import body_of
 from tests.cloud.tokens import bearer, decide, token

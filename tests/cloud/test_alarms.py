@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from cloud.metrics import NAMESPACE, Metric, count, measure
+from cloud.telemetry.metrics import NAMESPACE, Metric, count, measure
 from cloud.tooling.template import Alarm
 from tests.cloud.emf import lines
 from tests.cloud.template import template

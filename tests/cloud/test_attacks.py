@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.tokens import TOKEN_MAX_BYTES, Untrusted
+from cloud.auth.tokens import TOKEN_MAX_BYTES, Untrusted
 from tests.cloud.attacks import claims, forms, keys
 from tests.cloud.attacks.attack import ATTACKS, HONEST, H, P
 from tests.cloud.emf import assert_emf, lines

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud import auditing
-from cloud.access import ROUTES, Reach
-from cloud.audit import Event, Head, hash_of, link, verify
+from cloud.auth.permissions import ROUTES, Reach
 from cloud.aws.errors import Unavailable
-from cloud.functions.export_audit import export_audit
-from cloud.functions.list_audit import list_audit
-from cloud.functions.verify_audit import verify_audit
-from cloud.gateway import Problem, Response
-from cloud.http import Request, lambda_handler
+from cloud.domain.audit_chain import Event, Head, hash_of, link, verify
+from cloud.functions.audit.export_audit import export_audit
+from cloud.functions.audit.list_audit import list_audit
+from cloud.functions.audit.verify_audit import verify_audit
+from cloud.http import audit_recorder
+from cloud.http.gateway_events import Problem, Response
+from cloud.http.handler import Request, lambda_handler
 from cloud.tables.audit import Audit
 from tests.cloud.api import NOW, Clock, OneCallAtATime, an_event, body_of
 from tests.cloud.template import template
@@ -226,7 +226,7 @@ def verified(api: Api, day: str = DAY) -> list[dict[str, Any]]:
 
 
 def test_a_long_day_is_verified_page_by_page(api: Api, audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cloud.functions.verify_audit.ENTRIES_MAX", 2)
+    monkeypatch.setattr("cloud.functions.audit.verify_audit.ENTRIES_MAX", 2)
 
     verdicts = verified(api)
 
@@ -238,7 +238,7 @@ def test_a_long_day_is_verified_page_by_page(api: Api, audit: Audit, monkeypatch
 def test_an_entry_that_is_gone_breaks_the_page_that_it_was_on(
     dynamodb: Any, api: Api, audit: Audit, monkeypatch: pytest.MonkeyPatch, gone: int
 ) -> None:
-    monkeypatch.setattr("cloud.functions.verify_audit.ENTRIES_MAX", 2)
+    monkeypatch.setattr("cloud.functions.audit.verify_audit.ENTRIES_MAX", 2)
     dynamodb.delete_item(TableName=audit._name, Key={"day": {"S": DAY}, "sequence": {"N": str(gone)}})
 
     *before, last = verified(api)
@@ -277,7 +277,7 @@ def test_a_cursor_with_another_hash_finds_the_chain_broken(api: Api, place: int)
 def test_a_day_is_exported_as_lines_that_verify_without_us(
     api: Api, audit: Audit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cloud.functions.export_audit.LINES_MAX", 3)
+    monkeypatch.setattr("cloud.functions.audit.export_audit.LINES_MAX", 3)
     first = api.get("GET /audit/export")
     link = first["headers"]["link"]
     rest = api.get("GET /audit/export", cursor=link.partition("cursor=")[2].partition(">")[0])
@@ -400,7 +400,7 @@ def test_an_entry_that_cannot_be_kept_is_in_the_log_and_counted_and_the_call_sta
         def append(self, _: Event) -> None:
             raise Unavailable("throttled")
 
-    monkeypatch.setattr(auditing, "_audit", Broken)
+    monkeypatch.setattr(audit_recorder, "_audit", Broken)
 
     answer = ask(lambda _: Response(202, {}), an_event(REBOOT, body={"reason": "stuck"}), REBOOT)
 

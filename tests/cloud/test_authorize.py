@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from cloud.access import ROUTES, Role
-from cloud.functions import authorize as authorizer
-from cloud.functions.authorize import authorize
-from cloud.gateway import Response
-from cloud.http import Request, lambda_handler
+from cloud.auth.permissions import ROUTES, Role
+from cloud.functions.system import authorize as authorizer
+from cloud.functions.system.authorize import authorize
+from cloud.http.gateway_events import Response
+from cloud.http.handler import Request, lambda_handler
 from tests.cloud.api import an_event, body_of
 from tests.cloud.template import template
 from tests.cloud.tokens import NOW, a_verifier, bearer, decide, token
@@ -177,7 +177,7 @@ def test_without_the_route_or_without_the_token_in_the_key_decisions_would_be_mi
 
 def test_the_authorizer_starts_without_boto3_and_pydantic() -> None:
     code = (
-        "import sys, cloud.functions.authorize\n"
+        "import sys, cloud.functions.system.authorize\n"
         "print([m for m in ('boto3', 'botocore', 'pydantic', 'urllib3') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -5,7 +5,6 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,7 +13,6 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from botocore.stub import ANY, Stubber
 from moto import mock_aws
 
-from cloud import functions
 from cloud.aws import clients
 from cloud.aws.account import Account
 from cloud.aws.attributes import from_item, to_item, to_value
@@ -25,6 +23,7 @@ from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_data import Publisher
 from cloud.aws.iot_registry import Registry
 from cloud.aws.s3 import Documents
+from cloud.tooling.template import modules
 from contract.names import Nucleus
 from tests.cloud.api import ACCOUNT, REGION
 
@@ -309,19 +308,19 @@ for name in sys.argv[1:]:
     if name != "authorize":
         import boto3, contract.commands, contract.desired, contract.events, contract.reports
     if os.fork() == 0:
-        module = importlib.import_module("cloud.functions." + name)
+        module = importlib.import_module(name)
         from cloud.aws import clients
         assert clients.client.cache_info().currsize == 0, name
         assert callable(module.handler), name
-        assert ("cryptography" in sys.modules) == (name == "authorize"), name
+        assert ("cryptography" in sys.modules) == (name.endswith(".authorize")), name
         os._exit(0)
     assert os.wait()[1] == 0, name
 """
 
 
 def test_a_handler_is_imported_without_a_client_an_environment_or_another_functions_libraries() -> None:
-    found = {path.stem for path in Path(functions.__file__).parent.glob("[a-z]*.py")}
-    handlers = ["authorize", *sorted(found - {"authorize"})]  # first, before the others' imports are shared
+    authorizer = modules()["authorize"]  # first, before the others' imports are shared
+    handlers = [authorizer, *sorted(set(modules().values()) - {authorizer})]
     ran = subprocess.run(
         [sys.executable, "-W", "error", "-c", IMPORT_EACH, *handlers],
         capture_output=True,

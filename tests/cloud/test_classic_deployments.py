@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import Unavailable
-from cloud.deploy.components import (
+from cloud.domain.deployments.greengrass_components import (
     NUCLEUS,
     TIME_SOURCE,
     TOKEN_EXCHANGE,
@@ -17,7 +17,7 @@ from cloud.deploy.components import (
     reconfigured,
     upgrade,
 )
-from cloud.deploy.validation import validating, warnings_of
+from cloud.domain.deployments.validating_agents import validating, warnings_of
 from contract.names import COMPONENT, Nucleus
 from tests.cloud.api import FakeDevices, a_device, body_of
 from tests.cloud.deploying import ENROLLED, ENROLLED_EARLIER, World

@@ -12,8 +12,8 @@ from moto import mock_aws
 
 from cloud.aws import clients
 from cloud.aws.s3 import Bundles
-from cloud.command import Command
-from cloud.dispatch import Dispatcher
+from cloud.domain.commands.command import Command
+from cloud.services.dispatch import Dispatcher
 from cloud.tables.commands import Commands
 from contract.commands import (
     UPLOAD_URL_MAX,

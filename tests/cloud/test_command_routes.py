@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from cloud.access import ROUTES, Role
+from cloud.auth.permissions import ROUTES, Role
 from cloud.aws.errors import Refused, Unavailable
 from contract.commands import name_of, parse_command
 from contract.defaults import COMMAND_MAX_BYTES

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud import ledger
-from cloud.access import ROUTES
+from cloud.auth.permissions import ROUTES
 from cloud.aws.errors import Unavailable
-from cloud.command import Command
-from cloud.idempotency import KEPT_S, Idempotency
+from cloud.domain.commands import command_ledger
+from cloud.domain.commands.command import Command
+from cloud.domain.idempotency import KEPT_S, Idempotency
 from cloud.tables.commands import Commands
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.names import identifier
@@ -276,7 +276,7 @@ def test_of_two_sweeps_that_conclude_the_same_one_counts_it(
 ) -> None:
     read = api.commands.get("robot-7", body_of(api.reboot())["id"])
     assert read is not None
-    concluded = ledger.Inferred(State.EXPIRED, "no-answer", api.clock.now)
+    concluded = command_ledger.Inferred(State.EXPIRED, "no-answer", api.clock.now)
 
     assert [api.commands.conclude(read, concluded) for _ in range(2)] == [True, False]
 
@@ -433,7 +433,9 @@ def test_whatever_comes_in_whatever_order_the_devices_word_never_goes_back(
 @given(st.sampled_from(list(State)), st.integers(0, 10_000))
 def test_silence_says_something_only_of_what_is_not_final(state: CommandState, seconds: int) -> None:
     expires = NOW + timedelta(seconds=60)
-    said = ledger.infer(state, expires_at=expires, changed_at=NOW, now=NOW + timedelta(seconds=seconds))
+    said = command_ledger.infer(
+        state, expires_at=expires, changed_at=NOW, now=NOW + timedelta(seconds=seconds)
+    )
     due = {State.PENDING: 360, State.DELIVERED: 360, State.IN_PROGRESS: 900}.get(state)
     assert (said is not None) == (due is not None and seconds >= due)
 

@@ -9,10 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.aws.errors import Refused
-from cloud.deploy.components import ConfigurationUnreadable, carries, merge
-from cloud.deploy.images import PATTERN, parse_image
-from cloud.deploy.outcomes import Outcome, OutcomeState, all_run, by_device, counts, outcome_of, refusal_of
-from cloud.deploy.revision import Pinned, diff
+from cloud.domain.deployments.deployment import Pinned, diff
+from cloud.domain.deployments.deployment_outcomes import (
+    Outcome,
+    OutcomeState,
+    all_run,
+    by_device,
+    counts,
+    outcome_of,
+    refusal_of,
+)
+from cloud.domain.deployments.greengrass_components import ConfigurationUnreadable, carries, merge
+from cloud.domain.deployments.image_references import PATTERN, parse_image
 from contract.desired import Application, DesiredDocument
 from contract.names import COMPONENT
 from tests.cloud.api import NOW, FakeDevices, a_device, body_of

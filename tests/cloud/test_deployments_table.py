@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import Conflict
-from cloud.deploy.revision import DeploymentState
-from cloud.idempotency import Idempotency, KeyReused
+from cloud.domain.deployments.deployment import DeploymentState
+from cloud.domain.idempotency import Idempotency, KeyReused
 from cloud.tables.deployments import Deployments
 from contract.names import identifier
 from tests.cloud.api import DEPLOYMENTS, NOW, empty, tables_in_memory

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud import filing
-from cloud.device import Device
-from cloud.functions.list_devices import list_devices
-from cloud.http import lambda_handler
-from cloud.presence import Presence, state
+from cloud.domain.devices import device_index
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.presence import Presence, state
+from cloud.functions.devices.list_devices import list_devices
+from cloud.http.handler import lambda_handler
 from cloud.tables.device_lists import DeviceLists
 from cloud.tables.devices import Devices, Effect
 from tests.cloud.api import NOW, Clock, Watched, an_event, body_of
@@ -180,8 +180,8 @@ def test_what_is_not_in_an_index_yet_is_in_the_list_of_all(fleet: Fleet) -> None
 def test_a_row_decides_and_no_entry_that_is_late(fleet: Fleet) -> None:
     fleet.enrol("a")
     fleet.report("a", -1, a_status("web", image=image(A)))
-    late = filing.filing(filing.application_key("ghost"), "a")
-    gone = filing.filing(filing.application_key("web"), "never-enrolled")
+    late = device_index.filing(device_index.application_key("ghost"), "a")
+    gone = device_index.filing(device_index.application_key("web"), "never-enrolled")
     for row in (late, gone):
         item = {name: {"S": value} for name, value in row.items()}
         fleet.dynamodb.put_item(TableName=fleet.table._name, Item=item)
@@ -229,8 +229,8 @@ def test_more_than_a_transaction_takes_is_filed_all_the_same(fleet: Fleet) -> No
     for half in ("a", "b"):
         statuses = [a_status(f"{half}{i}", image=image(f"sha256:{half}{i:063x}")) for i in range(60)]
         fleet.report("a", 1 if half == "a" else 2, *statuses)
-        expected = {(filing.application_key(s.name), "a") for s in statuses}
-        expected |= {(filing.image_key(str(s.image).partition("@")[2]), "a") for s in statuses}
+        expected = {(device_index.application_key(s.name), "a") for s in statuses}
+        expected |= {(device_index.image_key(str(s.image).partition("@")[2]), "a") for s in statuses}
         assert fleet.filings() == expected
 
 
@@ -276,7 +276,7 @@ def test_whatever_happens_a_device_is_listed_under_its_state_and_no_other(
     assert device is not None
     expected = state(device, fleet.clock.now).state
     (row,) = [row for row in fleet.rows() if row["device"]["S"] == "robot-7"]
-    assert row["standing"]["S"] == filing.partition(filing.standing_of(device)[0], "robot-7")
+    assert row["standing"]["S"] == device_index.partition(device_index.standing_of(device)[0], "robot-7")
     for sort in ("name", "state-since"):
         for wanted in ("online", "stale", "offline", "unknown"):
             listed = fleet.names(state=wanted, sort=sort)
@@ -327,10 +327,10 @@ QUERIES: list[tuple[dict[str, str], int]] = [
     ({"application": "web"}, 1),
     ({"image": A}, 1),
     ({"agent_version": "1.0.0"}, 1),
-    ({"state": "unknown"}, filing.SHARDS),
-    ({"state": "online"}, 2 * filing.SHARDS),
-    ({"sort": "state-since"}, 3 * filing.SHARDS),
-    ({"sort": "state-since", "state": "offline", "prefix": "r", "application": "web"}, filing.SHARDS),
+    ({"state": "unknown"}, device_index.SHARDS),
+    ({"state": "online"}, 2 * device_index.SHARDS),
+    ({"sort": "state-since"}, 3 * device_index.SHARDS),
+    ({"sort": "state-since", "state": "offline", "prefix": "r", "application": "web"}, device_index.SHARDS),
 ]
 
 

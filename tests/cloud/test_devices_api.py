@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cloud.deploy.revision import DeploymentState
-from cloud.functions.get_device import get_device
-from cloud.functions.list_devices import list_devices
-from cloud.http import lambda_handler
+from cloud.domain.deployments.deployment import DeploymentState
+from cloud.functions.devices.get_device import get_device
+from cloud.functions.devices.list_devices import list_devices
+from cloud.http.handler import lambda_handler
 from cloud.tables.device_lists import DeviceLists
 from cloud.tables.devices import Devices
 from contract.reports import DesiredStatus, PublishedPort

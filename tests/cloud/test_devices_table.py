@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud import reducer
-from cloud.device import Device
-from cloud.hearing import News
-from cloud.presence import Presence, flap_count
-from cloud.reducer import CONNECTIONS_KEPT
-from cloud.tables.device_rows import confirmation, presence_write
+from cloud.domain.devices import device_reducer
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.device_messages import News
+from cloud.domain.devices.device_reducer import CONNECTIONS_KEPT
+from cloud.domain.devices.presence import Presence, flap_count
 from cloud.tables.devices import Devices, Effect
+from cloud.tables.rows.device_rows import confirmation, presence_write
 from contract.names import Nucleus
 from contract.reports import ApplicationStatus, DesiredStatus, split
 from tests.cloud.api import NOW
@@ -225,7 +225,7 @@ def test_any_events_in_any_order_make_the_row_that_the_reducer_makes(
     repeats = data.draw(st.lists(st.sampled_from(events), max_size=3)) if events else []
     expected = known(table, name)
     for event in [*events, *repeats]:
-        before, expected = expected, reducer.after(expected, event)
+        before, expected = expected, device_reducer.after(expected, event)
         assert tell(table, name, event) is (expected is not before)
     assert replace(known(table, name), writes=0) == expected
 
@@ -242,7 +242,7 @@ def test_reports_in_parts_in_any_order_make_the_row_that_the_reducer_makes(
     expected = known(table, name)
     for message in data.draw(st.permutations(in_order + repeats)):
         tell(table, name, message)
-        expected = reducer.after(expected, message)
+        expected = device_reducer.after(expected, message)
     assert replace(known(table, name), writes=0) == expected
 
 
@@ -258,7 +258,7 @@ def test_a_burst_of_200_presence_events_is_one_write_each_and_no_read(memory: Ta
     calls.clear()
     for event in random.Random(7).sample(burst, len(burst)):
         tell(table, name, event)
-        expected = reducer.after(expected, event)
+        expected = device_reducer.after(expected, event)
 
     assert calls == ["UpdateItem"] * 200
     device = known(table, name)
@@ -318,7 +318,7 @@ def test_a_message_that_ends_an_absence_is_decided_by_the_reducer_in_two_calls(m
     for event, cost in course:
         calls.clear()
         tell(table, name, event)
-        expected = reducer.after(expected, event)
+        expected = device_reducer.after(expected, event)
         assert len(calls) == cost, event
         assert replace(known(table, name), writes=0) == expected
     assert known(table, name).connected_since == at(620.001)

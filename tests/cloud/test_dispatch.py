@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from cloud.command import Command
-from cloud.dispatch import Dispatcher
-from cloud.ledger import Inferred
+from cloud.domain.commands.command import Command
+from cloud.domain.commands.command_ledger import Inferred
+from cloud.services.dispatch import Dispatcher
 from cloud.tables.commands import Commands
 from contract.commands import (
     AnyCommand,

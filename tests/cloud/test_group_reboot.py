@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.command import Command
-from cloud.group_reboot import GroupReboot, Member, MemberState, State, StoppedBy
-from cloud.group_reboot_steps import (
+from cloud.domain.commands.command import Command
+from cloud.domain.commands.command_ledger import NOT_SENT, Inferred
+from cloud.domain.commands.group_reboot import GroupReboot, Member, MemberState, State, StoppedBy
+from cloud.domain.commands.group_reboot_steps import (
     CHANGES_MAX,
     Candidate,
     Facts,
@@ -22,7 +23,6 @@ from cloud.group_reboot_steps import (
     list_members,
     order,
 )
-from cloud.ledger import NOT_SENT, Inferred
 from contract.commands import CommandState
 from contract.names import identifier
 from tests.cloud.api import NOW, a_device

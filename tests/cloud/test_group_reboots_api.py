@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cloud.audit import Event
 from cloud.aws.errors import Unavailable
-from cloud.idempotency import KEPT_S
-from cloud.nudges import nudge
+from cloud.domain.audit_chain import Event
+from cloud.domain.idempotency import KEPT_S
+from cloud.services.wake_ups import nudge
 from cloud.tables.devices import Devices
 from contract.commands import CommandState, RebootCommand
 from contract.names import identifier

@@ -13,16 +13,16 @@ from moto import mock_aws
 from cloud.aws.attributes import to_item
 from cloud.aws.errors import Unavailable
 from cloud.aws.iot_registry import Registry
-from cloud.deploy.components import NUCLEUS, TIME_SOURCE, Components
-from cloud.functions.add_device_to_group import add_device_to_group
-from cloud.functions.create_group import create_group
-from cloud.functions.list_groups import list_groups
-from cloud.functions.remove_device_from_group import remove_device_from_group
-from cloud.http import lambda_handler
-from cloud.idempotency import KEPT_S
-from cloud.membership import SETTLES_WITHIN, Mover
+from cloud.domain.deployments.greengrass_components import NUCLEUS, TIME_SOURCE, Components
+from cloud.domain.idempotency import KEPT_S
+from cloud.functions.groups.add_device_to_group import add_device_to_group
+from cloud.functions.groups.create_group import create_group
+from cloud.functions.groups.list_groups import list_groups
+from cloud.functions.groups.remove_device_from_group import remove_device_from_group
+from cloud.http.handler import lambda_handler
+from cloud.services.group_membership import SETTLES_WITHIN, Mover
 from cloud.tables.devices import Devices
-from cloud.tables.keys import Keys
+from cloud.tables.dynamodb.idempotency_keys import Keys
 from cloud.tables.memberships import Memberships
 from contract.names import COMPONENT, Nucleus
 from tests.cloud.api import NOW, REGION, Clock, OneCallAtATime, an_event, body_of

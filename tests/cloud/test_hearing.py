@@ -6,8 +6,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.device import Device
-from cloud.hearing import News, hear
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.device_messages import News, hear
 from contract.names import Nucleus
 from contract.reports import DesiredStatus, DeviceReport, split
 from tests.cloud.devices import a_connection_event, a_report, a_status, at, news

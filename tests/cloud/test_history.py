@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud.aws.attributes import to_item
-from cloud.functions.get_device_history import get_device_history
-from cloud.history import point_of
-from cloud.http import lambda_handler
-from cloud.milliseconds import from_ms, to_ms
+from cloud.domain.devices.device_history import point_of
+from cloud.domain.timestamps import from_ms, to_ms
+from cloud.functions.devices.get_device_history import get_device_history
+from cloud.http.handler import lambda_handler
 from cloud.tables.devices import Devices, Effect
 from cloud.tables.history import History
 from contract.defaults import HISTORY_POINT_S, HISTORY_S

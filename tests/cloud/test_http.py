@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict
 
-from cloud import gateway, strict_json
+from cloud.auth import strict_json
 from cloud.aws.errors import Unavailable
-from cloud.gateway import BODY_MAX_BYTES, Problem, Response
-from cloud.http import Request, field_path, lambda_handler
-from cloud.idempotency import Idempotency
-from cloud.logs import tell
+from cloud.domain.idempotency import Idempotency
+from cloud.http import gateway_events
+from cloud.http.gateway_events import BODY_MAX_BYTES, Problem, Response
+from cloud.http.handler import Request, field_path, lambda_handler
+from cloud.telemetry.logs import tell
 from contract.desired import Application
 from tests.cloud.api import an_event, body_of
 
@@ -320,7 +321,7 @@ def test_a_request_is_one_line_with_its_facts_as_members(caplog: pytest.LogCaptu
 
 def test_what_a_path_names_is_called_in_the_log_as_everywhere_else(caplog: pytest.LogCaptureFixture) -> None:
     name_of_any = "x-" + "0" * 26
-    path = dict.fromkeys(gateway.PATH_PARAMETERS, name_of_any)
+    path = dict.fromkeys(gateway_events.PATH_PARAMETERS, name_of_any)
     documented = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
 
     with caplog.at_level(logging.INFO):
@@ -333,7 +334,7 @@ def test_what_a_path_names_is_called_in_the_log_as_everywhere_else(caplog: pytes
 
 def test_every_line_of_a_request_has_its_id_whoever_tells_it(caplog: pytest.LogCaptureFixture) -> None:
     def fails(request: Request) -> Response:
-        tell(logging.getLogger("cloud.dispatch"), "command sent", device="robot-7")
+        tell(logging.getLogger("cloud.services.dispatch"), "command sent", device="robot-7")
         raise ZeroDivisionError
 
     with caplog.at_level(logging.INFO):

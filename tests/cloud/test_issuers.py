@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from cloud.functions import authorize
-from cloud.issuers import BadConfiguration, Issuer, parse_issuers, parse_role_names
+from cloud.auth.issuers import BadConfiguration, Issuer, parse_issuers, parse_role_names
+from cloud.functions.system import authorize
 
 GOOD: dict[str, Any] = {"issuer": "https://a", "audience": "b", "jwks_uri": "https://a/keys"}
 ENTRA = "https://login.microsoftonline.com"

@@ -17,9 +17,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from cloud.issuers import Issuer
-from cloud.jwks import JWKS_MAX_BYTES, KeysUnavailable, fetch, parse_keys
-from cloud.tokens import Untrusted, Verifier
+from cloud.auth.issuers import Issuer
+from cloud.auth.jwks import JWKS_MAX_BYTES, KeysUnavailable, fetch, parse_keys
+from cloud.auth.tokens import Untrusted, Verifier
 from tests.cloud.emf import emitted
 from tests.cloud.tokens import (
     ISSUER,

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.deploy.revision import DeploymentState
-from cloud.functions.list_deployments import list_deployments
-from cloud.http import lambda_handler
+from cloud.domain.deployments.deployment import DeploymentState
+from cloud.functions.deployments.list_deployments import list_deployments
+from cloud.http.handler import lambda_handler
 from cloud.tables.deployment_lists import DeploymentLists
 from cloud.tables.deployments import Deployments
 from contract.names import identifier

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.logs import about, tell
+from cloud.telemetry.logs import about, tell
 
 CLOUD = Path(__file__).parents[2] / "cloud"
 log = logging.getLogger("cloud.test")

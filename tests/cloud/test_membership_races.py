@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import NotFound
-from cloud.functions.add_device_to_group import add_device_to_group
-from cloud.functions.remove_device_from_group import remove_device_from_group
-from cloud.http import lambda_handler
-from cloud.membership import SETTLES_WITHIN, Mover
+from cloud.functions.groups.add_device_to_group import add_device_to_group
+from cloud.functions.groups.remove_device_from_group import remove_device_from_group
+from cloud.http.handler import lambda_handler
+from cloud.services.group_membership import SETTLES_WITHIN, Mover
 from cloud.tables.devices import Devices
 from cloud.tables.memberships import Membership, Memberships
 from tests.cloud.api import NOW, Clock, an_event, body_of

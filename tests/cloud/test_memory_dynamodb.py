@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cloud.aws.errors import Conflict
-from cloud.command import Command
-from cloud.deploy.revision import Deployment
-from cloud.device_filter import DeviceFilter
-from cloud.idempotency import Idempotency, KeyReused
-from cloud.ledger import Inferred
+from cloud.domain.commands.command import Command
+from cloud.domain.commands.command_ledger import Inferred
+from cloud.domain.deployments.deployment import Deployment
+from cloud.domain.devices.device_filter import DeviceFilter
+from cloud.domain.idempotency import Idempotency, KeyReused
 from cloud.tables.commands import Commands
 from cloud.tables.deployment_lists import DeploymentLists
 from cloud.tables.deployments import Deployments

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cloud.metrics import NAMESPACE, Metric, count, dimension_sets, measure
+from cloud.telemetry.metrics import NAMESPACE, Metric, count, dimension_sets, measure
 from tests.cloud.emf import assert_emf, lines
 
 

@@ -10,9 +10,9 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from pydantic import BaseModel
 
-from cloud.access import PUBLIC_ROUTES, ROUTES
+from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
+from cloud.http.openapi_document import DOCUMENT
 from cloud.openapi import document
-from cloud.openapi.committed import DOCUMENT
 from cloud.openapi.examples import AUDIT_LINE, EXAMPLES
 from cloud.openapi.models.answers import Problem
 from cloud.openapi.models.audit import AuditEntry

@@ -9,8 +9,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cloud.aws.errors import Refused, Unavailable
-from cloud.gateway import Problem
-from cloud.preconditions import Preconditions, preconditions
+from cloud.http.gateway_events import Problem
+from cloud.http.preconditions import Preconditions, preconditions
 from tests.cloud.api import DEPLOYMENTS, OneCallAtATime, body_of
 from tests.cloud.deploying import Gaps, World, a_wish
 from tests.cloud.memory_dynamodb import MemoryDynamoDB, table_of

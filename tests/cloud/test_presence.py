@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from cloud.device import Connection, Device
-from cloud.presence import LOST_WITHIN, PresenceEvent, flap_count, lost_at, presence_of, state
+from cloud.domain.devices.device import Connection, Device
+from cloud.domain.devices.presence import LOST_WITHIN, PresenceEvent, flap_count, lost_at, presence_of, state
 from tests.cloud.api import NOW, a_device
 from tests.cloud.devices import at, recorded
 

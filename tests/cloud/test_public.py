@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cloud.functions import get_openapi
-from cloud.functions.health import handler
-from cloud.gateway import Response
-from cloud.openapi.committed import DOCUMENT
-from cloud.public import public_handler
+from cloud.functions.system import get_openapi
+from cloud.functions.system.health import handler
+from cloud.http.gateway_events import Response
+from cloud.http.openapi_document import DOCUMENT
+from cloud.http.public import public_handler
 from tests.cloud.api import body_of
 
 EVENT = {"requestContext": {"requestId": "request-1"}}
@@ -41,7 +41,7 @@ def test_a_wrong_turn_of_ours_is_a_problem_document_that_tells_nothing() -> None
 @pytest.mark.parametrize("name", ["health", "get_openapi"])
 def test_a_public_function_starts_without_the_aws_sdk_and_without_making_the_document(name: str) -> None:
     loaded = "{'boto3', 'cloud.openapi.document'} & sys.modules.keys()"
-    program = f"import sys, cloud.functions.{name}; sys.exit(bool({loaded}))"
+    program = f"import sys, cloud.functions.system.{name}; sys.exit(bool({loaded}))"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
 
 

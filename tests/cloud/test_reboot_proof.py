@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import Unavailable
-from cloud.command import Command
-from cloud.command_views import detail
-from cloud.functions import record_connection
-from cloud.functions.record_report import record_batch
-from cloud.group_nuclei import GroupNuclei
-from cloud.proof import RebootProofs
+from cloud.domain.commands.command import Command
+from cloud.functions.events import record_connection
+from cloud.functions.events.record_report import record_batch
+from cloud.http.command_view import detail
+from cloud.services.nucleus_registration import GroupNuclei
+from cloud.services.reboot_proofs import RebootProofs
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import Unavailable
-from cloud.facts import Facts
-from cloud.functions import record_connection
-from cloud.presence import state
-from cloud.proof import RebootProofs
+from cloud.domain.devices.diagnosis import explain
+from cloud.domain.devices.diagnosis_facts import Facts
+from cloud.domain.devices.presence import state
+from cloud.functions.events import record_connection
+from cloud.services.reboot_proofs import RebootProofs
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
-from cloud.why import explain
 from tests.cloud.api import NOW, FakeQueue
 from tests.cloud.devices import a_connection_event, a_rule_event, at, devices_table, recorded
 from tests.cloud.emf import emitted

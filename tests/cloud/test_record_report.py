@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import Unavailable
-from cloud.functions.record_report import record_batch
-from cloud.group_nuclei import GroupNuclei
+from cloud.functions.events.record_report import record_batch
+from cloud.services.nucleus_registration import GroupNuclei
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from contract.commands import CommandResult, CommandState

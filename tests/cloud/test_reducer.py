@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.device import Device
-from cloud.hearing import News
-from cloud.presence import Presence, state
-from cloud.reducer import after
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.device_messages import News
+from cloud.domain.devices.device_reducer import after
+from cloud.domain.devices.presence import Presence, state
 from contract.events import ConnectionEvent
 from contract.reports import DeviceReport
 from tests.cloud.devices import a_connection_event, a_presence, a_report, at, news

@@ -15,15 +15,15 @@ from typing import Any
 import boto3
 import pytest
 
-from cloud import auditing
-from cloud.access import PUBLIC_ROUTES, ROUTES
+from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
 from cloud.aws.attributes import to_item
 from cloud.clock import new_id
-from cloud.command import Command
+from cloud.domain.commands.command import Command
+from cloud.http import audit_recorder
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
-from cloud.tables.group_reboot_rows import claim_key
+from cloud.tables.rows.group_reboot_rows import claim_key
 from contract.commands import ReportNowCommand
 from contract.names import COMPONENT
 from tests.cloud.template import resources
@@ -66,13 +66,13 @@ def recorded() -> Iterator[Made]:
     def answer(model: Any, **_: object) -> Any:
         return SimpleNamespace(status_code=200), GREENGRASS[model.name]
 
-    auditing._audit.cache_clear()  # its client is of another world
+    audit_recorder._audit.cache_clear()  # its client is of another world
     events.register("before-parameter-build", remember)
     events.register("before-call.greengrassv2", answer)
     yield made
     events.unregister("before-call.greengrassv2", answer)
     events.unregister("before-parameter-build", remember)
-    auditing._audit.cache_clear()
+    audit_recorder._audit.cache_clear()
 
 
 def grow(world: World) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import Conflict, Refused, Unavailable
-from cloud.deploy.components import carries
-from cloud.deploy.revision import DeploymentState
+from cloud.domain.deployments.deployment import DeploymentState
+from cloud.domain.deployments.greengrass_components import carries
 from contract.desired import DesiredDocument
 from tests.cloud.api import DEPLOYMENTS, FakeDevices, a_device, body_of, empty, tables_in_memory
 from tests.cloud.deploying import ENROLLED, ENROLLED_EARLIER, Crash, World, a_wish

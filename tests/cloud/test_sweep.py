@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from cloud.aws.errors import Unavailable
-from cloud.functions.sweep import sweep
+from cloud.functions.events.sweep import sweep
 from tests.cloud.emf import emitted
 
 

@@ -10,9 +10,9 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
-from cloud.access import PUBLIC_ROUTES, ROUTES
+from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
 from cloud.aws.s3 import Bundles
-from cloud.membership import SETTLES_WITHIN
+from cloud.services.group_membership import SETTLES_WITHIN
 from cloud.tooling import template as rendering
 from cloud.tooling.build import SERVICES
 from contract import topics
@@ -221,22 +221,27 @@ def test_every_function_is_a_module_with_its_name() -> None:
 
     assert found.keys() == {r.operation for r in ROUTES.values()} | WITHOUT_CALLERS
     for name, function in found.items():
-        module = name.replace("-", "_")
-        assert function["Handler"] == f"cloud.functions.{module}.handler"
-        assert (FUNCTIONS / f"{module}.py").exists()
+        [file] = FUNCTIONS.rglob(f"{name.replace('-', '_')}.py")
+        assert function["Handler"] == f"cloud.functions.{file.parent.name}.{file.stem}.handler"
 
 
 def _names_read_by(path: Path) -> set[str]:
     """The environment a function reads, and the modules that it names."""
     source = path.read_text()
-    named = [name.replace(".", "/") for name in re.findall(r"^from cloud\.([\w.]+) import", source, re.M)]
-    sources = [source, *((FUNCTIONS.parent / f"{name}.py").read_text() for name in named)]
+    named = [
+        (module / name if module.is_dir() else module).with_suffix(".py")
+        for package, names in re.findall(r"^from cloud\.?([\w.]*) import ([\w, ]+)", source, re.M)
+        for module in [FUNCTIONS.parent.joinpath(*package.split("."))]
+        for name in names.split(", ")
+    ]
+    sources = [source, *(each.read_text() for each in named)]
     return {name for each in sources for name in re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', each)}
 
 
 def test_every_function_is_given_the_environment_that_it_reads_and_no_more() -> None:
     for name, function in functions().items():
-        read = _names_read_by(FUNCTIONS / f"{name.replace('-', '_')}.py")
+        [file] = FUNCTIONS.rglob(f"{name.replace('-', '_')}.py")
+        read = _names_read_by(file)
         if name not in WITHOUT_CALLERS:
             read.add("AUDIT_TABLE")  # by the framing that every route has
         if name not in PUBLIC_ROUTES.values():
@@ -412,14 +417,20 @@ def test_the_committed_template_is_what_its_sources_make() -> None:
 def test_a_function_may_do_what_it_declares_and_write_its_own_logs_and_nothing_else() -> None:
     declared = rendering.Function.model_validate({"may": [{"Action": "s3:GetObject", "Resource": "arn"}]})
 
-    role = rendering.resources("get-thing", declared)["GetThingRole"]["Properties"]
+    role = rendering.resources("get-device", declared)["GetDeviceRole"]["Properties"]
 
     logs, own = list(statements(role))
     assert (logs["Action"], logs["Resource"].value) == (
         ["logs:CreateLogStream", "logs:PutLogEvents"],
-        "GetThingLogGroup.Arn",
+        "GetDeviceLogGroup.Arn",
     )
     assert own == {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn"}
+
+
+def test_a_function_without_a_file_is_refused() -> None:
+    declared = rendering.Function.model_validate({"may": []})
+    with pytest.raises(rendering.TemplateInvalid, match="get-thing"):
+        rendering.resources("get-thing", declared)
 
 
 def test_a_word_that_no_function_has_is_refused() -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from cloud.issuers import Issuer, parse_issuers
-from cloud.tokens import Untrusted, Verifier
+from cloud.auth.issuers import Issuer, parse_issuers
+from cloud.auth.tokens import Untrusted, Verifier
 from tests.cloud.tokens import CLAIMS, ISSUER, KEY, NOW, OTHER, SECOND, Keys, Time, a_verifier, jwk, token
 
 

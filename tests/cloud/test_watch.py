@@ -8,12 +8,12 @@ import pytest
 
 from cloud.aws.errors import Unavailable
 from cloud.aws.iot_registry import GroupPage
-from cloud.deploy.lost import WATCHED
-from cloud.device import Device
-from cloud.facts import Job
-from cloud.functions.list_groups import list_groups
-from cloud.http import lambda_handler
-from cloud.watch import ASKED_AT_ONCE, ASKED_IN_ALL
+from cloud.domain.deployments.lost_agents import WATCHED
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.diagnosis_facts import Job
+from cloud.functions.groups.list_groups import list_groups
+from cloud.http.handler import lambda_handler
+from cloud.services.deployment_watch import ASKED_AT_ONCE, ASKED_IN_ALL
 from contract.documents import parse_document_uri
 from tests.cloud.api import NOW, FakeDevices, a_device, an_event, body_of
 from tests.cloud.deploying import World, a_wish

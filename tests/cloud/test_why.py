@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
-from cloud.access import Role
+from cloud.auth.permissions import Role
 from cloud.aws.account import Account
 from cloud.aws.errors import Unavailable
 from cloud.aws.greengrass import Greengrass
-from cloud.deploy.revision import Deployment, DeploymentState
-from cloud.deploy.submission import TargetDeployment
-from cloud.device import Device
-from cloud.facts import Facts, Job
-from cloud.functions.explain_device import explain_device
-from cloud.http import lambda_handler
-from cloud.presence import Seen
-from cloud.why import explain
+from cloud.domain.deployments.deployment import Deployment, DeploymentState
+from cloud.domain.deployments.greengrass import TargetDeployment
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.diagnosis import explain
+from cloud.domain.devices.diagnosis_facts import Facts, Job
+from cloud.domain.devices.presence import Seen
+from cloud.functions.devices.explain_device import explain_device
+from cloud.http.handler import lambda_handler
 from contract.names import COMPONENT, Nucleus
 from tests.cloud.api import ACCOUNT, NOW, REGION, Clock, FakeNuclei, an_event, body_of
 

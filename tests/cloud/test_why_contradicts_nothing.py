@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cloud.deploy.revision import DeploymentState
-from cloud.facts import Cause, Facts, Job
-from cloud.presence import Seen
-from cloud.why import _JOBS, AS_DESIRED, HEARD_AFTER, explain
+from cloud.domain.deployments.deployment import DeploymentState
+from cloud.domain.devices.diagnosis import _JOBS, AS_DESIRED, HEARD_AFTER, explain
+from cloud.domain.devices.diagnosis_facts import Cause, Facts, Job
+from cloud.domain.devices.presence import Seen
 from tests.cloud.api import NOW
 from tests.cloud.test_why import DEPLOYMENT, DEVICE, OLDER, OURS, SHA
 

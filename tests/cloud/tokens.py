@@ -9,10 +9,10 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from cloud.functions.authorize import authorize
-from cloud.issuers import Issuer
-from cloud.jwks import KeysUnavailable
-from cloud.tokens import Verifier
+from cloud.auth.issuers import Issuer
+from cloud.auth.jwks import KeysUnavailable
+from cloud.auth.tokens import Verifier
+from cloud.functions.system.authorize import authorize
 
 NOW = 1_800_000_000
 ISSUER = Issuer("https://id.test", ("fleetgrass",), "https://id.test/jwks")

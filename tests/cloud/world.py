@@ -15,16 +15,17 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cloud.access import PUBLIC_ROUTES, ROUTES
+from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
 from cloud.aws import clients
 from cloud.clock import new_id
-from cloud.command import Command
-from cloud.deploy.revision import Deployment
-from cloud.group_reboot import GroupReboot
+from cloud.domain.commands.command import Command
+from cloud.domain.commands.group_reboot import GroupReboot
+from cloud.domain.deployments.deployment import Deployment
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots
+from cloud.tooling.template import modules
 from contract.commands import RebootCommand
 from contract.reports import DesiredStatus
 from tests.cloud.api import ACCOUNT, REGION, an_event
@@ -157,7 +158,7 @@ def a_world() -> Iterator[World]:
 def handler(route: str) -> Callable[[dict[str, Any], object], dict[str, Any]]:
     """The Lambda's entry that serves ``route``."""
     operation = PUBLIC_ROUTES[route] if route in PUBLIC_ROUTES else ROUTES[route].operation
-    module = importlib.import_module(f"cloud.functions.{operation.replace('-', '_')}")
+    module = importlib.import_module(modules()[operation])
     entry: Callable[[dict[str, Any], object], dict[str, Any]] = module.handler
     return entry
 

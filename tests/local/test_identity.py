@@ -9,7 +9,7 @@ import jwt
 import pytest
 import requests
 
-from cloud.functions import authorize
+from cloud.functions.system import authorize
 from local.identity import AUDIENCE, IdentityProvider
 from local.identity_grants import ANY_ROLE_CLIENT, PUBLIC_CLIENT, client_of
 

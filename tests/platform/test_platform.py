@@ -12,7 +12,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from cloud.openapi.committed import DOCUMENT
+from cloud.http.openapi_document import DOCUMENT
 from local.api import Api
 from local.aws import ROOT_KEY, Key, client_arguments
 from local.operators import STACK

@@ -10,9 +10,9 @@ import pytest
 import requests
 from botocore.config import Config
 
-from cloud import auditing
-from cloud.audit import Event
 from cloud.aws.iot_registry import Registry
+from cloud.domain.audit_chain import Event
+from cloud.http import audit_recorder
 from local.api import Api
 from local.aws import ROOT_KEY, LocalAws, client_arguments
 from local.platform import Platform
@@ -67,7 +67,7 @@ class Gated:
 @pytest.fixture
 def stage(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     remembered: list[Event] = []
-    monkeypatch.setattr(auditing, "_audit", lambda: remembered)
+    monkeypatch.setattr(audit_recorder, "_audit", lambda: remembered)
     dynamodb, iot = (a_client(lab.aws, service) for service in ("dynamodb", "iot"))
     make_tables(dynamodb)
     gate = Gate(WRITERS)

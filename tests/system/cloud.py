@@ -7,21 +7,22 @@ from datetime import datetime
 from typing import Any
 
 from cloud.aws.errors import Unavailable
-from cloud.command import Command
-from cloud.command_routes import CommandRoute
-from cloud.device import Device
-from cloud.dispatch import Dispatcher
-from cloud.functions import reboot_device, record_connection, record_report, restart_application
-from cloud.group_nuclei import GroupNuclei
-from cloud.http import lambda_handler
-from cloud.presence import Seen, state
-from cloud.proof import RebootProofs
-from cloud.redelivery import Redelivery
-from cloud.tables.command_rows import to_command
+from cloud.domain.commands.command import Command
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.presence import Seen, state
+from cloud.functions.commands import reboot_device, restart_application
+from cloud.functions.events import record_connection, record_report
+from cloud.http.command_handler import CommandRoute
+from cloud.http.handler import lambda_handler
+from cloud.services.dispatch import Dispatcher
+from cloud.services.nucleus_registration import GroupNuclei
+from cloud.services.reboot_proofs import RebootProofs
+from cloud.services.redelivery import Redelivery
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
+from cloud.tables.rows.command_rows import to_command
 from contract.defaults import OFFLINE_DEBOUNCE_S
 from tests.cloud.api import FakeNuclei, an_event
 from tests.cloud.memory_dynamodb import table_of

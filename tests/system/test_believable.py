@@ -22,7 +22,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from cloud.command import Command
+from cloud.domain.commands.command import Command
 from contract.commands import CommandState
 from contract.reports import ApplicationState, ApplicationStatus
 from tests.cloud.devices import dynamodb_in_memory

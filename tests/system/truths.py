@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Mapping
 
-from cloud import ledger
-from cloud.command import Command
+from cloud.domain.commands import command_ledger
+from cloud.domain.commands.command import Command
 from contract.commands import CommandState
 from contract.reports import DeviceReport
 from tests.edge.fakes import THING
@@ -78,7 +78,7 @@ def at_rest(system: System) -> Iterator[str]:
             told = ends.get(name, {said[name]})
             if row.state not in told:
                 yield f"{name} is {row.state} in the ledger; the device said {told}"
-        due = ledger.due_at(row.state, expires_at=row.expires_at, changed_at=row.changed_at)
+        due = command_ledger.due_at(row.state, expires_at=row.expires_at, changed_at=row.changed_at)
         if due is not None and due < system.now and row.inferred is None:
             yield f"{name} was not swept"
     yield from _row_at_rest(system)

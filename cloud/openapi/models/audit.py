@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from cloud.audit import Outcome
+from cloud.domain.audit_chain import Outcome
 from cloud.openapi.models.answers import Answer, Cursor
 
 

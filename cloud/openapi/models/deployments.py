@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cloud.deploy.outcomes import OutcomeState
-from cloud.deploy.revision import DeploymentState
+from cloud.domain.deployments.deployment import DeploymentState
+from cloud.domain.deployments.deployment_outcomes import OutcomeState
 from cloud.openapi.models.answers import Answer, Cursor
 from contract.applications import Application
 from contract.names import ApplicationName, GroupName, Identifier, ThingName

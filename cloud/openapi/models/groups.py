@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from cloud.deploy.revision import DeploymentState
-from cloud.group_reboot import MemberState
-from cloud.group_reboot import State as GroupRebootState
+from cloud.domain.commands.group_reboot import MemberState
+from cloud.domain.commands.group_reboot import State as GroupRebootState
+from cloud.domain.deployments.deployment import DeploymentState
 from cloud.openapi.models.answers import Answer, Cursor
 from cloud.tables.memberships import COUNTED_AT_MOST
 from contract.names import GroupName, Identifier, Nucleus, ThingName

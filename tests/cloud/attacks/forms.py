@@ -5,7 +5,7 @@ import json
 import zlib
 from typing import Any
 
-from cloud.tokens import TOKEN_MAX_BYTES
+from cloud.auth.tokens import TOKEN_MAX_BYTES
 from tests.cloud.attacks.attack import ATTACKS, HONEST, MODULUS, Attack, H, P, S, attack, header
 from tests.cloud.tokens import CLAIMS, HEADER, KEY, NOW, b64, handmade, token
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.access import PUBLIC_ROUTES, ROUTES
+from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
 from cloud.tooling import build
 from cloud.tooling.build import BuildFailed, Target
 
@@ -69,7 +69,7 @@ def test_every_handler_is_imported_from_the_zip_alone(unpacked: Path) -> None:
 
 def test_the_authorizer_loads_no_boto3(unpacked: Path) -> None:
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); import cloud.functions.authorize; "
+        "import sys; sys.path.insert(0, sys.argv[1]); import cloud.functions.system.authorize; "
         "print('boto3' in sys.modules)"
     )
 
@@ -82,7 +82,7 @@ def test_the_authorizer_loads_no_boto3(unpacked: Path) -> None:
 
 def test_the_api_s_description_is_answered_from_the_zip_alone(unpacked: Path) -> None:
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from cloud.functions.get_openapi import handler; "
+        "import sys; sys.path.insert(0, sys.argv[1]); from system.get_openapi import handler; "
         "sys.stdout.write(handler({}, None)['body'])"
     )
 

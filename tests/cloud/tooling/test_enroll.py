@@ -12,7 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cloud.aws.iot_registry import Registry
-from cloud.membership import Mover
+from cloud.services.group_membership import Mover
 from cloud.tables.memberships import Memberships
 from cloud.tooling import enroll as enrolment
 from cloud.tooling.device_files import DeviceFiles

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import NotFound
-from cloud.deploy.components import NUCLEUS, TIME_SOURCE, TOKEN_EXCHANGE, Components
-from cloud.deploy.revision import Deployment
-from cloud.deploy.submission import Submitted
+from cloud.domain.deployments.deployment import Deployment
+from cloud.domain.deployments.greengrass import Submitted
+from cloud.domain.deployments.greengrass_components import NUCLEUS, TIME_SOURCE, TOKEN_EXCHANGE, Components
 from cloud.tooling.upgrade_agent import Clients, Upgraded, UpgradeRefused, upgrade_agent
 from contract.names import COMPONENT, Nucleus
 from tests.cloud.api import DEPLOYMENTS, NOW, FakeDevices, a_device, body_of

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cloud.aws.greengrass import Greengrass
-from cloud.deploy.components import NUCLEUS, TIME_SOURCE, merge
+from cloud.domain.deployments.greengrass_components import NUCLEUS, TIME_SOURCE, merge
 from cloud.tooling.upgrade_agent import Clients, upgrade_agent
 from contract.names import COMPONENT
 from tests.cloud.api import FakeDevices, a_device

@@ -1,1 +1,0 @@
-"""Deployments: what a new revision is made of, and how its submission is finished. Never imports an SDK."""

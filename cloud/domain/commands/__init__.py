@@ -1,0 +1,1 @@
+"""Commands and group reboots: what their rows mean, and what comes next. Pure."""

@@ -1,0 +1,1 @@
+"""Deployments: what a revision is made of, what became of it, and what a group allows. Pure."""

@@ -1,0 +1,24 @@
+"""Deployments as Greengrass knows them. Pure."""
+
+from dataclasses import dataclass
+
+from cloud.domain.deployments.greengrass_components import (
+    Components,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What Greengrass calls a deployment."""
+
+    greengrass_id: str
+    job_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TargetDeployment:
+    """The newest Greengrass deployment of a target, ours or not."""
+
+    greengrass_id: str
+    job_id: str | None
+    components: Components

@@ -1,0 +1,75 @@
+"""Under what a device can be found: the keys of the indexes that lists are made by. Pure.
+
+``standing`` is how its connection stands, in ``SHARDS`` parts of the index, so that a fleet of one standing
+is no one hot partition. No key moves with a heartbeat.
+"""
+
+import re
+import zlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.presence import State
+
+SHARDS = 4
+Standing = Literal["connected", "disconnected", "never"]
+#: Within the debounce a device that is disconnected is still what it was.
+_STANDINGS: Mapping[State | None, tuple[Standing, ...]] = {
+    "online": ("connected", "disconnected"),
+    "stale": ("connected", "disconnected"),
+    "offline": ("disconnected",),
+    "unknown": ("never",),
+    None: ("connected", "disconnected", "never"),
+}
+_DIGEST = re.compile(r"@(sha256:[0-9a-f]{64})\Z")
+
+
+def folded(name: str) -> str:
+    """Return the key by which ``name`` is found whatever its case; "#", in no name, sorts before them all."""
+    return f"{name.lower()}#{name}"
+
+
+def partition(standing: Standing, device: str) -> str:
+    """Return where in the indexes by standing a device is."""
+    return f"{standing}#{zlib.crc32(device.encode()) % SHARDS}"
+
+
+def partitions(state: State | None) -> tuple[str, ...]:
+    """Return every partition that may hold a device in ``state`` (None: in any)."""
+    return tuple(f"{standing}#{shard}" for standing in _STANDINGS[state] for shard in range(SHARDS))
+
+
+def standing_of(device: Device) -> tuple[Standing, datetime]:
+    """Return how the connection stands, and since when; a message without presence shows a connection."""
+    if device.offline_since is not None:
+        return "disconnected", device.offline_since
+    since = device.connected_since or device.reporting_since
+    return ("never", device.enrolled_at) if since is None else ("connected", since)
+
+
+def application_key(name: str) -> str:
+    """Return what is filed for each device that has the application."""
+    return f"application#{name}"
+
+
+def image_key(digest: str) -> str:
+    """Return what is filed for each device that runs, or last ran, an image of this digest."""
+    return f"image#{digest}"
+
+
+def digests(device: Device) -> frozenset[str]:
+    """Return the digests of its applications' images."""
+    found = (_DIGEST.search(status.get("image") or "") for status in device.applications.values())
+    return frozenset(each[1] for each in found if each is not None)
+
+
+def filed_under(device: Device) -> frozenset[str]:
+    """Return the keys of what a device has several of."""
+    return frozenset(map(application_key, device.applications)) | frozenset(map(image_key, digests(device)))
+
+
+def filing(key: str, device: str) -> dict[str, Any]:
+    """Return the row that says that ``device`` is found under ``key``; its own key is no thing's name."""
+    return {"device": f"in#{key}#{device}", "filed_under": key, "filed": device}

@@ -1,0 +1,53 @@
+"""``GET /audit/export``: one day's entries as JSON lines, oldest first, hashes included."""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from cloud.aws.clients import client
+from cloud.clock import Clock, utc_now
+from cloud.http.audit_pages import day_of, position
+from cloud.http.gateway_events import Response
+from cloud.http.handler import Request, lambda_handler
+from cloud.tables.audit import Audit
+
+MEDIA_TYPE = "application/x-ndjson"
+#: Lambda's answer is at most 6 MB (AWS Lambda quotas), an entry seldom more than 1 KB.
+LINES_MAX = 2_000
+_BYTES_MAX = 4_000_000
+
+
+class ReadsDays(Protocol):
+    """The part of the audit table that this needs."""
+
+    def entries(
+        self, day: str, *, after: int = 0, at_most: int | None = None
+    ) -> Iterator[dict[str, Any]]: ...
+
+
+def export_audit(request: Request, *, audit: ReadsDays, clock: Clock) -> Response:
+    """Answer with the lines; where the day goes on, a Link header (rel="next") says how to ask for the rest.
+
+    Raises:
+        Problem: 400 for a parameter that is unknown or wrong, 403 ``group-not-allowed``.
+    """
+    request.require_fleet()
+    day, after = day_of(request, clock), position(request, 0)
+    lines: list[str] = []
+    size = 0
+    for entry in audit.entries(day, after=after, at_most=LINES_MAX):
+        lines.append(json.dumps(entry, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n")
+        size, after = size + len(lines[-1].encode()), entry["sequence"]
+        if size >= _BYTES_MAX:
+            break
+    more = len(lines) == LINES_MAX or size >= _BYTES_MAX
+    headers = {"link": f'</audit/export?day={day}&cursor={after}>; rel="next"'} if more else {}
+    return Response(200, headers=headers, text=(MEDIA_TYPE, "".join(lines)))
+
+
+def _operation(request: Request) -> Response:
+    return export_audit(request, audit=Audit(client("dynamodb"), os.environ["AUDIT_TABLE"]), clock=utc_now)
+
+
+handler = lambda_handler(_operation, route="GET /audit/export")

@@ -1,0 +1,1 @@
+"""Commands to one device: sent, listed, followed."""

@@ -1,0 +1,36 @@
+"""``POST /devices/{device}/applications/{app}/logs``: what it said last, as a bundle or as a few lines.
+
+The bundle goes from the device to S3 by a presigned URL; ``GET`` of the command tells where it is.
+"""
+
+import os
+from typing import Annotated
+
+from pydantic import Field
+
+from cloud.aws.clients import s3_signer
+from cloud.aws.s3 import Bundles
+from cloud.domain.commands.command import Command
+from cloud.domain.devices.device import Device
+from cloud.http.command_handler import CommandRoute, Common, Order
+from cloud.http.handler import Request
+from contract.commands import CollectLogsCommand
+from contract.defaults import LOG_LINES_MAX
+
+
+class CollectLogsRequest(Order):
+    """What an operator sends."""
+
+    bundle: bool = True  # else the lines come with the result
+    lines: Annotated[int, Field(ge=1, le=LOG_LINES_MAX)] = 100  # of the result; a bundle has what fits
+
+
+def _command(request: Request, device: Device, order: CollectLogsRequest, common: Common) -> Command:
+    message = CollectLogsCommand(
+        **common, command="collect-logs", application=request.path["app"], lines=order.lines
+    )
+    return Command.made_of(device.name, message, bundle=order.bundle)
+
+
+ROUTE = CommandRoute("POST /devices/{device}/applications/{app}/logs", CollectLogsRequest, _command)
+handler = ROUTE.handler(lambda: Bundles(s3_signer(), os.environ["BUCKET"]))

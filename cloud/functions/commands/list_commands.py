@@ -1,0 +1,77 @@
+"""``GET /devices/{device}/commands``: what a device was told to do, the newest first, page by page."""
+
+import os
+from typing import Protocol
+
+from pydantic import TypeAdapter
+
+from cloud.aws.clients import client
+from cloud.clock import Clock, utc_now
+from cloud.domain.commands.command import Command
+from cloud.http import paging
+from cloud.http.command_view import summary
+from cloud.http.gateway_events import Response
+from cloud.http.handler import Request, lambda_handler
+from cloud.http.reached_device import FindsDevices, reached_device
+from cloud.tables.commands import Commands
+from cloud.tables.devices import Devices
+from contract import topics
+from contract.commands import CommandState
+from contract.names import Identifier
+
+_ID: TypeAdapter[str] = TypeAdapter(Identifier)
+_KIND: TypeAdapter[str] = TypeAdapter(topics.Command)
+_STATE: TypeAdapter[str] = TypeAdapter(CommandState)
+_PAGES = 5  # that one call reads at the most, to find what it is asked for
+
+
+class ListsCommands(Protocol):
+    """The part of the ledger that this operation needs."""
+
+    def page(self, device: str, *, before: str | None, limit: int) -> tuple[list[Command], bool]: ...
+
+
+def list_commands(
+    request: Request, *, devices: FindsDevices, commands: ListsCommands, clock: Clock
+) -> Response:
+    """Answer with ``{commands, cursor}``, of one ``kind`` or in one ``state`` if asked.
+
+    The state is the one shown, inferred or not. ``cursor`` is null on the last page; with ``kind`` or
+    ``state`` a page may hold fewer than ``limit`` and still not be the last.
+
+    Raises:
+        Problem: 400 for a parameter that is unknown or wrong, 404 ``device-not-found``.
+    """
+    kind, wanted = paging.chosen(request, "kind", _KIND), paging.chosen(request, "state", _STATE)
+    limit, before = paging.limit(request), paging.after(request, _ID)
+    device = reached_device(request, devices)
+
+    now = clock()
+    shown: list[dict[str, object]] = []
+    more = True
+    for _ in range(_PAGES):
+        page, more = commands.page(device.name, before=before, limit=limit)
+        for command in page:
+            before = command.id
+            line = summary(command, now)
+            if kind in (None, line["kind"]) and wanted in (None, line["state"]):
+                shown.append(line)
+            if len(shown) == limit:
+                more = more or command is not page[-1]
+                break
+        if not more or len(shown) == limit:
+            break
+    return Response(200, {"commands": shown, "cursor": paging.following(before if more else None)})
+
+
+def _operation(request: Request) -> Response:
+    dynamodb = client("dynamodb")
+    return list_commands(
+        request,
+        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        commands=Commands(dynamodb, os.environ["COMMANDS_TABLE"]),
+        clock=utc_now,
+    )
+
+
+handler = lambda_handler(_operation, route="GET /devices/{device}/commands")

@@ -1,0 +1,18 @@
+"""``POST /devices/{device}/applications/{app}/retry``: at once, and once more, what failed or waits."""
+
+from cloud.domain.commands.command import Command
+from cloud.domain.devices.device import Device
+from cloud.http.command_handler import CommandRoute, Common, Order
+from cloud.http.handler import Request
+from contract.commands import RetryApplicationCommand
+
+
+def _command(request: Request, device: Device, _order: Order, common: Common) -> Command:
+    return Command.made_of(
+        device.name,
+        RetryApplicationCommand(**common, command="retry-application", application=request.path["app"]),
+    )
+
+
+ROUTE = CommandRoute("POST /devices/{device}/applications/{app}/retry", Order, _command)
+handler = ROUTE.handler()

@@ -1,0 +1,17 @@
+"""``POST /devices/{device}/applications/{app}/rotate-secrets``: a new container, its secrets fetched anew."""
+
+from cloud.domain.commands.command import Command
+from cloud.domain.devices.device import Device
+from cloud.http.command_handler import CommandRoute, Common, Order
+from cloud.http.handler import Request
+from contract.commands import RotateSecretsCommand
+
+
+def _command(request: Request, device: Device, _order: Order, common: Common) -> Command:
+    return Command.made_of(
+        device.name, RotateSecretsCommand(**common, command="rotate-secrets", application=request.path["app"])
+    )
+
+
+ROUTE = CommandRoute("POST /devices/{device}/applications/{app}/rotate-secrets", Order, _command)
+handler = ROUTE.handler()

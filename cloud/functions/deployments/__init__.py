@@ -1,0 +1,1 @@
+"""Deployments: made, listed, followed."""

@@ -1,0 +1,86 @@
+"""``GET /deployments``: what was deployed, the newest first, page by page."""
+
+import os
+from typing import Annotated, Protocol
+
+from pydantic import Field, TypeAdapter
+
+from cloud.aws.clients import client
+from cloud.domain.deployments.deployment import DeploymentState, Headline
+from cloud.http import paging
+from cloud.http.gateway_events import Response
+from cloud.http.handler import Request, lambda_handler
+from cloud.tables.deployment_lists import DeploymentLists, Page
+from contract.names import GroupName, Identifier
+
+_GROUP: TypeAdapter[str] = TypeAdapter(GroupName)
+_STATE: TypeAdapter[DeploymentState] = TypeAdapter(DeploymentState)
+_ID: TypeAdapter[str] = TypeAdapter(Identifier)
+_REVISION: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, lt=10**10)])
+
+
+class ListsDeployments(Protocol):
+    """The part of the deployments table that this operation needs."""
+
+    def of_all(self, *, before: str | None, reads: int) -> Page: ...
+    def of_target(self, target: str, *, before: int | None, reads: int) -> Page: ...
+
+
+def list_deployments(request: Request, *, deployments: ListsDeployments) -> Response:
+    """Answer with ``{deployments, cursor}``, to one ``group`` or in one ``state`` if asked.
+
+    The state is as it was last written; ``GET /deployments/{deployment}`` looks at the devices. ``cursor``
+    is null on the last page. With ``state``, or a role that is scoped to groups, a page may hold fewer
+    than ``limit`` and still not be the last.
+
+    Raises:
+        Problem: 400 for a parameter that is unknown or wrong, 403 for a group out of reach.
+    """
+    group, state = paging.chosen(request, "group", _GROUP), paging.chosen(request, "state", _STATE)
+    limit = paging.limit(request)
+    if group is not None:
+        request.require_group((group,))
+    takes_all = state is None and (group is not None or request.scope.groups is None)
+    reads = limit if takes_all else paging.PAGE_MAX
+    if group is None:
+        page = deployments.of_all(before=paging.after(request, _ID), reads=reads)
+    else:
+        before = paging.after(request, _REVISION)
+        page = deployments.of_target(f"thinggroup/{group}", before=before, reads=reads)
+
+    shown: list[dict[str, object]] = []
+    last: Headline | None = None
+    for last in page.headlines:
+        if state in (None, last.state) and request.scope.covers((last.group,)):
+            shown.append(_summary(last))
+        if len(shown) == limit:
+            break
+    cursor = None
+    if last is not None and (page.more or last is not page.headlines[-1]):
+        cursor = last.id if group is None else str(last.revision)
+    return Response(200, {"deployments": shown, "cursor": paging.following(cursor)})
+
+
+def _summary(headline: Headline) -> dict[str, object]:
+    told: dict[str, object] = {
+        "id": headline.id,
+        "target": {"group": headline.group},
+        "revision": headline.revision,
+        "state": headline.state.value,
+        "requested_by": headline.requested_by,
+        "reason": headline.reason,
+        "created_at": headline.created_at,
+        "changed_at": headline.changed_at,
+    }
+    if headline.code is not None:
+        told |= {"code": headline.code, "message": headline.message}
+    return told
+
+
+def _operation(request: Request) -> Response:
+    return list_deployments(
+        request, deployments=DeploymentLists(client("dynamodb"), os.environ["DEPLOYMENTS_TABLE"])
+    )
+
+
+handler = lambda_handler(_operation, route="GET /deployments")

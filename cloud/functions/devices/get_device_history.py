@@ -1,0 +1,83 @@
+"""``GET /devices/{device}/history``: how a device felt over the last day, for plotting. Two calls."""
+
+import os
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Protocol
+
+from cloud.aws.clients import client
+from cloud.clock import Clock, utc_now
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.device_history import kept_since, shown
+from cloud.http.gateway_events import Problem, Response
+from cloud.http.handler import Request, lambda_handler
+from cloud.tables.devices import Devices
+from cloud.tables.history import History
+from contract.defaults import HISTORY_POINT_S
+
+
+class FindsDevices(Protocol):
+    """The part of the devices table that tells a device's groups."""
+
+    def get(self, device: str) -> Device | None: ...
+
+
+class FindsPoints(Protocol):
+    """The part of the history that this operation needs."""
+
+    def points(self, device: str, begin: datetime, end: datetime) -> Sequence[Mapping[str, Any]]: ...
+
+
+def get_device_history(
+    request: Request, *, devices: FindsDevices, history: FindsPoints, clock: Clock
+) -> Response:
+    """Answer with ``{device, from, to, interval_s, points}``; the oldest point first, a gap is a missing one.
+
+    ``from`` and ``to`` (aware ISO 8601 times; by default the day that is kept) bound the points' ``at``;
+    an earlier ``from`` than is kept becomes the begin of what is.
+
+    Raises:
+        Problem: 400 for a parameter that is unknown or wrong, 404 ``device-not-found``.
+    """
+    now = clock()
+    end = _time(request, "to", now)
+    begin = _time(request, "from", min(kept_since(now), end))
+    if begin > end:
+        raise Problem(400, "invalid-parameter", "from: must not be later than to", field="from")
+    begin = min(max(begin, kept_since(now)), end)
+    name = request.path["device"]
+    device = devices.get(name)
+    if device is None:
+        raise Problem(404, "device-not-found", f"there is no device {name}")
+    request.require_group(device.groups)
+    points = shown(history.points(name, begin, end))
+    return Response(
+        200, {"device": name, "from": begin, "to": end, "interval_s": HISTORY_POINT_S, "points": points}
+    )
+
+
+def _time(request: Request, parameter: str, default: datetime) -> datetime:
+    text = request.query.get(parameter)
+    if text is None:
+        return default
+    try:
+        at = datetime.fromisoformat(text)
+        if at.utcoffset() is None:
+            raise ValueError("naive")
+        return at.astimezone(default.tzinfo)
+    except (ValueError, OverflowError):
+        detail = f"{parameter}: must be a time with its offset from UTC, as 2026-11-22T12:00:00Z"
+        raise Problem(400, "invalid-parameter", detail, field=parameter) from None
+
+
+def _operation(request: Request) -> Response:
+    dynamodb = client("dynamodb")
+    return get_device_history(
+        request,
+        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        history=History(dynamodb, os.environ["HISTORY_TABLE"]),
+        clock=utc_now,
+    )
+
+
+handler = lambda_handler(_operation, route="GET /devices/{device}/history")

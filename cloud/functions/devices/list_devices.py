@@ -1,0 +1,135 @@
+"""``GET /devices``: the devices page by page, all of them or those that filters leave."""
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import Annotated, Literal, Protocol
+
+from pydantic import Field, Json, StringConstraints, TypeAdapter
+
+from cloud.aws.clients import client
+from cloud.clock import Clock, utc_now
+from cloud.domain.devices.device import Device
+from cloud.domain.devices.device_filter import DeviceFilter
+from cloud.domain.devices.presence import State, state
+from cloud.domain.devices.wanted_state import FindsDeployments, wanted_by_group
+from cloud.domain.timestamps import LATEST_MS
+from cloud.http import paging
+from cloud.http.device_view import summary
+from cloud.http.gateway_events import Problem, Response
+from cloud.http.handler import Request, lambda_handler
+from cloud.tables.deployments import Deployments
+from cloud.tables.device_lists import DeviceLists, Page, Position, Stream, streams
+from contract.defaults import OFFLINE_DEBOUNCE_S
+from contract.events import ShortText
+from contract.names import ApplicationName, GroupName, ThingName
+
+_GROUP: TypeAdapter[str] = TypeAdapter(GroupName)
+_PREFIX: TypeAdapter[str] = TypeAdapter(ThingName)  # the letters of a name, and as many
+_DIGEST: TypeAdapter[str] = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")])
+_APPLICATION: TypeAdapter[str] = TypeAdapter(ApplicationName)
+_VERSION: TypeAdapter[str] = TypeAdapter(ShortText)
+_STATE: TypeAdapter[State] = TypeAdapter(State)
+_SORT: TypeAdapter[str] = TypeAdapter(Literal["name", "state-since"])
+_Since = Annotated[int, Field(ge=0, le=LATEST_MS)]
+_POSITIONS: TypeAdapter[list[Position]] = TypeAdapter(Json[list[ThingName | tuple[_Since, ThingName] | None]])
+
+
+class ListsDevices(Protocol):
+    """The part of the devices table that this operation needs."""
+
+    def page(
+        self,
+        parts: Sequence[Stream],
+        after: Sequence[Position],
+        *,
+        limit: int,
+        reads: int,
+        inside: bool,
+        takes: Callable[[Device], bool],
+    ) -> Page: ...
+
+    def is_enrolled_in(self, group: str) -> bool: ...
+
+
+def list_devices(
+    request: Request,
+    *,
+    devices: ListsDevices,
+    deployments: FindsDeployments,
+    clock: Clock,
+    offline_debounce_s: float = OFFLINE_DEBOUNCE_S,
+) -> Response:
+    """Answer with ``{devices, cursor}``; ``cursor`` is null on the last page.
+
+    In order of name (with ``prefix`` and no group: whatever the case), or of the time since when the
+    connection stands as it does. One filter drives, the others narrow what a page reads, as does a role
+    that is scoped to groups: a page may hold fewer than ``limit`` and still not be the last.
+
+    Raises:
+        Problem: 400 for a parameter that is unknown or wrong, 403 for a group out of reach, 404
+            ``group-not-found`` where no device is enrolled in it.
+    """
+    wanted = DeviceFilter(
+        group=paging.chosen(request, "group", _GROUP),
+        prefix=paging.chosen(request, "prefix", _PREFIX),
+        image=paging.chosen(request, "image", _DIGEST),
+        application=paging.chosen(request, "application", _APPLICATION),
+        agent_version=paging.chosen(request, "agent_version", _VERSION),
+        state=paging.chosen(request, "state", _STATE),
+    )
+    if wanted.group is not None:
+        request.require_group((wanted.group,))
+    by_since = paging.chosen(request, "sort", _SORT) == "state-since"
+    now, limit = clock(), paging.limit(request)
+    debounced_since = now - timedelta(seconds=offline_debounce_s)
+    parts = streams(wanted, by_since=by_since, debounced_since=debounced_since)
+    after = _positions(request, parts)
+
+    def takes(device: Device) -> bool:
+        seen = state(device, now, offline_debounce_s=offline_debounce_s)
+        return request.scope.covers(device.groups) and wanted.takes(device, seen.state)
+
+    page = devices.page(
+        parts,
+        after or [None] * len(parts),
+        limit=limit,
+        reads=limit if wanted.is_empty else paging.PAGE_MAX,
+        inside=wanted.looks_inside,
+        takes=takes,
+    )
+    nothing = after is None and not page.devices
+    if nothing and wanted.group is not None and not devices.is_enrolled_in(wanted.group):
+        raise Problem(404, "group-not-found", f"no device is enrolled in a group {wanted.group}")
+    by_group = wanted_by_group(page.devices, deployments)
+    shown = [
+        summary(device, by_group.get(device.group), now, offline_debounce_s=offline_debounce_s)
+        for device in page.devices
+    ]
+    cursor = None if page.after is None else json.dumps(page.after, separators=(",", ":"))
+    return Response(200, {"devices": shown, "cursor": paging.following(cursor)})
+
+
+def _positions(request: Request, parts: Sequence[Stream]) -> list[Position] | None:
+    """Return where the page begins in each of ``parts``; None for the first page."""
+    after = paging.after(request, _POSITIONS)
+    if after is None or (
+        len(after) == len(parts) and all(part.fits(at) for part, at in zip(parts, after, strict=True))
+    ):
+        return after
+    raise Problem(400, "invalid-parameter", "cursor: not one that this list gave", field="cursor")
+
+
+def _operation(request: Request) -> Response:
+    dynamodb = client("dynamodb")
+    return list_devices(
+        request,
+        devices=DeviceLists(dynamodb, os.environ["DEVICES_TABLE"]),
+        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
+        clock=utc_now,
+        offline_debounce_s=float(os.environ.get("OFFLINE_DEBOUNCE_S", OFFLINE_DEBOUNCE_S)),
+    )
+
+
+handler = lambda_handler(_operation, route="GET /devices")

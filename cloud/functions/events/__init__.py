@@ -1,0 +1,1 @@
+"""What no caller asks for: messages of devices, queues, the timer."""

@@ -1,0 +1,95 @@
+"""Presence events, hello and goodbye, invoked directly by their rules (asynchronous, retried by AWS).
+
+An exception makes Lambda try again and then puts the event into the dead-letter queue; whatever
+trying again cannot mend is therefore never raised.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+
+from cloud.aws.clients import client, iot_data
+from cloud.aws.iot_data import Publisher
+from cloud.aws.sqs import Queue
+from cloud.clock import utc_now
+from cloud.domain.devices.presence import presence_of
+from cloud.services.dispatch import Dispatcher
+from cloud.services.reboot_proofs import RebootProofs
+from cloud.services.redelivery import Redelivery
+from cloud.services.rule_messages import Malformed, Received, not_enrolled, refuse
+from cloud.tables.commands import Commands
+from cloud.tables.devices import Devices, Effect
+from cloud.tables.proofs import Proofs
+from cloud.telemetry.logs import about, start_logging, tell
+
+log = logging.getLogger(__name__)
+
+
+def record(event: object, devices: Devices, is_back: Callable[[str], object], reboots: RebootProofs) -> str:
+    """Apply one event and return what it did: an ``Effect``, ``ignored`` or ``malformed``.
+
+    ``is_back`` is told of a device that connected, and again when it says hello: only then it listens.
+    ``reboots`` looks whether a hello is of another boot than the one that a device was about to end.
+    """
+    try:
+        received = Received.of(event)
+        with about(topic=received.topic):
+            if received.topic.startswith("$aws/events/presence/"):
+                return _presence(received, devices, is_back)
+            return _said(received, devices, is_back, reboots)
+    except Malformed as malformed:
+        refuse(malformed)
+        return "malformed"
+
+
+def _presence(received: Received, devices: Devices, is_back: Callable[[str], object]) -> str:
+    if received.topic.split("/")[3] not in ("connected", "disconnected"):
+        return "ignored"  # AWS tells of refused connections (connect_failed) in the same place
+    presence = presence_of(received.presence(), received.received_at)
+    if presence is None:
+        return "ignored"
+    effect = Effect.CHANGED if devices.record_presence(presence) else "ignored"
+    tell(log, "presence", device=presence.device, connected=presence.connected, effect=effect)
+    if effect == Effect.CHANGED and presence.connected:
+        is_back(presence.device)
+    return effect
+
+
+def _said(
+    received: Received, devices: Devices, is_back: Callable[[str], object], reboots: RebootProofs
+) -> str:
+    news = received.connection()
+    applied = devices.apply(news)
+    if applied.effect is Effect.NOT_ENROLLED:
+        not_enrolled(news.device, received.topic)
+        return applied.effect
+    tell(log, "connection event", device=news.device, goodbye=news.goodbye, effect=applied.effect)
+    if applied.device is not None:
+        reboots.look(applied.device)
+    if news.goodbye is None:  # an old hello too: the call that took it may have failed after that
+        is_back(news.device)
+    return applied.effect
+
+
+class _Nudges:
+    """The queue of group reboots; its client is made when there is something to say, which is seldom."""
+
+    def send(self, body: str) -> None:
+        Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"]).send(body)
+
+
+def handler(event: object, context: object) -> dict[str, str]:  # noqa: ARG001
+    """Lambda's entry."""
+    start_logging()
+    dynamodb = client("dynamodb")
+    commands = Commands(dynamodb, os.environ["COMMANDS_TABLE"])
+    redelivery = Redelivery(Dispatcher(commands, Publisher(iot_data)))
+    devices = Devices(dynamodb, os.environ["DEVICES_TABLE"])
+    proofs = Proofs(dynamodb, os.environ["COMMANDS_TABLE"])
+    effect = record(
+        event,
+        devices,
+        lambda device: redelivery.device_is_back(device, utc_now()),
+        RebootProofs(devices, proofs, _Nudges()),
+    )
+    return {"effect": effect}

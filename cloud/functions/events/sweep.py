@@ -1,0 +1,74 @@
+"""Every minute: finish what is due. Nothing waits for it; reads show what is due already."""
+
+import logging
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cloud.aws.clients import client, iot_data
+from cloud.aws.iot_data import Publisher
+from cloud.aws.iot_registry import Registry
+from cloud.aws.sqs import Queue
+from cloud.clock import utc_now
+from cloud.services.dispatch import Dispatcher
+from cloud.services.group_membership import Mover
+from cloud.services.redelivery import Redelivery
+from cloud.services.wake_ups import SendsMessages, nudge
+from cloud.tables.commands import Commands
+from cloud.tables.devices import Devices
+from cloud.tables.group_reboots import GroupReboots
+from cloud.tables.memberships import Memberships
+from cloud.telemetry.logs import about, start_logging, tell
+from cloud.telemetry.metrics import Metric, count
+from cloud.wiring import submission
+
+log = logging.getLogger(__name__)
+
+
+def sweep(duties: Mapping[str, Callable[[], int]]) -> dict[str, int | None]:
+    """Do every duty and return how much each finished; None for one that failed, which stops no other.
+
+    How many failed is counted each time, none too: where that number is missing, nothing was swept.
+    """
+    finished: dict[str, int | None] = {}
+    for name, duty in duties.items():
+        try:
+            finished[name] = duty()
+        except Exception as error:  # noqa: BLE001 - the next minute tries again; the metric is looked at
+            tell(log, "duty failed", level=logging.ERROR, error=error, duty=name)
+            finished[name] = None
+    with about(**finished):
+        tell(log, "swept")
+    count(Metric.SWEEP_FAILURES, sum(number is None for number in finished.values()))
+    return finished
+
+
+def nudge_due(reboots: Sequence[str], queue: SendsMessages) -> int:
+    """Nudge every one of ``reboots``; return how many they are."""
+    for reboot_id in reboots:
+        nudge(queue, reboot_id)
+    return len(reboots)
+
+
+def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG001
+    """Lambda's entry."""
+    start_logging()
+    dynamodb = client("dynamodb")
+    commands = Commands(dynamodb, os.environ["COMMANDS_TABLE"])
+    devices = Devices(dynamodb, os.environ["DEVICES_TABLE"])
+    redelivery = Redelivery(Dispatcher(commands, Publisher(iot_data)))
+    deployments = submission(context.invoked_function_arn)
+    reboots = GroupReboots(dynamodb, os.environ["COMMANDS_TABLE"])
+    queue = Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"])
+    mover = Mover(Memberships(dynamodb, os.environ["DEVICES_TABLE"]), Registry(client("iot")))
+    now = utc_now()
+    return sweep(
+        {
+            "commands": lambda: commands.infer_due(
+                now, waits=lambda command: redelivery.look(command, devices, now)
+            ),
+            "deployments": lambda: deployments.finish_stale(now),
+            "memberships": mover.settle_all,
+            "group_reboots": lambda: nudge_due(reboots.due(now), queue),
+        }
+    )

@@ -1,0 +1,1 @@
+"""Reboots of a whole group, in waves."""

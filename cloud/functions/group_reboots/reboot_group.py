@@ -1,0 +1,93 @@
+"""``POST /groups/{group}/reboots``: reboot a group's devices in waves, as they prove themselves back."""
+
+import logging
+import os
+from typing import Annotated, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from cloud.aws.clients import client
+from cloud.aws.sqs import Queue
+from cloud.clock import Clock, new_id, utc_now
+from cloud.domain.commands.group_reboot import MAX_CONCURRENT, STOP_AFTER_FAILURES_MAX, GroupReboot
+from cloud.http.gateway_events import Problem, Response
+from cloud.http.group_reboot_view import submitted, where
+from cloud.http.handler import Request, lambda_handler
+from cloud.services.wake_ups import SendsMessages, nudge
+from cloud.tables.devices import Devices
+from cloud.tables.group_reboots import GroupReboots, StillRunning
+from cloud.telemetry.logs import tell
+from contract.defaults import COMMAND_EXPIRY_MAX_S, COMMAND_EXPIRY_S
+
+log = logging.getLogger(__name__)
+
+
+class GroupRebootRequest(BaseModel):
+    """What an operator sends."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=256)]
+    max_concurrent: Annotated[int, Field(ge=1, le=MAX_CONCURRENT)] = 1
+    #: The failure that stops it: 1 is the first.
+    stop_after_failures: Annotated[int, Field(ge=1, le=STOP_AFTER_FAILURES_MAX)] = 1
+    force: bool = False  # even while a container is being replaced
+    #: Each device's latest start, counted from when its turn came.
+    expires_in_s: Annotated[float, Field(ge=1, le=COMMAND_EXPIRY_MAX_S)] = COMMAND_EXPIRY_S
+
+
+class FindsGroups(Protocol):
+    """The part of the devices table that tells whether a group has devices."""
+
+    def names_after(self, cursor: str | None, limit: int, group: str) -> tuple[list[str], bool]: ...
+
+
+def reboot_group(
+    request: Request, *, devices: FindsGroups, reboots: GroupReboots, queue: SendsMessages, clock: Clock
+) -> Response:
+    """Answer 202 with the Location where it is followed; no device was started yet.
+
+    Raises:
+        Problem: 404 ``group-not-found`` where no device is enrolled in it, 409
+            ``group-reboot-running`` with the ``group_reboot`` that is.
+    """
+    group = request.path["group"]
+    wish = request.parse(GroupRebootRequest)
+    request.require_group((group,))
+    idempotency = request.idempotency()
+    now = clock()
+    reboot = reboots.made_by(idempotency, now) if idempotency else None
+    if reboot is None:
+        names, _ = devices.names_after(None, 1, group)
+        if not names:
+            raise Problem(404, "group-not-found", f"no device is enrolled in a group {group}")
+        reboot = GroupReboot(
+            id=new_id("reboot", now), group=group, requested_at=now,
+            requested_by=request.caller.subject, **wish.model_dump(),
+        )  # fmt: skip
+        try:
+            reboot = reboots.create(reboot, idempotency)
+        except StillRunning as running:
+            raise Problem(
+                409, running.code, f"{running.id} is not done with the group {group}", group_reboot=running.id
+            ) from running
+        tell(log, "group reboot", group_reboot=reboot.id, group=group, state=reboot.state)
+    nudge(queue, reboot.id)
+    told = submitted(reboot)
+    limits = ("max_concurrent", "stop_after_failures", "force", "expires_in_s")
+    after = {"group_reboot": reboot.id, **{name: told[name] for name in limits}}
+    return Response(202, told, where(reboot), after=after)
+
+
+def _operation(request: Request) -> Response:
+    dynamodb = client("dynamodb")
+    return reboot_group(
+        request,
+        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
+        reboots=GroupReboots(dynamodb, os.environ["COMMANDS_TABLE"]),
+        queue=Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"]),
+        clock=utc_now,
+    )
+
+
+handler = lambda_handler(_operation, route="POST /groups/{group}/reboots")

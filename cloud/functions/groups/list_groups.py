@@ -1,0 +1,126 @@
+"""``GET /groups``: the groups, page by page as the IoT registry lists them, with what each one runs."""
+
+import os
+from collections.abc import Iterator
+from itertools import chain
+from typing import Protocol
+
+from pydantic import TypeAdapter
+
+from cloud.aws.clients import client
+from cloud.aws.errors import NotFound, Refused
+from cloud.aws.iot_registry import GroupPage, Registry
+from cloud.domain.deployments.deployment import Deployment, in_force
+from cloud.http.gateway_events import Problem, Response
+from cloud.http.handler import Request, lambda_handler
+from cloud.http.paging import chosen, limit
+from cloud.tables.deployments import Deployments
+from cloud.tables.memberships import Memberships
+from contract.names import GroupName, Nucleus
+
+_GROUP = TypeAdapter(GroupName)
+_CURSOR_MAX = 2_048
+
+
+class ListsGroups(Protocol):
+    """The part of the registry that this needs."""
+
+    def groups(self, *, cursor: str | None, limit: int, prefix: str | None = None) -> GroupPage: ...
+    def nucleus_of(self, group: str) -> Nucleus | None: ...
+
+
+class CountsDevices(Protocol):
+    """The part of the devices table that this needs."""
+
+    def count(self, group: str) -> tuple[int, bool]: ...
+
+
+class FindsDeployments(Protocol):
+    """The part of the deployments table that this needs."""
+
+    def newest_first(self, target: str) -> Iterator[Deployment]: ...
+
+
+def list_groups(
+    request: Request, *, registry: ListsGroups, devices: CountsDevices, deployments: FindsDeployments
+) -> Response:
+    """Answer with ``{groups, cursor}``; a group says which nucleus it is of, how many devices it has, as far
+    as they are counted (``devices_exact``), its latest deployment, and what the last look found to be amiss
+    with the one in force.
+
+    A caller whose role is scoped to groups sees those only, so a page may hold fewer than ``limit``.
+
+    Raises:
+        Problem: 400 for a parameter that is unknown or wrong.
+    """
+    cursor, prefix = request.query.get("cursor"), chosen(request, "prefix", _GROUP)
+    wrong = Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor")
+    if cursor is not None and not (cursor.isascii() and 0 < len(cursor) <= _CURSOR_MAX):
+        raise wrong
+    try:
+        page = registry.groups(cursor=cursor, limit=limit(request), prefix=prefix)
+    except Refused:
+        if cursor is None:
+            raise
+        raise wrong from None
+    seen = (name for name in page.groups if request.scope.covers((name,)))
+    shown = [_shown(name, _nucleus(registry, name), devices, deployments) for name in seen]
+    return Response(200, {"groups": shown, "cursor": page.cursor})
+
+
+def _nucleus(registry: ListsGroups, group: str) -> Nucleus | None:
+    try:
+        return registry.nucleus_of(group)
+    except NotFound:  # deleted since the page was made
+        return None
+
+
+def _shown(
+    group: str, nucleus: Nucleus | None, devices: CountsDevices, deployments: FindsDeployments
+) -> dict[str, object]:
+    count, exact = devices.count(group)
+    latest, amiss = _latest(deployments, group)
+    shown: dict[str, object] = {
+        "name": group,
+        "nucleus": nucleus,
+        "devices": count,
+        "devices_exact": exact,
+        "latest": None if latest is None else _told(latest),
+    }
+    if amiss is not None:
+        shown["trouble"] = _told(amiss) | {"code": amiss.code, "message": amiss.message}
+    return shown
+
+
+def _latest(deployments: FindsDeployments, group: str) -> tuple[Deployment | None, Deployment | None]:
+    """Return the newest deployment, and the one in force where the last look found something amiss with it.
+
+    One query: what Greengrass refused stands above the one in force.
+    """
+    newest = deployments.newest_first(f"thinggroup/{group}")
+    latest = next(newest, None)
+    if latest is None:
+        return None, None
+    force = in_force(chain([latest], newest))
+    return latest, force if force is not None and force.code is not None else None
+
+
+def _told(deployment: Deployment) -> dict[str, object]:
+    return {
+        "deployment": deployment.id,
+        "revision": deployment.revision,
+        "state": deployment.state.value,
+    }
+
+
+def _operation(request: Request) -> Response:
+    dynamodb = client("dynamodb")
+    return list_groups(
+        request,
+        registry=Registry(client("iot")),
+        devices=Memberships(dynamodb, os.environ["DEVICES_TABLE"]),
+        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
+    )
+
+
+handler = lambda_handler(_operation, route="GET /groups")

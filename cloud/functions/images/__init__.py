@@ -1,0 +1,1 @@
+"""The images that devices may pull."""

@@ -1,0 +1,87 @@
+"""``GET /images/{repository}``: a repository's images, the newest push first, and the one a tag names."""
+
+import os
+from typing import Annotated, Protocol
+
+from pydantic import StringConstraints, TypeAdapter
+
+from cloud.aws.account import Account
+from cloud.aws.catalog import Catalog, StoredImage
+from cloud.aws.clients import client
+from cloud.aws.errors import NotFound
+from cloud.http.gateway_events import Problem, Response
+from cloud.http.handler import Request, lambda_handler
+from cloud.http.paging import after, chosen, following, limit
+
+_TAG = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")])
+_DIGEST = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")])
+
+
+class ListsImages(Protocol):
+    """The part of ECR that this needs."""
+
+    def images(self, repository: str) -> tuple[list[StoredImage], bool]: ...
+
+
+def get_image(request: Request, *, catalog: ListsImages) -> Response:
+    """Answer with ``{repository, images, cursor, truncated}``; ``?tag=`` leaves the one image of that tag.
+
+    Raises:
+        Problem: 400 for a parameter that is unknown or wrong, 404 ``repository-not-found``,
+            ``tag-not-found``.
+    """
+    repository, tag = request.path["repository"], chosen(request, "tag", _TAG)
+    previous, room = after(request, _DIGEST), limit(request)
+    try:
+        found, truncated = catalog.images(repository)
+    except NotFound:
+        raise Problem(404, "repository-not-found", f"there is no repository {repository}") from None
+    if tag is not None:
+        found = [image for image in found if tag in image.tags]
+        if not found:
+            raise Problem(404, "tag-not-found", f"{repository} has no image tagged {tag}")
+    rest = found[_position(found, previous) :]
+    cursor = following(rest[room - 1].digest) if len(rest) > room else None
+    return Response(
+        200,
+        {
+            "repository": repository,
+            "images": [_shown(image) for image in rest[:room]],
+            "cursor": cursor,
+            "truncated": truncated,
+        },
+    )
+
+
+def _position(images: list[StoredImage], previous: str | None) -> int:
+    """Return where the page begins: after the image that the page before ended with, if it is still there."""
+    if previous is None:
+        return 0
+    return next((i + 1 for i, image in enumerate(images) if image.digest == previous), len(images))
+
+
+def _shown(image: StoredImage) -> dict[str, object]:
+    scan: dict[str, object] | None = None
+    if image.scan_status is not None or image.scanned_at is not None:
+        scan = {
+            "status": image.scan_status or "COMPLETE",
+            "completed_at": image.scanned_at,
+            "findings": dict(image.findings),
+        }
+    return {
+        "digest": image.digest,
+        "tags": list(image.tags),
+        "size_bytes": image.size_bytes,
+        "pushed_at": image.pushed_at,
+        "media_type": image.media_type,
+        "scan": scan,
+    }
+
+
+def _operation(request: Request) -> Response:
+    account = Account.of_function(request.function_arn)
+    catalog = Catalog(client("ecr"), account.id, os.environ["REPOSITORY_PREFIX"])
+    return get_image(request, catalog=catalog)
+
+
+handler = lambda_handler(_operation, route="GET /images/{repository}")

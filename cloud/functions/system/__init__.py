@@ -1,0 +1,1 @@
+"""The authorizer, the health of the API, its description."""

@@ -1,0 +1,44 @@
+"""What an operator asks for with ``POST /deployments``."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from cloud.domain.deployments.image_references import PATTERN
+from contract.applications import Application
+from contract.defaults import APPLICATIONS_MAX, WINDOWS_MAX
+from contract.desired import MaintenanceWindow
+from contract.names import GroupName
+
+
+class WantedApplication(Application):
+    """An application as an operator writes it: its image may be a tag."""
+
+    image: Annotated[str, StringConstraints(pattern=PATTERN, max_length=400)]
+
+
+class TargetWish(BaseModel):
+    """What is deployed to."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    group: GroupName
+
+    @property
+    def arn_part(self) -> str:
+        """The resource part of the target's ARN."""
+        return f"thinggroup/{self.group}"
+
+
+class DeploymentWish(BaseModel):
+    """What an operator sends. An empty list means: remove ours."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
+
+    target: TargetWish
+    applications: Annotated[list[WantedApplication], Field(max_length=APPLICATIONS_MAX)]
+    atomic: bool = False
+    windows: Annotated[list[MaintenanceWindow], Field(max_length=WINDOWS_MAX)] = []
+    delete_volumes: bool = False
+    force: bool = False
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None

@@ -1,0 +1,27 @@
+"""The device that a request names: there, and within the caller's reach."""
+
+from typing import Protocol
+
+from cloud.domain.devices.device import Device
+from cloud.http.gateway_events import Problem
+from cloud.http.handler import Request
+
+
+class FindsDevices(Protocol):
+    """The part of the devices table that this needs."""
+
+    def get(self, device: str) -> Device | None: ...
+
+
+def reached_device(request: Request, devices: FindsDevices) -> Device:
+    """Return the device of the path.
+
+    Raises:
+        Problem: 404 ``device-not-found``, 403 ``group-not-allowed``.
+    """
+    name = request.path["device"]
+    device = devices.get(name)
+    if device is None:
+        raise Problem(404, "device-not-found", f"there is no device {name}")
+    request.require_group(device.groups)
+    return device

@@ -1,0 +1,1 @@
+"""What takes more than one table or service: sending, submitting, moving. Imports no ``http``."""

@@ -1,0 +1,54 @@
+"""What a group's nucleus is, learnt from its first device that says which one it has, and then fixed.
+
+A report that changes a device's row asks; every device has such a one in each span of the history. The
+registry is asked once for each group and hour of a function's life, never for each report.
+"""
+
+import logging
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from cloud.aws.errors import CloudError
+from cloud.clock import Clock, utc_now
+from cloud.domain.devices.device import Device
+from cloud.telemetry.logs import tell
+from contract.names import Nucleus
+
+log = logging.getLogger(__name__)
+
+#: A group that was deleted and made again is learnt of anew after this.
+REMEMBERED = timedelta(hours=1)
+REMEMBERED_AT_MOST = 10_000  # groups
+
+
+class FixesNuclei(Protocol):
+    """The part of the IoT registry that this needs."""
+
+    def fix_nucleus(self, group: str, nucleus: Nucleus) -> Nucleus | None: ...
+
+
+class GroupNuclei:
+    """The groups whose nucleus is fixed, as far as this process has asked."""
+
+    def __init__(self, registry: FixesNuclei, clock: Clock = utc_now) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._fixed: dict[str, datetime] = {}
+
+    def learn(self, device: Device) -> None:
+        """Fix the nucleus of the device's group to the device's, where it is not known; never raises.
+
+        Where the registry does not answer, the next report that changes anything asks again.
+        """
+        group, nucleus, now = device.group, device.nucleus, self._clock()
+        if group is None or nucleus is None or now < self._fixed.get(group, now):
+            return
+        try:
+            fixed = self._registry.fix_nucleus(group, nucleus)
+        except CloudError as error:
+            tell(log, "nucleus not learnt", level=logging.WARNING, group=group, code=error.code)
+            return
+        if len(self._fixed) >= REMEMBERED_AT_MOST:
+            self._fixed.clear()
+        self._fixed[group] = now + REMEMBERED
+        tell(log, "nucleus of group", group=group, nucleus=fixed, device=device.name, has=nucleus)

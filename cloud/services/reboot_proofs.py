@@ -1,0 +1,87 @@
+"""Reboots that a device's next boot proves, where its own word for it was lost.
+
+A device says IN_PROGRESS with the boot that it is about to end. A later message of another boot shows that
+the machine rebooted: the ledger keeps that, and calls the command SUCCEEDED when the device has not said so
+itself a minute later. Its own word, should it still come, replaces that. A device that is heard in the boot
+that it was to end, some minutes later, did not reboot: a boot that comes after that proves nothing.
+What is noted in the device's row (``rows.device_rows``) has other devices' messages cost nothing.
+"""
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from cloud.domain.devices.device import STILL_UP_AFTER, Device, Rebooting
+from cloud.services.wake_ups import SendsMessages, nudge
+from cloud.tables.proofs import Proven
+from cloud.telemetry.logs import tell
+
+log = logging.getLogger(__name__)
+
+
+class EndsReboots(Protocol):
+    """The part of the devices table that this needs."""
+
+    def end_reboot(self, device: str, command: str) -> None: ...
+
+
+class ProvesReboots(Protocol):
+    """The part of the ledger that this needs; ``cloud.tables.proofs.Proofs`` in AWS."""
+
+    def prove(self, device: str, command: str, boot_id: str, at: datetime) -> Proven: ...
+
+
+def proven(device: Device) -> Rebooting | None:
+    """Return the reboot that the newest thing heard of ``device`` proves; None where it proves none.
+
+    The row orders what the device says by epoch and sequence. Its newest message must be of another boot,
+    and heard after IN_PROGRESS was, by the rule's time.
+    """
+    began = device.rebooting
+    if began is None or device.boot_id in (None, began.boot_id, began.older_boot_id):
+        return None
+    later = device.last_report_at is not None and device.last_report_at > began.at
+    return began if later else None
+
+
+def came_to_nothing(device: Device) -> Rebooting | None:
+    """Return the reboot that ``device`` did not make, as it is heard in the same boot long after; else None.
+
+    A later boot is another one's: somebody's hand, a power cut.
+    """
+    began = device.rebooting
+    if began is None or device.boot_id != began.boot_id or device.last_report_at is None:
+        return None
+    return began if device.last_report_at > began.at + STILL_UP_AFTER else None
+
+
+@dataclass(frozen=True, slots=True)
+class RebootProofs:
+    """Has the ledger know what is proven. Raises ``cloud.aws.errors`` when a table cannot be asked."""
+
+    devices: EndsReboots
+    commands: ProvesReboots
+    group_reboots: SendsMessages
+
+    def look(self, device: Device) -> bool:
+        """Tell the ledger of the reboot that ``device`` proves, if it does; return whether that was news.
+
+        May be called again, by anybody. A command whose IN_PROGRESS is noted and not in the ledger yet (the
+        record comes again) is left as it is: nothing is concluded from PENDING or DELIVERED.
+        """
+        still_up = came_to_nothing(device)
+        if still_up is not None:
+            self.devices.end_reboot(device.name, still_up.command)
+            return False
+        began = proven(device)
+        if began is None or device.boot_id is None or device.last_report_at is None:
+            return False
+        found = self.commands.prove(device.name, began.command, device.boot_id, device.last_report_at)
+        if found.command is not None:
+            tell(log, "reboot proven", device=device.name, command=began.command)
+            if found.command.inferred is not None and found.command.part_of is not None:  # else it is not yet
+                nudge(self.group_reboots, found.command.part_of)
+        if found.settled:
+            self.devices.end_reboot(device.name, began.command)
+        return found.command is not None

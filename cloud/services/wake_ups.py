@@ -1,0 +1,44 @@
+"""What makes ``advance-group-reboot`` look at a group reboot: a message that says which, and no more.
+
+A nudge may be lost, late, repeated or about nothing: whoever looks decides by what is stored, and
+``sweep`` nudges every minute what nobody moved.
+"""
+
+import json
+import logging
+from typing import Protocol
+
+from pydantic import TypeAdapter
+
+from cloud.aws.errors import CloudError
+from cloud.telemetry.logs import tell
+from contract.names import Identifier
+
+log = logging.getLogger(__name__)
+
+_ID = TypeAdapter(Identifier)
+
+
+class SendsMessages(Protocol):
+    """The port to the queue; ``cloud.aws.sqs.Queue`` in AWS."""
+
+    def send(self, body: str) -> None: ...
+
+
+def nudge(queue: SendsMessages, reboot_id: str) -> None:
+    """Send a nudge; one that cannot be sent is a warning, because the next sweep sends it."""
+    try:
+        queue.send(json.dumps({"group_reboot": reboot_id}))
+    except CloudError as error:
+        tell(
+            log, "nudge not sent", level=logging.WARNING, error=error,
+            group_reboot=reboot_id, code=error.code,
+        )  # fmt: skip
+
+
+def nudged(body: str) -> str | None:
+    """Return the group reboot that a message is about; None when it is no nudge."""
+    try:
+        return _ID.validate_python(json.loads(body)["group_reboot"])
+    except (ValueError, TypeError, KeyError):  # a pydantic.ValidationError is a ValueError
+        return None

@@ -1,0 +1,1 @@
+"""Calls of DynamoDB that several tables make."""

@@ -1,0 +1,1 @@
+"""How values are rows, in DynamoDB's words. No call is made here."""

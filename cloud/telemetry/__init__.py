@@ -1,0 +1,1 @@
+"""Log lines and metrics, which every folder may use."""
