@@ -19,8 +19,8 @@ setup: .venv/.installed .venv-ministack/.installed  ## install what is missing (
 
 .venv/.installed: pyproject.toml local/setup.sh
 	@bash local/setup.sh .venv "$(PYTHON)" -e ".[edge,cloud,local,dev,bench]"
-.venv-ministack/.installed: local/emulator/requirements.txt local/setup.sh
-	@bash local/setup.sh .venv-ministack "$(PYTHON)" -r local/emulator/requirements.txt
+.venv-ministack/.installed: local/aws/emulator/requirements.txt local/setup.sh
+	@bash local/setup.sh .venv-ministack "$(PYTHON)" -r local/aws/emulator/requirements.txt
 
 demo: setup  ## the main job, end to end on this machine (DIALECT=classic|lite|lite-main ENGINE=docker|memory)
 	@$(PY) -m local demo --dialect $(DIALECT) --engine $(ENGINE)

@@ -13,7 +13,7 @@ from bench import authorizing, calls, crashes, handlers, ingestion, lives, proce
 from bench.lab import Lab, lab
 from bench.rows import Row, merged, table
 from bench.sides import BenchFailed
-from local.engine import EngineUnavailable, busybox, obtain
+from local.docker.engine import EngineUnavailable, busybox, obtain
 
 RESULTS = Path(__file__).with_name("results.json")
 _COUNT = 20

@@ -16,8 +16,8 @@ from bench.rows import Machine
 from bench.sides import Fleet
 from edge.engine.docker import DockerEngine
 from edge.ports.engine import LABEL_THING
-from local.image_store import ImageStore
-from local.images import Image, architecture, assemble, layer_of
+from local.docker.image_store import ImageStore
+from local.docker.images import Image, architecture, assemble, layer_of
 
 QUIET = ("/bin/busybox", "sleep", "1000000")
 #: An ignored signal stays ignored over exec (signal(7)): this one hears no SIGTERM, and burns nothing.

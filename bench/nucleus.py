@@ -15,9 +15,9 @@ from contract import topics
 from contract.names import COMPONENT
 from contract.reports import DeviceReport
 from edge.desired.desired_document import FILE as DESIRED_FILE
-from local.core.configuration import Configuration, Json
-from local.core.dialect import CLASSIC
-from local.core.ipc import Components, MemoryBroker, Server
+from local.greengrass.nucleus.configuration.store import Configuration, Json
+from local.greengrass.nucleus.dialect import CLASSIC
+from local.greengrass.nucleus.ipc import Components, MemoryBroker, Server
 
 _REPOSITORY = Path(__file__).parents[1]
 _ANSWER_S = 60.0

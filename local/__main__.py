@@ -17,12 +17,12 @@ from typing import get_args
 from rich.console import Console
 
 from local import supervisor
-from local.demo import tell
-from local.engine import EngineUnavailable, obtain
+from local.demo.demo import tell
+from local.demo.narration import Story, Untrue
+from local.docker.engine import EngineUnavailable, obtain
 from local.platform import Dialect, Platform
-from local.processes import DidNotStart, PortInUse
-from local.remains import EngineTaken
-from local.story import Story, Untrue
+from local.process.children import DidNotStart, PortInUse
+from local.process.crash_cleanup import EngineTaken
 
 _PLAIN = (supervisor.NotUp, EngineTaken, EngineUnavailable, DidNotStart, PortInUse, Untrue)
 

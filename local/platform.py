@@ -18,17 +18,18 @@ from typing import Any, Literal
 
 import boto3
 
-from local import engine_traces, images, remains
-from local.aws import ACCOUNT, REGION, Key, LocalAws, aws_environment, emulator_python
-from local.core.dialect import DIALECTS
-from local.devices import Device, machine_configuration
-from local.docker_socket import answers
-from local.engine import busybox, obtain
-from local.identity import AUDIENCE, IdentityProvider
-from local.operators import STACK, make_operators
-from local.processes import PYTHON, ROOT, Child, DidNotStart, chosen_ports, run_tool
-from local.publish import NEXT_PATCH, PublishError, publish
-from local.registry import RegistryFront
+from local.aws.account import ACCOUNT, REGION, Key, LocalAws, aws_environment, emulator_python
+from local.aws.iam_users import STACK, make_operators
+from local.aws.publish import NEXT_PATCH, PublishError, publish
+from local.docker import images
+from local.docker.engine import busybox, obtain
+from local.docker.registry_proxy import RegistryFront
+from local.greengrass.devices import Device, machine_configuration
+from local.greengrass.nucleus.dialect import DIALECTS
+from local.identity.server import AUDIENCE, IdentityProvider
+from local.process import crash_cleanup, engine_leftovers
+from local.process.children import PYTHON, ROOT, Child, DidNotStart, chosen_ports, run_tool
+from local.process.docker_socket import answers
 
 Say = Callable[[str], None]
 Dialect = Literal["classic", "lite", "lite-main"]
@@ -68,7 +69,7 @@ class Platform:
         self._children: dict[str, Child] = {}
         self._logs = folder / "logs"
         self._logs.mkdir(parents=True, exist_ok=True)
-        self._remains = remains.Remains()
+        self._remains = crash_cleanup.Remains()
         self._stack.callback(self._remains.close)
         self._remains.folder(folder)
         self._short = Path(tempfile.mkdtemp(prefix="fg-"))
@@ -96,7 +97,7 @@ class Platform:
             PortInUse, EngineUnavailable, EngineTaken: with one line that says what to do.
             DidNotStart: a part failed; the line names its log. Everything else is stopped; logs are kept.
         """
-        remains.clear(say)
+        crash_cleanup.clear(say)
         platform = cls(folder, dialect, engine, sources, say)
         try:
             platform._start(devices)
@@ -127,7 +128,7 @@ class Platform:
             f"process {name} ({pid})" for name, pid in self.pids().items() if Path(f"/proc/{pid}").exists()
         ]
         folders = [str(folder) for folder in (self.folder, self._short) if folder.exists()]
-        traces = engine_traces.find(self.docker_host, self.devices, self.registry_address)
+        traces = engine_leftovers.find(self.docker_host, self.devices, self.registry_address)
         return running + folders + traces
 
     def token(self, role: str, **claims: Any) -> str:
@@ -144,7 +145,7 @@ class Platform:
         """Enrol a device and power it on; its containers publish on an address of its own.
 
         ``agent`` and ``core`` are what it has unlike the platform's other devices, of the agent's
-        configuration and of ``device.json`` (``local.core.device.Device``).
+        configuration and of ``device.json`` (``local.greengrass.nucleus.device.Device``).
         """
         self.enroll(thing, group, core.get("dialect"))
         address = f"127.0.0.{11 + len(self.devices)}"
@@ -244,7 +245,7 @@ class Platform:
         self.registry = RegistryFront(self.endpoint_url, aws.token_key, ports[4])
         self._stack.callback(self.registry.stop)
         self.registry_address = self.registry.address
-        self._stack.callback(engine_traces.remove, self.docker_host, self.devices, self.registry_address)
+        self._stack.callback(engine_leftovers.remove, self.docker_host, self.devices, self.registry_address)
         self._stack.callback(self._remove_devices)
         self._deploy_stack()
         self._push_images()
@@ -265,7 +266,7 @@ class Platform:
         socket_path = self._short / "engine.sock"
         self.docker_host = f"unix://{socket_path}"
         self._busybox = b"nothing runs this: the engine is simulated"
-        command = [PYTHON, "-m", "local.memory_engine", f"--socket={socket_path}"]
+        command = [PYTHON, "-m", "local.docker.memory_engine", f"--socket={socket_path}"]
         child = self._child("memory-engine", "the simulated engine", command, {})
         child.wait_until(lambda: answers(self.docker_host), within_s=20)
 
@@ -273,7 +274,7 @@ class Platform:
         command = [
             PYTHON,
             "-m",
-            "local.greengrass_cloud",
+            "local.greengrass.control_plane",
             f"--port={port}",
             f"--endpoint-url={self.endpoint_url}",
         ]

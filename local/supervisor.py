@@ -21,10 +21,10 @@ from typing import Any, Literal
 
 import requests
 
-from local import remains
-from local.identity_grants import ANY_ROLE_CLIENT
+from local.identity.grants import ANY_ROLE_CLIENT
 from local.platform import Dialect, Platform
-from local.processes import PYTHON, ROOT, machine_environment, started
+from local.process import crash_cleanup
+from local.process.children import PYTHON, ROOT, machine_environment, started
 
 FOLDER = ROOT / "local" / ".state"
 ENV = ROOT / "local" / ".env"
@@ -126,7 +126,7 @@ def down(say: Callable[[str], None]) -> bool:
             if time.monotonic() > deadline:
                 raise NotUp(f"process {state['pid']} did not stop within {_DOWN_S:.0f} s (log: {_LOG})")
             time.sleep(0.1)
-    killed = remains.clear(say)
+    killed = crash_cleanup.clear(say)
     for file in (_STATE, ENV):
         file.unlink(missing_ok=True)
     return state is not None or killed > 0

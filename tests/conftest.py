@@ -10,7 +10,7 @@ import pytest
 from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 
-from local.engine import find
+from local.docker.engine import find
 
 # What importing and collecting leave behind stays to the end: looking through it for garbage, again and
 # again, was a fifth of the collection's time.

@@ -26,8 +26,8 @@ from cloud.domain.timestamps import to_ms
 from cloud.functions.devices.list_devices import list_devices
 from cloud.http.handler import lambda_handler
 from cloud.tables.device_lists import DeviceLists
-from local.aws import ROOT_KEY, LocalAws, client_arguments
-from local.processes import free_ports
+from local.aws.account import ROOT_KEY, LocalAws, client_arguments
+from local.process.children import free_ports
 from tests.cloud.api import NOW, Clock, an_event, body_of
 from tests.cloud.memory_deployments import MemoryDeployments
 from tests.cloud.memory_dynamodb import table_of

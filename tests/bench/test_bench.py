@@ -6,7 +6,7 @@ from bench.lab import OWNERS, lab
 from bench.lives import compare, remove_deaf
 from bench.processes import memory
 from bench.sides import BenchFailed, compose_program
-from local.images import BUSYBOX
+from local.docker.images import BUSYBOX
 
 pytestmark = pytest.mark.engine
 

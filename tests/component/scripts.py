@@ -8,9 +8,9 @@ from hashlib import sha256
 from pathlib import Path
 
 from contract.names import COMPONENT
-from local.core.dialect import CLASSIC, Dialect
-from local.core.interpolation import interpolate
-from local.core.recipe import Recipe, parse
+from local.greengrass.nucleus.components.recipe import Recipe, parse
+from local.greengrass.nucleus.configuration.interpolation import interpolate
+from local.greengrass.nucleus.dialect import CLASSIC, Dialect
 
 
 @dataclass

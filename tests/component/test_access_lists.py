@@ -11,12 +11,12 @@ from contract import topics
 from contract.names import COMPONENT
 from edge.packaging.access_lists import MAX_BYTES, SERVICE, bytes_of, faults, id_of
 from edge.packaging.recipe_defaults import DefaultsUnreadable, defaults
-from local.core.configuration import Configuration
-from local.core.deployment import read
-from local.core.dialect import DIALECTS, Dialect
-from local.core.ipc.access import allows
-from local.core.merging import Merging
-from local.core.recipe import parse
+from local.greengrass.nucleus.components.recipe import parse
+from local.greengrass.nucleus.configuration.store import Configuration
+from local.greengrass.nucleus.deployments.deployment import read
+from local.greengrass.nucleus.deployments.merging import Merging
+from local.greengrass.nucleus.dialect import DIALECTS, Dialect
+from local.greengrass.nucleus.ipc.access import allows
 
 ROOT = Path(__file__).resolve().parents[2]
 NEW = (ROOT / "recipes" / f"{COMPONENT}.yaml").read_text()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from edge.packaging.install import stamp
-from local.core.dialect import DIALECTS, Dialect
+from local.greengrass.nucleus.dialect import DIALECTS, Dialect
 from tests.component.scripts import Scripted
 from tests.component.small_builds import a_build, a_wheel
 

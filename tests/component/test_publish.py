@@ -10,11 +10,7 @@ import pytest
 import yaml
 from moto import mock_aws
 
-from local.greengrass_cloud.api import Api
-from local.greengrass_cloud.emulator import AwsEmulator
-from local.greengrass_cloud.names import Place
-from local.greengrass_cloud.server import Server
-from local.publish import (
+from local.aws.publish import (
     BucketElsewhere,
     BucketUnreadable,
     NotBuilt,
@@ -23,6 +19,10 @@ from local.publish import (
     VersionExists,
     publish,
 )
+from local.greengrass.control_plane.api import Api
+from local.greengrass.control_plane.emulator import AwsEmulator
+from local.greengrass.control_plane.names import Place
+from local.greengrass.control_plane.server import Server
 
 NAME = "com.example.Web"
 REGION = "eu-west-1"

@@ -5,10 +5,10 @@ import yaml
 
 from contract.names import COMPONENT
 from edge.packaging import recipe_text
-from local.core.dialect import DIALECTS, Dialect
-from local.core.interpolation import interpolate
-from local.core.recipe import parse
-from local.greengrass_cloud import recipes
+from local.greengrass.control_plane import recipes
+from local.greengrass.nucleus.components.recipe import parse
+from local.greengrass.nucleus.configuration.interpolation import interpolate
+from local.greengrass.nucleus.dialect import DIALECTS, Dialect
 from tests.component.test_recipe import RECIPE
 
 TEXT = recipe_text.fill(

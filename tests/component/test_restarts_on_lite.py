@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from local.core.dialect import LITE
+from local.greengrass.nucleus.dialect import LITE
 from tests.component.scripts import Scripted
 from tests.component.small_builds import a_build
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from local.api import Api
+from local.demo.api_client import Api
 from local.platform import DEVICES, Platform
 from tests.conformance.running import OPERATIONS, ConformanceFailed, run, seed
 

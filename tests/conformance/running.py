@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from local.api import Api
+from local.demo.api_client import Api
 from tests.platform.lab import until
 
 ROOT = Path(__file__).parents[2]

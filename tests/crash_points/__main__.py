@@ -14,8 +14,8 @@ from itertools import chain
 from pathlib import Path
 
 from edge.engine.docker import DockerEngine
-from local.engine import find
-from local.images import BUSYBOX
+from local.docker.engine import find
+from local.docker.images import BUSYBOX
 from tests.crash_points import on_docker, reboots
 from tests.crash_points.enumeration import Finding, once, twice
 from tests.crash_points.scenarios import SCENARIOS

@@ -4,7 +4,7 @@ import socket
 import threading
 from pathlib import Path
 
-from local.core.eventstream import Decoder, encode
+from local.greengrass.nucleus.eventstream import Decoder, encode
 
 SUBSCRIBE = "aws.greengrass#SubscribeToIoTCore"
 PUBLISH = "aws.greengrass#PublishToIoTCore"

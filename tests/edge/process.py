@@ -14,9 +14,9 @@ from contract.commands import Command, CommandResult, TimeAnswer, name_of
 from contract.events import ConnectionEvent
 from contract.names import COMPONENT
 from contract.reports import DeviceReport
-from local.core.configuration import Configuration, Json
-from local.core.dialect import Dialect
-from local.core.ipc import Components, MemoryBroker, Server
+from local.greengrass.nucleus.configuration.store import Configuration, Json
+from local.greengrass.nucleus.dialect import Dialect
+from local.greengrass.nucleus.ipc import Components, MemoryBroker, Server
 from tests.edge.fakes import THING
 
 ANSWER_S = 30.0

@@ -26,9 +26,9 @@ from edge.ports.link import (
     TokenRefused,
     Unauthorized,
 )
-from local.core.configuration import Configuration, Json
-from local.core.dialect import CLASSIC, LITE, Dialect
-from local.core.ipc import Components, MemoryBroker, Server
+from local.greengrass.nucleus.configuration.store import Configuration, Json
+from local.greengrass.nucleus.dialect import CLASSIC, LITE, Dialect
+from local.greengrass.nucleus.ipc import Components, MemoryBroker, Server
 from tests.edge.fakes import FakeClock
 from tests.edge.gate import PUBLISH, SUBSCRIBE, Gate
 

@@ -18,8 +18,8 @@ from contract.events import ConnectionEvent
 from contract.names import COMPONENT
 from contract.reports import DeviceReport
 from edge.startup.earlier_state import LOST
-from local.core.dialect import CLASSIC, LITE, Dialect
-from local.core.ipc import MemoryBroker
+from local.greengrass.nucleus.dialect import CLASSIC, LITE, Dialect
+from local.greengrass.nucleus.ipc import MemoryBroker
 from tests.edge.bundles.storage import Storage
 from tests.edge.fakes import THING, World
 from tests.edge.process import ANSWER_S, DeviceProcess

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.cable import Cable
+from local.greengrass.cable import Cable
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from local import engine
-from local.docker_socket import answers
-from local.engine import EngineUnavailable, is_static
+from local.docker import engine
+from local.docker.engine import EngineUnavailable, is_static
+from local.process.docker_socket import answers
 
 LOAD, INTERPRETER = 1, 3
 

@@ -10,8 +10,8 @@ import pytest
 import requests
 
 from cloud.functions.system import authorize
-from local.identity import AUDIENCE, IdentityProvider
-from local.identity_grants import ANY_ROLE_CLIENT, PUBLIC_CLIENT, client_of
+from local.identity.grants import ANY_ROLE_CLIENT, PUBLIC_CLIENT, client_of
+from local.identity.server import AUDIENCE, IdentityProvider
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 REDIRECT = "http://127.0.0.1:9/back"

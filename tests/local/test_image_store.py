@@ -4,8 +4,8 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from local.image_store import ImageStore
-from local.images import MANIFEST, Image, assemble
+from local.docker.image_store import ImageStore
+from local.docker.images import MANIFEST, Image, assemble
 
 ANSWER_S = 10
 

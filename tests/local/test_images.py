@@ -4,7 +4,7 @@ import io
 import json
 import tarfile
 
-from local.images import PAGE_LABEL, UNHEALTHY_LABEL, hello, samples
+from local.docker.images import PAGE_LABEL, UNHEALTHY_LABEL, hello, samples
 
 BUSYBOX = b"\x7fELF a static program"
 

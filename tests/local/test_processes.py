@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from local.processes import (
+from local.process.children import (
     Child,
     DidNotStart,
     PortInUse,
@@ -58,7 +58,7 @@ def test_stopping_a_part_ends_what_it_started_too(tmp_path: Path) -> None:
 def test_a_part_ends_when_whoever_started_it_is_killed(tmp_path: Path) -> None:
     code = """
 import os, pathlib, signal, sys
-from local.processes import Child
+from local.process.children import Child
 log = pathlib.Path(sys.argv[1])
 print(Child("the part", ["sleep", "60"], log=log, environment={}).pid, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)

@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import requests
 
-from local.emulator.registry_tokens import issue
-from local.registry import Behaviour, RegistryFront
+from local.docker.registry_proxy import Behaviour, RegistryFront
+from local.docker.registry_tokens import issue
 
 KEY = b"key"
 NOW_S = 1_800_000_000.0

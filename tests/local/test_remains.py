@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from local.processes import started
-from local.remains import Remains, clear
+from local.process.children import started
+from local.process.crash_cleanup import Remains, clear
 
 OWNER = """
 import pathlib, subprocess, sys
-from local.remains import Remains
+from local.process.crash_cleanup import Remains
 records, folder = map(pathlib.Path, sys.argv[1:])
 remains = Remains(records)
 remains.folder(folder)
@@ -111,7 +111,7 @@ def test_what_an_owner_closed_in_order_is_not_cleaned_up_again(paths: Sequence[P
 
 CLAIMER = """
 import pathlib, sys
-from local.remains import EngineTaken, Remains
+from local.process.crash_cleanup import EngineTaken, Remains
 remains = Remains(pathlib.Path(sys.argv[1]))
 try:
     remains.claim_engine(sys.argv[2])

@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from local.demo import _asked
-from local.story import Story, Untrue
+from local.demo.demo import _asked
+from local.demo.narration import Story, Untrue
 
 
 class Clock:

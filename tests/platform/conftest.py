@@ -5,10 +5,10 @@ from typing import Literal, get_args
 
 import pytest
 
-from local.aws import LocalAws
-from local.engine import EngineUnavailable
+from local.aws.account import LocalAws
+from local.docker.engine import EngineUnavailable
 from local.platform import Dialect, Platform
-from local.processes import free_ports
+from local.process.children import free_ports
 from tests.platform.lab import Lab, until
 from tests.platform.machines import Machine, add_machine
 

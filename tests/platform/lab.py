@@ -18,7 +18,7 @@ import boto3
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
-from local.aws import ACCOUNT, REGION, ROOT_KEY, LocalAws, client_arguments
+from local.aws.account import ACCOUNT, REGION, ROOT_KEY, LocalAws, client_arguments
 
 WAIT_S = 15.0
 TRUST = {

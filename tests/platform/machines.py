@@ -14,11 +14,11 @@ from typing import Any
 from contract import topics
 from contract.commands import AnyCommand, RebootCommand, name_of
 from contract.names import COMPONENT, identifier
-from local.api import Api
-from local.cable import Cable
-from local.core.configuration import Configuration, Json
-from local.core.dialect import DIALECTS
-from local.devices import Device
+from local.demo.api_client import Api
+from local.greengrass.cable import Cable
+from local.greengrass.devices import Device
+from local.greengrass.nucleus.configuration.store import Configuration, Json
+from local.greengrass.nucleus.dialect import DIALECTS
 from local.platform import Dialect, Platform
 from tests.platform.lab import Lab, until
 

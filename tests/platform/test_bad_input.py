@@ -8,9 +8,9 @@ import boto3
 import pytest
 
 from contract import topics
-from local.api import Api
-from local.aws import ROOT_KEY, client_arguments
-from local.operators import STACK
+from local.aws.account import ROOT_KEY, client_arguments
+from local.aws.iam_users import STACK
+from local.demo.api_client import Api
 from local.platform import Platform
 from tests.platform.lab import until
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from local.api import Api
+from local.demo.api_client import Api
 from local.platform import Platform
 from tests.conformance.running import APPLICATION, OPERATIONS, run, seed
 from tests.platform.lab import until

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 import pytest
 from rich.console import Console
 
-from local.api import Api
-from local.demo import _deploy, _succeeds
+from local.demo.api_client import Api
+from local.demo.demo import _deploy, _succeeds
+from local.demo.narration import Story, Untrue
+from local.docker.registry_proxy import Behaviour
 from local.platform import Platform
-from local.registry import Behaviour
-from local.story import Story, Untrue
 from tests.platform.lab import until
 
 pytestmark = pytest.mark.platform

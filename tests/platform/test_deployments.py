@@ -6,7 +6,7 @@ import boto3
 import pytest
 import requests
 
-from local.aws import ROOT_KEY, client_arguments
+from local.aws.account import ROOT_KEY, client_arguments
 from local.platform import Platform
 from tests.platform.lab import until
 

@@ -12,8 +12,8 @@ import requests
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from local.aws import Key, client_arguments
-from local.loopback import LoopbackServer
+from local.aws.account import Key, client_arguments
+from local.process.http_server import LoopbackServer
 from tests.platform.lab import Lab, allow
 
 pytestmark = pytest.mark.platform

@@ -8,7 +8,7 @@ import requests
 
 from cloud.aws import clients
 from cloud.aws.s3 import Bundles
-from local.aws import REGION
+from local.aws.account import REGION
 from tests.platform.lab import Lab, allow
 
 pytestmark = pytest.mark.platform

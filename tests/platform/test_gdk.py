@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from contract.names import COMPONENT
-from local.api import Api
-from local.aws import REGION
+from local.aws.account import REGION
+from local.demo.api_client import Api
 from local.platform import Platform
-from local.processes import ROOT
+from local.process.children import ROOT
 from tests.platform.lab import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from contract.commands import CommandState
-from local.api import Api
+from local.demo.api_client import Api
 from local.platform import Platform
 from tests.platform.lab import until
 from tests.platform.robots import Robot

@@ -8,9 +8,9 @@ import docker
 import pytest
 
 from contract.names import COMPONENT
-from local import engine_traces
+from local.docker.registry_proxy import Behaviour
 from local.platform import Platform
-from local.registry import Behaviour
+from local.process import engine_leftovers
 from tests.platform.lab import Lab, until
 from tests.platform.machines import Machine, add_machine
 
@@ -31,7 +31,9 @@ def lite(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     platform.registry.behaviour = Behaviour()
     del platform.devices[machine.thing]  # the other tests' devices are all on
     machine.device.remove()
-    engine_traces.remove(platform.docker_host, [machine.thing], "no registry: others have these images too")
+    engine_leftovers.remove(
+        platform.docker_host, [machine.thing], "no registry: others have these images too"
+    )
     machine.cable.close()
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from contract.commands import ReportNowCommand
 from contract.names import COMPONENT
-from local.core.dialect import DIALECTS
+from local.greengrass.nucleus.dialect import DIALECTS
 from tests.platform.lab import until
 from tests.platform.machines import Machine, new_id
 

@@ -13,9 +13,9 @@ import requests
 from botocore.exceptions import ClientError
 
 from cloud.http.openapi_document import DOCUMENT
-from local.api import Api
-from local.aws import ROOT_KEY, Key, client_arguments
-from local.operators import STACK
+from local.aws.account import ROOT_KEY, Key, client_arguments
+from local.aws.iam_users import STACK
+from local.demo.api_client import Api
 from local.platform import CONSOLE_ORIGIN, Platform
 from tests.platform.lab import until
 

@@ -13,8 +13,8 @@ from botocore.config import Config
 from cloud.aws.iot_registry import Registry
 from cloud.domain.audit_chain import Event
 from cloud.http import audit_recorder
-from local.api import Api
-from local.aws import ROOT_KEY, LocalAws, client_arguments
+from local.aws.account import ROOT_KEY, LocalAws, client_arguments
+from local.demo.api_client import Api
 from local.platform import Platform
 from tests.cloud.racing import RACES, TABLES, WRITERS, WRITES, Answers, Stage, make_tables
 from tests.platform.lab import Lab, until

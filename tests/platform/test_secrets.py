@@ -9,8 +9,8 @@ from botocore.exceptions import ClientError
 from docker import APIClient
 
 from edge.containers.model.observed import current_name
-from local.api import Api
-from local.aws import ROOT_KEY, Key, client_arguments
+from local.aws.account import ROOT_KEY, Key, client_arguments
+from local.demo.api_client import Api
 from local.platform import DEVICES, Platform
 from tests.platform.lab import until
 

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from contract.names import COMPONENT
-from local.api import Api
-from local.core.configuration import Configuration
-from local.core.dialect import CLASSIC
+from local.demo.api_client import Api
+from local.greengrass.nucleus.configuration.store import Configuration
+from local.greengrass.nucleus.dialect import CLASSIC
 from local.platform import Platform
-from local.processes import ROOT
+from local.process.children import ROOT
 from tests.before import unpack
 from tests.platform.lab import until
 from tests.platform.machines import FINAL

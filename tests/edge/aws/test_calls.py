@@ -21,7 +21,7 @@ from edge.aws.messages import (
     Request,
     SecretValues,
 )
-from local.loopback import LoopbackServer
+from local.process.http_server import LoopbackServer
 
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 

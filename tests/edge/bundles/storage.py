@@ -2,7 +2,7 @@
 
 from http.server import BaseHTTPRequestHandler
 
-from local.loopback import LoopbackServer
+from local.process.http_server import LoopbackServer
 
 
 class Storage:

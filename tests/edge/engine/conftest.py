@@ -10,9 +10,9 @@ from docker import APIClient
 from edge.engine.docker import DockerEngine
 from edge.ports.engine import Credentials
 from edge.ports.engine_errors import RegistryUnreachable
-from local.images import BUSYBOX
-from local.memory_engine.engine import MemoryEngine
-from local.memory_engine.server import MemoryEngineServer
+from local.docker.images import BUSYBOX
+from local.docker.memory_engine.engine import MemoryEngine
+from local.docker.memory_engine.server import MemoryEngineServer
 from tests.edge.engine.agents import Agent
 from tests.edge.engine.counting_proxy import CountingProxy
 from tests.edge.engine.sites import Site

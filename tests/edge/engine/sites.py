@@ -10,8 +10,8 @@ from contract import topics
 from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationStatus, DeviceReport
 from edge.engine.docker import DockerEngine
-from local.core.dialect import CLASSIC
-from local.images import BUSYBOX
+from local.docker.images import BUSYBOX
+from local.greengrass.nucleus.dialect import CLASSIC
 from tests.edge.engine.counting_proxy import CountingProxy
 from tests.edge.engine.tiny_aws import TinyAws
 from tests.edge.engine.tiny_registry import TinyRegistry

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 
 from contract.desired import DesiredDocument
 from contract.documents import document_key
-from local.loopback import LoopbackServer
+from local.process.http_server import LoopbackServer
 from tests.edge.engine.tiny_registry import LOGIN
 
 BUCKET = "desired-documents"

@@ -10,8 +10,8 @@ import threading
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from local.images import MANIFEST, architecture
-from local.loopback import LoopbackServer
+from local.docker.images import MANIFEST, architecture
+from local.process.http_server import LoopbackServer
 
 LOGIN = ("AWS", "good-token")
 SECOND_NS = 1_000_000_000

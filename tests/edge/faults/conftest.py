@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from edge.engine.docker import DockerEngine
-from local.images import BUSYBOX
-from local.private_engine import EngineDidNotStart, PrivateEngine
-from local.remains import Remains
+from local.docker.images import BUSYBOX
+from local.docker.private_engine import EngineDidNotStart, PrivateEngine
+from local.process.crash_cleanup import Remains
 from tests.edge.engine.agents import Agent
 from tests.edge.engine.worlds import World
 from tests.edge.faults.clocks import JumpingClock

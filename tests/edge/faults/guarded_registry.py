@@ -9,10 +9,10 @@ from docker import APIClient
 from docker.errors import APIError
 
 from edge.ports.engine import Credentials
-from local.emulator.registry_tokens import issue
-from local.image_store import ImageStore
-from local.images import Image, architecture, assemble, hello, layer_of
-from local.registry import Behaviour, RegistryFront
+from local.docker.image_store import ImageStore
+from local.docker.images import Image, architecture, assemble, hello, layer_of
+from local.docker.registry_proxy import Behaviour, RegistryFront
+from local.docker.registry_tokens import issue
 
 MISSING = "missing"  # an image that the registry does not have
 LARGE_BYTES = 1_000_000

@@ -10,8 +10,8 @@ from edge.ports.engine import Credentials
 from edge.ports.engine_errors import ImageNotFound, RegistryDenied, RegistryUnreachable
 from edge.preflight.manifests import Manifest, parse, parse_configuration
 from edge.preflight.registry import HttpRegistry
-from local.images import architecture
-from local.loopback import LoopbackServer
+from local.docker.images import architecture
+from local.process.http_server import LoopbackServer
 from tests.edge.engine.tiny_registry import LOGIN, TinyRegistry
 
 GOOD = Credentials(*LOGIN)

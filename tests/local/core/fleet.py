@@ -21,9 +21,9 @@ import paho.mqtt.client as paho
 from botocore.exceptions import BotoCoreError, ClientError
 from paho.mqtt.enums import CallbackAPIVersion
 
-from local.aws import ACCOUNT, REGION, ROOT_KEY, LocalAws, client_arguments
-from local.core.dialect import CLASSIC
-from local.processes import Child, free_ports
+from local.aws.account import ACCOUNT, REGION, ROOT_KEY, LocalAws, client_arguments
+from local.greengrass.nucleus.dialect import CLASSIC
+from local.process.children import Child, free_ports
 
 PROBE = "com.example.Probe"
 _PROBE = Path(__file__).parent / "probe.py"
@@ -117,7 +117,7 @@ class Fleet:
         self._control_plane = Child(
             "the control plane",
             [
-                *(sys.executable, "-m", "local.greengrass_cloud", "--port", str(control_plane)),
+                *(sys.executable, "-m", "local.greengrass.control_plane", "--port", str(control_plane)),
                 *("--endpoint-url", self.aws.endpoint_url, "--folder", str(folder / "greengrass")),
             ],
             log=folder / "control-plane.log",
@@ -273,7 +273,7 @@ class Core:
         """Start the process."""
         self._child = Child(
             self.thing,
-            [sys.executable, "-m", "local.core", str(self.folder)],
+            [sys.executable, "-m", "local.greengrass.nucleus", str(self.folder)],
             log=self.folder / "core.log",
             environment={**ROOT_KEY.environment(), "PYTHONPATH": str(_ROOT)},
         )

@@ -14,10 +14,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from local.core.configuration import Configuration, Json
-from local.core.dialect import Dialect
-from local.core.eventstream import Decoder, Message, encode
-from local.core.ipc import Components, MemoryBroker, Server
+from local.greengrass.nucleus.configuration.store import Configuration, Json
+from local.greengrass.nucleus.dialect import Dialect
+from local.greengrass.nucleus.eventstream import Decoder, Message, encode
+from local.greengrass.nucleus.ipc import Components, MemoryBroker, Server
 
 ANSWER_WITHIN_S = 10
 OTHER = "com.example.Other"

@@ -2,8 +2,8 @@ from typing import Any
 
 import pytest
 
-from local.core.dialect import CLASSIC, DIALECTS, LITE, LITE_MAIN, Dialect
-from local.core.ipc.access import MQTT, PUBSUB, allows, bytes_of
+from local.greengrass.nucleus.dialect import CLASSIC, DIALECTS, LITE, LITE_MAIN, Dialect
+from local.greengrass.nucleus.ipc.access import MQTT, PUBSUB, allows, bytes_of
 
 every_dialect = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=lambda dialect: dialect.name)
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.core.configuration import (
+from local.greengrass.nucleus.configuration.store import (
     DEFAULTS_AT_MS,
     Configuration,
     Json,
@@ -12,7 +12,7 @@ from local.core.configuration import (
     OlderThanStored,
     UpdateRefused,
 )
-from local.core.dialect import CLASSIC, LITE, Dialect
+from local.greengrass.nucleus.dialect import CLASSIC, LITE, Dialect
 
 both = pytest.mark.parametrize("dialect", [CLASSIC, LITE], ids=lambda dialect: dialect.name)
 keys = st.text("ab", min_size=1, max_size=1)

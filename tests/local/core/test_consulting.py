@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 import pytest
 from awsiot.greengrasscoreipc import model
 
-from local.core.configuration import Json
-from local.core.dialect import CLASSIC, LITE
-from local.core.ipc.consultation import NotAnswered
+from local.greengrass.nucleus.configuration.store import Json
+from local.greengrass.nucleus.dialect import CLASSIC, LITE
+from local.greengrass.nucleus.ipc.consultation import NotAnswered
 from tests.local.core.test_ipc import ME, Nucleus
 
 Found = TypeVar("Found")

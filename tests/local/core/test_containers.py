@@ -11,7 +11,7 @@ import docker
 import pytest
 from docker.models.containers import Container
 
-from local.core.containers import Containers
+from local.greengrass.nucleus.services.containers import Containers
 
 pytestmark = pytest.mark.engine
 LABEL = "io.fleetgrass.thing"

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from local.cable import Cable
+from local.greengrass.cable import Cable
 from tests.local.core.fleet import PROBE, Cloud, Core, Fleet, soon
 
 pytestmark = pytest.mark.platform

@@ -8,7 +8,13 @@ import pytest
 import requests
 from botocore.utils import ContainerMetadataFetcher
 
-from local.core.credentials import AssumedRole, Credentials, CredentialsUnavailable, KeptRole, TokenExchange
+from local.greengrass.nucleus.services.credentials import (
+    AssumedRole,
+    Credentials,
+    CredentialsUnavailable,
+    KeptRole,
+    TokenExchange,
+)
 
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from cloud.aws.greengrass import Greengrass
-from local.core.component_store import NotResolved
-from local.core.deployment import (
+from local.greengrass.control_plane import job_document
+from local.greengrass.nucleus.components.recipe import Recipe
+from local.greengrass.nucleus.deployments.component_store import NotResolved
+from local.greengrass.nucleus.deployments.deployment import (
     DocumentRefused,
     Installed,
     Resolution,
@@ -15,9 +17,7 @@ from local.core.deployment import (
     read,
     resolve,
 )
-from local.core.dialect import CLASSIC, LITE, LITE_MAIN, Dialect
-from local.core.recipe import Recipe
-from local.greengrass_cloud import job_document
+from local.greengrass.nucleus.dialect import CLASSIC, LITE, LITE_MAIN, Dialect
 
 Requirements = Mapping[str, Mapping[str, str]]
 

@@ -10,7 +10,14 @@ from awscrt.io import ClientBootstrap, SocketDomain, SocketOptions
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.core.eventstream import Decoder, FramingError, HeaderValue, Message, MessageTooLarge, encode
+from local.greengrass.nucleus.eventstream import (
+    Decoder,
+    FramingError,
+    HeaderValue,
+    Message,
+    MessageTooLarge,
+    encode,
+)
 
 names = st.text(min_size=1, max_size=20)
 values = st.one_of(

@@ -9,17 +9,21 @@ from typing import Any
 
 import pytest
 
-from local.core.component_store import CloudUnreachable, GroupsForbidden, NotResolved
-from local.core.configuration import Configuration
-from local.core.deployment import DeploymentFailed, DeploymentRejected, read
-from local.core.device import Device, Folder
-from local.core.dialect import DIALECTS
-from local.core.installation import Installation
-from local.core.ipc import Components
-from local.core.ipc.consultation import Answer, Asked
-from local.core.launch import Surroundings
-from local.core.process import kill_leftovers
-from local.core.recipe import Recipe
+from local.greengrass.nucleus.components.launch import Surroundings
+from local.greengrass.nucleus.components.process import kill_leftovers
+from local.greengrass.nucleus.components.recipe import Recipe
+from local.greengrass.nucleus.configuration.store import Configuration
+from local.greengrass.nucleus.deployments.component_store import (
+    CloudUnreachable,
+    GroupsForbidden,
+    NotResolved,
+)
+from local.greengrass.nucleus.deployments.deployment import DeploymentFailed, DeploymentRejected, read
+from local.greengrass.nucleus.deployments.installation import Installation
+from local.greengrass.nucleus.device import Device, Folder
+from local.greengrass.nucleus.dialect import DIALECTS
+from local.greengrass.nucleus.ipc import Components
+from local.greengrass.nucleus.ipc.consultation import Answer, Asked
 
 pytestmark = pytest.mark.slow
 

@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from local.core.dialect import CLASSIC, LITE
-from local.core.interpolation import Interpolated, interpolate, pointer
+from local.greengrass.nucleus.configuration.interpolation import Interpolated, interpolate, pointer
+from local.greengrass.nucleus.dialect import CLASSIC, LITE
 
 KNOWN = {"work:path": "/w", "iot:thingName": "robot-1"}
 

@@ -13,11 +13,11 @@ import pytest
 from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
-from local.core.configuration import Configuration, Json
-from local.core.dialect import CLASSIC, DIALECTS, Dialect
-from local.core.eventstream import Message, encode
-from local.core.ipc import Components, MemoryBroker, Server
-from local.core.ipc.broker import Deliver, nothing
+from local.greengrass.nucleus.configuration.store import Configuration, Json
+from local.greengrass.nucleus.dialect import CLASSIC, DIALECTS, Dialect
+from local.greengrass.nucleus.eventstream import Message, encode
+from local.greengrass.nucleus.ipc import Components, MemoryBroker, Server
+from local.greengrass.nucleus.ipc.broker import Deliver, nothing
 
 ME, THING = "com.example.Me", "robot-1"
 ACCESS: dict[str, Json] = {

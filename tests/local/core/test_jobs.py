@@ -1,8 +1,8 @@
 import json
 from typing import Any
 
-from local.core.ipc.broker import MemoryBroker
-from local.core.jobs import Job, Jobs
+from local.greengrass.nucleus.deployments.jobs import Job, Jobs
+from local.greengrass.nucleus.ipc.broker import MemoryBroker
 
 PREFIX = "$aws/things/robot-1/jobs"
 

@@ -1,4 +1,4 @@
-from local.core.mqtt import back_off_s
+from local.greengrass.nucleus.services.mqtt import back_off_s
 
 
 def test_the_wait_between_two_tries_to_connect_grows_up_to_the_devices_bound() -> None:

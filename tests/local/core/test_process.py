@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from local.core.dialect import CLASSIC, LITE
-from local.core.process import ProcessTree
+from local.greengrass.nucleus.components.process import ProcessTree
+from local.greengrass.nucleus.dialect import CLASSIC, LITE
 
 pytestmark = pytest.mark.slow
 

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 import yaml
 
-from local.core.dialect import CLASSIC, LITE, Dialect
-from local.core.recipe import Recipe, RecipeRefused, parse
+from local.greengrass.nucleus.components.recipe import Recipe, RecipeRefused, parse
+from local.greengrass.nucleus.dialect import CLASSIC, LITE, Dialect
 
 
 def a_recipe(**manifest: Any) -> dict[str, Any]:

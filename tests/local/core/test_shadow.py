@@ -1,8 +1,8 @@
 import json
 from typing import Any
 
-from local.core.ipc.broker import MemoryBroker
-from local.core.shadow import NAME, Shadow
+from local.greengrass.nucleus.deployments.shadow import NAME, Shadow
+from local.greengrass.nucleus.ipc.broker import MemoryBroker
 
 PREFIX = f"$aws/things/robot-1/shadow/name/{NAME}"
 

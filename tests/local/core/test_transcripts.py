@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from local.core.dialect import LITE, LITE_MAIN
+from local.greengrass.nucleus.dialect import LITE, LITE_MAIN
 from tests.local.core.replay import THING, Replay
 
 RECORDED = Path(__file__).parent / "transcripts" / "lite-2.6"

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from local.emulator.asynchronous_invokes import AsynchronousInvokes, Outcome, QueueFull
+from local.aws.emulator.asynchronous_invokes import AsynchronousInvokes, Outcome, QueueFull
 
 
 class Function:

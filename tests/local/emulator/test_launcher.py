@@ -3,7 +3,7 @@ import sys
 
 
 def test_it_refuses_to_start_without_the_pinned_ministack_in_one_line() -> None:
-    command = [sys.executable, "-m", "local.emulator.launcher"]
+    command = [sys.executable, "-m", "local.aws.emulator.launcher"]
 
     refused = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
 

@@ -1,4 +1,4 @@
-from local.emulator.registry_tokens import issue, read
+from local.docker.registry_tokens import issue, read
 
 
 def test_a_token_says_when_it_was_issued_and_that_it_lasts_twelve_hours() -> None:

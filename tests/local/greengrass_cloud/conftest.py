@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from local.greengrass_cloud.api import Api
-from local.greengrass_cloud.names import Place
-from local.greengrass_cloud.server import Server
+from local.greengrass.control_plane.api import Api
+from local.greengrass.control_plane.names import Place
+from local.greengrass.control_plane.server import Server
 from tests.local.greengrass_cloud.memory_emulator import MemoryEmulator
 from tests.local.greengrass_cloud.requests_as_sdk import ACCOUNT, REGION, client_of
 

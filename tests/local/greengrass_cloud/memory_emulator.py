@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from local.greengrass_cloud.emulator import Execution, JobOrder
-from local.greengrass_cloud.errors import InternalError, NotFound
+from local.greengrass.control_plane.emulator import Execution, JobOrder
+from local.greengrass.control_plane.errors import InternalError, NotFound
 
 
 @dataclass

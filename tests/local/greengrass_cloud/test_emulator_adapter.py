@@ -8,8 +8,8 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from local.greengrass_cloud.emulator import AwsEmulator, JobOrder
-from local.greengrass_cloud.errors import NotFound
+from local.greengrass.control_plane.emulator import AwsEmulator, JobOrder
+from local.greengrass.control_plane.errors import NotFound
 from tests.local.greengrass_cloud.requests_as_sdk import REGION
 
 

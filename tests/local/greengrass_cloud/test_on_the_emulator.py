@@ -13,9 +13,9 @@ import pytest
 import yaml
 from botocore.exceptions import ClientError
 
-from local.aws import REGION, ROOT_KEY, LocalAws, aws_environment, client_arguments
-from local.processes import Child
-from local.publish import VersionExists, publish
+from local.aws.account import REGION, ROOT_KEY, LocalAws, aws_environment, client_arguments
+from local.aws.publish import VersionExists, publish
+from local.process.children import Child
 from tests.local.greengrass_cloud.requests_as_sdk import GROUP, NUCLEUS
 
 pytestmark = pytest.mark.platform
@@ -40,7 +40,7 @@ def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     gateway, mqtt, control = free_ports(3)
     aws = LocalAws(folder, port=gateway, mqtt_port=mqtt, control_plane=f"http://127.0.0.1:{control}")
     command = [
-        *(sys.executable, "-m", "local.greengrass_cloud", "--port", str(control)),
+        *(sys.executable, "-m", "local.greengrass.control_plane", "--port", str(control)),
         *("--endpoint-url", aws.endpoint_url, "--folder", str(folder / "greengrass")),
     ]
     control_plane = Child(

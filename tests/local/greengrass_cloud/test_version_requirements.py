@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from local.greengrass_cloud.versions import Version, satisfies
+from local.greengrass.control_plane.versions import Version, satisfies
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ import pytest
 from docker import APIClient
 from docker.errors import APIError
 
-from local.memory_engine.engine import MemoryEngine, Refused
-from local.memory_engine.images import StoredImage
-from local.memory_engine.server import MemoryEngineServer
+from local.docker.memory_engine.engine import MemoryEngine, Refused
+from local.docker.memory_engine.images import StoredImage
+from local.docker.memory_engine.server import MemoryEngineServer
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_a_process_that_ends_at_once_is_restarted_ever_more_slowly() -> None:
 def test_the_process_says_where_it_listens_and_leaves_nothing(tmp_path: Path) -> None:
     socket = tmp_path / "engine.sock"
     process = subprocess.Popen(
-        [sys.executable, "-m", "local.memory_engine", "--socket", str(socket)],
+        [sys.executable, "-m", "local.docker.memory_engine", "--socket", str(socket)],
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": os.getcwd()},
@@ -111,7 +111,7 @@ def test_a_socket_that_is_taken_is_said_plainly(tmp_path: Path) -> None:
     taken.touch()
 
     ended = subprocess.run(
-        [sys.executable, "-m", "local.memory_engine", "--socket", str(taken)],
+        [sys.executable, "-m", "local.docker.memory_engine", "--socket", str(taken)],
         capture_output=True,
         text=True,
         timeout=30,

@@ -1,0 +1,1 @@
+"""Engines, images and the registry that devices pull through, real and in memory."""

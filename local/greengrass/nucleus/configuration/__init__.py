@@ -1,0 +1,1 @@
+"""The nucleus' configuration: kept, merged, and put into recipes."""

@@ -1,0 +1,1 @@
+"""Deployments on a core device: heard of, resolved, carried out, put back."""

@@ -1,0 +1,1 @@
+"""What the nucleus has for its components: the broker, credentials, the containers of its machine."""

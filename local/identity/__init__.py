@@ -1,0 +1,1 @@
+"""The local OpenID Connect provider."""
