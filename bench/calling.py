@@ -15,10 +15,10 @@ import boto3
 from cloud.functions.events import record_report
 from contract import topics
 from contract.reports import DesiredStatus
-from tests.cloud.api import NOW, an_event
-from tests.cloud.devices import a_report, a_rule_event, a_status
-from tests.cloud.memory_dynamodb import MemoryDynamoDB
-from tests.cloud.world import BODIES, GROUPS, Context, World, a_world, handler
+from tests.support.cloud.api import NOW, an_event
+from tests.support.cloud.devices import a_report, a_rule_event, a_status
+from tests.support.cloud.memory_dynamodb import MemoryDynamoDB
+from tests.support.cloud.world import BODIES, GROUPS, Context, World, a_world, handler
 
 _IN_PROCESS = frozenset({"generate_presigned_url"})  # what a client does without asking anybody
 

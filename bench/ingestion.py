@@ -24,9 +24,9 @@ from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from contract import topics
 from contract.reports import DeviceReport
-from tests.cloud.api import NOW, FakeNuclei, FakeQueue
-from tests.cloud.devices import a_report, a_rule_event, a_status
-from tests.cloud.memory_dynamodb import MemoryDynamoDB, table_of
+from tests.support.cloud.api import NOW, FakeNuclei, FakeQueue
+from tests.support.cloud.devices import a_report, a_rule_event, a_status
+from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 
 _SIZES = (100, 10_000)
 _REPORTS = 1_000  # at least so many a round, in either fleet

@@ -9,7 +9,7 @@ from bench.lab import OWNERS, Lab
 from bench.rows import Row, Target, judge
 from bench.sides import BenchFailed, Compose, Ours, Side
 from contract.defaults import STOP_GRACE_S
-from tests.edge.engine.counting_proxy import CountingProxy
+from tests.support.engine.counting_proxy import CountingProxy
 
 _PEER = "docker compose"
 #: What a life is measured at, in its order.

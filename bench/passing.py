@@ -9,7 +9,7 @@ import sys
 
 from edge.__main__ import wire
 from edge.configuration.settings import parse_environment, read_settings
-from edge.events import Event, Inbox, Progressed, Stop
+from edge.events import Event, Inbox, Progressed, ShutDown
 from edge.link.greengrass import GreengrassLink
 
 _SAMPLES = 10
@@ -29,7 +29,7 @@ class HurriedInbox(Inbox):
         self.left -= 1
         if self.left % (self.count // _SAMPLES) == 0:
             self.rss_kib.append(resident_kib(os.getpid()))
-        return Progressed() if self.left > 0 else Stop()
+        return Progressed() if self.left > 0 else ShutDown()
 
 
 def resident_kib(pid: int) -> int:

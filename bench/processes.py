@@ -14,7 +14,7 @@ from bench.nucleus import Nucleus
 from bench.passing import resident_kib
 from bench.rows import Row, Target, judge
 from bench.sides import BenchFailed, Fleet, Ours
-from tests.edge.engine.counting_proxy import CountingProxy
+from tests.support.engine.counting_proxy import CountingProxy
 
 _CLIENT = "clientv2 connected"
 _RSS = Target("agent-rss", "idle, connected, 20 running", _CLIENT, 2.5, "MiB")

@@ -10,13 +10,13 @@ from urllib.parse import quote
 from bench.lab import Lab
 from bench.rows import Row, Target, judge
 from bench.sides import ECR, BenchFailed, Logins
-from edge.containers.execute.disk_guard import Room
+from edge.containers.execute.disk_guard import DiskGuard
 from edge.containers.execute.image_puller import Puller
 from edge.containers.model.image_gc import STANDARD_FLOOR
 from edge.containers.store.pulled_images import PulledImages
 from edge.engine.docker import DockerEngine
-from edge.ports.engine import unheard
-from edge.preflight.images import Images
+from edge.ports.engine import ignore_progress
+from edge.preflight.images import ImageInspector
 from edge.preflight.registry import HttpRegistry
 
 _TARGET = Target("pull-100mb", "cold pull by digest", "raw engine API", 1.05)
@@ -27,12 +27,12 @@ def pull(lab: Lab, rounds: int) -> Row:
     image = lab.add_big()
     reference = f"{lab.store.address}/{image}"
     engine = DockerEngine({"DOCKER_HOST": lab.docker_host})
-    room = Room(engine, PulledImages(lab.folder / "pulled.json"), lambda: None, STANDARD_FLOOR)
-    mirrors, images = {ECR: lab.store.address}, Images(engine, Logins(), HttpRegistry())
-    puller = Puller(engine, Logins(), mirrors, room, lambda image: images.foresee(image, mirrors))
+    room = DiskGuard(engine, PulledImages(lab.folder / "pulled.json"), lambda: None, STANDARD_FLOOR)
+    mirrors, images = {ECR: lab.store.address}, ImageInspector(engine, Logins(), HttpRegistry())
+    puller = Puller(engine, Logins(), mirrors, room, lambda image: images.estimate_pull_bytes(image, mirrors))
     figures: dict[str, list[float]] = {"ours": [], "raw": []}
     ways: dict[str, Callable[[], object]] = {
-        "ours": lambda: puller.fetch(f"{ECR}/{image}", unheard),
+        "ours": lambda: puller.fetch(f"{ECR}/{image}", ignore_progress),
         "raw": lambda: _pull_raw(lab.docker_host, reference),
     }
     try:

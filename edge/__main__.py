@@ -23,7 +23,7 @@ from edge.bundles.collecting import BundleFailed, LogBundles
 from edge.clock import SystemClock
 from edge.configuration.kept_settings import KeptSettings, say
 from edge.configuration.settings import Environment, EnvironmentInvalid, Reading, parse_environment
-from edge.containers.model.image_gc import Floor
+from edge.containers.model.image_gc import DiskReserve
 from edge.containers.observe.usage import Meter
 from edge.containers.reconciler import PULLED_FILE, Reconciler
 from edge.containers.store.pulled_images import PulledImages
@@ -37,7 +37,7 @@ from edge.events import (
     Fetched,
     Inbox,
     Progressed,
-    Stop,
+    ShutDown,
 )
 from edge.host.health import LinuxHealth, disk_space
 from edge.host.machine import CHECKS, LinuxMachine
@@ -49,7 +49,7 @@ from edge.ports.engine_errors import EngineError
 from edge.ports.link import LinkError
 from edge.ports.machine import MachineError
 from edge.preflight.examiner import Examiner
-from edge.preflight.images import Images
+from edge.preflight.images import ImageInspector
 from edge.preflight.registry import HttpRegistry
 from edge.preflight.verdict import Verdict
 from edge.startup.first_settings import first_settings
@@ -92,7 +92,7 @@ def main() -> int:
         return 1
     # Before this point there is nobody to say goodbye to, and the signal simply ends the process.
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: inbox.put(Stop()))
+        signal.signal(number, lambda *_: inbox.put(ShutDown()))
     log.info("agent started: version=%s thing=%s", AGENT_VERSION, environment.thing)
     status = agent.run()
     link.close()
@@ -119,11 +119,11 @@ def wire(
     engine = DockerEngine()
     engine_disk = _EngineDisk(engine, folder)
     credentials = RegistryLogins(aws.registry_login, clock)
-    images = Images(engine, credentials, HttpRegistry())
+    images = ImageInspector(engine, credentials, HttpRegistry())
     examiner = Examiner(
         images=images,
         mirrors=settings.registry_mirrors,
-        floor=Floor(settings.disk_floor_mib << 20),
+        floor=DiskReserve(settings.disk_floor_mib << 20),
         disk=lambda: disk_space(engine_disk()),
         pulled=lambda: PulledImages(folder / PULLED_FILE).all(),
     )
@@ -151,19 +151,21 @@ def wire(
                 thing=environment.thing,
                 publish_address=settings.publish_address,
                 registry_mirrors=settings.registry_mirrors,
-                foresee=lambda image: images.foresee(image, settings.registry_mirrors),
+                estimate_pull_bytes=lambda image: images.estimate_pull_bytes(
+                    image, settings.registry_mirrors
+                ),
                 secrets=AwsSecrets(aws.secrets),
                 secrets_folder=settings.secrets_folder,
                 policy=settings.policy,
                 disk=lambda: disk_space(engine_disk()),
-                floor=Floor(settings.disk_floor_mib << 20),
+                floor=DiskReserve(settings.disk_floor_mib << 20),
                 healthy_poll_s=settings.healthy_poll_s,
                 on_progress=lambda: inbox.put(Progressed()),
             ),
             meter=Meter(engine, clock),
             clock=clock,
             fetch=lambda uri: _fetch_in_background(aws, uri, inbox.put),
-            look_into=lambda number, document, policy: _look_into_in_background(
+            inspect=lambda number, document, policy: _look_into_in_background(
                 lambda: examiner.verdict(document, policy), number, inbox.put
             ),
             collect=lambda command: _collect_in_background(bundlers, bundles, command, inbox.put),

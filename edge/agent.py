@@ -17,8 +17,8 @@ from contract.defaults import COMMAND_MAX_BYTES
 from contract.desired import DesiredDocument
 from contract.reports import NO_CREDENTIALS, ApplicationState, DesiredStatus
 from edge.agent_ports import Ports
+from edge.commands.app_commands import AppCommands
 from edge.commands.commands import Commands
-from edge.commands.errands import Errands
 from edge.configuration.kept_settings import KeptSettings, say
 from edge.configuration.settings import CONFIGURATION_INVALID, Reading, read_settings
 from edge.containers.pass_result import ENGINE_UNAVAILABLE, Pass
@@ -34,9 +34,9 @@ from edge.events import (
     Fetched,
     LinkAnswered,
     LinkLost,
+    MessageReceived,
     Progressed,
-    Received,
-    Stop,
+    ShutDown,
     Unreadable,
 )
 from edge.host.boot import Boot
@@ -46,7 +46,7 @@ from edge.link.patience import LinkGone, Patience
 from edge.ports.link import LinkError
 from edge.reporting.outbox import RESULT, Outbox, Outgoing
 from edge.reporting.reporter import HELLO, Reporter
-from edge.reporting.reports import Facts
+from edge.reporting.reports import ReportFacts
 from edge.reporting.sequence import Sequence
 from edge.reporting.server_time import ServerTime
 
@@ -128,13 +128,13 @@ class Agent:
             clock=ports.clock,
             server_time=self._server_time,
             send=self._send_result,
-            run=lambda errand: self._errands.run(errand),
+            run=lambda errand: self._app_commands.run(errand),
             stop_all=ports.containers.stop_all,
             boot=boot,
             budget=settings.reboot_budget,
             grace_s=settings.reboot_grace_s,
         )
-        self._errands = Errands(
+        self._app_commands = AppCommands(
             applications=ports.containers,
             collect=ports.collect,
             report=self._reporter.hurry,
@@ -144,7 +144,7 @@ class Agent:
             state=ports.state,
             clock=ports.clock,
             fetch=ports.fetch,
-            look_into=lambda number, document: ports.look_into(number, document, self._settings.policy),
+            inspect=lambda number, document: ports.inspect(number, document, self._settings.policy),
             spread=self._spread,
         )
         self._desired.refer(settings.document_uri)
@@ -193,7 +193,7 @@ class Agent:
         handled = 0
         event = first or self._ports.inbox.take()
         while event is not None:
-            stop = stop or isinstance(event, Stop)
+            stop = stop or isinstance(event, ShutDown)
             self._guarded("event", lambda event=event: self._handle(event))  # type: ignore[misc]
             handled += 1
             event = self._ports.inbox.take() if handled < EVENTS_A_TURN else None
@@ -240,7 +240,7 @@ class Agent:
 
     def _handle(self, event: Event) -> None:
         match event:
-            case Received():
+            case MessageReceived():
                 self._receive(event)
             case ConfigurationChanged():
                 now_s = self._clock.monotonic()
@@ -251,7 +251,7 @@ class Agent:
             case Examined():
                 self._desired.examined(event)
             case Collected():
-                self._errands.collected(event)
+                self._app_commands.collected(event)
             case Unreadable(topic=topic):
                 self._count_malformed(topic, 0)
             case LinkAnswered():
@@ -262,12 +262,12 @@ class Agent:
                 self._look_at_s = 0.0
             case EngineChanged():
                 self._look_at_s, self._second_looks = 0.0, list(SECOND_LOOKS_S)
-            case Stop():
+            case ShutDown():
                 log.info("asked to stop")
             case _:
                 assert_never(event)
 
-    def _receive(self, message: Received) -> None:
+    def _receive(self, message: MessageReceived) -> None:
         self._outbox.way_is_open()
         try:
             name = self._requests.get(message.topic)
@@ -363,7 +363,7 @@ class Agent:
         if found is None:
             return  # nobody knows yet what runs; a report without it would say that nothing does
         self._reporter.report(
-            Facts(desired=self._status(found), engine=found.engine, applications=found.statuses),
+            ReportFacts(desired=self._status(found), engine=found.engine, applications=found.statuses),
             malformed_messages=self._malformed + self._ports.inbox.dropped,
         )
 

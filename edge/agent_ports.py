@@ -7,7 +7,7 @@ from typing import Protocol
 
 from contract.commands import CollectLogsCommand
 from contract.desired import DesiredDocument
-from edge.commands.errands import Applications
+from edge.commands.app_commands import Applications
 from edge.configuration.settings import Checks
 from edge.containers.model.policy import Policy
 from edge.containers.pass_result import Pass
@@ -56,7 +56,7 @@ class Ports:
     clock: Clock
     fetch: Callable[[str], None]  # begins to fetch a document; ``Fetched`` follows in the inbox
     #: Begins to look into a document, under a number and a policy; ``Examined`` follows in the inbox.
-    look_into: Callable[[int, DesiredDocument, Policy], None]
+    inspect: Callable[[int, DesiredDocument, Policy], None]
     collect: Callable[[CollectLogsCommand], None]  # begins a bundle of logs; ``Collected`` follows
     random: Callable[[], float]  # in [0, 1)
     token: Callable[[], str]  # unguessable, 8 to 64 characters

@@ -11,7 +11,7 @@ WAITING_MESSAGES = 1_000  # more than this many unread messages is a flood; the 
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class MessageReceived:
     """An MQTT message arrived on a subscribed topic."""
 
     topic: str
@@ -88,12 +88,12 @@ class EngineChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class ShutDown:
     """Say goodbye and end (SIGTERM)."""
 
 
 Event = (
-    Received
+    MessageReceived
     | ConfigurationChanged
     | Unreadable
     | LinkAnswered
@@ -103,7 +103,7 @@ Event = (
     | Collected
     | Progressed
     | EngineChanged
-    | Stop
+    | ShutDown
 )
 
 
@@ -117,7 +117,7 @@ class Inbox:
 
     def put(self, event: Event) -> None:
         """Add an event; never blocks. A message beyond ``WAITING_MESSAGES`` is counted and dropped."""
-        if isinstance(event, Received | Unreadable) and self._events.qsize() >= WAITING_MESSAGES:
+        if isinstance(event, MessageReceived | Unreadable) and self._events.qsize() >= WAITING_MESSAGES:
             self.dropped += 1
             return
         self._events.put(event)

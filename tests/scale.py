@@ -28,9 +28,9 @@ from cloud.http.handler import lambda_handler
 from cloud.tables.device_lists import DeviceLists
 from local.aws.account import ROOT_KEY, LocalAws, client_arguments
 from local.process.children import free_ports
-from tests.cloud.api import NOW, Clock, an_event, body_of
-from tests.cloud.memory_deployments import MemoryDeployments
-from tests.cloud.memory_dynamodb import table_of
+from tests.support.cloud.api import NOW, Clock, an_event, body_of
+from tests.support.cloud.memory_deployments import MemoryDeployments
+from tests.support.cloud.memory_dynamodb import table_of
 
 PAGES = 4  # of each list
 DIGESTS = [f"sha256:{letter * 64}" for letter in "ab"]
@@ -65,8 +65,8 @@ def rows(size: int) -> Iterator[dict[str, object]]:
             "stale_at": now + (-1 if i % 10 == 1 else 60_000), "interval_s": 60, "agent_version": "1.0.0",
             "applications": {"web": {"sequence": 1, "status": {"state": "RUNNING", "image": image}}},
         }  # fmt: skip
-        yield device_index.filing(device_index.application_key("web"), name)
-        yield device_index.filing(device_index.image_key(digest), name)
+        yield device_index.index_row(device_index.application_key("web"), name)
+        yield device_index.index_row(device_index.image_key(digest), name)
 
 
 def load(dynamodb: Any, table: str, size: int, until: float) -> None:

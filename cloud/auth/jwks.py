@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import jwt
 
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 from cloud.telemetry.metrics import Metric, count
 
 log = logging.getLogger(__name__)
@@ -142,7 +142,9 @@ class KeySet:
         try:
             self._entries, self._keys = parse_keys(self._fetch(self._uri)), {}
         except KeysUnavailable as failure:
-            tell(log, "keys unavailable", level=logging.WARNING, jwks_uri=self._uri, reason=failure.reason)
+            log_event(
+                log, "keys unavailable", level=logging.WARNING, jwks_uri=self._uri, reason=failure.reason
+            )
             count(Metric.KEY_SETS_UNAVAILABLE, jwks_uri=self._uri)
             self._failure = failure
         else:

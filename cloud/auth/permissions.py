@@ -24,7 +24,7 @@ class Role(IntEnum):
         return f"Fleet.{self.name.title()}"
 
 
-class Reach(Enum):
+class ScopeRule(Enum):
     """What a role that is scoped to a group reaches of a route; the value says it in the documentation."""
 
     DEVICE = "devices in the group"
@@ -43,7 +43,7 @@ class Route(NamedTuple):
 
     operation: str
     role: Role
-    reach: Reach
+    reach: ScopeRule
     query: tuple[str, ...] = ()
     names_group: tuple[str, ...] = ()
 
@@ -54,53 +54,62 @@ ROUTES: Mapping[str, Route] = {
     "GET /devices": Route(
         "list-devices",
         Role.READER,
-        Reach.LISTED,
+        ScopeRule.LISTED,
         ("cursor", "limit", "sort", "group", "prefix", "image", "application", "agent_version", "state"),
     ),
-    "GET /devices/{device}": Route("get-device", Role.READER, Reach.DEVICE),
-    "GET /devices/{device}/why": Route("explain-device", Role.READER, Reach.DEVICE),
-    "GET /devices/{device}/history": Route("get-device-history", Role.READER, Reach.DEVICE, ("from", "to")),
-    "POST /devices/{device}/reboot": Route("reboot-device", Role.OPERATOR, Reach.DEVICE),
-    "POST /devices/{device}/report": Route("request-report", Role.OPERATOR, Reach.DEVICE),
+    "GET /devices/{device}": Route("get-device", Role.READER, ScopeRule.DEVICE),
+    "GET /devices/{device}/why": Route("explain-device", Role.READER, ScopeRule.DEVICE),
+    "GET /devices/{device}/history": Route(
+        "get-device-history", Role.READER, ScopeRule.DEVICE, ("from", "to")
+    ),
+    "POST /devices/{device}/reboot": Route("reboot-device", Role.OPERATOR, ScopeRule.DEVICE),
+    "POST /devices/{device}/report": Route("request-report", Role.OPERATOR, ScopeRule.DEVICE),
     "POST /devices/{device}/applications/{app}/restart": Route(
-        "restart-application", Role.OPERATOR, Reach.DEVICE
+        "restart-application", Role.OPERATOR, ScopeRule.DEVICE
     ),
     "POST /devices/{device}/applications/{app}/retry": Route(
-        "retry-application", Role.OPERATOR, Reach.DEVICE
+        "retry-application", Role.OPERATOR, ScopeRule.DEVICE
     ),
-    "POST /devices/{device}/applications/{app}/logs": Route("collect-logs", Role.OPERATOR, Reach.DEVICE),
+    "POST /devices/{device}/applications/{app}/logs": Route("collect-logs", Role.OPERATOR, ScopeRule.DEVICE),
     "POST /devices/{device}/applications/{app}/rotate-secrets": Route(
-        "rotate-secrets", Role.OPERATOR, Reach.DEVICE
+        "rotate-secrets", Role.OPERATOR, ScopeRule.DEVICE
     ),
     "GET /devices/{device}/commands": Route(
-        "list-commands", Role.READER, Reach.DEVICE, ("cursor", "limit", "kind", "state")
+        "list-commands", Role.READER, ScopeRule.DEVICE, ("cursor", "limit", "kind", "state")
     ),
-    "GET /devices/{device}/commands/{command}": Route("get-command", Role.READER, Reach.DEVICE),
-    "POST /groups/{group}/reboots": Route("reboot-group", Role.OPERATOR, Reach.GROUP),
+    "GET /devices/{device}/commands/{command}": Route("get-command", Role.READER, ScopeRule.DEVICE),
+    "POST /groups/{group}/reboots": Route("reboot-group", Role.OPERATOR, ScopeRule.GROUP),
     "GET /groups/{group}/reboots/{reboot}": Route(
-        "get-group-reboot", Role.READER, Reach.GROUP, ("cursor", "limit")
+        "get-group-reboot", Role.READER, ScopeRule.GROUP, ("cursor", "limit")
     ),
-    "POST /groups/{group}/reboots/{reboot}/cancel": Route("cancel-group-reboot", Role.OPERATOR, Reach.GROUP),
+    "POST /groups/{group}/reboots/{reboot}/cancel": Route(
+        "cancel-group-reboot", Role.OPERATOR, ScopeRule.GROUP
+    ),
     "POST /deployments": Route(
-        "create-deployment", Role.DEPLOYER, Reach.GROUP, names_group=("target", "group")
+        "create-deployment", Role.DEPLOYER, ScopeRule.GROUP, names_group=("target", "group")
     ),
     "GET /deployments": Route(
-        "list-deployments", Role.READER, Reach.LISTED, ("cursor", "limit", "group", "state")
+        "list-deployments", Role.READER, ScopeRule.LISTED, ("cursor", "limit", "group", "state")
     ),
-    "GET /deployments/{deployment}": Route("get-deployment", Role.READER, Reach.GROUP),
-    "GET /groups": Route("list-groups", Role.READER, Reach.LISTED, ("cursor", "limit", "prefix")),
-    "POST /groups": Route("create-group", Role.DEPLOYER, Reach.GROUP, names_group=("name",)),
+    "GET /deployments/{deployment}": Route("get-deployment", Role.READER, ScopeRule.GROUP),
+    "GET /groups": Route("list-groups", Role.READER, ScopeRule.LISTED, ("cursor", "limit", "prefix")),
+    "POST /groups": Route("create-group", Role.DEPLOYER, ScopeRule.GROUP, names_group=("name",)),
     "PUT /groups/{group}/devices/{device}": Route(
-        "add-device-to-group", Role.DEPLOYER, Reach.GROUP, ("move",)
+        "add-device-to-group", Role.DEPLOYER, ScopeRule.GROUP, ("move",)
     ),
-    "DELETE /groups/{group}/devices/{device}": Route("remove-device-from-group", Role.DEPLOYER, Reach.GROUP),
-    "GET /images": Route("list-images", Role.READER, Reach.SHARED, ("cursor", "limit")),
-    "GET /images/{repository}": Route("get-image", Role.READER, Reach.SHARED, ("cursor", "limit", "tag")),
+    "DELETE /groups/{group}/devices/{device}": Route(
+        "remove-device-from-group", Role.DEPLOYER, ScopeRule.GROUP
+    ),
+    "GET /images": Route("list-images", Role.READER, ScopeRule.SHARED, ("cursor", "limit")),
+    "GET /images/{repository}": Route("get-image", Role.READER, ScopeRule.SHARED, ("cursor", "limit", "tag")),
     "GET /audit": Route(
-        "list-audit", Role.ADMIN, Reach.FLEET, ("cursor", "limit", "day", "operation", "outcome", "subject")
+        "list-audit",
+        Role.ADMIN,
+        ScopeRule.FLEET,
+        ("cursor", "limit", "day", "operation", "outcome", "subject"),
     ),
-    "GET /audit/verify": Route("verify-audit", Role.ADMIN, Reach.FLEET, ("day", "cursor")),
-    "GET /audit/export": Route("export-audit", Role.ADMIN, Reach.FLEET, ("day", "cursor")),
+    "GET /audit/verify": Route("verify-audit", Role.ADMIN, ScopeRule.FLEET, ("day", "cursor")),
+    "GET /audit/export": Route("export-audit", Role.ADMIN, ScopeRule.FLEET, ("day", "cursor")),
 }
 
 #: Route key → operation of what needs no token: no caller, no role, nothing audited.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Literal
 
-Outcome = Literal["succeeded", "refused", "failed"]
+CallOutcome = Literal["succeeded", "refused", "failed"]
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 #: What the first entry of a day has instead of an earlier one's hash.
 NOTHING_BEFORE = "0" * 64
@@ -32,7 +32,7 @@ class Event:
     caller: Mapping[str, object]  # subject, issuer, kind, application, roles, token_id
     operation: str
     target: Mapping[str, str]
-    outcome: Outcome
+    outcome: CallOutcome
     status: int
     code: str | None = None
     reason: str | None = None

@@ -15,21 +15,21 @@ from typing import Any
 
 from cloud.auth.permissions import ROUTES, Caller
 from cloud.aws.clients import client
-from cloud.domain.audit_chain import Event, Outcome
+from cloud.domain.audit_chain import CallOutcome, Event
 from cloud.http import gateway_events
 from cloud.tables.audit import Audit
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 from cloud.telemetry.metrics import Metric, count
 
 log = logging.getLogger(__name__)
 
-Keep = Callable[[Event], object]
+AuditSink = Callable[[Event], object]
 REASON_MAX, NAME_MAX = 256, 160  # characters
 _REFUSED = frozenset({401, 403})
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CallResult:
     """How a call ended: its status, a problem's code, and what it changed."""
 
     status: int
@@ -44,13 +44,21 @@ def is_audited(route: str, status: int) -> bool:
 
 
 def entry(
-    route: str, event: Mapping[str, Any], caller: Caller | None, ended: Ended, *, request_id: str, now: float
+    route: str,
+    event: Mapping[str, Any],
+    caller: Caller | None,
+    ended: CallResult,
+    *,
+    request_id: str,
+    now: float,
 ) -> Event:
     """Return what is to be remembered of a call.
 
     Its target is what the caller named in path and body, valid or not, so that a refusal has one too.
     """
-    outcome: Outcome = "succeeded" if ended.status < 400 else "failed" if ended.status >= 500 else "refused"
+    outcome: CallOutcome = (
+        "succeeded" if ended.status < 400 else "failed" if ended.status >= 500 else "refused"
+    )
     context = _mapping(event.get("requestContext"))
     body = _body(event)
     target = {name: _text(value, NAME_MAX) for name, value in gateway_events.raw_path_of(event).items()}
@@ -81,7 +89,7 @@ def keep(event: Event) -> None:
         _audit().append(event)
     except Exception as error:  # noqa: BLE001 - whatever it was, the entry must not be lost with it
         entry = json.dumps(event.facts(), sort_keys=True)
-        tell(log, "audit entry not kept", level=logging.ERROR, error=error, entry=entry)
+        log_event(log, "audit entry not kept", level=logging.ERROR, error=error, entry=entry)
         count(Metric.AUDIT_ENTRIES_NOT_KEPT)
 
 

@@ -29,7 +29,7 @@ from cloud.tables.devices import Devices
 from contract.defaults import COMMAND_EXPIRY_MAX_S, COMMAND_EXPIRY_S, OFFLINE_DEBOUNCE_S
 
 
-class Order(BaseModel):
+class CommandRequest(BaseModel):
     """What the body of every command holds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -43,7 +43,7 @@ class Order(BaseModel):
         return self.expires_in_s
 
 
-class Common(TypedDict):
+class CommandFields(TypedDict):
     """What all commands share, as the arguments of a contract message."""
 
     id: str
@@ -53,7 +53,7 @@ class Common(TypedDict):
     reason: str
 
 
-Body = TypeVar("Body", bound=Order)
+Body = TypeVar("Body", bound=CommandRequest)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class CommandRoute(Generic[Body]):
 
     key: str
     body: type[Body]
-    make: Callable[[Request, Device, Body, Common], Command]
+    make: Callable[[Request, Device, Body, CommandFields], Command]
 
     def answer(
         self,
@@ -88,7 +88,7 @@ class CommandRoute(Generic[Body]):
         now = from_ms(to_ms(clock()))
         made = self.make(request, device, order, _common(request, order, now))
         try:
-            earlier = dispatcher.commands.made_by(idempotency, now) if idempotency else None
+            earlier = dispatcher.commands.by_idempotency_key(idempotency, now) if idempotency else None
             if earlier is not None:
                 dispatcher.send(earlier, now)
                 return _accepted(earlier)
@@ -128,8 +128,8 @@ class CommandRoute(Generic[Body]):
         return lambda_handler(operation, route=self.key)
 
 
-def _common(request: Request, order: Order, now: datetime) -> Common:
-    return Common(
+def _common(request: Request, order: CommandRequest, now: datetime) -> CommandFields:
+    return CommandFields(
         id=new_id("cmd", now),
         issued_at=now,
         expires_at=now + timedelta(seconds=order.lifetime_s),

@@ -17,7 +17,7 @@ class WantedApplication(Application):
     image: Annotated[str, StringConstraints(pattern=PATTERN, max_length=400)]
 
 
-class TargetWish(BaseModel):
+class TargetRequest(BaseModel):
     """What is deployed to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
@@ -30,12 +30,12 @@ class TargetWish(BaseModel):
         return f"thinggroup/{self.group}"
 
 
-class DeploymentWish(BaseModel):
+class DeploymentRequest(BaseModel):
     """What an operator sends. An empty list means: remove ours."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
-    target: TargetWish
+    target: TargetRequest
     applications: Annotated[list[WantedApplication], Field(max_length=APPLICATIONS_MAX)]
     atomic: bool = False
     windows: Annotated[list[MaintenanceWindow], Field(max_length=WINDOWS_MAX)] = []

@@ -5,7 +5,7 @@ from typing import Any
 
 from cloud.domain.deployments.deployment import Deployment
 from cloud.domain.devices.device import Device
-from cloud.domain.devices.diagnosis_facts import Facts
+from cloud.domain.devices.diagnosis_facts import DiagnosisFacts
 from cloud.domain.devices.presence import Seen, flap_count, state
 
 
@@ -42,7 +42,7 @@ def _desired(device: Device, wanted: Deployment | None, seen: Seen) -> dict[str,
     told = dict(device.desired)
     if told.get("state") != "CONVERGED" or device.group is None:
         return told
-    target, facts = told.get("target"), Facts(device, seen, wanted)
+    target, facts = told.get("target"), DiagnosisFacts(device, seen, wanted)
     if wanted is None:
         others = target not in (None, f"thinggroup/{device.group}")
     else:

@@ -23,7 +23,7 @@ from cloud.aws.errors import Unavailable
 from cloud.domain.idempotency import Idempotency, KeyReused
 from cloud.http import audit_recorder, gateway_events
 from cloud.http.gateway_events import INTERNAL, Problem, Response
-from cloud.telemetry.logs import about, start_logging, tell
+from cloud.telemetry.logs import log_context, log_event, start_logging
 
 log = logging.getLogger(__name__)
 
@@ -134,7 +134,7 @@ def lambda_handler(
     *,
     route: str,
     now: Callable[[], float] = time.time,
-    audit: audit_recorder.Keep = audit_recorder.keep,
+    audit: audit_recorder.AuditSink = audit_recorder.keep,
 ) -> Callable[[dict[str, Any], object], dict[str, Any]]:
     """Return the Lambda entry of ``operation``, which serves the route key ``route`` of ``ROUTES``.
 
@@ -147,7 +147,7 @@ def lambda_handler(
 
     def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         request_id = gateway_events.request_id_of(event, context)
-        with about(request_id=request_id):
+        with log_context(request_id=request_id):
             return handled(event, context, request_id)
 
     def handled(event: dict[str, Any], context: object, request_id: str) -> dict[str, Any]:
@@ -157,14 +157,14 @@ def lambda_handler(
             request = _request(event, context, route, role, now())
             response = operation(request)
             answer = gateway_events.answer(response, request_id)
-            ended = audit_recorder.Ended(response.status, None, response.before, response.after)
+            ended = audit_recorder.CallResult(response.status, None, response.before, response.after)
         except Exception as error:  # noqa: BLE001 - the one boundary: the caller gets an answer, the log the stack
             problem = _problem_of(error, route)
             answer = gateway_events.problem_answer(problem, request_id)
-            ended = audit_recorder.Ended(problem.status, problem.code)
+            ended = audit_recorder.CallResult(problem.status, problem.code)
         caller = gateway_events.caller_of(event)
-        with about(**({} if request is None else _facts_of(request.path))):
-            tell(
+        with log_context(**({} if request is None else _facts_of(request.path))):
+            log_event(
                 log,
                 "request",
                 operation=ROUTES[route].operation,
@@ -193,10 +193,10 @@ def _problem_of(error: Exception, route: str) -> Problem:
         case KeyReused():
             return _KEY_REUSED
         case Unavailable():
-            tell(log, "service unavailable", level=logging.WARNING, error=error, route=route)
+            log_event(log, "service unavailable", level=logging.WARNING, error=error, route=route)
             return _UNAVAILABLE
         case _:
-            tell(log, "request failed", level=logging.ERROR, error=error, route=route)
+            log_event(log, "request failed", level=logging.ERROR, error=error, route=route)
             return INTERNAL
 
 

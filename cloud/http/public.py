@@ -7,7 +7,7 @@ from typing import Any
 
 from cloud.http import gateway_events
 from cloud.http.gateway_events import INTERNAL, Problem, Response
-from cloud.telemetry.logs import start_logging, tell
+from cloud.telemetry.logs import log_event, start_logging
 
 log = logging.getLogger(__name__)
 
@@ -29,9 +29,11 @@ def public_handler(
         except Problem as problem:
             answer = gateway_events.problem_answer(problem, request_id)
         except Exception as error:  # noqa: BLE001 - the one boundary: the caller gets an answer, the log the stack
-            tell(log, "request failed", level=logging.ERROR, error=error, request_id=request_id, route=route)
+            log_event(
+                log, "request failed", level=logging.ERROR, error=error, request_id=request_id, route=route
+            )
             answer = gateway_events.problem_answer(INTERNAL, request_id)
-        tell(
+        log_event(
             log,
             "request",
             request_id=request_id,

@@ -17,7 +17,7 @@ from cloud.functions.commands import (
 )
 from cloud.functions.group_reboots import cancel_group_reboot, reboot_group
 from cloud.functions.groups import create_group
-from cloud.http.deployment_request import DeploymentWish
+from cloud.http.deployment_request import DeploymentRequest
 from cloud.http.gateway_events import PATH_PARAMETERS
 from cloud.openapi.models import answers, audit, commands, deployments, devices, groups, images
 from contract import topics
@@ -215,7 +215,8 @@ OPERATIONS: Mapping[str, Operation] = {
         problems={404: "`group-reboot-not-found`", 409: "`group-reboot-ended`"},
     ),
     "POST /deployments": Operation(
-        "deployments", "Deploy applications to a group", deployments.DeploymentCreated, 201, DeploymentWish,
+        "deployments", "Deploy applications to a group", deployments.DeploymentCreated, 201,
+        DeploymentRequest,
         {
             "target": {"group": "line-3"},
             "applications": [

@@ -39,7 +39,7 @@ from cloud.domain.devices.device import Device
 from cloud.domain.devices.diagnosis_facts import Job
 from cloud.services.deployment_watch import LOOK_WHILE_LOST, Watch, rows_of
 from cloud.tables.deployments import Deployments
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 from cloud.telemetry.metrics import Metric, count
 from contract.names import COMPONENT, Nucleus
 
@@ -160,7 +160,7 @@ class Submission:
             now=now,
             due_at=now + LOOK_EVERY,
         )
-        tell(
+        log_event(
             log, "deployment submitted", deployment=deployment.id, group=deployment.group,
             revision=deployment.revision, greengrass=submitted.greengrass_id,
         )  # fmt: skip
@@ -177,7 +177,7 @@ class Submission:
             try:
                 after = self._look_at(deployment, now)
             except CloudError as error:
-                tell(
+                log_event(
                     log, "deployment not finished", level=logging.WARNING, error=error,
                     deployment=deployment.id, group=deployment.group, code=error.code,
                 )  # fmt: skip
@@ -252,7 +252,7 @@ class Submission:
 
     def _fail(self, deployment: Deployment, code: str, message: str) -> Deployment:
         if self.deployments.fail(deployment, code=code, message=message, now=self._clock()):
-            tell(
+            log_event(
                 log, "deployment refused", level=logging.ERROR,
                 deployment=deployment.id, group=deployment.group, code=code,
             )  # fmt: skip

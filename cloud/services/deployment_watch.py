@@ -14,12 +14,18 @@ from typing import Any, Protocol
 
 from cloud.aws.errors import CloudError
 from cloud.domain.deployments.deployment import Deployment, DeploymentState, in_force
-from cloud.domain.deployments.deployment_outcomes import Outcome, OutcomeState, Trouble, as_they_are, trouble
+from cloud.domain.deployments.deployment_outcomes import (
+    DeviceOutcome,
+    OutcomeState,
+    Trouble,
+    as_they_are,
+    trouble,
+)
 from cloud.domain.deployments.lost_agents import still_watched
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.diagnosis import job_words
 from cloud.domain.devices.diagnosis_facts import Job
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 from cloud.telemetry.metrics import Metric, count
 
 log = logging.getLogger(__name__)
@@ -108,7 +114,7 @@ class Watch:
             deployment, code=code, message=found.message, agents_lost=lost, watched_at=watched_at
         ):
             return
-        tell(
+        log_event(
             log, "deployment looked at", deployment=deployment.id, group=deployment.group,
             code=code, agents_lost=lost,
         )  # fmt: skip
@@ -136,12 +142,12 @@ class Watch:
             try:
                 job = self._greengrass.on_device(name, deployment.greengrass_id)
             except CloudError as error:  # what is known without it is told all the same
-                tell(log, "Greengrass did not say", level=logging.WARNING, device=name, code=error.code)
+                log_event(log, "Greengrass did not say", level=logging.WARNING, device=name, code=error.code)
                 break
             asked = name
             if job is not None and job.status in _ENDED:
                 code, message = job_words(job)
-                outcome = Outcome(
+                outcome = DeviceOutcome(
                     deployment.id, OutcomeState.FAILED, None, code, message[:512], refused=_is_refusal(job)
                 )
                 ended += self._deployments.record_end_of_job(

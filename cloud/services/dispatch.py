@@ -14,7 +14,7 @@ from cloud.domain.commands.command import Command
 from cloud.domain.commands.command_ledger import NOT_SENT, Inferred
 from cloud.domain.idempotency import Idempotency
 from cloud.tables.commands import Commands
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 from contract.commands import UPLOAD_URL_MAX, CommandState
 from contract.defaults import COMMAND_MAX_BYTES, INFER_EXPIRED_AFTER_S
 from contract.topics import command_request
@@ -101,7 +101,7 @@ class Dispatcher:
         try:
             self.publisher.publish(command_request(command.device, command.kind), payload)
         except CloudError as error:
-            tell(
+            log_event(
                 log, "command not sent", level=logging.WARNING, error=error,
                 device=command.device, command=command.id, code=error.code,
             )  # fmt: skip
@@ -110,7 +110,7 @@ class Dispatcher:
             # The device may have it all the same (a time-out), so this is a conclusion it can overrule.
             self.commands.conclude(command, Inferred(CommandState.FAILED, NOT_SENT, now))
             raise NotSent(command) from error
-        tell(log, "command sent", device=command.device, command=command.id, kind=command.kind)
+        log_event(log, "command sent", device=command.device, command=command.id, kind=command.kind)
 
     def _upload_url(self, command: Command, now: datetime) -> str | None:
         """Return a new URL: one that was given away is a secret that nobody keeps."""

@@ -14,7 +14,7 @@ from typing import Protocol
 from cloud.aws.errors import CloudError, NotFound
 from cloud.clock import Clock, utc_now
 from cloud.tables.memberships import Membership
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class MovedMeanwhile(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Mover:
+class GroupMembership:
     """Raises ``cloud.aws.errors`` where a service does not answer; what was begun is finished later."""
 
     memberships: StoresMemberships
@@ -90,7 +90,7 @@ class Mover:
         moving = self.memberships.move(before, group, self.clock() + SETTLES_WITHIN)
         if moving is None:
             raise MovedMeanwhile(before.device)
-        tell(log, "device moved", device=before.device, from_group=before.group, group=group)
+        log_event(log, "device moved", device=before.device, from_group=before.group, group=group)
         return self._settle(moving)
 
     def settle_all(self) -> int:
@@ -101,7 +101,9 @@ class Mover:
                 self.settled(device)
                 done += 1
             except (CloudError, NotEnrolled, MovedMeanwhile) as error:
-                tell(log, "device stays unsettled", level=logging.WARNING, device=device, code=error.code)
+                log_event(
+                    log, "device stays unsettled", level=logging.WARNING, device=device, code=error.code
+                )
         return done
 
     def _settle(self, membership: Membership) -> Membership:
@@ -115,7 +117,7 @@ class Mover:
             try:
                 self.registry.add(membership.device, membership.group)
             except NotFound:
-                tell(
+                log_event(
                     log, "no such thing or group", level=logging.ERROR,
                     device=membership.device, group=membership.group,
                 )  # fmt: skip

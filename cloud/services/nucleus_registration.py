@@ -11,7 +11,7 @@ from typing import Protocol
 from cloud.aws.errors import CloudError
 from cloud.clock import Clock, utc_now
 from cloud.domain.devices.device import Device
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 from contract.names import Nucleus
 
 log = logging.getLogger(__name__)
@@ -46,9 +46,9 @@ class GroupNuclei:
         try:
             fixed = self._registry.fix_nucleus(group, nucleus)
         except CloudError as error:
-            tell(log, "nucleus not learnt", level=logging.WARNING, group=group, code=error.code)
+            log_event(log, "nucleus not learnt", level=logging.WARNING, group=group, code=error.code)
             return
         if len(self._fixed) >= REMEMBERED_AT_MOST:
             self._fixed.clear()
         self._fixed[group] = now + REMEMBERED
-        tell(log, "nucleus of group", group=group, nucleus=fixed, device=device.name, has=nucleus)
+        log_event(log, "nucleus of group", group=group, nucleus=fixed, device=device.name, has=nucleus)

@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Protocol
 
 from cloud.domain.devices.device import STILL_UP_AFTER, Device, Rebooting
-from cloud.services.wake_ups import SendsMessages, nudge
+from cloud.services.wake_ups import SendsMessages, wake_up
 from cloud.tables.proofs import Proven
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 
 log = logging.getLogger(__name__)
 
@@ -79,9 +79,9 @@ class RebootProofs:
             return False
         found = self.commands.prove(device.name, began.command, device.boot_id, device.last_report_at)
         if found.command is not None:
-            tell(log, "reboot proven", device=device.name, command=began.command)
+            log_event(log, "reboot proven", device=device.name, command=began.command)
             if found.command.inferred is not None and found.command.part_of is not None:  # else it is not yet
-                nudge(self.group_reboots, found.command.part_of)
+                wake_up(self.group_reboots, found.command.part_of)
         if found.settled:
             self.devices.end_reboot(device.name, began.command)
         return found.command is not None

@@ -17,10 +17,10 @@ from typing import TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from cloud.aws.attributes import storable
-from cloud.domain.devices.device_messages import News
+from cloud.domain.devices.device_messages import DeviceMessage
 from cloud.domain.devices.presence import PresenceEvent
 from cloud.domain.timestamps import LATEST_MS, from_ms
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 from cloud.telemetry.metrics import Metric, count
 from contract.commands import CommandResult
 from contract.events import ConnectionEvent
@@ -47,7 +47,7 @@ class Malformed(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
+class RuleMessage:
     """One message as it came, before anybody looked into its payload."""
 
     topic: str
@@ -55,7 +55,7 @@ class Received:
     received_at: datetime
 
     @classmethod
-    def of(cls, event: object) -> "Received":
+    def of(cls, event: object) -> "RuleMessage":
         """Return the message in a rule's ``event``.
 
         Raises:
@@ -93,13 +93,13 @@ class Received:
         """Return the presence event. Raises: Malformed."""
         return self._parse(PresenceEvent)
 
-    def connection(self) -> News:
+    def connection(self) -> DeviceMessage:
         """Return the hello or goodbye. Raises: Malformed."""
-        return News(self.device, self._parse(ConnectionEvent), self.received_at)
+        return DeviceMessage(self.device, self._parse(ConnectionEvent), self.received_at)
 
-    def report(self) -> News:
+    def report(self) -> DeviceMessage:
         """Return the part of a report. Raises: Malformed."""
-        return News(self.device, self._parse(DeviceReport), self.received_at)
+        return DeviceMessage(self.device, self._parse(DeviceReport), self.received_at)
 
     def result(self) -> CommandResult:
         """Return the command's result. Raises: Malformed."""
@@ -119,7 +119,7 @@ class Received:
 
 def refuse(malformed: Malformed) -> None:
     """Log a malformed message once, with its topic and size, and count it."""
-    tell(
+    log_event(
         log, "malformed message", level=logging.WARNING,
         topic=malformed.topic, size=malformed.size, reason=malformed.reason,
     )  # fmt: skip
@@ -128,5 +128,5 @@ def refuse(malformed: Malformed) -> None:
 
 def not_enrolled(device: str, topic: str) -> None:
     """Log and count a message of something that was never enrolled."""
-    tell(log, "message of no enrolled device", level=logging.WARNING, device=device, topic=topic)
-    count(Metric.MESSAGES_OF_STRANGERS)
+    log_event(log, "message of no enrolled device", level=logging.WARNING, device=device, topic=topic)
+    count(Metric.MESSAGES_OF_UNENROLLED_DEVICES)

@@ -1,7 +1,7 @@
 """What makes ``advance-group-reboot`` look at a group reboot: a message that says which, and no more.
 
-A nudge may be lost, late, repeated or about nothing: whoever looks decides by what is stored, and
-``sweep`` nudges every minute what nobody moved.
+A wake-up may be lost, late, repeated or about nothing: whoever looks decides by what is stored, and
+``sweep`` wakes every minute what nobody moved.
 """
 
 import json
@@ -11,7 +11,7 @@ from typing import Protocol
 from pydantic import TypeAdapter
 
 from cloud.aws.errors import CloudError
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 from contract.names import Identifier
 
 log = logging.getLogger(__name__)
@@ -25,19 +25,19 @@ class SendsMessages(Protocol):
     def send(self, body: str) -> None: ...
 
 
-def nudge(queue: SendsMessages, reboot_id: str) -> None:
-    """Send a nudge; one that cannot be sent is a warning, because the next sweep sends it."""
+def wake_up(queue: SendsMessages, reboot_id: str) -> None:
+    """Send a wake-up; one that cannot be sent is a warning, because the next sweep sends it."""
     try:
         queue.send(json.dumps({"group_reboot": reboot_id}))
     except CloudError as error:
-        tell(
-            log, "nudge not sent", level=logging.WARNING, error=error,
+        log_event(
+            log, "wake-up not sent", level=logging.WARNING, error=error,
             group_reboot=reboot_id, code=error.code,
         )  # fmt: skip
 
 
-def nudged(body: str) -> str | None:
-    """Return the group reboot that a message is about; None when it is no nudge."""
+def woken_group_reboot(body: str) -> str | None:
+    """Return the group reboot that a message is about; None when it is no wake-up."""
     try:
         return _ID.validate_python(json.loads(body)["group_reboot"])
     except (ValueError, TypeError, KeyError):  # a pydantic.ValidationError is a ValueError

@@ -23,10 +23,10 @@ from cloud.domain.commands.command_ledger import Inferred
 from cloud.domain.idempotency import Idempotency
 from cloud.domain.timestamps import to_ms
 from cloud.tables.dynamodb.conditional_writes import put, update_if
-from cloud.tables.dynamodb.idempotency_keys import key_of, put_key, what_stands
+from cloud.tables.dynamodb.idempotency_keys import key_of, live_record, put_key
 from cloud.tables.dynamodb.queries import item_at, pages
 from cloud.tables.rows.command_rows import DUE_SHARDS, shard, to_command, to_row, transition
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 from cloud.telemetry.metrics import Metric, count
 from contract.commands import CommandResult, CommandState
 from contract.defaults import COMMAND_EXPIRY_MAX_S, INFER_EXPIRED_AFTER_S
@@ -62,19 +62,21 @@ class Commands:
             with translated():
                 self._table.transact_write_items(TransactItems=puts)
         except Conflict:
-            earlier = self.made_by(idempotency, command.issued_at) if idempotency is not None else None
+            earlier = (
+                self.by_idempotency_key(idempotency, command.issued_at) if idempotency is not None else None
+            )
             if earlier is None:
                 raise
             return earlier
         return command
 
-    def made_by(self, idempotency: Idempotency, now: datetime) -> Command | None:
+    def by_idempotency_key(self, idempotency: Idempotency, now: datetime) -> Command | None:
         """Return the command that this key made within its day.
 
         Raises:
             KeyReused: it was made by a different request.
         """
-        row = what_stands(item_at(self._table, self._name, key_of(idempotency)), idempotency, now)
+        row = live_record(item_at(self._table, self._name, key_of(idempotency)), idempotency, now)
         return None if row is None else self.get(row["command_device"], row["command_id"])
 
     def get(self, device: str, command_id: str) -> Command | None:
@@ -162,7 +164,7 @@ class Commands:
         )
         if stored is None:
             return False
-        tell(log, "command concluded", device=command.device, command=command.id, code=inferred.code)
+        log_event(log, "command concluded", device=command.device, command=command.id, code=inferred.code)
         if inferred.code in _COUNTED:
             count(_COUNTED[inferred.code])
         return True

@@ -6,7 +6,7 @@ from typing import Any
 
 from cloud.aws.attributes import to_item
 from cloud.aws.clients import translated
-from cloud.domain.deployments.deployment import Headline
+from cloud.domain.deployments.deployment import DeploymentSummary
 from cloud.tables.rows.deployment_rows import HEADLINE, KIND, sort_key, to_headline
 
 BY_CREATED = "by-created"
@@ -17,7 +17,7 @@ _FIRST = "~"  # after every id and every revision
 class Page:
     """Deployments, the newest first; ``more``: there are older ones."""
 
-    headlines: Sequence[Headline]
+    headlines: Sequence[DeploymentSummary]
     more: bool
 
 

@@ -25,7 +25,7 @@ from cloud.domain.deployments.lost_agents import taken_over
 from cloud.domain.idempotency import Idempotency
 from cloud.domain.timestamps import from_ms, to_ms
 from cloud.tables.dynamodb.conditional_writes import put, put_if, update_if
-from cloud.tables.dynamodb.idempotency_keys import partition, put_key, what_stands
+from cloud.tables.dynamodb.idempotency_keys import live_record, partition, put_key
 from cloud.tables.dynamodb.queries import item_at, pages
 from cloud.tables.rows.deployment_rows import DUE_SHARDS, due, sort_key, to_deployment, to_moments, to_row
 
@@ -70,13 +70,13 @@ class Deployments:
         """Return a deployment by its id."""
         return self._referred(self._get(f"id#{deployment_id}", "-"))
 
-    def made_by(self, idempotency: Idempotency, now: datetime) -> Deployment | None:
+    def by_idempotency_key(self, idempotency: Idempotency, now: datetime) -> Deployment | None:
         """Return the deployment that this key made within its day.
 
         Raises:
             KeyReused: it was made by a different request.
         """
-        return self._referred(what_stands(self._item(partition(idempotency), "-"), idempotency, now))
+        return self._referred(live_record(self._item(partition(idempotency), "-"), idempotency, now))
 
     def newest_first(self, target: str, *, before: int | None = None) -> Iterator[Deployment]:
         """Give the revisions of ``target`` from the newest on, read as they are asked for."""

@@ -14,7 +14,7 @@ from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.device_filter import DeviceFilter
-from cloud.domain.devices.device_index import application_key, filing, folded, image_key, partitions
+from cloud.domain.devices.device_index import application_key, folded, image_key, index_row, partitions
 from cloud.domain.timestamps import to_ms
 from cloud.tables.devices import BY_GROUP, PAGE_MAX, Devices
 
@@ -60,7 +60,7 @@ class Stream:
                 return {}  # time went on: what comes next is all later
             row = {self.key: self.value, "standing_since": since, "device": device}
         elif self.index == "by-filing":
-            row = filing(self.value, position)
+            row = index_row(self.value, position)
         else:
             row = {self.key: self.value, "device": position}
             if self.order == "folded_name":

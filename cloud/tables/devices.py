@@ -25,8 +25,8 @@ from cloud.aws.errors import Conflict, Unavailable
 from cloud.domain.devices import device_reducer
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.device_history import point_of
-from cloud.domain.devices.device_index import filed_under, filing, folded, partition
-from cloud.domain.devices.device_messages import News
+from cloud.domain.devices.device_index import folded, index_keys, index_row, partition
+from cloud.domain.devices.device_messages import DeviceMessage
 from cloud.domain.devices.presence import Presence
 from cloud.domain.timestamps import to_ms
 from cloud.tables.dynamodb.conditional_writes import put, put_if, update_if
@@ -140,7 +140,7 @@ class Devices:
         """
         return self._write(presence.device, presence_write(presence)) is None
 
-    def apply(self, news: News) -> Applied:
+    def apply(self, news: DeviceMessage) -> Applied:
         """Apply a hello, goodbye or part of a report: one call when nothing changed, else two.
 
         Raises:
@@ -207,9 +207,9 @@ class Devices:
 
     def _filings(self, before: Device, after: Device) -> list[Any]:
         """Return the writes of the rows that the device is filed by, additions first."""
-        was, now = filed_under(before), filed_under(after)
-        added = [filing(key, after.name) for key in sorted(now - was)]
-        removed = [filing(key, after.name) for key in sorted(was - now)]
+        was, now = index_keys(before), index_keys(after)
+        added = [index_row(key, after.name) for key in sorted(now - was)]
+        removed = [index_row(key, after.name) for key in sorted(was - now)]
         return [
             {
                 "Update": {

@@ -21,7 +21,7 @@ from cloud.domain.idempotency import Idempotency
 from cloud.domain.timestamps import to_ms
 from cloud.tables.commands import BY_DUE
 from cloud.tables.dynamodb.conditional_writes import put
-from cloud.tables.dynamodb.idempotency_keys import key_of, put_key, what_stands
+from cloud.tables.dynamodb.idempotency_keys import key_of, live_record, put_key
 from cloud.tables.dynamodb.queries import item_at, pages
 from cloud.tables.rows.command_rows import to_command
 from cloud.tables.rows.group_reboot_rows import (
@@ -83,7 +83,7 @@ class GroupReboots:
             try:
                 self._transact(puts)
             except Conflict:
-                earlier = self.made_by(idempotency, reboot.requested_at) if idempotency else None
+                earlier = self.by_idempotency_key(idempotency, reboot.requested_at) if idempotency else None
                 if earlier is not None:
                     return earlier
                 claim = self._item(claim_key(reboot.group))
@@ -93,13 +93,13 @@ class GroupReboots:
                 return reboot
         raise Unavailable(f"the group {reboot.group} is contended")
 
-    def made_by(self, idempotency: Idempotency, now: datetime) -> GroupReboot | None:
+    def by_idempotency_key(self, idempotency: Idempotency, now: datetime) -> GroupReboot | None:
         """Return the group reboot that this key made within its day.
 
         Raises:
             KeyReused: it was made by a different request.
         """
-        row = what_stands(self._item(key_of(idempotency)), idempotency, now)
+        row = live_record(self._item(key_of(idempotency)), idempotency, now)
         return None if row is None else self.get(row["group_reboot"])
 
     def get(self, reboot_id: str) -> GroupReboot | None:

@@ -24,7 +24,7 @@ def start_logging() -> None:
 
 
 @contextmanager
-def about(**facts: Fact) -> Iterator[None]:
+def log_context(**facts: Fact) -> Iterator[None]:
     """Give ``facts`` to every line told inside: which request, which message it is all about."""
     before = _ABOUT.set({**(_ABOUT.get() or {}), **facts})
     try:
@@ -33,7 +33,7 @@ def about(**facts: Fact) -> Iterator[None]:
         _ABOUT.reset(before)
 
 
-def tell(
+def log_event(
     log: logging.Logger,
     message: str,
     *,

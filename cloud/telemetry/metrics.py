@@ -29,7 +29,7 @@ class Metric(StrEnum):
     INGESTION_AGE_MS = "ingestion_age_ms"
     KEY_SETS_UNAVAILABLE = "key_sets_unavailable"
     MALFORMED_MESSAGES = "malformed_messages"
-    MESSAGES_OF_STRANGERS = "messages_of_strangers"
+    MESSAGES_OF_UNENROLLED_DEVICES = "messages_of_unenrolled_devices"
     SWEEP_FAILURES = "sweep_failures"
 
 

@@ -31,7 +31,7 @@ from cloud.domain.deployments.greengrass_components import (
 from cloud.domain.deployments.group_moves import obstacle, origin
 from cloud.domain.deployments.group_nucleus import CODE, NAMES, differ, fitting, mismatch
 from cloud.domain.devices.device import Device
-from cloud.services.group_membership import MovedMeanwhile, Mover
+from cloud.services.group_membership import GroupMembership, MovedMeanwhile
 from cloud.tables.devices import Devices
 from cloud.tables.memberships import Memberships
 from cloud.tooling.device_files import DeviceFiles
@@ -265,7 +265,7 @@ def _notes(
 
 def _bring_back(clients: Clients, thing: str, group: str, made: list[str]) -> None:
     """Have the row of a device that was taken out of its group say that it belongs to this one."""
-    mover = Mover(clients.memberships, Registry(clients.iot))
+    mover = GroupMembership(clients.memberships, Registry(clients.iot))
     try:
         before = mover.settled(thing)
         if before.group is None:

@@ -12,7 +12,7 @@ from edge.bundles.tail import Tail
 SMALLEST_SHARE_BYTES = 256  # of each log; what does not fit without logs does not fit at all
 MANIFEST = "manifest.json"
 
-Facts = Mapping[str, object]
+BundleFacts = Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class TooLarge(Exception):
     code = "bundle-too-large"
 
 
-def pack(path: Path, facts: Facts, logs: Sequence[Log], *, share_bytes: int, max_bytes: int) -> bool:
+def pack(path: Path, facts: BundleFacts, logs: Sequence[Log], *, share_bytes: int, max_bytes: int) -> bool:
     """Write the archive, ``facts`` and a list of its files in its manifest; return whether it is truncated.
 
     Each log may take ``share_bytes``, uncompressed, and less until the whole is within ``max_bytes``.
@@ -49,7 +49,7 @@ def pack(path: Path, facts: Facts, logs: Sequence[Log], *, share_bytes: int, max
         share_bytes = max(SMALLEST_SHARE_BYTES, min(share_bytes // 2, share_bytes * max_bytes // size))
 
 
-def _write(path: Path, facts: Facts, logs: Sequence[Log], share_bytes: int) -> bool:
+def _write(path: Path, facts: BundleFacts, logs: Sequence[Log], share_bytes: int) -> bool:
     listed: list[dict[str, object]] = []
     with tarfile.open(path, "w:gz") as archive:
         for log in logs:

@@ -18,9 +18,9 @@ from pydantic import ValidationError
 from contract import topics
 from contract.commands import AnyCommand, Bundle, CommandResult, CommandState, RebootCommand, name_of
 from contract.defaults import HELD_COMMANDS_S
-from edge.commands.errands import Errand, Outcome
+from edge.commands.app_commands import AppCommand, CommandOutcome
 from edge.commands.rebooting import Rebooting
-from edge.commands.rules.decide import Hold, Refuse, Repeat, Situation, Start, Wait, decide
+from edge.commands.rules.decide import CommandContext, Defer, Proceed, Refuse, Repeat, Wait, decide
 from edge.commands.rules.ledger import Ledger
 from edge.host.boot import Boot
 from edge.ports.clock import Clock
@@ -33,7 +33,7 @@ FILE = "commands.json"
 MESSAGE_BYTES = 400
 LOCK_POLL_S = 1.0  # between looks at a lock that a reboot waits for
 DELAY_POLL_S = 60.0  # between looks at a date that a reboot waits for: the device's own clock may jump
-CUT_SHORT = Outcome(
+CUT_SHORT = CommandOutcome(
     CommandState.FAILED, "interrupted", "the agent ended meanwhile; whether it was done is not known"
 )
 
@@ -56,7 +56,7 @@ class Commands:
         clock: Clock,
         server_time: ServerTime,
         send: Callable[[topics.Command, CommandResult], None],
-        run: Callable[[Errand], None],
+        run: Callable[[AppCommand], None],
         stop_all: Callable[[], "Future[None]"],
         boot: Boot,
         budget: int,
@@ -150,7 +150,7 @@ class Commands:
         rebooting_s = self._rebooting.next_due_s()
         return min(due if rebooting_s is None else [*due, rebooting_s], default=None)
 
-    def ended(self, command_id: str, outcome: Outcome) -> None:
+    def ended(self, command_id: str, outcome: CommandOutcome) -> None:
         """Take the end of an errand."""
         self._finish(
             command_id,
@@ -172,14 +172,14 @@ class Commands:
             self._keep(ledger)
         ahead = self._server_time.ahead if clock == "server" else timedelta()
         certain = self._boot.certain and self._boot.id is not None
-        situation = Situation(now, clock, critical, self._budget, self.locked, certain, ahead)
+        situation = CommandContext(now, clock, critical, self._budget, self.locked, certain, ahead)
         decision = decide(command, self._ledger, situation)
         if not isinstance(decision, Wait) or self._told.get(command.id) != decision.code:
             log.info("command judged: id=%s decision=%s clock=%s", command.id, type(decision).__name__, clock)
         match decision:
             case Repeat(result=result):
                 self._send(name_of(command), result)
-            case Hold():
+            case Defer():
                 if command.id not in self._held_until_s:
                     self._keep(self._ledger.holding(command))
                     self._held_until_s[command.id] = self._clock.monotonic() + HELD_COMMANDS_S
@@ -192,7 +192,7 @@ class Commands:
                 elif remembered:
                     self._keep(self._ledger.judged(command, result))
                 self._send(name_of(command), result)
-            case Start(at=at):
+            case Proceed(at=at):
                 if isinstance(command, RebootCommand):
                     self._reboot(command, at, clock)
                 else:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from edge.containers.execute.executor import Executor
 from edge.containers.model.observed import is_ours
 from edge.containers.model.trial import Failure
-from edge.containers.plan.retry_policy import Hold, after, is_contended, setback_of
+from edge.containers.plan.retry_policy import Backoff, after, failure_of, is_contended
 from edge.containers.plan.steps import Create, Fetch, SetAside, Step, describe
-from edge.containers.snapshot import Situation
+from edge.containers.snapshot import Snapshot
 from edge.ports.clock import Clock
 from edge.ports.engine_errors import ContainerGone, EngineError, ImageMissing, NameTaken, PortTaken
 
@@ -18,10 +18,10 @@ REMEMBER_AGAIN_S = 5.0  # a failure that could not be written is one again after
 
 
 @dataclass(frozen=True, slots=True)
-class Aftermath:
+class FailureHandler:
     """Carries the decisions of ``plan.retry_policy`` out; owned by the reconciler's thread."""
 
-    situation: Situation
+    snapshot: Snapshot
     executor: Executor
     clock: Clock
     jitter: Callable[[], float]
@@ -30,33 +30,33 @@ class Aftermath:
         """Hold the step's application back, or remember that it failed; whether to look again at once."""
         if isinstance(error, ContainerGone):
             return True
-        setback = setback_of(error)
-        log.warning("step failed: %s code=%s message=%s", describe(step), setback.code, setback.message)
-        name, now, holds = step.application, self.clock.monotonic(), self.situation.holds
+        failure = failure_of(error)
+        log.warning("step failed: %s code=%s message=%s", describe(step), failure.code, failure.message)
+        name, now, backoffs = step.application, self.clock.monotonic(), self.snapshot.backoffs
         if isinstance(error, ImageMissing) and isinstance(step, Create):
-            self.situation.references.pop(step.wanted.image, None)
+            self.snapshot.references.pop(step.wanted.image, None)
         if isinstance(error, NameTaken) and self._holder_is_ours(step):
             return True
         fetching = isinstance(step, Fetch)
         verdict = after(
             step,
-            setback,
-            self.situation.view(name),
-            tries=holds.tries(name, fetching=fetching) + 1,
+            failure,
+            self.snapshot.view(name),
+            tries=backoffs.tries(name, fetching=fetching) + 1,
             contended=isinstance(error, PortTaken)
-            and is_contended(self.situation.find(name), self.situation.pairs),
+            and is_contended(self.snapshot.find(name), self.snapshot.pairs),
             monotonic=now,
             jitter=self.jitter,
         )
         if isinstance(verdict, Failure):
             try:
-                self.situation.memories.failed(name, verdict)
+                self.snapshot.memories.failed(name, verdict)
             except OSError:
-                verdict = Hold(now + REMEMBER_AGAIN_S, 1, setback)
+                verdict = Backoff(now + REMEMBER_AGAIN_S, 1, failure)
             else:
-                holds.lift(name, fetching=fetching)
+                backoffs.lift(name, fetching=fetching)
                 return True
-        holds.put(name, verdict, fetching=fetching)
+        backoffs.put(name, verdict, fetching=fetching)
         return False
 
     def _holder_is_ours(self, step: Step) -> bool:

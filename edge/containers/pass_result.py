@@ -9,12 +9,12 @@ from pydantic import ValidationError
 
 from contract.reports import ApplicationStatus
 from contract.wire import complaint
-from edge.containers.execute.backoffs import Holds
-from edge.containers.model.observed import Pair
-from edge.containers.plan.app_snapshot import View
+from edge.containers.execute.backoffs import Backoffs
+from edge.containers.model.observed import ContainerPair
+from edge.containers.plan.app_snapshot import AppSnapshot
 from edge.containers.plan.convergence import is_converged
-from edge.containers.plan.dependencies import DEPENDENCY_NOT_READY, Ties
-from edge.containers.plan.retry_policy import INTERNAL_ERROR, Setback
+from edge.containers.plan.dependencies import DEPENDENCY_NOT_READY, Dependencies
+from edge.containers.plan.retry_policy import INTERNAL_ERROR, StepFailure
 from edge.containers.plan.status import state, status
 from edge.containers.plan.update_policy import Deferral
 from edge.ports.clock import Clock
@@ -43,7 +43,7 @@ class Pass:
 class Delay:
     """Why an application is not further, and when it will be tried again, if anybody knows."""
 
-    setback: Setback
+    failure: StepFailure
     until: datetime | None = None
 
 
@@ -51,29 +51,29 @@ class Delay:
 class Delays:
     """What holds applications back: their failures, a lock or a window, others that they depend on."""
 
-    holds: Holds
+    backoffs: Backoffs
     waiting: Mapping[str, Deferral]  # by application
-    tied: Ties
+    dependencies: Dependencies
     clock: Clock
 
-    def of(self, view: View) -> Delay | None:
+    def of(self, view: AppSnapshot) -> Delay | None:
         """Return the first of them to tell of."""
-        hold = self.holds.latest(view.application)
-        if hold is not None:
-            wait_s = max(0.0, hold.until - self.clock.monotonic())
-            return Delay(hold.setback, self.clock.now() + timedelta(seconds=wait_s))
+        backoff = self.backoffs.latest(view.application)
+        if backoff is not None:
+            wait_s = max(0.0, backoff.until - self.clock.monotonic())
+            return Delay(backoff.failure, self.clock.now() + timedelta(seconds=wait_s))
         waits = self.waiting.get(view.application)
         if waits is not None:
-            return Delay(Setback(waits.code, waits.message, "forever"), waits.until)
-        awaited = self.tied.awaited(view)
+            return Delay(StepFailure(waits.code, waits.message, "forever"), waits.until)
+        awaited = self.dependencies.awaited(view)
         if awaited is not None:
-            return Delay(Setback(DEPENDENCY_NOT_READY, f"waits for {awaited}", "forever"))
+            return Delay(StepFailure(DEPENDENCY_NOT_READY, f"waits for {awaited}", "forever"))
         return None
 
 
 def outcome(
-    views: Sequence[View],
-    delay: Callable[[View], Delay | None],
+    views: Sequence[AppSnapshot],
+    delay: Callable[[AppSnapshot], Delay | None],
     *,
     settled: bool,
     locked: bool,
@@ -83,7 +83,7 @@ def outcome(
     """Return how things stand; ``engine`` is its version, or ENGINE_UNAVAILABLE."""
     statuses = []
     for view in views:
-        if view.wanted is not None or view.pair != Pair():
+        if view.wanted is not None or view.pair != ContainerPair():
             why = delay(view)
             statuses.append(_status(view, why))
     return Pass(
@@ -97,10 +97,10 @@ def outcome(
     )
 
 
-def _status(view: View, why: Delay | None) -> ApplicationStatus:
+def _status(view: AppSnapshot, why: Delay | None) -> ApplicationStatus:
     """Return what to say of an application; what the wire does not take must silence no other."""
     try:
-        return status(view, why.setback if why else None, why.until if why else None)
+        return status(view, why.failure if why else None, why.until if why else None)
     except ValidationError as error:
         log.exception("application cannot be told of: application=%s", view.application)
         return ApplicationStatus(

@@ -10,33 +10,33 @@ from contract.defaults import APPLICATIONS_MAX
 from contract.desired import DesiredDocument
 from edge.clock import local_time
 from edge.containers.execute import operator_actions
-from edge.containers.execute.background_steps import Undertakings
-from edge.containers.execute.backoffs import Holds
-from edge.containers.execute.disk_guard import Disk, Room
+from edge.containers.execute.background_steps import BackgroundSteps
+from edge.containers.execute.backoffs import Backoffs
+from edge.containers.execute.disk_guard import Disk, DiskGuard
 from edge.containers.execute.executor import Executor
-from edge.containers.execute.image_puller import Foresee, Puller, nothing_known
-from edge.containers.execute.operator_actions import Ended, Heard, Refusal, Requests
+from edge.containers.execute.image_puller import EstimatePullBytes, Puller, nothing_known
+from edge.containers.execute.operator_actions import ActionRefusal, Ended, Heard, Requests
 from edge.containers.execute.secrets import NO_SECRETS, SECRETS_FOLDER, Secrets, SecretSource
 from edge.containers.execute.shutdown import OrderlyStop, to_stop
 from edge.containers.execute.update_gate import Gate
 from edge.containers.execute.volumes import VolumeDeletion
-from edge.containers.failures import Aftermath
-from edge.containers.model.image_gc import STANDARD_FLOOR, Floor
+from edge.containers.failures import FailureHandler
+from edge.containers.model.image_gc import STANDARD_FLOOR, DiskReserve
 from edge.containers.model.image_references import RegistryCredentials
-from edge.containers.model.observed import Pair, device_name, pairs
+from edge.containers.model.observed import ContainerPair, device_name, pairs
 from edge.containers.model.policy import DEFAULT, Policy
-from edge.containers.observe.health_monitor import Watching
-from edge.containers.observe.probes import Ask, Knock, Prober, ask, knock
+from edge.containers.observe.health_monitor import HealthMonitor
+from edge.containers.observe.probes import Ask, Knock, Prober, http_probe, tcp_probe
 from edge.containers.pass_result import ENGINE_UNAVAILABLE, Delay, Delays, Pass, outcome
-from edge.containers.plan.app_snapshot import View
+from edge.containers.plan.app_snapshot import AppSnapshot
 from edge.containers.plan.convergence import is_deciding, is_pending
-from edge.containers.plan.dependencies import ties
+from edge.containers.plan.dependencies import dependencies_of
 from edge.containers.plan.maintenance_windows import Local
 from edge.containers.plan.planner import plan
-from edge.containers.plan.retry_policy import setback_of
+from edge.containers.plan.retry_policy import failure_of
 from edge.containers.plan.steps import (
     FetchSecrets,
-    LookInto,
+    InspectImage,
     Pull,
     Restart,
     Start,
@@ -47,7 +47,7 @@ from edge.containers.plan.steps import (
     in_background,
 )
 from edge.containers.plan.update_policy import Deferral, sift
-from edge.containers.snapshot import Situation
+from edge.containers.snapshot import Snapshot
 from edge.containers.store.pulled_images import PulledImages
 from edge.containers.store.secret_rotations import Rotations
 from edge.containers.store.trials import Memories
@@ -91,17 +91,17 @@ class Reconciler:
         thing: str,
         publish_address: str,
         registry_mirrors: Mapping[str, str],
-        foresee: Foresee = nothing_known,
+        estimate_pull_bytes: EstimatePullBytes = nothing_known,
         secrets: SecretSource = NO_SECRETS,
         secrets_folder: Path = SECRETS_FOLDER,
         policy: Policy = DEFAULT,
         disk: Disk = lambda: None,
-        floor: Floor = STANDARD_FLOOR,
+        floor: DiskReserve = STANDARD_FLOOR,
         healthy_poll_s: float = 1.0,
         on_progress: Callable[[], None] = _nobody,
         workers: Callable[[str, int], Workers] = Threads,
-        ask: Ask = ask,
-        knock: Knock = knock,
+        http_probe: Ask = http_probe,
+        tcp_probe: Knock = tcp_probe,
         jitter: Callable[[], float] = random.random,
         local: Local = local_time,
         write: Callable[[Path, bytes], None] = atomic_files.write_atomically,
@@ -113,10 +113,10 @@ class Reconciler:
         self._memories = Memories(folder / MEMORY_FILE, write)
         self._secrets = Secrets(secrets, secrets_folder / device_name(thing), workers, self._progress)
         self._executor = Executor(engine, self._memories, thing, publish_address, folder, self._secrets)
-        self._room = Room(engine, PulledImages(folder / PULLED_FILE, write), disk, floor)
+        self._room = DiskGuard(engine, PulledImages(folder / PULLED_FILE, write), disk, floor)
         self._askers = workers("ask", ASKERS)
-        self._under_way = Undertakings(
-            Puller(engine, credentials, dict(registry_mirrors), self._room, foresee),
+        self._under_way = BackgroundSteps(
+            Puller(engine, credentials, dict(registry_mirrors), self._room, estimate_pull_bytes),
             self._secrets,
             self._executor,
             workers,
@@ -125,50 +125,55 @@ class Reconciler:
         self._orderly_stop = OrderlyStop(self._executor, clock, workers, self._progress)
         self._rotations = Rotations(folder / ROTATIONS_FILE, write)
         self._volume_deletion = VolumeDeletion(engine, thing)
-        self._watching = Watching(
-            engine, clock, self._askers, Prober(ask, knock), self._progress, self._secrets.confided
+        self._health_monitor = HealthMonitor(
+            engine,
+            clock,
+            self._askers,
+            Prober(http_probe, tcp_probe),
+            self._progress,
+            self._secrets.secret_values,
         )
-        self._holds = Holds(clock.monotonic)
-        self._situation = Situation(
+        self._backoffs = Backoffs(clock.monotonic)
+        self._snapshot = Snapshot(
             policy,
             self._memories,
             self._rotations,
             self._secrets,
             self._under_way,
-            self._watching,
-            self._holds,
+            self._health_monitor,
+            self._backoffs,
         )
-        self._aftermath = Aftermath(self._situation, self._executor, clock, jitter)
+        self._aftermath = FailureHandler(self._snapshot, self._executor, clock, jitter)
         self._gate = Gate(folder, clock.now, local, earlier_folder)
         self._waiting: Mapping[str, Deferral] = {}  # by application
         self._requests = Requests(engine, self._askers, self._progress)
 
     def desire(self, document: DesiredDocument | None) -> None:
         """Want this document from the next pass on; None: not managed, touch nothing and report ours."""
-        if document == self._situation.document:
+        if document == self._snapshot.document:
             return
         self._gate.obey(document)
-        self._holds.lift_all()
-        self._situation.want(document)
-        self._room.need([application.image for application in self._situation.wanted])
+        self._backoffs.lift_all()
+        self._snapshot.want(document)
+        self._room.need([application.image for application in self._snapshot.wanted])
 
     def permit(self, policy: Policy) -> None:
         """Go by this policy from the next pass on. What runs goes on."""
-        self._situation.permit(policy)
+        self._snapshot.permit(policy)
 
-    def rotate_secrets(self, application: str, rotation: str) -> Refusal | None:
+    def rotate_secrets(self, application: str, rotation: str) -> ActionRefusal | None:
         """Have the application's container replaced by one with its secrets fetched anew.
 
         ``rotation`` is whatever asks: asking again with it changes nothing. How it goes is in the report.
         """
-        wanted = self._situation.find(application)
+        wanted = self._snapshot.find(application)
         if wanted is None or not wanted.secrets:
-            return Refusal("no-secrets", "no application of that name is wanted here and has secrets")
+            return ActionRefusal("no-secrets", "no application of that name is wanted here and has secrets")
         try:
-            self._rotations.rotate(application, rotation, [each.name for each in self._situation.wanted])
+            self._rotations.rotate(application, rotation, [each.name for each in self._snapshot.wanted])
         except OSError as error:
-            return Refusal("state-unwritable", f"the agent's folder: {error.strerror}")
-        self._situation.name_specs()
+            return ActionRefusal("state-unwritable", f"the agent's folder: {error.strerror}")
+        self._snapshot.name_specs()
         return None
 
     def converge(self) -> Pass:
@@ -178,22 +183,22 @@ class Reconciler:
             version = self._engine.information().version
             for _ in range(ROUNDS):
                 self._look()
-                views = self._situation.views()
+                views = self._snapshot.views()
                 steps = self._plan(views)
-                self._holds.drop_without(
-                    steps, fetching=self._situation.fetching(), busy=self._under_way.busy
+                self._backoffs.drop_without(
+                    steps, fetching=self._snapshot.fetching(), busy=self._under_way.busy
                 )
-                circumstances = self._gate.circumstances(self._situation.pairs)
+                circumstances = self._gate.circumstances(self._snapshot.pairs)
                 permitted, self._waiting = sift(steps, views, circumstances)
                 if not self._execute(permitted):
                     break
                 self._collect()
         except EngineUnavailable as error:
             log.warning("engine unavailable: error=%s", error)
-            self._watching.lose_sight()
-            last_known = Delay(setback_of(error))
+            self._health_monitor.lose_sight()
+            last_known = Delay(failure_of(error))
             return outcome(
-                self._situation.views(),
+                self._snapshot.views(),
                 lambda _: last_known,
                 settled=False,
                 locked=self._locked,
@@ -202,37 +207,39 @@ class Reconciler:
             )
         return self._outcome(version)
 
-    def restart(self, application: str, ended: Ended, *, force: bool = False) -> Refusal | None:
+    def restart(self, application: str, ended: Ended, *, force: bool = False) -> ActionRefusal | None:
         """Stop and start an application's container once, in the background; a refusal when not now."""
-        locked = not force and application in self._gate.locked(self._situation.pairs)
-        step = operator_actions.restart(self._situation.view(application), locked=locked)
-        if isinstance(step, Refusal):
+        locked = not force and application in self._gate.locked(self._snapshot.pairs)
+        step = operator_actions.restart(self._snapshot.view(application), locked=locked)
+        if isinstance(step, ActionRefusal):
             return step
         self._requests.restarting(application, ended)
         self._execute([step])
         return None
 
-    def retry(self, application: str) -> Refusal | None:
+    def retry(self, application: str) -> ActionRefusal | None:
         """Try again from the next pass on what failed in this deployment, or waits for its next try."""
-        if self._situation.find(application) is None:
-            return Refusal("application-unknown", "no application of that name is wanted here")
-        waited = self._holds.latest(application) is not None
+        if self._snapshot.find(application) is None:
+            return ActionRefusal("application-unknown", "no application of that name is wanted here")
+        waited = self._backoffs.latest(application) is not None
         try:
-            failed = [each for each in self._situation.tried_with(application) if self._memories.retry(each)]
+            failed = [each for each in self._snapshot.tried_with(application) if self._memories.retry(each)]
         except OSError as error:
-            setback = setback_of(error)
-            return Refusal(setback.code, setback.message)
+            failure = failure_of(error)
+            return ActionRefusal(failure.code, failure.message)
         for fetching in (True, False):
-            self._holds.lift(application, fetching=fetching)
-        return None if waited or failed else Refusal("nothing-to-retry", "nothing of it failed or waits")
+            self._backoffs.lift(application, fetching=fetching)
+        return (
+            None if waited or failed else ActionRefusal("nothing-to-retry", "nothing of it failed or waits")
+        )
 
-    def logs(self, application: str, lines: int, heard: Heard) -> Refusal | None:
+    def logs(self, application: str, lines: int, heard: Heard) -> ActionRefusal | None:
         """Read the last lines of what an application's container said, in the background."""
-        pair = self._situation.pairs.get(application, Pair())
+        pair = self._snapshot.pairs.get(application, ContainerPair())
         container = pair.current or pair.previous
         if container is None:
             return operator_actions.UNKNOWN
-        self._requests.read(container.id, lines, self._secrets.confided(container.spec), heard)
+        self._requests.read(container.id, lines, self._secrets.secret_values(container.spec), heard)
         return None
 
     def stop_all(self) -> "Future[None]":
@@ -240,21 +247,21 @@ class Reconciler:
 
         Nothing starts again before the next ``converge``, or the next process of the agent.
         """
-        if self._situation.document is None:  # not managed: nobody would start them again
+        if self._snapshot.document is None:  # not managed: nobody would start them again
             nothing: Future[None] = Future()
             nothing.set_result(None)
             return nothing
-        for pair in self._situation.pairs.values():
+        for pair in self._snapshot.pairs.values():
             for container in to_stop(pair):
-                self._watching.stopping(container.id)
-        return self._orderly_stop.begin(self._situation.wanted, self._under_way.withdraw())
+                self._health_monitor.stopping(container.id)
+        return self._orderly_stop.begin(self._snapshot.wanted, self._under_way.withdraw())
 
     @property
     def _locked(self) -> bool:
-        return bool(self._gate.locked(self._situation.pairs))
+        return bool(self._gate.locked(self._snapshot.pairs))
 
-    def _plan(self, views: list[View]) -> list[Step]:
-        return plan(views, atomic=self._situation.is_atomic)
+    def _plan(self, views: list[AppSnapshot]) -> list[Step]:
+        return plan(views, atomic=self._snapshot.is_atomic)
 
     def close(self) -> None:
         """Begin nothing more. What is under way on the engine goes on there."""
@@ -262,8 +269,8 @@ class Reconciler:
             each.close()
 
     def _look(self) -> None:
-        self._situation.pairs = pairs(self._engine.containers(self._thing), self._thing)
-        self._watching.look(self._situation.pairs, self._situation.regard)
+        self._snapshot.pairs = pairs(self._engine.containers(self._thing), self._thing)
+        self._health_monitor.look(self._snapshot.pairs, self._snapshot.watch_level)
 
     def _execute(self, steps: list[Step]) -> bool:
         """Do the steps and return whether looking again may show more to do.
@@ -278,9 +285,9 @@ class Reconciler:
                 continue
             log.info('step: %s reason="%s"', describe(step), step.reason)
             if isinstance(step, Start | Restart):
-                self._watching.starting(step.container_id)
+                self._health_monitor.starting(step.container_id)
             elif isinstance(step, Stop):
-                self._watching.stopping(step.container_id)
+                self._health_monitor.stopping(step.container_id)
             if in_background(step):
                 again |= self._under_way.begin(step)
                 continue
@@ -289,7 +296,7 @@ class Reconciler:
                 again = True
             except EngineUnavailable as error:
                 self._aftermath.of(step, error)
-                self._watching.lose_sight()
+                self._health_monitor.lose_sight()
                 return False
             except (EngineError, OSError) as error:
                 failed.add(step.application)
@@ -300,14 +307,14 @@ class Reconciler:
                 again |= self._aftermath.of(step, error)
             else:
                 if not isinstance(step, Try):  # that only leads up to what is counted
-                    self._holds.lift(step.application, fetching=False)
+                    self._backoffs.lift(step.application, fetching=False)
         return again
 
     def _collect(self) -> None:
         """Take in what workers have finished."""
         for step, error in self._under_way.finished_jobs():
             if error is None:
-                self._holds.lift(step.application, fetching=False)
+                self._backoffs.lift(step.application, fetching=False)
             else:
                 self._aftermath.of(step, error)
             if isinstance(step, Restart):
@@ -315,56 +322,56 @@ class Reconciler:
         self._requests.collect()
         for image, reference, error in self._under_way.finished_pulls():
             if error is None:
-                self._situation.references[image] = reference
-            for application in self._situation.wanted:
+                self._snapshot.references[image] = reference
+            for application in self._snapshot.wanted:
                 if application.image != image:
                     continue
                 if error is None:
-                    self._holds.lift(application.name, fetching=True)
+                    self._backoffs.lift(application.name, fetching=True)
                 else:
                     self._aftermath.of(Pull(application.name, image, "wanted"), error)
 
         for image, error in self._under_way.finished_looks():
-            for application in self._situation.wanted:
+            for application in self._snapshot.wanted:
                 if application.image != image:
                     continue
                 if error is None:
-                    self._situation.promising.add(image)
-                    self._holds.lift(application.name, fetching=True)
+                    self._snapshot.preflight_passed.add(image)
+                    self._backoffs.lift(application.name, fetching=True)
                 else:
-                    self._aftermath.of(LookInto(application.name, image, "wanted"), error)
+                    self._aftermath.of(InspectImage(application.name, image, "wanted"), error)
         for name, spec, error in self._secrets.finished():
             if error is None:
-                self._holds.lift(name, fetching=True)
+                self._backoffs.lift(name, fetching=True)
             else:
                 self._aftermath.of(FetchSecrets(name, spec, (), "needed"), error)
 
     def _outcome(self, version: str) -> Pass:
-        views, document = self._situation.views(), self._situation.document
+        views, document = self._snapshot.views(), self._snapshot.document
         moving = document is not None and (
-            bool(self._under_way.busy or self._situation.fetching() or self._holds or self._plan(views))
+            bool(self._under_way.busy or self._snapshot.fetching() or self._backoffs or self._plan(views))
             or any(is_pending(view) for view in views)
         )
         if not moving:
-            self._secrets.keep_only(self._situation.specs_in_use())
+            self._secrets.keep_only(self._snapshot.specs_in_use())
             if document is not None:
                 self._volume_deletion.carry_out(document)
-        tied = ties(views, atomic=self._situation.is_atomic)
+        dependencies = dependencies_of(views, atomic=self._snapshot.is_atomic)
         return outcome(
             views,
-            Delays(self._holds, self._waiting, tied, self._clock).of,
+            Delays(self._backoffs, self._waiting, dependencies, self._clock).of,
             settled=not moving,
             locked=self._locked,
             engine=version,
             next_look_s=self._next_look_s(views),
         )
 
-    def _next_look_s(self, views: list[View]) -> float:
+    def _next_look_s(self, views: list[AppSnapshot]) -> float:
         waits = [LOOK_S]
         if self._waiting or any(is_deciding(view) for view in views):
             waits.append(self._healthy_poll_s)
-        waits += self._holds.waits_s()
-        check = self._watching.next_check_s()
+        waits += self._backoffs.waits_s()
+        check = self._health_monitor.next_check_s()
         return min([*waits, check] if check is not None else waits)
 
     def _progress(self) -> None:

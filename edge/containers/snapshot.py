@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from contract.desired import Application, DesiredDocument
-from edge.containers.execute.background_steps import Undertakings
-from edge.containers.execute.backoffs import Holds
+from edge.containers.execute.background_steps import BackgroundSteps
+from edge.containers.execute.backoffs import Backoffs
 from edge.containers.execute.secrets import Secrets
-from edge.containers.model.observed import Observed, Pair
+from edge.containers.model.observed import ContainerPair, Observed
 from edge.containers.model.policy import Policy
-from edge.containers.observe.health_monitor import Regard, Watching
-from edge.containers.plan.app_snapshot import Image, Supply, View
+from edge.containers.observe.health_monitor import HealthMonitor, WatchLevel
+from edge.containers.plan.app_snapshot import AppSnapshot, ImageState, SecretsState
 from edge.containers.plan.dependencies import DEPENDENCY_FAILED
 from edge.containers.store.secret_rotations import Rotations
 from edge.containers.store.trials import Memories
@@ -21,20 +21,20 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class Situation:
+class Snapshot:
     """All that decisions rest on; owned by the reconciler's thread. Does nothing to the engine."""
 
     policy: Policy
     memories: Memories
     rotations: Rotations
     secrets: Secrets
-    under_way: Undertakings
-    watching: Watching
-    holds: Holds
+    background: BackgroundSteps
+    health_monitor: HealthMonitor
+    backoffs: Backoffs
     document: DesiredDocument | None = None
-    pairs: Mapping[str, Pair] = field(default_factory=dict)  # by application, as the latest look showed
+    pairs: Mapping[str, ContainerPair] = field(default_factory=dict)  # by application, as seen last
     references: dict[str, str] = field(default_factory=dict)  # image → its name on the engine
-    promising: set[str] = field(default_factory=set)  # images that were looked into
+    preflight_passed: set[str] = field(default_factory=set)  # images that were looked into
     _wanted: Mapping[str, Application] = field(default_factory=dict)  # by name
     _specs: Mapping[str, str] = field(default_factory=dict)  # by application
     _refusals: Mapping[str, str] = field(default_factory=dict)  # by application
@@ -42,7 +42,7 @@ class Situation:
     def want(self, document: DesiredDocument | None) -> None:
         """Want this document from now on, as far as the policy allows."""
         self.document = document
-        self.promising.clear()
+        self.preflight_passed.clear()
         self.references.clear()  # what an earlier document needed may have been collected since
         self._wanted = {each.name: each for each in self.wanted}
         self.name_specs()
@@ -85,7 +85,7 @@ class Situation:
 
     def fetching(self) -> list[str]:
         """Return the wanted applications with a fetch under way."""
-        on_their_way = {*self.under_way.pulling, *self.under_way.looked_into}
+        on_their_way = {*self.background.pulling, *self.background.looked_into}
         coming = {each.name for each in self.wanted if each.image in on_their_way}
         return sorted(coming | set(self.secrets.fetching))
 
@@ -94,58 +94,58 @@ class Situation:
         existing = (each for pair in self.pairs.values() for each in (pair.current, pair.previous))
         return {*self._specs.values(), *(each.spec for each in existing if each is not None)}
 
-    def regard(self, application: str, observed: Observed) -> Regard:
+    def watch_level(self, application: str, observed: Observed) -> WatchLevel:
         """Return how closely the container in an application's place is to be watched."""
         memory = self.memories.of(application)
         is_unwanted = self.document is not None and application not in self._specs
-        if is_unwanted or application in self.under_way.busy:
-            return Regard.IGNORED
+        if is_unwanted or application in self.background.busy:
+            return WatchLevel.IGNORED
         if observed.spec != memory.trial:
-            return Regard.KEPT
+            return WatchLevel.KEPT
         has_failed = memory.failed is not None and memory.failed.spec == observed.spec
-        return Regard.IGNORED if has_failed else Regard.TRIED
+        return WatchLevel.IGNORED if has_failed else WatchLevel.TRIED
 
-    def views(self) -> list[View]:
+    def views(self) -> list[AppSnapshot]:
         """Return the view of every application: wanted ones in order, then others of ours."""
         remembered = self.memories.names() if self.document is not None else frozenset()
         others = (self.pairs.keys() | remembered) - self._wanted.keys()
         return [self.view(name) for name in (*self._wanted, *sorted(others))]
 
-    def view(self, name: str) -> View:
+    def view(self, name: str) -> AppSnapshot:
         """Return the view of one application."""
-        wanted, pair = self.find(name), self.pairs.get(name, Pair())
-        return View(
+        wanted, pair = self.find(name), self.pairs.get(name, ContainerPair())
+        return AppSnapshot(
             application=name,
             wanted=wanted,
             spec=self._specs.get(name, "") if wanted else "",
             deployment_id=self.document.deployment_id if self.document else "",
             pair=pair,
             memory=self.memories.of(name),
-            image=self._image(wanted) if wanted else Image.NEEDED,
-            promising=wanted is not None and wanted.image in self.promising,
+            image=self._image(wanted) if wanted else ImageState.NEEDED,
+            preflight_passed=wanted is not None and wanted.image in self.preflight_passed,
             reference=self.references.get(wanted.image, "") if wanted else "",
-            secrets=self._supply(wanted) if wanted else Supply.HERE,
+            secrets=self._supply(wanted) if wanted else SecretsState.HERE,
             lacking=frozenset(
                 each.spec
                 for each in (pair.current, pair.previous)
                 if each is not None and not self.secrets.has_files(each.spec, each.supervision.secrets)
             ),
-            pull_percent=self.under_way.percent(wanted.image) if wanted else None,
-            sighting=self.watching.sighting(pair.current),
-            busy=name in self.under_way.busy,
-            held=self.document is None or self.holds.holds(name, fetching=False),
+            pull_percent=self.background.percent(wanted.image) if wanted else None,
+            history=self.health_monitor.history(pair.current),
+            busy=name in self.background.busy,
+            held=self.document is None or self.backoffs.is_blocked(name, fetching=False),
             refusal=self._refusals.get(name),
         )
 
-    def _image(self, wanted: Application) -> Image:
+    def _image(self, wanted: Application) -> ImageState:
         if wanted.image in self.references:
-            return Image.HERE
-        if wanted.image in self.under_way.pulling:
-            return Image.COMING
-        return Image.HELD if self.holds.holds(wanted.name, fetching=True) else Image.NEEDED
+            return ImageState.HERE
+        if wanted.image in self.background.pulling:
+            return ImageState.COMING
+        return ImageState.HELD if self.backoffs.is_blocked(wanted.name, fetching=True) else ImageState.NEEDED
 
-    def _supply(self, wanted: Application) -> Supply:
-        if wanted.name in self.secrets.fetching or self.holds.holds(wanted.name, fetching=True):
-            return Supply.COMING
+    def _supply(self, wanted: Application) -> SecretsState:
+        if wanted.name in self.secrets.fetching or self.backoffs.is_blocked(wanted.name, fetching=True):
+            return SecretsState.COMING
         here = self.secrets.has_all(self._specs[wanted.name], wanted.secrets)
-        return Supply.HERE if here else Supply.NEEDED
+        return SecretsState.HERE if here else SecretsState.NEEDED

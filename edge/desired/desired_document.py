@@ -47,7 +47,7 @@ class Desired:
         state: State,
         clock: Clock,
         fetch: Callable[[str], None],
-        look_into: Callable[[int, DesiredDocument], None],
+        inspect: Callable[[int, DesiredDocument], None],
         spread: Callable[[float], float],
     ) -> None:
         self._state = state
@@ -61,7 +61,7 @@ class Desired:
         self._tries = 0
         self._retry_at_s: float | None = None
         self._trouble: tuple[str, str] | None = None
-        self._examination = Examination(state=state, clock=clock, spread=spread, look_into=look_into)
+        self._examination = Examination(state=state, clock=clock, spread=spread, inspect=inspect)
         self._content = b""  # of the document in question
         self._since = Since(clock)
         self._sha256 = ""

@@ -15,7 +15,7 @@ from contract.reports import RefusedDocument
 from edge.events import Examined
 from edge.ports.clock import Clock
 from edge.ports.state import State, StateUnreadable, StateUnwritable
-from edge.preflight.verdict import Refusal, Verdict
+from edge.preflight.verdict import PreflightRefusal, Verdict
 from edge.text import clip
 
 FILE = "refused.json"
@@ -44,9 +44,9 @@ class Examination:
         state: State,
         clock: Clock,
         spread: Callable[[float], float],
-        look_into: Callable[[int, DesiredDocument], None],
+        inspect: Callable[[int, DesiredDocument], None],
     ) -> None:
-        self._state, self._clock, self._spread, self._look_into = state, clock, spread, look_into
+        self._state, self._clock, self._spread, self._look_into = state, clock, spread, inspect
         self._sha256: str | None = None
         self._document: DesiredDocument | None = None
         self._number = 0
@@ -119,7 +119,7 @@ class Examination:
         self.refer(None)
         return True
 
-    def _refuse(self, document: DesiredDocument, refusal: Refusal) -> None:
+    def _refuse(self, document: DesiredDocument, refusal: PreflightRefusal) -> None:
         assert self._sha256 is not None  # noqa: S101 - a document in question was referred to
         refused = RefusedDocument(
             sha256=self._sha256,

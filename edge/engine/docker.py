@@ -32,14 +32,14 @@ from edge.ports.engine import (
     LABEL_THING,
     OUTPUT_LINE_LENGTH,
     Container,
+    ContainerRun,
     ContainerSpec,
-    Course,
     Credentials,
     EngineInformation,
-    Told,
+    OnProgress,
     Usage,
     Volume,
-    unheard,
+    ignore_progress,
 )
 from edge.ports.engine_errors import (
     ContainerGone,
@@ -129,13 +129,13 @@ class DockerEngine:
             return None
         return raw["Config"]["Labels"] or {}
 
-    def course(self, container_id: str) -> Course:
+    def course(self, container_id: str) -> ContainerRun:
         with self._talking() as client:
             raw = client.inspect_container(container_id)
         state = raw["State"]
         ended = state["Status"] not in ("created", "running", "paused")
         exit_code = int(state["ExitCode"]) if ended else None
-        return Course(
+        return ContainerRun(
             started_at=state["StartedAt"],
             restarts=int(raw.get("RestartCount", 0)),
             exit_code=exit_code,
@@ -190,7 +190,9 @@ class DockerEngine:
             pass
         return True
 
-    def pull(self, reference: str, credentials: Credentials | None, told: Told = unheard) -> None:
+    def pull(
+        self, reference: str, credentials: Credentials | None, told: OnProgress = ignore_progress
+    ) -> None:
         login = (
             {}
             if credentials is None

@@ -19,7 +19,7 @@ from awsiot.greengrasscoreipc import model
 from awsiot.greengrasscoreipc.clientv2 import GreengrassCoreIPCClientV2
 
 from edge.clock import SystemClock
-from edge.events import ConfigurationChanged, Event, LinkAnswered, LinkLost, Received, Unreadable
+from edge.events import ConfigurationChanged, Event, LinkAnswered, LinkLost, MessageReceived, Unreadable
 from edge.ports.clock import Clock
 from edge.ports.link import (
     LinkDown,
@@ -92,7 +92,7 @@ class GreengrassLink:
         def arrived(event: Any) -> None:
             if event.message is not None:
                 self._deliver(
-                    Received(event.message.topic_name or topic, bytes(event.message.payload or b""))
+                    MessageReceived(event.message.topic_name or topic, bytes(event.message.payload or b""))
                 )
 
         self._begin(

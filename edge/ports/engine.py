@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 State = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 Health = Literal["none", "starting", "healthy", "unhealthy"]
-Restart = Literal["unless-stopped", "on-failure", "no"]
+RestartPolicy = Literal["unless-stopped", "on-failure", "no"]
 Network = Literal["bridge", "host", "none"]
 
 LABEL_THING = "io.fleetgrass.thing"
@@ -87,7 +87,7 @@ class ContainerSpec:
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     ports: tuple[PortBinding, ...] = ()
     memory_bytes: int | None = None
-    restart: Restart = "unless-stopped"
+    restart: RestartPolicy = "unless-stopped"
     stop_grace_s: int = 10
     entrypoint: tuple[str, ...] | None = None
     mounts: tuple[Mount, ...] = ()
@@ -132,7 +132,7 @@ class Volume:
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class ContainerRun:
     """How a container's run went until now: what the list does not show."""
 
     started_at: str = ""  # the engine's time of the latest start; only good for comparing
@@ -158,10 +158,10 @@ CHANGES = ("start", "die", "health_status", "pause", "unpause", "destroy")
 OUTPUT_LINE_LENGTH = 4096
 
 #: Hears how far a pull has come, 0 to 100.
-Told = Callable[[int], None]
+OnProgress = Callable[[int], None]
 
 
-def unheard(percent: int) -> None:
+def ignore_progress(percent: int) -> None:
     """Hear how far a pull has come, and do nothing about it."""
 
 
@@ -188,7 +188,7 @@ class Engine(Protocol):
     def labels_of(self, name: str) -> Mapping[str, str] | None:
         """Return the labels of whichever container has ``name``; None when nobody has it."""
 
-    def course(self, container_id: str) -> Course:
+    def course(self, container_id: str) -> ContainerRun:
         """Return how the container's run went. Raises ContainerGone."""
 
     def last_lines(self, container_id: str, count: int, secrets: Collection[str] = ()) -> tuple[str, ...]:
@@ -222,7 +222,9 @@ class Engine(Protocol):
     def remove_image(self, reference: str) -> bool:
         """Give up this name of an image, and the image with its last one; False when a container needs it."""
 
-    def pull(self, reference: str, credentials: Credentials | None, told: Told = unheard) -> None:
+    def pull(
+        self, reference: str, credentials: Credentials | None, told: OnProgress = ignore_progress
+    ) -> None:
         """Fetch the image; takes as long as it takes, unless nothing comes for long.
 
         ``told`` hears how far it has come, in percent; when it raises, the pull is broken off. Raises

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from contract.desired import DesiredDocument
-from edge.containers.model.image_gc import Floor, Pulled, collectable
+from edge.containers.model.image_gc import DiskReserve, Pulled, collectable
 from edge.containers.model.image_references import CredentialsUnavailable, registry_host
 from edge.containers.model.policy import Policy
 from edge.containers.plan.status import POLICY_REFUSED
@@ -22,9 +22,9 @@ from edge.ports.engine_errors import (
     RegistryUnreachable,
     WrongArchitecture,
 )
-from edge.preflight.images import Images, is_certain
+from edge.preflight.images import ImageInspector, is_certain
 from edge.preflight.manifests import ManifestUnreadable
-from edge.preflight.verdict import Refusal, Verdict
+from edge.preflight.verdict import PreflightRefusal, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -41,9 +41,9 @@ class _Findings:
 class Examiner:
     """Any thread may ask it; takes as long as registries take."""
 
-    images: Images
+    images: ImageInspector
     mirrors: Mapping[str, str]
-    floor: Floor
+    floor: DiskReserve
     disk: Callable[[], DiskSpace | None]  # the engine's
     pulled: Callable[[], Sequence[Pulled]]  # what may be collected when nobody needs it
     real: Callable[[str], str] = os.path.realpath  # where a path leads through its links
@@ -53,7 +53,7 @@ class Examiner:
         broken = policy.refusals(document.applications, self.real)
         if broken:
             rules = "; ".join(f"{name}: {rule}" for name, rule in broken.items())
-            return Verdict(Refusal(POLICY_REFUSED, rules, lasting=True))
+            return Verdict(PreflightRefusal(POLICY_REFUSED, rules, lasting=True))
         found = self._look(document)
         return Verdict(_refused(found) or self._no_room(document, found), frozenset(found.unknown))
 
@@ -90,7 +90,7 @@ class Examiner:
                 found.missing.add(image)
         return found
 
-    def _no_room(self, document: DesiredDocument, found: _Findings) -> Refusal | None:
+    def _no_room(self, document: DesiredDocument, found: _Findings) -> PreflightRefusal | None:
         """Refuse what cannot fit; unpacked it takes even more than it says.
 
         Where something goes before the pull, an image that nobody needs or a container of the
@@ -106,7 +106,7 @@ class Examiner:
         after = DiskSpace(disk.total_bytes, disk.free_bytes - needed)
         if self.floor.is_kept(disk) and not self.floor.is_half_eaten(after):
             return None
-        return Refusal(
+        return PreflightRefusal(
             DiskFull.code,
             f"{needed >> 20} MiB to fetch, {disk.free_bytes >> 20} MiB free,"
             f" {self.floor.of(disk) >> 20} MiB are to stay free",
@@ -114,7 +114,7 @@ class Examiner:
         )
 
 
-def _refused(found: _Findings) -> Refusal | None:
+def _refused(found: _Findings) -> PreflightRefusal | None:
     """Return all refused images as one refusal, with the code of the worst: the one that stays so."""
     if not found.refused:
         return None
@@ -122,4 +122,4 @@ def _refused(found: _Findings) -> Refusal | None:
     told = sorted(found.refused.values(), key=lambda each: each[0] not in lasting)
     worst = told[0][0]
     texts = (text if code == worst else f"{code}: {text}" for code, text in told)
-    return Refusal(worst, "; ".join(texts), frozenset(found.refused), lasting=bool(lasting))
+    return PreflightRefusal(worst, "; ".join(texts), frozenset(found.refused), lasting=bool(lasting))

@@ -29,14 +29,14 @@ class Registry(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Images:
+class ImageInspector:
     """Any thread may ask it; takes as long as the registry takes."""
 
     engine: Engine
     credentials: RegistryCredentials
     registry: Registry
 
-    def foresee(self, image: str, mirrors: Mapping[str, str]) -> int:
+    def estimate_pull_bytes(self, image: str, mirrors: Mapping[str, str]) -> int:
         """Return how many bytes would come down for an image that is not here; 0 where nobody knows.
 
         Raises what it is certain to fail with, or EngineUnavailable:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class PreflightRefusal:
     """Why this device will not follow a document."""
 
     code: str
@@ -17,7 +17,7 @@ class Refusal:
 class Verdict:
     """What is certain to be wrong, and what could not be looked into."""
 
-    refusal: Refusal | None = None
+    refusal: PreflightRefusal | None = None
     unknown: frozenset[str] = frozenset()  # images
 
 

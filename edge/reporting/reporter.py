@@ -13,7 +13,7 @@ from contract.reports import ApplicationStatus
 from edge.ports.clock import Clock
 from edge.ports.health import Health
 from edge.reporting.outbox import Outbox, Outgoing
-from edge.reporting.reports import Facts, Heading, build
+from edge.reporting.reports import Heading, ReportFacts, build
 from edge.reporting.sequence import Sequence
 from edge.reporting.server_time import ServerTime
 from edge.version import AGENT_VERSION
@@ -93,7 +93,7 @@ class Reporter:
         elif self._ask_at_s is not None and now_s >= self._ask_at_s:
             self._say_hello()
 
-    def report(self, facts: Facts, *, malformed_messages: int) -> None:
+    def report(self, facts: ReportFacts, *, malformed_messages: int) -> None:
         """Report ``facts`` when they are news or the heartbeat is due; at most one report per call."""
         facts = replace(facts, nucleus=self._nucleus())
         news = facts.news()

@@ -26,7 +26,7 @@ QUARTER_PERCENT = 25
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class ReportFacts:
     """What the device has to tell, apart from how its machine feels."""
 
     desired: DesiredStatus
@@ -68,7 +68,7 @@ class Heading:
     malformed_messages: int
 
 
-def build(facts: Facts, heading: Heading, host: HostHealth | None) -> Sequence[DeviceReport]:
+def build(facts: ReportFacts, heading: Heading, host: HostHealth | None) -> Sequence[DeviceReport]:
     """Return the report as parts, each within the wire's size."""
     message = facts.desired.message
     return split(

@@ -9,11 +9,11 @@ import pytest
 from cloud.domain.audit_chain import Event
 from cloud.http import audit_recorder
 from cloud.tables.commands import Commands
-from tests.cloud.api import COMMANDS, empty, with_tables
-from tests.cloud.commanding import Api
-from tests.cloud.devices import dynamodb_in_memory
-from tests.cloud.memory_dynamodb import MemoryDynamoDB
-from tests.cloud.tokens import Today
+from tests.support.cloud.api import COMMANDS, empty, with_tables
+from tests.support.cloud.commanding import Api
+from tests.support.cloud.devices import dynamodb_in_memory
+from tests.support.cloud.memory_dynamodb import MemoryDynamoDB
+from tests.support.cloud.tokens import Today
 
 for _name in [name for name in os.environ if name.startswith("AWS_")]:
     del os.environ[_name]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from local.demo.api_client import Api
-from tests.platform.lab import until
+from tests.support.platform.lab import until
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "openapi.json"

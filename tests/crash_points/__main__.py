@@ -19,7 +19,7 @@ from local.docker.images import BUSYBOX
 from tests.crash_points import on_docker, reboots
 from tests.crash_points.enumeration import Finding, once, twice
 from tests.crash_points.scenarios import SCENARIOS
-from tests.edge.engine.tiny_registry import TinyRegistry
+from tests.support.engine.tiny_registry import TinyRegistry
 
 GAPS = (1, 2, 3, 5, 8)  # the next agent's act at which it dies too
 REBOOT_GAPS = (3,)  # there with each boot id after each death: four times as many

@@ -16,8 +16,8 @@ from edge.engine.docker import DockerEngine
 from edge.ports.engine import ContainerSpec, Credentials
 from tests.crash_points.enumeration import Finding
 from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
-from tests.edge.containers.builders import Inline
-from tests.edge.engine.tiny_registry import LOGIN, TinyRegistry
+from tests.support.edge.containers import Inline
+from tests.support.engine.tiny_registry import LOGIN, TinyRegistry
 
 HOST = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
 SETTLE_S = 60.0

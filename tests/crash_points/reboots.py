@@ -23,9 +23,9 @@ from edge.containers.plan.container_spec import lock_folder
 from edge.containers.reconciler import Reconciler
 from tests.crash_points.enumeration import Finding
 from tests.crash_points.fate import Moment, MortalDisk, mortal
-from tests.edge import fakes
-from tests.edge.containers.builders import FakeCredentials, Inline, an_application
-from tests.edge.fake_engine import FakeEngine, FakeImage
+from tests.support.edge import fakes
+from tests.support.edge.containers import FakeCredentials, Inline, an_application
+from tests.support.edge.fake_engine import FakeEngine, FakeImage
 
 Boot = Literal["same", "new"]
 BOOTS: tuple[Boot, ...] = ("same", "new")

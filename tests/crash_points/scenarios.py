@@ -5,7 +5,7 @@ from typing import Any
 
 from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
-from tests.edge.containers.builders import a_document, an_application
+from tests.support.edge.containers import a_document, an_application
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
-from edge.containers.model.image_gc import Floor
+from edge.containers.model.image_gc import DiskReserve
 from edge.containers.pass_result import Pass
 from edge.host.disk_space import DiskSpace
 from edge.ports.engine import LABEL_APPLICATION
 from edge.ports.engine_errors import WrongArchitecture
 from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
-from tests.edge.containers.builders import Device, an_application, an_engine, image
-from tests.edge.fake_engine import FakeContainer, FakeEngine, FakeImage
+from tests.support.edge.containers import Device, an_application, an_engine, image
+from tests.support.edge.fake_engine import FakeContainer, FakeEngine, FakeImage
 
 #: It was deployed once and is not any more: its image is all the garbage there is.
 RETIRED = an_application("retired", image_name="retired:v1")
@@ -94,9 +94,9 @@ class World:
             secrets=self.values,
             secrets_folder=self._memory,
             write=MortalDisk(self.fate),
-            foresee=self._foresee,
+            estimate_pull_bytes=self._foresee,
             disk=self._disk,
-            floor=Floor(IMAGE_BYTES, share=0),
+            floor=DiskReserve(IMAGE_BYTES, share=0),
         )
         self.device.deploy(RETIRED)
         self.device.deploy(*before)

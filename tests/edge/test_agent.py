@@ -9,9 +9,9 @@ import pytest
 from contract import topics
 from contract.defaults import REPORT_MAX_BYTES
 from contract.reports import ApplicationState, ApplicationStatus, PublishedPort, Rollback
-from edge.events import EngineChanged, Event, LinkLost, Progressed, Received, Stop, Unreadable
+from edge.events import EngineChanged, Event, LinkLost, MessageReceived, Progressed, ShutDown, Unreadable
 from edge.ports.link import QoS
-from tests.edge.fakes import THING, World, a_pass, an_image, running
+from tests.support.edge.fakes import THING, World, a_pass, an_image, running
 
 
 def test_a_start_says_hello_then_reports_and_asks_for_the_time() -> None:
@@ -634,7 +634,7 @@ def test_a_stream_of_messages_without_end_does_not_keep_the_device_from_reportin
     def endless(wait_s: float = 0.0) -> Event | None:
         nonlocal left
         left -= 1
-        return Received("cmd/fleetgrass/robot-7/reboot/req", b"x") if left > 0 else take(wait_s)
+        return MessageReceived("cmd/fleetgrass/robot-7/reboot/req", b"x") if left > 0 else take(wait_s)
 
     world.inbox.take = endless  # type: ignore[method-assign]
     world.clock.advance(100.0)
@@ -718,8 +718,8 @@ def test_a_flood_of_messages_is_bounded_and_counted_and_does_not_delay_the_end()
     world = World()
     world.start()
     for _ in range(3_000):
-        world.inbox.put(Received("cmd/fleetgrass/robot-7/reboot/req", b"x"))
-    world.inbox.put(Stop())
+        world.inbox.put(MessageReceived("cmd/fleetgrass/robot-7/reboot/req", b"x"))
+    world.inbox.put(ShutDown())
 
     assert world.turns() == 0
     assert world.inbox.dropped == 2_000

@@ -21,8 +21,8 @@ from edge.startup.earlier_state import LOST
 from local.greengrass.nucleus.dialect import CLASSIC, LITE, Dialect
 from local.greengrass.nucleus.ipc import MemoryBroker
 from tests.edge.bundles.storage import Storage
-from tests.edge.fakes import THING, World
-from tests.edge.process import ANSWER_S, DeviceProcess
+from tests.support.edge.fakes import THING, World
+from tests.support.edge.process import ANSWER_S, DeviceProcess
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from contract.commands import CommandState, RestartApplicationCommand
 from contract.reports import NO_CREDENTIALS, ApplicationState, ApplicationStatus, HostHealth
 from edge.configuration.settings import Settings
-from edge.containers.execute.operator_actions import Refusal
+from edge.containers.execute.operator_actions import ActionRefusal
 from edge.events import Progressed
 from edge.text import clip
-from tests.edge.fakes import World, a_pass, running
+from tests.support.edge.fakes import World, a_pass, running
 
 ANY_TEXT = st.one_of(
     st.text(st.characters(exclude_categories=())),  # what JSON cannot hold as well
@@ -112,7 +112,7 @@ def test_whatever_texts_the_parts_give_reports_and_results_go_out(
         world.unsafe_folder = folder
         world.failure = ("access-denied", failure)
         world.containers.found = a_pass(running("web"), engine=engine)
-        world.containers.refusal = Refusal("locked", refusal)
+        world.containers.refusal = ActionRefusal("locked", refusal)
         if managed:
             world.link.values["desired"] = {"document_uri": f"s3://bucket/desired/{'0' * 64}.json"}
         world.start()

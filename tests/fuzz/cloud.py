@@ -9,11 +9,11 @@ from typing import Any
 
 from contract import topics
 from contract.events import ConnectionEvent
-from tests.cloud.api import NOW, an_event
-from tests.cloud.commanding import ORDERS
-from tests.cloud.memory_dynamodb import MemoryDynamoDB
-from tests.edge.fakes import THING
 from tests.fuzz.device import Crash
+from tests.support.cloud.api import NOW, an_event
+from tests.support.cloud.commanding import ORDERS
+from tests.support.cloud.memory_dynamodb import MemoryDynamoDB
+from tests.support.edge.fakes import THING
 from tests.system.cloud import Cloud
 
 REFUSED = "$aws/events/presence/connect_failed/"

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 from contract import topics
 from contract.commands import CommandState, ReportNowCommand, ResultAck, TimeAnswer, name_of, parse_command
 from contract.defaults import COMMAND_MAX_BYTES
-from edge.events import Received
-from tests.edge.fakes import THING, World
+from edge.events import MessageReceived
+from tests.support.edge.fakes import THING, World
 
 TOPICS = [topics.command_request(THING, name) for name in get_args(topics.Command)]
 KEPT = 150  # messages of one device: less than its ledger remembers
@@ -54,7 +54,7 @@ class Device:
         """
         self._count()
         self._malformed += not _is_valid(topic, payload)
-        self._world.deliver(Received(topic, payload))
+        self._world.deliver(MessageReceived(topic, payload))
         self._judge()
 
     def configure(self, values: dict[str, Any], document: bytes) -> None:

@@ -9,8 +9,8 @@ from local.aws.account import LocalAws
 from local.docker.engine import EngineUnavailable
 from local.platform import Dialect, Platform
 from local.process.children import free_ports
-from tests.platform.lab import Lab, until
-from tests.platform.machines import Machine, add_machine
+from tests.support.platform.lab import Lab, until
+from tests.support.platform.machines import Machine, add_machine
 
 
 @pytest.fixture(scope="session")

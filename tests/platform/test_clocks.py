@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from contract.commands import RebootCommand
-from tests.platform.lab import until
-from tests.platform.machines import Machine, new_id
+from tests.support.platform.lab import until
+from tests.support.platform.machines import Machine, new_id
 
 pytestmark = pytest.mark.platform
 

@@ -14,8 +14,8 @@ from docker import APIClient
 
 from edge.containers.model.observed import current_name
 from local.platform import Dialect
-from tests.platform.lab import until
-from tests.platform.machines import Machine
+from tests.support.platform.lab import until
+from tests.support.platform.machines import Machine
 
 pytestmark = pytest.mark.platform
 

@@ -12,8 +12,8 @@ import pytest
 from local.demo.api_client import Api
 from local.platform import Platform
 from tests.conformance.running import APPLICATION, OPERATIONS, run, seed
-from tests.platform.lab import until
-from tests.platform.robots import Robot
+from tests.support.platform.lab import until
+from tests.support.platform.robots import Robot
 
 pytestmark = pytest.mark.platform
 

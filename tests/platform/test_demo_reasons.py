@@ -11,7 +11,7 @@ from local.demo.demo import _deploy, _succeeds
 from local.demo.narration import Story, Untrue
 from local.docker.registry_proxy import Behaviour
 from local.platform import Platform
-from tests.platform.lab import until
+from tests.support.platform.lab import until
 
 pytestmark = pytest.mark.platform
 

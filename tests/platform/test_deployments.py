@@ -8,7 +8,7 @@ import requests
 
 from local.aws.account import ROOT_KEY, client_arguments
 from local.platform import Platform
-from tests.platform.lab import until
+from tests.support.platform.lab import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.engine]
 

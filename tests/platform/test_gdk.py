@@ -14,7 +14,7 @@ from local.aws.account import REGION
 from local.demo.api_client import Api
 from local.platform import Platform
 from local.process.children import ROOT
-from tests.platform.lab import until
+from tests.support.platform.lab import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 

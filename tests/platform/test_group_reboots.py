@@ -8,8 +8,8 @@ import pytest
 from contract.commands import CommandState
 from local.demo.api_client import Api
 from local.platform import Platform
-from tests.platform.lab import until
-from tests.platform.robots import Robot
+from tests.support.platform.lab import until
+from tests.support.platform.robots import Robot
 
 pytestmark = [pytest.mark.platform, pytest.mark.engine]
 GROUP = "wave-1"

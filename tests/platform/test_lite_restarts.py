@@ -11,8 +11,8 @@ from contract.names import COMPONENT
 from local.docker.registry_proxy import Behaviour
 from local.platform import Platform
 from local.process import engine_leftovers
-from tests.platform.lab import Lab, until
-from tests.platform.machines import Machine, add_machine
+from tests.support.platform.lab import Lab, until
+from tests.support.platform.machines import Machine, add_machine
 
 pytestmark = pytest.mark.platform
 

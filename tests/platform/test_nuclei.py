@@ -7,8 +7,8 @@ import pytest
 from contract.commands import ReportNowCommand
 from contract.names import COMPONENT
 from local.greengrass.nucleus.dialect import DIALECTS
-from tests.platform.lab import until
-from tests.platform.machines import Machine, new_id
+from tests.support.platform.lab import until
+from tests.support.platform.machines import Machine, new_id
 
 pytestmark = pytest.mark.platform
 

@@ -10,9 +10,9 @@ import pytest
 from contract.names import COMPONENT
 from edge.ports.engine import LABEL_APPLICATION, LABEL_THING
 from local.platform import Platform
-from tests.platform.lab import until
-from tests.platform.machines import Machine
 from tests.platform.test_nuclei import report_now
+from tests.support.platform.lab import until
+from tests.support.platform.machines import Machine
 
 pytestmark = pytest.mark.platform
 

@@ -17,7 +17,7 @@ from local.aws.account import ROOT_KEY, Key, client_arguments
 from local.aws.iam_users import STACK
 from local.demo.api_client import Api
 from local.platform import CONSOLE_ORIGIN, Platform
-from tests.platform.lab import until
+from tests.support.platform.lab import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.engine]
 

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from local.platform import Dialect, Platform
-from tests.platform.lab import allow, until
-from tests.platform.machines import KEEP_ALIVE_S, Machine
 from tests.platform.test_bad_input import api, dead_letters, logged
+from tests.support.platform.lab import allow, until
+from tests.support.platform.machines import KEEP_ALIVE_S, Machine
 
 pytestmark = pytest.mark.platform
 

@@ -16,9 +16,9 @@ from cloud.http import audit_recorder
 from local.aws.account import ROOT_KEY, LocalAws, client_arguments
 from local.demo.api_client import Api
 from local.platform import Platform
-from tests.cloud.racing import RACES, TABLES, WRITERS, WRITES, Answers, Stage, make_tables
-from tests.platform.lab import Lab, until
-from tests.platform.robots import Robot
+from tests.support.cloud.racing import RACES, TABLES, WRITERS, WRITES, Answers, Stage, make_tables
+from tests.support.platform.lab import Lab, until
+from tests.support.platform.robots import Robot
 
 pytestmark = pytest.mark.platform
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.platform.lab import until
-from tests.platform.machines import Machine, message_of
+from tests.support.platform.lab import until
+from tests.support.platform.machines import Machine, message_of
 
 pytestmark = pytest.mark.platform
 

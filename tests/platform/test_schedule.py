@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.platform.lab import Lab
+from tests.support.platform.lab import Lab
 
 pytestmark = pytest.mark.platform
 

@@ -12,7 +12,7 @@ from edge.containers.model.observed import current_name
 from local.aws.account import ROOT_KEY, Key, client_arguments
 from local.demo.api_client import Api
 from local.platform import DEVICES, Platform
-from tests.platform.lab import until
+from tests.support.platform.lab import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.engine]
 THEIRS, OURS = "payroll/db", "fleetgrass/line/db"

@@ -16,9 +16,9 @@ from local.greengrass.nucleus.configuration.store import Configuration
 from local.greengrass.nucleus.dialect import CLASSIC
 from local.platform import Platform
 from local.process.children import ROOT
-from tests.before import unpack
-from tests.platform.lab import until
-from tests.platform.machines import FINAL
+from tests.support.before import unpack
+from tests.support.platform.lab import until
+from tests.support.platform.machines import FINAL
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 

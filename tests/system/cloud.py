@@ -24,9 +24,9 @@ from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from cloud.tables.rows.command_rows import to_command
 from contract.defaults import OFFLINE_DEBOUNCE_S
-from tests.cloud.api import FakeNuclei, an_event
-from tests.cloud.memory_dynamodb import table_of
-from tests.edge.fakes import THING
+from tests.support.cloud.api import FakeNuclei, an_event
+from tests.support.cloud.memory_dynamodb import table_of
+from tests.support.edge.fakes import THING
 
 _numbers = itertools.count()
 
@@ -60,7 +60,7 @@ class Cloud:
         self._to_broker(topic, payload)
 
     def send(self, body: str) -> None:
-        """Take a nudge of a group's reboot; there are none here."""
+        """Take a wake-up of a group's reboot; there are none here."""
         raise AssertionError(body)
 
     def order(

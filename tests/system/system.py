@@ -16,10 +16,10 @@ from contract import topics
 from contract.commands import CommandResult, RebootCommand, ResultAck, TimeAnswer, parse_command
 from contract.events import ConnectionEvent
 from contract.reports import ApplicationStatus, DeviceReport
-from edge.events import Received
-from tests.cloud.api import NOW
-from tests.cloud.devices import a_rule_event
-from tests.edge.fakes import THING, Killed, World, a_pass
+from edge.events import MessageReceived
+from tests.support.cloud.api import NOW
+from tests.support.cloud.devices import a_rule_event
+from tests.support.edge.fakes import THING, Killed, World, a_pass
 from tests.system.cloud import Cloud
 from tests.system.watched import LEDGER, Watch, WatchedContainers, WatchedMachine, WatchedState
 
@@ -307,7 +307,7 @@ class System:
         message = self.air.pop(index % len(self.air))
         if message.way == "down":
             self.delivered.append(message)
-            self._agent(lambda: self.world.deliver(Received(message.topic, message.payload)))
+            self._agent(lambda: self.world.deliver(MessageReceived(message.topic, message.payload)))
         else:
             self._arrive(message.topic, message.payload)
         self._flow()

@@ -25,8 +25,8 @@ from hypothesis.stateful import (
 from cloud.domain.commands.command import Command
 from contract.commands import CommandState
 from contract.reports import ApplicationState, ApplicationStatus
-from tests.cloud.devices import dynamodb_in_memory
-from tests.cloud.memory_dynamodb import MemoryDynamoDB, Twin
+from tests.support.cloud.devices import dynamodb_in_memory
+from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, Twin
 from tests.system import truths
 from tests.system.system import HEARTBEAT_S, System
 

@@ -6,7 +6,7 @@ from cloud.domain.commands import command_ledger
 from cloud.domain.commands.command import Command
 from contract.commands import CommandState
 from contract.reports import DeviceReport
-from tests.edge.fakes import THING
+from tests.support.edge.fakes import THING
 from tests.system.system import System
 
 _ORDER = (CommandState.PENDING, CommandState.DELIVERED, CommandState.IN_PROGRESS)

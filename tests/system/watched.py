@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from edge.containers.execute.operator_actions import Ended, Refusal
+from edge.containers.execute.operator_actions import ActionRefusal, Ended
 from edge.reporting.server_time import ROUND_TRIP_MAX_S
-from tests.edge.fakes import FakeContainers, FakeMachine, FakeState, Fate
+from tests.support.edge.fakes import FakeContainers, FakeMachine, FakeState, Fate
 
 LEDGER = "commands.json"
 
@@ -107,7 +107,7 @@ class WatchedContainers(FakeContainers):
         self._state = state
         self.under_way: list[Ended] = []
 
-    def restart(self, application: str, ended: Ended, *, force: bool = False) -> Refusal | None:
+    def restart(self, application: str, ended: Ended, *, force: bool = False) -> ActionRefusal | None:
         self._watch.ran(f"restart of {application}", self._state.running("restart-application"))
         self.under_way.append(ended)
         return None

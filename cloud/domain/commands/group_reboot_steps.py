@@ -46,7 +46,7 @@ def candidate(
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DeviceFacts:
     """What was looked up: the commands of unsettled members, those sent just now, the next candidates."""
 
     commands: Mapping[str, Command] = field(default_factory=dict)
@@ -93,7 +93,7 @@ def cancel(reboot: GroupReboot, by: str) -> Step | None:
     return Step(after)
 
 
-def decide(reboot: GroupReboot, facts: Facts, now: datetime) -> Step | None:
+def decide(reboot: GroupReboot, facts: DeviceFacts, now: datetime) -> Step | None:
     """Return the next step of a group reboot whose members are listed; None when there is nothing to do.
 
     It settles what the ledger has settled, stops at the threshold, starts the next devices while fewer
@@ -133,7 +133,7 @@ def _command_id(reboot_id: str, device: str, at: datetime) -> str:
     return identifier("cmd", unix_ms=to_ms(at), random80=int.from_bytes(digest[:10]))
 
 
-def _settled(reboot: GroupReboot, facts: Facts, now: datetime) -> list[Member]:
+def _settled(reboot: GroupReboot, facts: DeviceFacts, now: datetime) -> list[Member]:
     changes: list[Member] = []
     for device, member in sorted(reboot.unsettled.items()):
         command = facts.commands.get(device)

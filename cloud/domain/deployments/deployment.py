@@ -90,7 +90,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
-class Headline:
+class DeploymentSummary:
     """What a list tells of a deployment."""
 
     id: str

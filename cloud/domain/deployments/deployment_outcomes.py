@@ -31,7 +31,7 @@ class OutcomeState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class DeviceOutcome:
     """One device's outcome with the reason, ready for the table (``to_dict``).
 
     ``refused``: the device will not follow this document; what was in force before it stays so.
@@ -56,7 +56,9 @@ class Outcome:
         return {name: value for name, value in told.items() if value is not None}
 
 
-def outcome_of(desired: Mapping[str, Any], applications: Mapping[str, Mapping[str, Any]]) -> Outcome | None:
+def outcome_of(
+    desired: Mapping[str, Any], applications: Mapping[str, Mapping[str, Any]]
+) -> DeviceOutcome | None:
     """Return what a device's newest word means for the deployment that it names; None when it names none.
 
     ``desired`` and ``applications`` are ``DesiredStatus`` and ``ApplicationStatus`` (contract.reports)
@@ -76,7 +78,9 @@ def outcome_of(desired: Mapping[str, Any], applications: Mapping[str, Mapping[st
     if desired.get("wanted_sha256") is not None:
         return None  # what is amiss is another document's arrival; nothing new is known of this one
     if desired.get("state") == "FAILED":  # and no application says why
-        return Outcome(deployment_id, OutcomeState.FAILED, None, desired.get("code"), desired.get("message"))
+        return DeviceOutcome(
+            deployment_id, OutcomeState.FAILED, None, desired.get("code"), desired.get("message")
+        )
     converged = desired.get("state") == "CONVERGED"
     # A device that says CONVERGED says of what it stopped that it ended well, and is not to run again.
     well = {ApplicationState.RUNNING, ApplicationState.STOPPED} if converged else {ApplicationState.RUNNING}
@@ -84,13 +88,13 @@ def outcome_of(desired: Mapping[str, Any], applications: Mapping[str, Mapping[st
         if status.get("state") not in well:
             return _reasoned(deployment_id, OutcomeState.IN_PROGRESS, name, status)
     if not converged:
-        return Outcome(
+        return DeviceOutcome(
             deployment_id, OutcomeState.IN_PROGRESS, None, desired.get("code"), desired.get("message")
         )
-    return Outcome(deployment_id, OutcomeState.RUNNING)
+    return DeviceOutcome(deployment_id, OutcomeState.RUNNING)
 
 
-def refusal_of(desired: Mapping[str, Any]) -> Outcome | None:
+def refusal_of(desired: Mapping[str, Any]) -> DeviceOutcome | None:
     """Return the outcome of the document that a device says it will not follow; None where it says of none.
 
     The document in force has an outcome of its own (``outcome_of``), and one of both is never the other's.
@@ -101,7 +105,7 @@ def refusal_of(desired: Mapping[str, Any]) -> Outcome | None:
         return None
     if deployment_id == desired.get("deployment_id"):
         return None  # it is in force all the same: an older refusal
-    return Outcome(
+    return DeviceOutcome(
         deployment_id, OutcomeState.FAILED, None, refused.get("code"), refused.get("message"), refused=True
     )
 
@@ -154,15 +158,15 @@ def _as_it_is(
     if wanted is not None and wanted == parse_document_uri(deployment.document_uri)[2]:
         code = desired.get("code")
         state = OutcomeState.FAILED if code in _UNUSABLE else OutcomeState.PENDING
-        return _told(row, Outcome(deployment.id, state, None, code, desired.get("message")))
+        return _told(row, DeviceOutcome(deployment.id, state, None, code, desired.get("message")))
     moved = desired.get("target") not in (None, deployment.target)
     if heard_at is None and not moved:
         return told
     other = f"it follows revision {desired.get('revision')} of {desired.get('target') or 'no group'}"
-    return _told(row, Outcome(deployment.id, OutcomeState.PENDING, None, "other-document", other))
+    return _told(row, DeviceOutcome(deployment.id, OutcomeState.PENDING, None, "other-document", other))
 
 
-def _told(row: Device, outcome: Outcome) -> dict[str, Any]:
+def _told(row: Device, outcome: DeviceOutcome) -> dict[str, Any]:
     return outcome.to_dict() | {"received_at": row.last_report_at}
 
 
@@ -236,9 +240,9 @@ def _is_identifier(value: str) -> bool:
     return True
 
 
-def _reasoned(deployment_id: str, state: OutcomeState, name: str, status: Mapping[str, Any]) -> Outcome:
+def _reasoned(deployment_id: str, state: OutcomeState, name: str, status: Mapping[str, Any]) -> DeviceOutcome:
     rollback = status.get("rollback") or {}
-    return Outcome(
+    return DeviceOutcome(
         deployment_id,
         state,
         name,

@@ -14,9 +14,9 @@ from cloud.domain.devices.device import Device
 from cloud.domain.devices.presence import State
 
 SHARDS = 4
-Standing = Literal["connected", "disconnected", "never"]
+ConnectionStatus = Literal["connected", "disconnected", "never"]
 #: Within the debounce a device that is disconnected is still what it was.
-_STANDINGS: Mapping[State | None, tuple[Standing, ...]] = {
+_STANDINGS: Mapping[State | None, tuple[ConnectionStatus, ...]] = {
     "online": ("connected", "disconnected"),
     "stale": ("connected", "disconnected"),
     "offline": ("disconnected",),
@@ -31,7 +31,7 @@ def folded(name: str) -> str:
     return f"{name.lower()}#{name}"
 
 
-def partition(standing: Standing, device: str) -> str:
+def partition(standing: ConnectionStatus, device: str) -> str:
     """Return where in the indexes by standing a device is."""
     return f"{standing}#{zlib.crc32(device.encode()) % SHARDS}"
 
@@ -41,7 +41,7 @@ def partitions(state: State | None) -> tuple[str, ...]:
     return tuple(f"{standing}#{shard}" for standing in _STANDINGS[state] for shard in range(SHARDS))
 
 
-def standing_of(device: Device) -> tuple[Standing, datetime]:
+def connection_status(device: Device) -> tuple[ConnectionStatus, datetime]:
     """Return how the connection stands, and since when; a message without presence shows a connection."""
     if device.offline_since is not None:
         return "disconnected", device.offline_since
@@ -65,11 +65,11 @@ def digests(device: Device) -> frozenset[str]:
     return frozenset(each[1] for each in found if each is not None)
 
 
-def filed_under(device: Device) -> frozenset[str]:
+def index_keys(device: Device) -> frozenset[str]:
     """Return the keys of what a device has several of."""
     return frozenset(map(application_key, device.applications)) | frozenset(map(image_key, digests(device)))
 
 
-def filing(key: str, device: str) -> dict[str, Any]:
+def index_row(key: str, device: str) -> dict[str, Any]:
     """Return the row that says that ``device`` is found under ``key``; its own key is no thing's name."""
     return {"device": f"in#{key}#{device}", "filed_under": key, "filed": device}

@@ -16,7 +16,7 @@ from contract.reports import DeviceReport
 
 
 @dataclass(frozen=True, slots=True)
-class News:
+class DeviceMessage:
     """One message of a device, with the rule's time: a part of a report, a hello or a goodbye."""
 
     device: str
@@ -50,7 +50,7 @@ def names_of(report: DeviceReport) -> tuple[str, ...] | None:
     return tuple(a.name for a in report.applications) if report.parts == 1 else None
 
 
-def hear(device: Device, news: News) -> Device:
+def apply_message(device: Device, news: DeviceMessage) -> Device:
     """Return ``device`` after ``news``; the very same object when nothing in it is new."""
     message = news.message
     if device.epoch != message.epoch:
@@ -90,7 +90,7 @@ def hear(device: Device, news: News) -> Device:
     return _hear_report(device, message, news.received_at) if isinstance(message, DeviceReport) else device
 
 
-def _in_time(device: Device, news: News) -> bool:
+def _in_time(device: Device, news: DeviceMessage) -> bool:
     """Whether the device was well until now: neither overdue nor gone after a goodbye."""
     return device.goodbye is None and device.stale_at is not None and news.received_at <= device.stale_at
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from cloud.domain.devices.device import Connection, Device
-from cloud.domain.devices.device_messages import News, hear
+from cloud.domain.devices.device_messages import DeviceMessage, apply_message
 from cloud.domain.devices.presence import Presence
 
 #: versionNumber restarts at 0 after about an hour offline; an event this much later counts anyway.
@@ -19,10 +19,10 @@ LATER_CONNECTION_AFTER = timedelta(minutes=2)
 CONNECTIONS_KEPT = 20  # those that ended; so many disconnects are counted at most
 
 
-def after(device: Device, event: Presence | News) -> Device:
+def after(device: Device, event: Presence | DeviceMessage) -> Device:
     """Return ``device`` after ``event``; the very same object when the event changes nothing."""
-    if isinstance(event, News):
-        return hear(_reconnected(device, event), event)
+    if isinstance(event, DeviceMessage):
+        return apply_message(_reconnected(device, event), event)
     if not supersedes(event, device):
         return device
     return _connected(device, event) if event.connected else _disconnected(device, event)
@@ -51,7 +51,7 @@ def supersedes(event: Presence, device: Device) -> bool:
     )
 
 
-def is_by_a_later_connection(news: News, disconnected_at: datetime) -> bool:
+def is_by_a_later_connection(news: DeviceMessage, disconnected_at: datetime) -> bool:
     """Return whether ``news`` shows that the device has connected again since ``disconnected_at``.
 
     The rule's time of the message decides, never the device's: what lay in an outbox or in the core's
@@ -60,7 +60,7 @@ def is_by_a_later_connection(news: News, disconnected_at: datetime) -> bool:
     return news.goodbye is None and news.received_at > disconnected_at + LATER_CONNECTION_AFTER
 
 
-def _reconnected(device: Device, news: News) -> Device:
+def _reconnected(device: Device, news: DeviceMessage) -> Device:
     """Return the device as connected where ``news`` shows that it is.
 
     The session is forgotten, so that its end, should it be told once more, ends nothing again.

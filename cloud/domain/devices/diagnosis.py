@@ -12,35 +12,35 @@ from typing import Any
 
 from cloud.domain.deployments.deployment import DeploymentState
 from cloud.domain.deployments.group_nucleus import CODE, NAMES
-from cloud.domain.devices.diagnosis_facts import Cause, Facts, Job
+from cloud.domain.devices.diagnosis_facts import Cause, DiagnosisFacts, Job
 
 AS_DESIRED = "as-desired"
 #: What a device says within this of its job's end it may have begun to say before it.
 HEARD_AFTER = timedelta(minutes=1)
 #: A clock is called behind from here on: seconds of it are a message's way, and its time in a queue.
 BEHIND_S = 10.0
-Rule = Callable[[Facts], Iterator[Cause]]
+Rule = Callable[[DiagnosisFacts], Iterator[Cause]]
 
 
-def explain(facts: Facts) -> tuple[Cause, ...]:
+def explain(facts: DiagnosisFacts) -> tuple[Cause, ...]:
     """Return every cause, the one to look at first in front; just ``as-desired`` when all is well."""
     causes = tuple(cause for rule in RULES for cause in rule(facts))
     return causes or (Cause(AS_DESIRED, _as_desired(facts)),)
 
 
-def _as_desired(facts: Facts) -> str:
+def _as_desired(facts: DiagnosisFacts) -> str:
     revision = facts.deployment.revision if facts.deployment else facts.device.desired.get("revision")
     return f"it runs revision {revision}"
 
 
-def _no_wish(facts: Facts) -> Iterator[Cause]:
+def _no_wish(facts: DiagnosisFacts) -> Iterator[Cause]:
     if facts.device.group is None:
         yield Cause("no-group", "the device is in no group, so nothing is deployed to it")
     elif facts.deployment is None:
         yield Cause("no-deployment", f"nothing was deployed to its group {facts.device.group} yet")
 
 
-def _not_there(facts: Facts) -> Iterator[Cause]:
+def _not_there(facts: DiagnosisFacts) -> Iterator[Cause]:
     state, reason, since = facts.seen
     if facts.lost_at is not None and facts.deployment is not None and state == "stale":
         own = facts.lost_at in facts.deployment.own_given_at
@@ -59,7 +59,7 @@ def _not_there(facts: Facts) -> Iterator[Cause]:
             yield Cause("agent-stale", f"the device is connected, its agent is silent: {reason}", since=since)
 
 
-def _other_nucleus(facts: Facts) -> Iterator[Cause]:
+def _other_nucleus(facts: DiagnosisFacts) -> Iterator[Cause]:
     own, wanted = facts.device.nucleus, facts.nucleus
     if own is not None and wanted is not None and own is not wanted:
         message = (
@@ -69,7 +69,7 @@ def _other_nucleus(facts: Facts) -> Iterator[Cause]:
         yield Cause(CODE, message, evidence={"nucleus": own.value, "group_nucleus": wanted.value})
 
 
-def _not_submitted(facts: Facts) -> Iterator[Cause]:
+def _not_submitted(facts: DiagnosisFacts) -> Iterator[Cause]:
     if facts.deployment is not None and facts.deployment.state is DeploymentState.SUBMITTING:
         yield Cause(
             "deployment-submitting",
@@ -78,7 +78,7 @@ def _not_submitted(facts: Facts) -> Iterator[Cause]:
         )
 
 
-def _not_read(facts: Facts) -> Iterator[Cause]:
+def _not_read(facts: DiagnosisFacts) -> Iterator[Cause]:
     desired, evidence = facts.device.desired, {"document_sha256": facts.wanted_sha256}
     if (refused := facts.refused) is not None:
         since = _since(desired) if desired.get("code") == refused.get("code") else None
@@ -127,14 +127,14 @@ def job_words(job: Job) -> tuple[str, str]:
     return code, f"{message}: {job.reason}" if job.reason else message
 
 
-def _other_document(facts: Facts) -> Iterator[Cause]:
+def _other_document(facts: DiagnosisFacts) -> Iterator[Cause]:
     """Greengrass is done, the device was heard since, and follows what is not its group's latest."""
     deployment = facts.deployment
     if facts.led_away or (deployment is not None and _is_kept(facts)):
         yield Cause("other-document", _other(facts), evidence=_its_document(facts))
 
 
-def _is_kept(facts: Facts) -> bool:
+def _is_kept(facts: DiagnosisFacts) -> bool:
     """Whether what the device works on is nothing that is still on its way to be replaced."""
     desired, deployment = facts.device.desired, facts.deployment
     if deployment is None or deployment.greengrass_id is None or desired.get("deployment_id") is None:
@@ -144,7 +144,7 @@ def _is_kept(facts: Facts) -> bool:
     return _heard_since_the_job(facts)
 
 
-def _heard_since_the_job(facts: Facts) -> bool:
+def _heard_since_the_job(facts: DiagnosisFacts) -> bool:
     """Whether the nucleus is done, and what the device said last was said after that."""
     job, said_at = facts.job, facts.device.last_report_at
     if job is None or job.status != "SUCCEEDED" or job.changed_at is None or said_at is None:
@@ -152,12 +152,12 @@ def _heard_since_the_job(facts: Facts) -> bool:
     return said_at > job.changed_at + HEARD_AFTER
 
 
-def _is_of_another_group(facts: Facts) -> bool:
+def _is_of_another_group(facts: DiagnosisFacts) -> bool:
     target, deployment = facts.device.desired.get("target"), facts.deployment
     return deployment is not None and target is not None and target != deployment.target
 
 
-def _other(facts: Facts) -> str:
+def _other(facts: DiagnosisFacts) -> str:
     desired = facts.device.desired
     if facts.led_away:
         return "the device runs the revision, and its configuration refers to another document now"
@@ -174,7 +174,7 @@ def _other(facts: Facts) -> str:
     return f"{kept}, as it does where its clock is behind (it is {-skew:.0f} s behind)"
 
 
-def _its_document(facts: Facts) -> dict[str, object]:
+def _its_document(facts: DiagnosisFacts) -> dict[str, object]:
     desired = facts.device.desired
     found: dict[str, object] = {
         name: desired.get(name)
@@ -185,7 +185,7 @@ def _its_document(facts: Facts) -> dict[str, object]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def _not_brought(facts: Facts) -> Iterator[Cause]:
+def _not_brought(facts: DiagnosisFacts) -> Iterator[Cause]:
     deployment = facts.deployment
     if deployment is None or deployment.greengrass_id is None or facts.arrived:
         return
@@ -210,12 +210,12 @@ def _not_brought(facts: Facts) -> Iterator[Cause]:
     yield Cause(code, said, since=facts.job.changed_at, evidence=evidence)
 
 
-def _engine(facts: Facts) -> Iterator[Cause]:
+def _engine(facts: DiagnosisFacts) -> Iterator[Cause]:
     if facts.device.engine == "unavailable":
         yield Cause("engine-unavailable", "the container engine on the device does not answer")
 
 
-def _is_the_engines(code: object, facts: Facts) -> bool:
+def _is_the_engines(code: object, facts: DiagnosisFacts) -> bool:
     """Whether what the device says of its document is what ``_engine`` tells already."""
     return any(cause.code == code for cause in _engine(facts))
 
@@ -233,7 +233,7 @@ _WORDS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def _applications(facts: Facts) -> Iterator[Cause]:
+def _applications(facts: DiagnosisFacts) -> Iterator[Cause]:
     if not facts.arrived:
         return
     names = facts.device.application_names or tuple(facts.device.applications)
@@ -243,7 +243,7 @@ def _applications(facts: Facts) -> Iterator[Cause]:
         yield _application(name, status)
 
 
-def _is_done(status: Mapping[str, Any], facts: Facts) -> bool:
+def _is_done(status: Mapping[str, Any], facts: DiagnosisFacts) -> bool:
     """Whether it ended as it should: an application that is not restarted, on a device that has converged."""
     return bool(status["state"] == "STOPPED" and facts.device.desired.get("state") == "CONVERGED")
 
@@ -267,7 +267,7 @@ def _application(name: str, status: Mapping[str, Any]) -> Cause:
     )
 
 
-def _converging(facts: Facts) -> Iterator[Cause]:
+def _converging(facts: DiagnosisFacts) -> Iterator[Cause]:
     desired = facts.device.desired
     if not facts.arrived or facts.led_away or desired.get("state") == "CONVERGED":
         return

@@ -22,7 +22,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class DiagnosisFacts:
     """All that an explanation is made of. ``job`` is None where Greengrass was not asked, or knows none."""
 
     device: Device

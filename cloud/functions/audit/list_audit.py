@@ -8,14 +8,14 @@ from pydantic import TypeAdapter
 
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
-from cloud.domain.audit_chain import Outcome
+from cloud.domain.audit_chain import CallOutcome
 from cloud.http.audit_pages import DIGITS, day_of, position
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.paging import chosen, limit
 from cloud.tables.audit import Audit
 
-_OUTCOME: TypeAdapter[str] = TypeAdapter(Outcome)
+_OUTCOME: TypeAdapter[str] = TypeAdapter(CallOutcome)
 _NARROWING = ("operation", "outcome", "subject")
 #: Entries of a day that a page looks at: one that narrows may be short, and its cursor goes on.
 _LOOKED_AT = 500

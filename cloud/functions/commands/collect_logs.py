@@ -12,20 +12,20 @@ from cloud.aws.clients import s3_signer
 from cloud.aws.s3 import Bundles
 from cloud.domain.commands.command import Command
 from cloud.domain.devices.device import Device
-from cloud.http.command_handler import CommandRoute, Common, Order
+from cloud.http.command_handler import CommandFields, CommandRequest, CommandRoute
 from cloud.http.handler import Request
 from contract.commands import CollectLogsCommand
 from contract.defaults import LOG_LINES_MAX
 
 
-class CollectLogsRequest(Order):
+class CollectLogsRequest(CommandRequest):
     """What an operator sends."""
 
     bundle: bool = True  # else the lines come with the result
     lines: Annotated[int, Field(ge=1, le=LOG_LINES_MAX)] = 100  # of the result; a bundle has what fits
 
 
-def _command(request: Request, device: Device, order: CollectLogsRequest, common: Common) -> Command:
+def _command(request: Request, device: Device, order: CollectLogsRequest, common: CommandFields) -> Command:
     message = CollectLogsCommand(
         **common, command="collect-logs", application=request.path["app"], lines=order.lines
     )

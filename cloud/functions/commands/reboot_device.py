@@ -8,14 +8,14 @@ from pydantic import Field
 from cloud.auth.permissions import Role
 from cloud.domain.commands.command import Command
 from cloud.domain.devices.device import Device
-from cloud.http.command_handler import CommandRoute, Common, Order
+from cloud.http.command_handler import CommandFields, CommandRequest, CommandRoute
 from cloud.http.gateway_events import Problem
 from cloud.http.handler import Request
 from contract.commands import RebootCommand
 from contract.defaults import COMMAND_EXPIRY_WHEN_ONLINE_S
 
 
-class RebootRequest(Order):
+class RebootRequest(CommandRequest):
     """What an operator sends."""
 
     force: bool = False  # even while a container is being replaced
@@ -31,7 +31,7 @@ class RebootRequest(Order):
         return self.expires_in_s
 
 
-def _command(request: Request, device: Device, order: RebootRequest, common: Common) -> Command:
+def _command(request: Request, device: Device, order: RebootRequest, common: CommandFields) -> Command:
     if order.override_budget and not request.holds(Role.ADMIN, device.groups):
         raise Problem(
             403,

@@ -2,18 +2,18 @@
 
 from cloud.domain.commands.command import Command
 from cloud.domain.devices.device import Device
-from cloud.http.command_handler import CommandRoute, Common, Order
+from cloud.http.command_handler import CommandFields, CommandRequest, CommandRoute
 from cloud.http.handler import Request
 from contract.commands import RestartApplicationCommand
 
 
-class RestartRequest(Order):
+class RestartRequest(CommandRequest):
     """What an operator sends."""
 
     force: bool = False  # even while the application holds its update lock
 
 
-def _command(request: Request, device: Device, order: RestartRequest, common: Common) -> Command:
+def _command(request: Request, device: Device, order: RestartRequest, common: CommandFields) -> Command:
     return Command.made_of(
         device.name,
         RestartApplicationCommand(

@@ -21,7 +21,7 @@ from cloud.domain.deployments.image_references import parse_image
 from cloud.domain.deployments.lost_agents import taken_over
 from cloud.domain.deployments.validating_agents import few
 from cloud.domain.devices.device import Device
-from cloud.http.deployment_request import DeploymentWish, WantedApplication
+from cloud.http.deployment_request import DeploymentRequest, WantedApplication
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler, location
 from cloud.http.preconditions import Preconditions, entity_tag, preconditions
@@ -84,12 +84,12 @@ def create_deployment(request: Request, ports: Ports) -> Response:
             ``document-too-large``; 502 ``greengrass-refused``,
             ``agent-not-published`` and their kin.
     """
-    wish = request.parse(DeploymentWish)
+    wish = request.parse(DeploymentRequest)
     group = wish.target.group
     request.require_group([group])
     deployments = ports.submission.deployments
     idempotency, asked = request.idempotency(), preconditions(request.headers)
-    earlier = deployments.made_by(idempotency, ports.clock()) if idempotency else None
+    earlier = deployments.by_idempotency_key(idempotency, ports.clock()) if idempotency else None
     if earlier is not None:
         return _created(earlier)
     found = _found(ports.groups, group)
@@ -131,7 +131,7 @@ def create_deployment(request: Request, ports: Ports) -> Response:
     try:
         deployments.create(deployment, due_at=ports.submission.due_at(now), idempotency=idempotency)
     except (Conflict, Unavailable) as error:
-        earlier = deployments.made_by(idempotency, now) if idempotency else None
+        earlier = deployments.by_idempotency_key(idempotency, now) if idempotency else None
         if earlier is not None:
             return _created(earlier)
         latest = next(deployments.newest_first(target), None)
@@ -230,7 +230,7 @@ def _resolve(
 
 
 def _document(
-    wish: DeploymentWish, revision: int, deployment_id: str, applications: list[Application]
+    wish: DeploymentRequest, revision: int, deployment_id: str, applications: list[Application]
 ) -> DesiredDocument:
     try:
         return DesiredDocument(

@@ -6,7 +6,7 @@ from typing import Annotated, Protocol
 from pydantic import Field, TypeAdapter
 
 from cloud.aws.clients import client
-from cloud.domain.deployments.deployment import DeploymentState, Headline
+from cloud.domain.deployments.deployment import DeploymentState, DeploymentSummary
 from cloud.http import paging
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
@@ -49,7 +49,7 @@ def list_deployments(request: Request, *, deployments: ListsDeployments) -> Resp
         page = deployments.of_target(f"thinggroup/{group}", before=before, reads=reads)
 
     shown: list[dict[str, object]] = []
-    last: Headline | None = None
+    last: DeploymentSummary | None = None
     for last in page.headlines:
         if state in (None, last.state) and request.scope.covers((last.group,)):
             shown.append(_summary(last))
@@ -61,7 +61,7 @@ def list_deployments(request: Request, *, deployments: ListsDeployments) -> Resp
     return Response(200, {"deployments": shown, "cursor": paging.following(cursor)})
 
 
-def _summary(headline: Headline) -> dict[str, object]:
+def _summary(headline: DeploymentSummary) -> dict[str, object]:
     told: dict[str, object] = {
         "id": headline.id,
         "target": {"group": headline.group},

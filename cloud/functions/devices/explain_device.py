@@ -17,14 +17,14 @@ from cloud.domain.deployments.greengrass import TargetDeployment
 from cloud.domain.deployments.greengrass_components import carries
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.diagnosis import AS_DESIRED, explain
-from cloud.domain.devices.diagnosis_facts import Cause, Facts, Job
+from cloud.domain.devices.diagnosis_facts import Cause, DiagnosisFacts, Job
 from cloud.domain.devices.presence import lost_at, state
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.reached_device import FindsDevices, reached_device
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 from contract.defaults import OFFLINE_DEBOUNCE_S
 from contract.names import Nucleus
 
@@ -72,7 +72,7 @@ def explain_device(
     device = reached_device(request, devices)
     now = clock()
     wish = _wish(device, deployments)
-    facts = Facts(
+    facts = DiagnosisFacts(
         device,
         state(device, now, offline_debounce_s=offline_debounce_s),
         wish,
@@ -107,7 +107,7 @@ def _nucleus(device: Device, groups: KnowsNuclei) -> Nucleus | None:
     try:
         return groups.nucleus_of(device.group)
     except CloudError as error:
-        tell(log, "the registry did not say", level=logging.WARNING, device=device.name, code=error.code)
+        log_event(log, "the registry did not say", level=logging.WARNING, device=device.name, code=error.code)
         return None
 
 
@@ -117,7 +117,9 @@ def _wish(device: Device, deployments: FindsDeployments) -> Deployment | None:
     return wanted_of(deployments.newest_first(f"thinggroup/{device.group}"))
 
 
-def _ask(facts: Facts, deployment: Deployment, greengrass: KnowsJobs, account: Account) -> Facts:
+def _ask(
+    facts: DiagnosisFacts, deployment: Deployment, greengrass: KnowsJobs, account: Account
+) -> DiagnosisFacts:
     """Return ``facts`` with the device's job: of ours, or of the newest one that others made to carry it."""
     device = facts.device.name
     try:
@@ -128,7 +130,9 @@ def _ask(facts: Facts, deployment: Deployment, greengrass: KnowsJobs, account: A
                 job = greengrass.on_device(device, latest.greengrass_id)
         return replace(facts, job=job)
     except CloudError as error:
-        tell(log, "Greengrass did not say", level=logging.WARNING, device=facts.device.name, code=error.code)
+        log_event(
+            log, "Greengrass did not say", level=logging.WARNING, device=facts.device.name, code=error.code
+        )
         return replace(facts, job_known=False)
 
 

@@ -1,6 +1,6 @@
-"""Takes group reboots as far as they go, nudged through a queue: the one function that starts their devices.
+"""Takes group reboots as far as they go, woken through a queue: the one function that starts their devices.
 
-What a nudge finds is decided by ``commands.group_reboot_steps``. A device's command has its id before it is
+What a wake-up finds is decided by ``commands.group_reboot_steps``. A device's command has its id before it is
 made, is made before it is sent, and is sent again until the step after it is stored; so whatever
 happens twice, or stops half way, the device is commanded once.
 """
@@ -21,7 +21,7 @@ from cloud.domain.commands.group_reboot import GroupReboot, Member, MemberState,
 from cloud.domain.commands.group_reboot_steps import (
     CHANGES_MAX,
     Candidate,
-    Facts,
+    DeviceFacts,
     Step,
     candidate,
     decide,
@@ -30,17 +30,17 @@ from cloud.domain.commands.group_reboot_steps import (
 )
 from cloud.domain.devices.device import Device
 from cloud.services.dispatch import Dispatcher, NotSent
-from cloud.services.wake_ups import SendsMessages, nudge, nudged
+from cloud.services.wake_ups import SendsMessages, wake_up, woken_group_reboot
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots
-from cloud.telemetry.logs import about, start_logging, tell
+from cloud.telemetry.logs import log_context, log_event, start_logging
 from cloud.telemetry.metrics import Metric, count
 from contract.defaults import OFFLINE_DEBOUNCE_S
 
 log = logging.getLogger(__name__)
 
-_STEPS_MAX = 20  # of one nudge; what is left is another one's
+_STEPS_MAX = 20  # of one wake-up; what is left is another one's
 _LOOK_AHEAD = 50  # candidates looked up for a step
 
 
@@ -83,11 +83,11 @@ class Advance:
             return list_members(reboot, names, more=more, now=self.clock())
         return decide(reboot, self._facts(reboot), self.clock())
 
-    def _facts(self, reboot: GroupReboot) -> Facts:
+    def _facts(self, reboot: GroupReboot) -> DeviceFacts:
         commands = self.reboots.commands(reboot) if reboot.unsettled else {}
         starting = [m for m in reboot.active.values() if m.state is MemberState.STARTING]
         sent = [member.device for member in starting if self._send(reboot, member, commands)]
-        return Facts(commands, sent, self._candidates(reboot))
+        return DeviceFacts(commands, sent, self._candidates(reboot))
 
     def _send(self, reboot: GroupReboot, member: Member, commands: dict[str, Command]) -> bool:
         """Make and send a member's command, unless it is there or was heard of; return whether it is out."""
@@ -95,7 +95,7 @@ class Advance:
         try:
             self.dispatcher.send(command, self.clock())
         except NotSent:
-            return False  # the ledger says so, and the next nudge tries again
+            return False  # the ledger says so, and the next wake-up tries again
         commands[member.device] = command
         return True
 
@@ -125,10 +125,10 @@ class Advance:
         try:
             stored = self.reboots.save(step, self.clock())
         except Unavailable as error:  # maybe stored, maybe at odds with another step: the next look tells
-            tell(log, "step not confirmed", level=logging.WARNING, error=error, group_reboot=reboot.id)
+            log_event(log, "step not confirmed", level=logging.WARNING, error=error, group_reboot=reboot.id)
             return
         if stored:
-            tell(
+            log_event(
                 log, "group reboot",
                 group_reboot=reboot.id, group=reboot.group, state=reboot.state, version=reboot.version,
                 waiting=reboot.waiting, active=len(reboot.active), failed=len(reboot.failures),
@@ -143,19 +143,19 @@ def advance_batch(records: list[Mapping[str, Any]], *, advance: Advance, queue: 
     again: list[str] = []
     done: set[str] = set()
     for record in records:
-        reboot_id = nudged(record["body"])
+        reboot_id = woken_group_reboot(record["body"])
         if reboot_id is None:
-            tell(log, "no nudge", level=logging.WARNING, message_id=record["messageId"])
+            log_event(log, "no wake-up", level=logging.WARNING, message_id=record["messageId"])
             count(Metric.MALFORMED_MESSAGES)
             continue
         if reboot_id in done:
             continue
-        with about(message_id=record["messageId"], group_reboot=reboot_id):
+        with log_context(message_id=record["messageId"], group_reboot=reboot_id):
             try:
                 if not advance.advance(reboot_id):
-                    nudge(queue, reboot_id)
+                    wake_up(queue, reboot_id)
             except Exception as error:  # noqa: BLE001 - SQS gets the answer: this record again, the others not
-                tell(log, "group reboot not advanced", level=logging.ERROR, error=error)
+                log_event(log, "group reboot not advanced", level=logging.ERROR, error=error)
                 again.append(record["messageId"])
             else:
                 done.add(reboot_id)

@@ -16,11 +16,11 @@ from cloud.domain.devices.presence import presence_of
 from cloud.services.dispatch import Dispatcher
 from cloud.services.reboot_proofs import RebootProofs
 from cloud.services.redelivery import Redelivery
-from cloud.services.rule_messages import Malformed, Received, not_enrolled, refuse
+from cloud.services.rule_messages import Malformed, RuleMessage, not_enrolled, refuse
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices, Effect
 from cloud.tables.proofs import Proofs
-from cloud.telemetry.logs import about, start_logging, tell
+from cloud.telemetry.logs import log_context, log_event, start_logging
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,8 @@ def record(event: object, devices: Devices, is_back: Callable[[str], object], re
     ``reboots`` looks whether a hello is of another boot than the one that a device was about to end.
     """
     try:
-        received = Received.of(event)
-        with about(topic=received.topic):
+        received = RuleMessage.of(event)
+        with log_context(topic=received.topic):
             if received.topic.startswith("$aws/events/presence/"):
                 return _presence(received, devices, is_back)
             return _said(received, devices, is_back, reboots)
@@ -42,28 +42,28 @@ def record(event: object, devices: Devices, is_back: Callable[[str], object], re
         return "malformed"
 
 
-def _presence(received: Received, devices: Devices, is_back: Callable[[str], object]) -> str:
+def _presence(received: RuleMessage, devices: Devices, is_back: Callable[[str], object]) -> str:
     if received.topic.split("/")[3] not in ("connected", "disconnected"):
         return "ignored"  # AWS tells of refused connections (connect_failed) in the same place
     presence = presence_of(received.presence(), received.received_at)
     if presence is None:
         return "ignored"
     effect = Effect.CHANGED if devices.record_presence(presence) else "ignored"
-    tell(log, "presence", device=presence.device, connected=presence.connected, effect=effect)
+    log_event(log, "presence", device=presence.device, connected=presence.connected, effect=effect)
     if effect == Effect.CHANGED and presence.connected:
         is_back(presence.device)
     return effect
 
 
 def _said(
-    received: Received, devices: Devices, is_back: Callable[[str], object], reboots: RebootProofs
+    received: RuleMessage, devices: Devices, is_back: Callable[[str], object], reboots: RebootProofs
 ) -> str:
     news = received.connection()
     applied = devices.apply(news)
     if applied.effect is Effect.NOT_ENROLLED:
         not_enrolled(news.device, received.topic)
         return applied.effect
-    tell(log, "connection event", device=news.device, goodbye=news.goodbye, effect=applied.effect)
+    log_event(log, "connection event", device=news.device, goodbye=news.goodbye, effect=applied.effect)
     if applied.device is not None:
         reboots.look(applied.device)
     if news.goodbye is None:  # an old hello too: the call that took it may have failed after that
@@ -71,7 +71,7 @@ def _said(
     return applied.effect
 
 
-class _Nudges:
+class _WakeUps:
     """The queue of group reboots; its client is made when there is something to say, which is seldom."""
 
     def send(self, body: str) -> None:
@@ -90,6 +90,6 @@ def handler(event: object, context: object) -> dict[str, str]:  # noqa: ARG001
         event,
         devices,
         lambda device: redelivery.device_is_back(device, utc_now()),
-        RebootProofs(devices, proofs, _Nudges()),
+        RebootProofs(devices, proofs, _WakeUps()),
     )
     return {"effect": effect}

@@ -17,19 +17,19 @@ from cloud.aws.iot_registry import Registry
 from cloud.aws.sqs import Queue
 from cloud.clock import Clock, utc_now
 from cloud.domain.commands.command import Command
-from cloud.domain.deployments.deployment_outcomes import Outcome, outcome_of, refusal_of
+from cloud.domain.deployments.deployment_outcomes import DeviceOutcome, outcome_of, refusal_of
 from cloud.domain.devices.device import Device
-from cloud.domain.devices.device_messages import News
+from cloud.domain.devices.device_messages import DeviceMessage
 from cloud.domain.timestamps import to_ms
 from cloud.services.nucleus_registration import GroupNuclei
 from cloud.services.reboot_proofs import EndsReboots, ProvesReboots, RebootProofs
-from cloud.services.rule_messages import Malformed, Received, not_enrolled, refuse
-from cloud.services.wake_ups import SendsMessages, nudge
+from cloud.services.rule_messages import Malformed, RuleMessage, not_enrolled, refuse
+from cloud.services.wake_ups import SendsMessages, wake_up
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Applied, Devices, Effect
 from cloud.tables.proofs import Proofs
-from cloud.telemetry.logs import about, start_logging, tell
+from cloud.telemetry.logs import log_context, log_event, start_logging
 from cloud.telemetry.metrics import Metric, measure
 from contract.commands import CommandResult, CommandState
 from contract.topics import command_result
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 class HearsDevices(EndsReboots, Protocol):
     """The part of the devices table that takes a report, and notes that a device reboots."""
 
-    def apply(self, news: News) -> Applied: ...
+    def apply(self, news: DeviceMessage) -> Applied: ...
     def begin_reboot(self, device: str, command: str, boot_id: str, at: datetime) -> Device | None: ...
 
 
@@ -72,14 +72,14 @@ def record_batch(
     """Apply the records in order; return the message ids of those that must come again.
 
     How old each message was when it was done is measured, in one line for the batch.
-    ``group_reboots`` is nudged when a command that is part of one came to its end. ``groups`` learns which
+    ``group_reboots`` is woken when a command that is part of one came to its end. ``groups`` learns which
     nucleus a group is of.
     """
     reboots = RebootProofs(devices, proofs, group_reboots)
     again: list[str] = []
     ages_ms: list[int] = []
     for record in records:
-        with about(message_id=record["messageId"]):
+        with log_context(message_id=record["messageId"]):
             try:
                 received = _received(record["body"])
                 if received.topic.startswith("cmd/"):
@@ -90,22 +90,22 @@ def record_batch(
             except Malformed as malformed:
                 refuse(malformed)
             except Exception as error:  # noqa: BLE001 - SQS gets the answer: this record again, the others not
-                tell(log, "record failed", level=logging.ERROR, error=error)
+                log_event(log, "record failed", level=logging.ERROR, error=error)
                 again.append(record["messageId"])
     measure(Metric.INGESTION_AGE_MS, ages_ms)
     return again
 
 
-def _received(body: str) -> Received:
+def _received(body: str) -> RuleMessage:
     try:
         event = json.loads(body)
     except ValueError:
         raise Malformed("", len(body), "not a rule's event") from None
-    return Received.of(event)
+    return RuleMessage.of(event)
 
 
 def _record_result(
-    received: Received, devices: HearsDevices, commands: HearsResults, reboots: RebootProofs
+    received: RuleMessage, devices: HearsDevices, commands: HearsResults, reboots: RebootProofs
 ) -> None:
     result, device = received.result(), received.device
     row: Device | None = None
@@ -116,18 +116,18 @@ def _record_result(
     ):  # before the ledger has it: what stops in between comes again, and notes it in either case
         row = devices.begin_reboot(device, result.id, result.boot_id_before, received.received_at)
     moved = commands.apply_result(device, result, received.received_at)
-    tell(
+    log_event(
         log, "command result", device=device, command=result.id, topic=received.topic,
         state=result.state, effect="ignored" if moved is None else Effect.CHANGED,
     )  # fmt: skip
     if moved is not None and moved.part_of is not None and moved.state.final:
-        nudge(reboots.group_reboots, moved.part_of)
+        wake_up(reboots.group_reboots, moved.part_of)
     if row is not None:  # its next boot was heard of before this, which came through the queue
         reboots.look(row)
 
 
 def _record_report(
-    received: Received,
+    received: RuleMessage,
     devices: HearsDevices,
     deployments: HearsOutcomes,
     reboots: RebootProofs,
@@ -143,7 +143,7 @@ def _record_report(
         reboots.look(row)
     told = None if row is None else _outcome(row)
     refused = None if row is None else refusal_of(row.desired)
-    tell(
+    log_event(
         log, "report", device=news.device, topic=received.topic, effect=applied.effect,
         deployment=None if told is None else told.deployment_id, outcome=None if told is None else told.state,
         refused=None if refused is None else refused.deployment_id,
@@ -158,7 +158,7 @@ def _record_report(
         groups.learn(row)
 
 
-def _outcome(device: Device) -> Outcome | None:
+def _outcome(device: Device) -> DeviceOutcome | None:
     """Return what the whole row means; an application that is named and not yet heard of does not run."""
     if device.application_names is None:
         return None

@@ -11,14 +11,14 @@ from cloud.aws.iot_registry import Registry
 from cloud.aws.sqs import Queue
 from cloud.clock import utc_now
 from cloud.services.dispatch import Dispatcher
-from cloud.services.group_membership import Mover
+from cloud.services.group_membership import GroupMembership
 from cloud.services.redelivery import Redelivery
-from cloud.services.wake_ups import SendsMessages, nudge
+from cloud.services.wake_ups import SendsMessages, wake_up
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots
 from cloud.tables.memberships import Memberships
-from cloud.telemetry.logs import about, start_logging, tell
+from cloud.telemetry.logs import log_context, log_event, start_logging
 from cloud.telemetry.metrics import Metric, count
 from cloud.wiring import submission
 
@@ -35,18 +35,18 @@ def sweep(duties: Mapping[str, Callable[[], int]]) -> dict[str, int | None]:
         try:
             finished[name] = duty()
         except Exception as error:  # noqa: BLE001 - the next minute tries again; the metric is looked at
-            tell(log, "duty failed", level=logging.ERROR, error=error, duty=name)
+            log_event(log, "duty failed", level=logging.ERROR, error=error, duty=name)
             finished[name] = None
-    with about(**finished):
-        tell(log, "swept")
+    with log_context(**finished):
+        log_event(log, "swept")
     count(Metric.SWEEP_FAILURES, sum(number is None for number in finished.values()))
     return finished
 
 
-def nudge_due(reboots: Sequence[str], queue: SendsMessages) -> int:
-    """Nudge every one of ``reboots``; return how many they are."""
+def wake_due(reboots: Sequence[str], queue: SendsMessages) -> int:
+    """Wake every one of ``reboots``; return how many they are."""
     for reboot_id in reboots:
-        nudge(queue, reboot_id)
+        wake_up(queue, reboot_id)
     return len(reboots)
 
 
@@ -60,7 +60,7 @@ def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG0
     deployments = submission(context.invoked_function_arn)
     reboots = GroupReboots(dynamodb, os.environ["COMMANDS_TABLE"])
     queue = Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"])
-    mover = Mover(Memberships(dynamodb, os.environ["DEVICES_TABLE"]), Registry(client("iot")))
+    mover = GroupMembership(Memberships(dynamodb, os.environ["DEVICES_TABLE"]), Registry(client("iot")))
     now = utc_now()
     return sweep(
         {
@@ -69,6 +69,6 @@ def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG0
             ),
             "deployments": lambda: deployments.finish_stale(now),
             "memberships": mover.settle_all,
-            "group_reboots": lambda: nudge_due(reboots.due(now), queue),
+            "group_reboots": lambda: wake_due(reboots.due(now), queue),
         }
     )

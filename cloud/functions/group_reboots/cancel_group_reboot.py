@@ -16,9 +16,9 @@ from cloud.http.gateway_events import Problem, Response
 from cloud.http.group_reboot_view import summary, where
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.reached_group_reboot import reached_group_reboot
-from cloud.services.wake_ups import SendsMessages, nudge
+from cloud.services.wake_ups import SendsMessages, wake_up
 from cloud.tables.group_reboots import GroupReboots
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def cancel_group_reboot(
         request.parse(CancelRequest)
     request.idempotency()
     found, reboot = _cancelled(request, reboots, clock)
-    nudge(queue, reboot.id)
+    wake_up(queue, reboot.id)
     warnings = []
     if reboot.active:
         names = ", ".join(sorted(reboot.active)[:10])
@@ -77,7 +77,7 @@ def _cancelled(request: Request, reboots: GroupReboots, clock: Clock) -> tuple[S
             return reboot.state, reboot
         if reboots.save(step, clock()):
             after = step.after
-            tell(log, "group reboot", group_reboot=after.id, group=after.group, state=after.state)
+            log_event(log, "group reboot", group_reboot=after.id, group=after.group, state=after.state)
             return reboot.state, after
     raise Unavailable(f"{request.path['reboot']} is contended")
 

@@ -13,10 +13,10 @@ from cloud.domain.commands.group_reboot import MAX_CONCURRENT, STOP_AFTER_FAILUR
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.group_reboot_view import submitted, where
 from cloud.http.handler import Request, lambda_handler
-from cloud.services.wake_ups import SendsMessages, nudge
+from cloud.services.wake_ups import SendsMessages, wake_up
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots, StillRunning
-from cloud.telemetry.logs import tell
+from cloud.telemetry.logs import log_event
 from contract.defaults import COMMAND_EXPIRY_MAX_S, COMMAND_EXPIRY_S
 
 log = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ def reboot_group(
     request.require_group((group,))
     idempotency = request.idempotency()
     now = clock()
-    reboot = reboots.made_by(idempotency, now) if idempotency else None
+    reboot = reboots.by_idempotency_key(idempotency, now) if idempotency else None
     if reboot is None:
         names, _ = devices.names_after(None, 1, group)
         if not names:
@@ -71,8 +71,8 @@ def reboot_group(
             raise Problem(
                 409, running.code, f"{running.id} is not done with the group {group}", group_reboot=running.id
             ) from running
-        tell(log, "group reboot", group_reboot=reboot.id, group=group, state=reboot.state)
-    nudge(queue, reboot.id)
+        log_event(log, "group reboot", group_reboot=reboot.id, group=group, state=reboot.state)
+    wake_up(queue, reboot.id)
     told = submitted(reboot)
     limits = ("max_concurrent", "stop_after_failures", "force", "expires_in_s")
     after = {"group_reboot": reboot.id, **{name: told[name] for name in limits}}

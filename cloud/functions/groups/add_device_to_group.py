@@ -16,7 +16,7 @@ from cloud.domain.devices.device import Device
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.membership_problems import membership_problems
-from cloud.services.group_membership import Mover
+from cloud.services.group_membership import GroupMembership
 from cloud.tables.devices import Devices
 from cloud.tables.memberships import Membership, Memberships
 from contract.names import Nucleus
@@ -46,7 +46,7 @@ class Ports:
 
     account: Account
     registry: KnowsGroups
-    mover: Mover
+    mover: GroupMembership
     devices: FindsDevices
     greengrass: ReadsDeployments
 
@@ -138,7 +138,7 @@ def _operation(request: Request) -> Response:
     ports = Ports(
         account=Account.of_function(request.function_arn),
         registry=registry,
-        mover=Mover(Memberships(dynamodb, table), registry),
+        mover=GroupMembership(Memberships(dynamodb, table), registry),
         devices=Devices(dynamodb, table),
         greengrass=Greengrass(client("greengrassv2")),
     )

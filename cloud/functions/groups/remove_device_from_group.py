@@ -7,11 +7,11 @@ from cloud.aws.iot_registry import Registry
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.membership_problems import membership_problems
-from cloud.services.group_membership import Mover
+from cloud.services.group_membership import GroupMembership
 from cloud.tables.memberships import Memberships
 
 
-def remove_device_from_group(request: Request, *, mover: Mover) -> Response:
+def remove_device_from_group(request: Request, *, mover: GroupMembership) -> Response:
     """Answer 204.
 
     Raises:
@@ -29,7 +29,7 @@ def remove_device_from_group(request: Request, *, mover: Mover) -> Response:
 
 def _operation(request: Request) -> Response:
     memberships = Memberships(client("dynamodb"), os.environ["DEVICES_TABLE"])
-    return remove_device_from_group(request, mover=Mover(memberships, Registry(client("iot"))))
+    return remove_device_from_group(request, mover=GroupMembership(memberships, Registry(client("iot"))))
 
 
 handler = lambda_handler(_operation, route="DELETE /groups/{group}/devices/{device}")

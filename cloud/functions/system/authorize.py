@@ -13,7 +13,7 @@ from cloud.auth.issuers import parse_issuers, parse_role_names
 from cloud.auth.jwks import fetch
 from cloud.auth.permissions import ROUTES, canonical_roles, scope
 from cloud.auth.tokens import Untrusted, Verifier
-from cloud.telemetry.logs import about, start_logging, tell
+from cloud.telemetry.logs import log_context, log_event, start_logging
 from cloud.telemetry.metrics import Metric, count
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def _bearer(headers: object) -> str | None:
 
 
 def _refuse(code: str) -> dict[str, Any]:
-    tell(log, "refused", code=code)
+    log_event(log, "refused", code=code)
     count(Metric.AUTHORIZER_REFUSALS, code=code)
     return dict(_REFUSED)
 
@@ -96,7 +96,7 @@ def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
     if not _wired:
         _wired.append(_wiring())
     verifier, names = _wired[0]
-    with about(request_id=_request_id(event), route=str(event.get("routeKey"))):
+    with log_context(request_id=_request_id(event), route=str(event.get("routeKey"))):
         return authorize(event, verifier, names)
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any, Literal
 
-from cloud.domain.audit_chain import Outcome
+from cloud.domain.audit_chain import CallOutcome
 from cloud.openapi.models.answers import Answer, Cursor
 
 
@@ -16,7 +16,7 @@ class AuditEntry(Answer):
     at: datetime
     request_id: str
     operation: str
-    outcome: Outcome
+    outcome: CallOutcome
     status: int
     previous: str
     hash: str

@@ -36,7 +36,7 @@ def put_key(
     return put(name, row, condition=_FREE, values={":now": int(now.timestamp())})
 
 
-def what_stands(
+def live_record(
     item: Mapping[str, Any] | None, idempotency: Idempotency, now: datetime
 ) -> Mapping[str, Any] | None:
     """Return the row of a key's item; None where there is none or its day is over.
@@ -73,7 +73,7 @@ class Keys:
         claim = _stands_for(idempotency, now)
         values = {":now": int(now.timestamp())}
         if not put_if(self._table, self._name, {**key, **claim}, condition=_FREE, values=values):
-            standing = what_stands(item_at(self._table, self._name, key), idempotency, now)
+            standing = live_record(item_at(self._table, self._name, key), idempotency, now)
             if standing is None:
                 raise Unavailable("the key was set free at the same moment")
             claim = dict(standing)

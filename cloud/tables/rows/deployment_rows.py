@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from cloud.aws.attributes import from_item
-from cloud.domain.deployments.deployment import Deployment, DeploymentState, Headline, Pinned
+from cloud.domain.deployments.deployment import Deployment, DeploymentState, DeploymentSummary, Pinned
 from cloud.domain.timestamps import from_ms, to_ms
 
 DUE_SHARDS = 2
@@ -75,10 +75,10 @@ def to_moments(moments: Iterable[datetime]) -> tuple[int, ...]:
     return tuple(map(to_ms, moments))
 
 
-def to_headline(item: Mapping[str, Any]) -> Headline:
+def to_headline(item: Mapping[str, Any]) -> DeploymentSummary:
     """Return what a list tells of the deployment of an item, which may be projected to ``HEADLINE``."""
     row = from_item(item)
-    return Headline(
+    return DeploymentSummary(
         id=row["id"],
         target=row["pk"],
         revision=row["revision"],

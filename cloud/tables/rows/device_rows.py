@@ -13,8 +13,8 @@ from typing import Any
 from cloud.aws.attributes import from_item
 from cloud.domain.devices.device import STILL_UP_AFTER, Connection, Device, Rebooting
 from cloud.domain.devices.device_history import span_of
-from cloud.domain.devices.device_index import partition, standing_of
-from cloud.domain.devices.device_messages import News, names_of
+from cloud.domain.devices.device_index import connection_status, partition
+from cloud.domain.devices.device_messages import DeviceMessage, names_of
 from cloud.domain.devices.device_reducer import (
     CONNECTIONS_KEPT,
     LATER_CONNECTION_AFTER,
@@ -218,7 +218,7 @@ def replacement(before: Device, after: Device) -> Write:
     )
 
 
-def confirmation(news: News) -> Write:
+def confirmation(news: DeviceMessage) -> Write:
     """Return the write of what moves with every message, which holds if ``news`` says nothing else new.
 
     It is LOOK for what no expression can say (DynamoDB: 4 KB, 300 operators, no path twice).
@@ -321,7 +321,7 @@ def _entry(status: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _standing(device: Device) -> dict[str, object]:
-    standing, since = standing_of(device)
+    standing, since = connection_status(device)
     return {"standing": partition(standing, device.name), "standing_since": to_ms(since)}
 
 

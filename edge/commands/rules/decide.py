@@ -10,7 +10,7 @@ from edge.commands.rules.ledger import Ledger
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class CommandContext:
     """What counts at the moment of judging."""
 
     now: datetime | None  # None: this boot does not know the server's time yet
@@ -23,14 +23,14 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class Proceed:
     """Carry it out now."""
 
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Defer:
     """Keep it until the server's time is known."""
 
 
@@ -60,10 +60,10 @@ class Refuse:
     remembered: bool = True
 
 
-Decision = Start | Hold | Wait | Repeat | Refuse
+Decision = Proceed | Defer | Wait | Repeat | Refuse
 
 
-def decide(command: Command, ledger: Ledger, situation: Situation) -> Decision:
+def decide(command: Command, ledger: Ledger, situation: CommandContext) -> Decision:
     """Return what to do with a command.
 
     A command that was seen is never judged again, whatever has changed since; one that could outlive
@@ -83,7 +83,7 @@ def decide(command: Command, ledger: Ledger, situation: Situation) -> Decision:
             return _rejected(
                 "too-many-held", "too many commands wait for the server's time", remembered=False
             )
-        return Hold()
+        return Defer()
     if command.expires_at <= now:
         locked_out = held and _is_locked_out(command, situation)
         why = _LOCKED if locked_out else ("expired", "not started before expires_at")
@@ -95,11 +95,11 @@ def decide(command: Command, ledger: Ledger, situation: Situation) -> Decision:
         if isinstance(decision, Wait) and not held and len(ledger.held) >= HELD_COMMANDS:
             return _rejected("too-many-held", "too many commands wait already", remembered=False)
         return decision
-    return _REBOOTING if ledger.rebooting() else Start(now)
+    return _REBOOTING if ledger.rebooting() else Proceed(now)
 
 
 def _decide_on_reboot(
-    command: RebootCommand, ledger: Ledger, situation: Situation, now: datetime
+    command: RebootCommand, ledger: Ledger, situation: CommandContext, now: datetime
 ) -> Decision:
     newer = ledger.newer_reboot(command, until=now if situation.clock == "server" else None)
     if newer is not None:  # the cloud has concluded the same, whatever became of the newer one
@@ -115,10 +115,10 @@ def _decide_on_reboot(
         return _rejected("update-in-progress", "a container is being replaced; send it again, or with force")
     if len(ledger.reboots_since(now)) >= situation.reboot_budget and not command.override_budget:
         return _rejected("reboot-budget", f"at most {situation.reboot_budget} reboots by command an hour")
-    return Wait(*_LOCKED) if _is_locked_out(command, situation) else Start(now)
+    return Wait(*_LOCKED) if _is_locked_out(command, situation) else Proceed(now)
 
 
-def _is_locked_out(command: Command, situation: Situation) -> bool:
+def _is_locked_out(command: Command, situation: CommandContext) -> bool:
     return isinstance(command, RebootCommand) and situation.locked and not command.force
 
 

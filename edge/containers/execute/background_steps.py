@@ -7,7 +7,7 @@ from contract.defaults import APPLICATIONS_MAX
 from edge.containers.execute.executor import Executor
 from edge.containers.execute.image_puller import Puller
 from edge.containers.execute.secrets import Secrets
-from edge.containers.plan.steps import FetchSecrets, LookInto, Pull, Restart, Step, Stop
+from edge.containers.plan.steps import FetchSecrets, InspectImage, Pull, Restart, Step, Stop
 from edge.ports.workers import Workers
 
 PULLS = 3  # at a time: a pull is bound by the engine's unpacking and the site's line
@@ -18,7 +18,7 @@ STOPS = APPLICATIONS_MAX  # all at once: each may take its whole grace, and so t
 Ending = BaseException | None
 
 
-class Undertakings:
+class BackgroundSteps:
     """Begins steps in workers and tells what has ended; owned by the reconciler's thread.
 
     ``ended`` is called from workers. An image that several applications want is pulled once.
@@ -74,11 +74,11 @@ class Undertakings:
             undertaking = self._pulls[image] = self._pullers.submit(
                 lambda: self._puller.fetch(image, lambda percent: self._percents.update({image: percent}))
             )
-        elif isinstance(step, LookInto):
+        elif isinstance(step, InspectImage):
             if step.image in self._looks:
                 return False
             image = step.image
-            undertaking = self._looks[image] = self._pullers.submit(lambda: self._puller.look_into(image))
+            undertaking = self._looks[image] = self._pullers.submit(lambda: self._puller.inspect(image))
         else:
             workers = self._stoppers if isinstance(step, Stop | Restart) else self._starters
             undertaking = workers.submit(lambda: self._executor.apply(step))

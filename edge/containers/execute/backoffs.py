@@ -2,50 +2,50 @@
 
 from collections.abc import Callable, Collection, Iterator
 
-from edge.containers.plan.retry_policy import Hold
+from edge.containers.plan.retry_policy import Backoff
 from edge.containers.plan.steps import Fetch, Step
 
 
-class Holds:
-    """The holds in force: per application one on what it fetches, and one on everything else it does."""
+class Backoffs:
+    """The backoffs in force: per application one on what it fetches, and one on everything else it does."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
-        self._holds: dict[tuple[str, bool], Hold] = {}
+        self._backoffs: dict[tuple[str, bool], Backoff] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._holds)
+        return bool(self._backoffs)
 
-    def put(self, application: str, hold: Hold, *, fetching: bool) -> None:
-        """Let no such step of the application begin before the hold ends."""
-        self._holds[application, fetching] = hold
+    def put(self, application: str, backoff: Backoff, *, fetching: bool) -> None:
+        """Let no such step of the application begin before the backoff ends."""
+        self._backoffs[application, fetching] = backoff
 
     def lift(self, application: str, *, fetching: bool) -> None:
-        """Forget the hold: what it was for went well, or is given up."""
-        self._holds.pop((application, fetching), None)
+        """Forget the backoff: what it was for went well, or is given up."""
+        self._backoffs.pop((application, fetching), None)
 
     def lift_all(self) -> None:
-        """Forget every hold: something else is wanted now."""
-        self._holds.clear()
+        """Forget every backoff: something else is wanted now."""
+        self._backoffs.clear()
 
     def tries(self, application: str, *, fetching: bool) -> int:
         """Return how often the step has failed so far."""
-        hold = self._holds.get((application, fetching))
-        return hold.tries if hold else 0
+        backoff = self._backoffs.get((application, fetching))
+        return backoff.tries if backoff else 0
 
-    def holds(self, application: str, *, fetching: bool) -> bool:
+    def is_blocked(self, application: str, *, fetching: bool) -> bool:
         """Whether the next try is not due."""
-        hold = self._holds.get((application, fetching))
-        return hold is not None and self._monotonic() < hold.until
+        backoff = self._backoffs.get((application, fetching))
+        return backoff is not None and self._monotonic() < backoff.until
 
-    def latest(self, application: str) -> Hold | None:
-        """Return the hold to tell of."""
-        return self._holds.get((application, False)) or self._holds.get((application, True))
+    def latest(self, application: str) -> Backoff | None:
+        """Return the one to tell of."""
+        return self._backoffs.get((application, False)) or self._backoffs.get((application, True))
 
     def waits_s(self) -> Iterator[float]:
-        """Yield seconds until each hold ends."""
-        for hold in self._holds.values():
-            yield max(0.0, hold.until - self._monotonic())
+        """Yield seconds until each ends."""
+        for backoff in self._backoffs.values():
+            yield max(0.0, backoff.until - self._monotonic())
 
     def drop_without(self, steps: list[Step], *, fetching: Collection[str], busy: Collection[str]) -> None:
         """Forget failures that nothing will be tried for again: their cause went away by itself.
@@ -53,7 +53,7 @@ class Holds:
         ``fetching`` and ``busy`` are the applications with a fetch, or another step, under way.
         """
         trying = {(step.application, isinstance(step, Fetch)) for step in steps}
-        for key, hold in list(self._holds.items()):
-            under_way = key[0] in (fetching if key[1] else busy)
-            if self._monotonic() >= hold.until and key not in trying and not under_way:
-                del self._holds[key]
+        for key, backoff in list(self._backoffs.items()):
+            runs = key[0] in (fetching if key[1] else busy)
+            if self._monotonic() >= backoff.until and key not in trying and not runs:
+                del self._backoffs[key]

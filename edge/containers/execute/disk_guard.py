@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable, Collection
 
-from edge.containers.model.image_gc import Floor, Pulled, collectable
+from edge.containers.model.image_gc import DiskReserve, Pulled, collectable
 from edge.containers.store.pulled_images import PulledImages
 from edge.host.disk_space import DiskSpace
 from edge.ports.engine import Engine
@@ -17,10 +17,10 @@ log = logging.getLogger(__name__)
 _MIB = 1 << 20
 
 
-class Room:
+class DiskGuard:
     """Guards the disk that pulls fill. Any thread may call."""
 
-    def __init__(self, engine: Engine, pulled: PulledImages, disk: Disk, floor: Floor) -> None:
+    def __init__(self, engine: Engine, pulled: PulledImages, disk: Disk, floor: DiskReserve) -> None:
         self._engine, self._pulled, self._disk, self._floor = engine, pulled, disk, floor
         self._needed: frozenset[str] = frozenset()
         self._collecting = threading.Lock()

@@ -14,7 +14,7 @@ from edge.containers.plan.steps import (
     FetchSecrets,
     Forget,
     GiveUp,
-    LookInto,
+    InspectImage,
     Pull,
     Remove,
     Restart,
@@ -77,7 +77,7 @@ class Executor:
                 self.memories.failed(step.application, step.failure)
             case Forget():
                 self.memories.forget(step.application)
-            case Pull() | LookInto() | FetchSecrets():
+            case Pull() | InspectImage() | FetchSecrets():
                 raise TypeError("this is not applied, it is fetched")
             case _:
                 assert_never(step)

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from edge.containers.execute.disk_guard import Room
+from edge.containers.execute.disk_guard import DiskGuard
 from edge.containers.model.image_gc import Pulled
 from edge.containers.model.image_references import (
     CredentialsUnavailable,
@@ -12,12 +12,12 @@ from edge.containers.model.image_references import (
     references,
     registry_host,
 )
-from edge.ports.engine import Engine, Told
+from edge.ports.engine import Engine, OnProgress
 from edge.ports.engine_errors import DiskFull, EngineError, RegistryDenied
 
 #: Returns how many bytes would come down for an image, 0 where nobody knows; raises EngineError or
 #: CredentialsUnavailable where it is certain to fail here.
-Foresee = Callable[[str], int]
+EstimatePullBytes = Callable[[str], int]
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +34,15 @@ class Puller:
     engine: Engine
     credentials: RegistryCredentials
     mirrors: Mapping[str, str]
-    room: Room
-    foresee: Foresee
+    room: DiskGuard
+    estimate_pull_bytes: EstimatePullBytes
 
-    def look_into(self, image: str) -> None:
+    def inspect(self, image: str) -> None:
         """Do what can be done before a pull without stopping anything; raises as ``fetch`` does."""
         if self._found(image) is None:
-            self.room.make(self.foresee(image))
+            self.room.make(self.estimate_pull_bytes(image))
 
-    def fetch(self, image: str, told: Told) -> str:
+    def fetch(self, image: str, told: OnProgress) -> str:
         """Return the reference under which the engine has ``image`` by digest, pulling it where it must.
 
         What is there already needs no registry, no login and no room. A login that the registry refuses
@@ -58,7 +58,7 @@ class Puller:
         if found is not None:
             return found
         pulled = Pulled(references(image, self.mirrors)[0], image)
-        self.room.make(self.foresee(image))
+        self.room.make(self.estimate_pull_bytes(image))
         self.room.begin(pulled)
         try:
             try:
@@ -78,7 +78,7 @@ class Puller:
         names = references(image, self.mirrors)
         return next((name for name in names if self.engine.has_image(name)), None)
 
-    def _pull(self, pulled: Pulled, told: Told) -> None:
+    def _pull(self, pulled: Pulled, told: OnProgress) -> None:
         def guarded(percent: int) -> None:
             told(percent)
             self.room.watch()

@@ -5,27 +5,27 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from math import ceil
 
-from edge.containers.plan.app_snapshot import View
-from edge.containers.plan.retry_policy import setback_of
+from edge.containers.plan.app_snapshot import AppSnapshot
+from edge.containers.plan.retry_policy import failure_of
 from edge.containers.plan.steps import Restart
 from edge.ports.engine import Engine
 from edge.ports.workers import Workers
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ActionRefusal:
     """Why something was not done; ``code`` names the rule or the error."""
 
     code: str
     message: str
 
 
-UNKNOWN = Refusal("application-unknown", "this device has no container of that name")
+UNKNOWN = ActionRefusal("application-unknown", "this device has no container of that name")
 
 #: Called once, on the reconciler's thread: None when it was done.
-Ended = Callable[[Refusal | None], None]
+Ended = Callable[[ActionRefusal | None], None]
 #: Called once, on the reconciler's thread, with the lines, oldest first.
-Heard = Callable[[Sequence[str] | Refusal], None]
+Heard = Callable[[Sequence[str] | ActionRefusal], None]
 
 
 class Requests:
@@ -46,9 +46,9 @@ class Requests:
         if ended is not None:
             ended(None if error is None else _refusal(error))
 
-    def read(self, container_id: str, lines: int, confided: Sequence[str], heard: Heard) -> None:
+    def read(self, container_id: str, lines: int, secret_values: Sequence[str], heard: Heard) -> None:
         """Begin to read the end of what a container said, without what it was ``confided``."""
-        reading = self._workers.submit(lambda: self._engine.last_lines(container_id, lines, confided))
+        reading = self._workers.submit(lambda: self._engine.last_lines(container_id, lines, secret_values))
         self._readings.append((reading, heard))
         reading.add_done_callback(lambda _: self._ended())
 
@@ -61,20 +61,20 @@ class Requests:
             heard(reading.result() if error is None else _refusal(error))
 
 
-def _refusal(error: BaseException) -> Refusal:
-    setback = setback_of(error)
-    return Refusal(setback.code, setback.message)
+def _refusal(error: BaseException) -> ActionRefusal:
+    failure = failure_of(error)
+    return ActionRefusal(failure.code, failure.message)
 
 
-def restart(view: View, *, locked: bool) -> Restart | Refusal:
+def restart(view: AppSnapshot, *, locked: bool) -> Restart | ActionRefusal:
     """Return the step that starts an application's container again, or why not now. Pure."""
     current = view.pair.current
     if current is None:
         return UNKNOWN
     if view.busy or view.critical or view.pair.previous is not None:
-        return Refusal("update-in-progress", "its container is being started, stopped or replaced")
+        return ActionRefusal("update-in-progress", "its container is being started, stopped or replaced")
     if view.held:
-        return Refusal("not-now", "it waits for its next try, or this device is not managed")
+        return ActionRefusal("not-now", "it waits for its next try, or this device is not managed")
     if locked:
-        return Refusal("locked", "it holds its update lock; send it again, or with force")
+        return ActionRefusal("locked", "it holds its update lock; send it again, or with force")
     return Restart(view.application, current.id, ceil(current.supervision.stop_grace_s), "asked for")

@@ -71,7 +71,7 @@ class Secrets:
         """Return the environment variables of a specification whose secrets were fetched."""
         return self._variables.get(spec, {})
 
-    def confided(self, spec: str) -> Sequence[str]:
+    def secret_values(self, spec: str) -> Sequence[str]:
         """Return what the files of a specification say; no log line is to repeat it. Any thread may ask."""
         try:
             return [path.read_bytes().decode("utf-8", "replace") for path in self.folder(spec).iterdir()]

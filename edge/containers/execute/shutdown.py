@@ -15,7 +15,7 @@ from contract.applications import Application
 from contract.defaults import REBOOT_STOP_S
 from edge.containers.execute.background_steps import STOPS
 from edge.containers.execute.executor import Executor
-from edge.containers.model.observed import Observed, Pair, pairs
+from edge.containers.model.observed import ContainerPair, Observed, pairs
 from edge.containers.plan.steps import Stop, describe
 from edge.ports.clock import Clock
 from edge.ports.engine_errors import EngineError
@@ -24,7 +24,7 @@ from edge.ports.workers import Workers
 log = logging.getLogger(__name__)
 
 
-def to_stop(pair: Pair) -> list[Observed]:
+def to_stop(pair: ContainerPair) -> list[Observed]:
     """Return the containers of an application that are to be stopped."""
     return [
         each
@@ -46,13 +46,15 @@ class OrderlyStop:
         self._executor, self._clock, self._ended = executor, clock, ended
         self._overseer, self._stoppers = workers("orderly-stop", 1), workers("last-stop", STOPS)
 
-    def begin(self, wanted: Sequence[Application], under_way: Mapping[str, "Future[None]"]) -> "Future[None]":
+    def begin(
+        self, wanted: Sequence[Application], background: Mapping[str, "Future[None]"]
+    ) -> "Future[None]":
         """Return what is done when all have stopped, could not be stopped, or REBOOT_STOP_S are over.
 
         ``under_way``: by application, what of it must end first.
         """
         until_s = self._clock.monotonic() + REBOOT_STOP_S
-        stop = self._overseer.submit(lambda: self._stop_all(wanted, under_way, until_s))
+        stop = self._overseer.submit(lambda: self._stop_all(wanted, background, until_s))
         stop.add_done_callback(lambda _: self._ended())
         return stop
 
@@ -62,7 +64,7 @@ class OrderlyStop:
             workers.close()
 
     def _stop_all(
-        self, wanted: Sequence[Application], under_way: Mapping[str, "Future[None]"], until_s: float
+        self, wanted: Sequence[Application], background: Mapping[str, "Future[None]"], until_s: float
     ) -> None:
         try:
             found = pairs(self._executor.engine.containers(self._executor.thing), self._executor.thing)
@@ -77,10 +79,10 @@ class OrderlyStop:
         # A stop waits only for ones that come before it here, so however few workers there are, all end.
         for application in TopologicalSorter(dependents).static_order():
             first = [stop for dependent in dependents.get(application, ()) for stop in stops[dependent]]
-            first += [under_way[application]] if application in under_way else []
+            first += [background[application]] if application in background else []
             stops[application] = [
                 self._stoppers.submit(partial(self._stop, application, container, first, until_s))
-                for container in to_stop(found.get(application, Pair()))
+                for container in to_stop(found.get(application, ContainerPair()))
             ]
         wait([stop for each in stops.values() for stop in each], self._left_s(until_s))
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from contract.desired import DesiredDocument
-from edge.containers.model.observed import Observed, Pair
+from edge.containers.model.observed import ContainerPair, Observed
 from edge.containers.plan.container_spec import lock_folder
 from edge.containers.plan.maintenance_windows import Local, is_open, next_opening
 from edge.containers.plan.update_policy import Circumstances
@@ -36,14 +36,14 @@ class Gate:
         """Go by the windows of this document from now on, and by ``force``, which opens the gate."""
         self._document, self._known = document, None
 
-    def circumstances(self, pairs: Mapping[str, Pair]) -> Circumstances:
+    def circumstances(self, pairs: Mapping[str, ContainerPair]) -> Circumstances:
         """Return what holds back now."""
         if self._document is not None and self._document.force:
             return Circumstances()
         closed, opens_at = self._closed()
         return Circumstances(self.locked(pairs), closed, opens_at)
 
-    def locked(self, pairs: Mapping[str, Pair]) -> frozenset[str]:
+    def locked(self, pairs: Mapping[str, ContainerPair]) -> frozenset[str]:
         """Return the applications that hold their lock, whatever the document says.
 
         Only a container that was given the folder, and is alive, holds one: what is left of a lock after
@@ -52,10 +52,10 @@ class Gate:
         return frozenset(
             name
             for name, pair in pairs.items()
-            if any(each is not None and self._holds(name, each) for each in (pair.current, pair.previous))
+            if any(each is not None and self._backoffs(name, each) for each in (pair.current, pair.previous))
         )
 
-    def _holds(self, application: str, container: Observed) -> bool:
+    def _backoffs(self, application: str, container: Observed) -> bool:
         supervision = container.supervision
         if not container.alive or not supervision.update_lock:
             return False

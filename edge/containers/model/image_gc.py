@@ -8,7 +8,7 @@ from edge.host.disk_space import DiskSpace
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
+class DiskReserve:
     """How much of a disk must stay free: a full one takes the engine and the agent down with it."""
 
     bytes_at_least: int = DISK_FLOOR_BYTES  # 0: no floor
@@ -27,7 +27,7 @@ class Floor:
         return disk.free_bytes < self.of(disk) // 2
 
 
-STANDARD_FLOOR = Floor()
+STANDARD_FLOOR = DiskReserve()
 
 
 @dataclass(frozen=True, slots=True)

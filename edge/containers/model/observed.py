@@ -69,7 +69,7 @@ class Observed:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class ContainerPair:
     """What there is of one application: at most one container in its place, and one set aside."""
 
     current: Observed | None = None
@@ -101,18 +101,18 @@ def is_ours(labels: Mapping[str, str], thing: str) -> bool:
     return labels.get(LABEL_THING) == thing and _is_a_name(labels.get(LABEL_APPLICATION))
 
 
-def pairs(containers: Iterable[Container], thing: str) -> dict[str, Pair]:
+def pairs(containers: Iterable[Container], thing: str) -> dict[str, ContainerPair]:
     """Return what there is of each application: our label and our name, or it is not ours."""
-    found: dict[str, Pair] = {}
+    found: dict[str, ContainerPair] = {}
     for container in containers:
         if not is_ours(container.labels, thing):
             continue
         application = container.labels[LABEL_APPLICATION]
-        before = found.get(application, Pair())
+        before = found.get(application, ContainerPair())
         if container.name == current_name(thing, application):
-            found[application] = Pair(_observed(container), before.previous)
+            found[application] = ContainerPair(_observed(container), before.previous)
         elif container.name == previous_name(thing, application):
-            found[application] = Pair(before.current, _observed(container))
+            found[application] = ContainerPair(before.current, _observed(container))
     return found
 
 

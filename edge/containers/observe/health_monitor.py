@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from contract.defaults import LAST_LINES
-from edge.containers.model.observed import Observed, Pair
+from edge.containers.model.observed import ContainerPair, Observed
 from edge.containers.observe.probes import Probed, Prober
-from edge.containers.plan.health import CALM_S, CRASHES, Condition, Sighting, condition, steady_enough_s
+from edge.containers.plan.health import CALM_S, CRASHES, Condition, HealthHistory, condition, steady_enough_s
 from edge.containers.plan.restart_policy import RESTART_FORGET_S
 from edge.ports.clock import Clock
-from edge.ports.engine import Course, Engine, State
+from edge.ports.engine import ContainerRun, Engine, State
 from edge.ports.engine_errors import ContainerGone, EngineError, EngineUnavailable
 from edge.ports.workers import Workers
 
@@ -19,7 +19,7 @@ from edge.ports.workers import Workers
 FIRST_ANSWER_POLL_S = 1.0
 
 
-class Regard(Enum):
+class WatchLevel(Enum):
     """How closely a container is to be watched."""
 
     TRIED = "tried"  # whether it keeps running decides something
@@ -37,8 +37,8 @@ class _Watch:
     looked_at: float = 0.0
     steady_from: float = 0.0
     read_at: float = 0.0  # the course
-    course: Course = field(default_factory=Course)
-    ending: Course | None = None  # the latest one that told an exit code
+    course: ContainerRun = field(default_factory=ContainerRun)
+    ending: ContainerRun | None = None  # the latest one that told an exit code
     last_lines: tuple[str, ...] = ()
     crashes: int = 0
     crashed_at: float = 0.0
@@ -52,7 +52,7 @@ class _Watch:
     restarted_at: float = 0.0
 
 
-class Watching:
+class HealthMonitor:
     """What was seen of each application's container in place; owned by the reconciler's thread.
 
     ``confided`` tells, by specification, what no line of its output may repeat.
@@ -66,16 +66,18 @@ class Watching:
         workers: Workers,
         prober: Prober,
         told: Callable[[], None],
-        confided: Callable[[str], Sequence[str]],
+        secret_values: Callable[[str], Sequence[str]],
     ) -> None:
         self._engine, self._clock, self._workers = engine, clock, workers
-        self._prober, self._told, self._confided = prober, told, confided
+        self._prober, self._told, self._confided = prober, told, secret_values
         self._watches: dict[str, _Watch] = {}
         self._looked_at = 0.0
         self._lost_sight = False
 
-    def look(self, pairs: Mapping[str, Pair], regard: Callable[[str, Observed], Regard]) -> None:
-        """Take note of what is there now; ``regard`` says how closely an application's container matters.
+    def look(
+        self, pairs: Mapping[str, ContainerPair], watch_level: Callable[[str, Observed], WatchLevel]
+    ) -> None:
+        """Take note of what is there now; ``watch_level`` says how closely a container matters.
 
         Raises EngineUnavailable. One engine request per container that is down and should not be, or
         on trial and at a turn of it; and more when one has ended.
@@ -86,9 +88,9 @@ class Watching:
         for application, pair in pairs.items():
             if pair.current is not None:
                 watch = self._watches.setdefault(pair.current.id, _Watch())
-                self._run(pair.current, watch, regard(application, pair.current))
+                self._run(pair.current, watch, watch_level(application, pair.current))
                 self._check(pair.current, watch)
-                how = condition(pair.current, self.sighting(pair.current), on_trial=False)
+                how = condition(pair.current, self.history(pair.current), on_trial=False)
                 watch.was_healthy |= how is Condition.HEALTHY
 
     def lose_sight(self) -> None:
@@ -103,13 +105,13 @@ class Watching:
                     watch.window_from += now - self._looked_at
         self._looked_at, self._lost_sight = now, False
 
-    def sighting(self, observed: Observed | None) -> Sighting:
+    def history(self, observed: Observed | None) -> HealthHistory:
         """Return what was seen of a container until now."""
         watch = self._watches.get(observed.id) if observed else None
         if watch is None or watch.window_from is None:
-            return Sighting()
+            return HealthHistory()
         now = self._clock.monotonic()
-        return Sighting(
+        return HealthHistory(
             window_s=watch.looked_at - watch.window_from,
             steady_s=max(0.0, watch.read_at - watch.steady_from),
             course=watch.course,
@@ -147,7 +149,7 @@ class Watching:
         due = [watch.ask_at for watch in self._watches.values() if watch.ask_at and watch.asking is None]
         return max(0.0, min(due) - self._clock.monotonic()) if due else None
 
-    def _run(self, observed: Observed, watch: _Watch, regard: Regard) -> None:
+    def _run(self, observed: Observed, watch: _Watch, watch_level: WatchLevel) -> None:
         before, watch.state = watch.state, observed.container.state
         if watch.state == "created":
             return
@@ -155,7 +157,7 @@ class Watching:
         if watch.window_from is None:
             watch.window_from = watch.steady_from = now
         watch.looked_at = now
-        if watch.ended_by_us or not _matters(observed, watch, regard, before, now):
+        if watch.ended_by_us or not _matters(observed, watch, watch_level, before, now):
             return
         try:
             course = self._engine.course(observed.id)
@@ -169,7 +171,7 @@ class Watching:
         watch.course, watch.read_at = course, now
         watch.ending = course if has_ended else watch.ending
 
-    def _note_ending(self, observed: Observed, watch: _Watch, course: Course, now: float) -> None:
+    def _note_ending(self, observed: Observed, watch: _Watch, course: ContainerRun, now: float) -> None:
         """Read what it said last, once per ending, and count how often it ended lately."""
         ending = (course.started_at, course.restarts, course.exit_code)
         before = (watch.course.started_at, watch.course.restarts, watch.course.exit_code)
@@ -217,11 +219,11 @@ class Watching:
             watch.answered, watch.refusals = True, 0
 
 
-def _matters(observed: Observed, watch: _Watch, regard: Regard, before: State, now: float) -> bool:
+def _matters(observed: Observed, watch: _Watch, watch_level: WatchLevel, before: State, now: float) -> bool:
     """Whether its course may say now what the list does not, and that decides something."""
     is_down = watch.state == "restarting" or (watch.state == "exited" and not observed.is_done)
-    if regard is not Regard.TRIED:
-        return is_down and regard is Regard.KEPT
+    if watch_level is not WatchLevel.TRIED:
+        return is_down and watch_level is WatchLevel.KEPT
     if is_down or watch.state != "running" or before not in ("created", "running"):
         return True
     window_from, window_s = watch.window_from or now, observed.supervision.healthy_window_s

@@ -16,7 +16,7 @@ Knock = Callable[[str, int, float], None]
 Probed = HttpHealthCheck | TcpHealthCheck
 
 
-def ask(address: str, port: int, path: str, timeout_s: float) -> int:
+def http_probe(address: str, port: int, path: str, timeout_s: float) -> int:
     """Return the status that ``GET http://address:port/path`` answers; follows no redirect.
 
     Raises:
@@ -32,7 +32,7 @@ def ask(address: str, port: int, path: str, timeout_s: float) -> int:
         connection.close()
 
 
-def knock(address: str, port: int, timeout_s: float) -> None:
+def tcp_probe(address: str, port: int, timeout_s: float) -> None:
     """Connect and go away again.
 
     Raises:
@@ -45,8 +45,8 @@ def knock(address: str, port: int, timeout_s: float) -> None:
 class Prober:
     """Makes the checks that are this agent's; in worker threads."""
 
-    ask: Ask = ask
-    knock: Knock = knock
+    http_probe: Ask = http_probe
+    tcp_probe: Knock = tcp_probe
 
     def complaint(self, check: Probed, address: str) -> str:
         """Return what is wrong with the container at ``address``, in words; empty when nothing is."""
@@ -54,13 +54,13 @@ class Prober:
             case HttpHealthCheck(port=port, path=path):
                 what = f"GET {path} on port {port}"
                 try:
-                    status = self.ask(address, port, path, check.timeout_s)
+                    status = self.http_probe(address, port, path, check.timeout_s)
                 except OSError as error:
                     return f"{what} did not answer ({error})"
                 return "" if 200 <= status < 400 else f"{what} answered {status}"
             case TcpHealthCheck(port=port):
                 try:
-                    self.knock(address, port, check.timeout_s)
+                    self.tcp_probe(address, port, check.timeout_s)
                 except OSError as error:
                     return f"port {port} takes no connection ({error})"
                 return ""

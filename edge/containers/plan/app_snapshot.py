@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from contract.desired import Application
-from edge.containers.model.observed import Observed, Pair
+from edge.containers.model.observed import ContainerPair, Observed
 from edge.containers.model.trial import Memory
-from edge.containers.plan.health import Sighting
+from edge.containers.plan.health import HealthHistory
 
 
-class Image(Enum):
+class ImageState(Enum):
     """Where the wanted image is."""
 
     HERE = "here"  # the engine has it
@@ -18,7 +18,7 @@ class Image(Enum):
     HELD = "held"  # a pull failed, and the next try is not due
 
 
-class Supply(Enum):
+class SecretsState(Enum):
     """Where the values of an application's secrets are."""
 
     HERE = "here"  # known, and in their files; or none are needed
@@ -27,22 +27,22 @@ class Supply(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class AppSnapshot:
     """One application: wanted, observed, remembered, and what is under way."""
 
     application: str
     wanted: Application | None = None  # None: to be removed
     spec: str = ""  # the digest of what is wanted, computed once per document
     deployment_id: str = ""
-    pair: Pair = field(default_factory=Pair)
+    pair: ContainerPair = field(default_factory=ContainerPair)
     memory: Memory = field(default_factory=Memory)
-    image: Image = Image.NEEDED
-    promising: bool = False  # it was looked into: nothing is known that it would fail with here
+    image: ImageState = ImageState.NEEDED
+    preflight_passed: bool = False  # it was looked into: nothing is known that it would fail with here
     reference: str = ""  # the local name of the wanted image, when it is here
-    secrets: Supply = Supply.HERE  # what creating the wanted container takes
+    secrets: SecretsState = SecretsState.HERE  # what creating the wanted container takes
     lacking: frozenset[str] = frozenset()  # specifications whose containers cannot start: no files
     pull_percent: int | None = None  # how far the image has come, while it does
-    sighting: Sighting = field(default_factory=Sighting)  # of the container in place
+    history: HealthHistory = field(default_factory=HealthHistory)  # of the container in place
     busy: bool = False  # a step of it runs in the background
     held: bool = False  # a step of it failed, and the next try is not due
     refusal: str | None = None  # the rule of the device's policy that forbids what is wanted

@@ -3,27 +3,27 @@
 from collections.abc import Iterable
 
 from contract.reports import ApplicationState
-from edge.containers.plan.app_snapshot import View
+from edge.containers.plan.app_snapshot import AppSnapshot
 from edge.containers.plan.status import state
 
 
-def is_converged(views: Iterable[View]) -> bool:
+def is_converged(views: Iterable[AppSnapshot]) -> bool:
     """Whether every wanted application is at its wanted specification and runs, or ended well for good."""
     return all(_is_well(view) for view in views if view.wanted is not None)
 
 
-def is_pending(view: View) -> bool:
+def is_pending(view: AppSnapshot) -> bool:
     """Whether an application is not where it will end up: missing, on trial, or about to be up again."""
     return is_deciding(view) or _comes_up(view)
 
 
-def is_deciding(view: View) -> bool:
+def is_deciding(view: AppSnapshot) -> bool:
     """Whether looking soon may show news that no event tells of."""
     current = view.pair.current
     return _unmet(view) or _undecided(view) or (_comes_up(view) and current is not None and current.alive)
 
 
-def _is_well(view: View) -> bool:
+def _is_well(view: AppSnapshot) -> bool:
     if not view.is_as_wanted or view.proven is None:
         return False
     if view.proven.is_done:
@@ -31,15 +31,15 @@ def _is_well(view: View) -> bool:
     return state(view) is ApplicationState.RUNNING
 
 
-def _comes_up(view: View) -> bool:
+def _comes_up(view: AppSnapshot) -> bool:
     return view.wanted is not None and state(view) is ApplicationState.STARTING
 
 
-def _unmet(view: View) -> bool:
+def _unmet(view: AppSnapshot) -> bool:
     """Whether what is wanted is not there, and was not given up either."""
     return view.wanted is not None and not (view.gave_up or view.refusal or view.is_in_place)
 
 
-def _undecided(view: View) -> bool:
+def _undecided(view: AppSnapshot) -> bool:
     """Whether time alone will bring a decision: a trial is on."""
     return view.on_trial and not view.gave_up

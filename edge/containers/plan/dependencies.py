@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from contract.applications import Dependency
-from edge.containers.plan.app_snapshot import Image, View
-from edge.containers.plan.health import Condition, Passed, condition, judge
+from edge.containers.plan.app_snapshot import AppSnapshot, ImageState
+from edge.containers.plan.health import Condition, TrialPassed, condition, judge
 
 DEPENDENCY_FAILED = "dependency-failed"
 DEPLOYMENT_FAILED = "deployment-failed"
@@ -17,14 +17,14 @@ DEPENDENCY_NOT_READY = "dependency-not-ready"
 
 
 @dataclass(frozen=True, slots=True)
-class Ties:
+class Dependencies:
     """How things stand with all of them together."""
 
-    views: Mapping[str, View]
+    views: Mapping[str, AppSnapshot]
     atomic: bool = False
 
     @property
-    def gathering(self) -> bool:
+    def pulls_pending(self) -> bool:
         """Whether something of this revision is still on its way: nothing may be stopped for it yet."""
         return any(self._lacks(view) for view in self.views.values())
 
@@ -40,7 +40,7 @@ class Ties:
         """Whether some wanted application has not proven itself yet."""
         return any(view.wanted is not None and not view.is_as_wanted for view in self.views.values())
 
-    def doom(self, view: View) -> tuple[str, str] | None:
+    def failed_because(self, view: AppSnapshot) -> tuple[str, str] | None:
         """Return code and reason why the application must not go on, because of another."""
         if view.wanted is None or view.is_as_wanted:
             return None
@@ -51,11 +51,11 @@ class Ties:
             return DEPLOYMENT_FAILED, f"{failed} failed, and all go back together"
         return None
 
-    def waits(self, view: View) -> bool:
+    def waits(self, view: AppSnapshot) -> bool:
         """Whether something that the wanted one depends on is not ready for it."""
         return self._unready(view, as_wanted=True) is not None
 
-    def hangs(self, view: View) -> bool:
+    def waits_for_trial(self, view: AppSnapshot) -> bool:
         """Whether something that it needs healthy has yet to prove itself: end nothing that serves for it.
 
         If the agent died then, that one's trial would begin anew, and this one be down meanwhile. Those
@@ -66,11 +66,11 @@ class Ties:
         needed = (each.application for each in view.wanted.depends_on if each.condition == "healthy")
         return any(self.views[name].on_trial for name in needed if name in self.views)
 
-    def waits_to_run(self, view: View) -> bool:
+    def not_ready_to_run(self, view: AppSnapshot) -> bool:
         """Whether something that it depends on does not run; in whichever version."""
         return self._unready(view, as_wanted=False) is not None
 
-    def awaited(self, view: View) -> str | None:
+    def awaited(self, view: AppSnapshot) -> str | None:
         """Return the application that this one waits for just now, to be replaced or to be started."""
         current = view.pair.current
         runs = view.is_as_wanted and current is not None and (current.alive or current.is_done)
@@ -85,15 +85,15 @@ class Ties:
             return ()
         return tuple((view.application, view.spec) for view in wanted if not view.is_as_wanted)
 
-    def _lacks(self, view: View) -> bool:
+    def _lacks(self, view: AppSnapshot) -> bool:
         if view.wanted is None or view.refusal or view.gave_up or view.is_in_place:
             return False
         if self.atomic:
-            return view.image is not Image.HERE
+            return view.image is not ImageState.HERE
         kills_first = view.wanted.update_strategy == "kill-then-download"
-        return not view.held and not kills_first and view.image in (Image.NEEDED, Image.COMING)
+        return not view.held and not kills_first and view.image in (ImageState.NEEDED, ImageState.COMING)
 
-    def _unready(self, view: View, *, as_wanted: bool) -> str | None:
+    def _unready(self, view: AppSnapshot, *, as_wanted: bool) -> str | None:
         for each in view.wanted.depends_on if view.wanted else ():
             if not self._is_up(each, as_wanted=as_wanted):
                 return each.application
@@ -108,20 +108,20 @@ class Ties:
             return current.alive or current.is_done
         if as_wanted and view.on_trial:
             return _is_good(view)
-        return current.is_done or condition(current, view.sighting, on_trial=False) is Condition.HEALTHY
+        return current.is_done or condition(current, view.history, on_trial=False) is Condition.HEALTHY
 
 
-def ties(views: Sequence[View], *, atomic: bool) -> Ties:
+def dependencies_of(views: Sequence[AppSnapshot], *, atomic: bool) -> Dependencies:
     """Return how ``views`` are tied."""
-    return Ties({view.application: view for view in views}, atomic)
+    return Dependencies({view.application: view for view in views}, atomic)
 
 
-def _has_failed(view: View) -> bool:
+def _has_failed(view: AppSnapshot) -> bool:
     return view.wanted is not None and (view.gave_up or view.refusal is not None)
 
 
-def _is_good(view: View) -> bool:
+def _is_good(view: AppSnapshot) -> bool:
     """Whether the wanted one is on trial, and would pass now."""
     current = view.pair.current
     on_trial = current is not None and view.on_trial and view.is_in_place and not view.gave_up
-    return current is not None and on_trial and isinstance(judge(current, view.sighting), Passed)
+    return current is not None and on_trial and isinstance(judge(current, view.history), TrialPassed)

@@ -5,7 +5,7 @@ from enum import Enum
 
 from contract.applications import HttpHealthCheck, TcpHealthCheck
 from edge.containers.model.observed import Observed
-from edge.ports.engine import Course
+from edge.ports.engine import ContainerRun
 
 #: A container without any health check has proven itself when it ran this long without ending (or
 #: half its window, if that is less): one that dies at once is seen running between its restarts.
@@ -31,13 +31,13 @@ class Condition(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class HealthHistory:
     """What was seen of a container over time; durations by the monotonic clock."""
 
     window_s: float = 0.0  # from when it was first seen started until the latest look
     steady_s: float = 0.0  # from its latest start until its course was read
-    course: Course = field(default_factory=Course)  # asked for while it is on trial
-    ending: Course | None = None  # the latest that told how it ended; since then it was started again
+    course: ContainerRun = field(default_factory=ContainerRun)  # asked for while it is on trial
+    ending: ContainerRun | None = None  # the latest that told how it ended; since then it was started again
     answered: bool = False  # it has passed the agent's own check at least once since its start
     refusals: int = 0  # checks failed in a row
     last_lines: tuple[str, ...] = ()  # of its output, when it ended
@@ -50,7 +50,7 @@ class Sighting:
 
 
 @dataclass(frozen=True, slots=True)
-class Passed:
+class TrialPassed:
     """The container on trial is good."""
 
     reason: str
@@ -62,41 +62,41 @@ class Undecided:
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
+class TrialFailed:
     """The container on trial is not good."""
 
     code: str
     reason: str
 
 
-Judgement = Passed | Undecided | Missed
+Judgement = TrialPassed | Undecided | TrialFailed
 
 
-def is_crashing(sighting: Sighting) -> bool:
+def is_crashing(history: HealthHistory) -> bool:
     """Whether it keeps ending, though it may run just now."""
-    return sighting.crashes >= CRASHES and sighting.since_crash_s < CALM_S
+    return history.crashes >= CRASHES and history.since_crash_s < CALM_S
 
 
-def why_crashing(sighting: Sighting) -> str:
+def why_crashing(history: HealthHistory) -> str:
     """Return how it ended the last time; the same words each time, so that each is no news."""
-    if sighting.course.out_of_memory:
+    if history.course.out_of_memory:
         return "it keeps ending: the kernel stops it for its memory"
-    return f"it keeps ending, the last time with {sighting.course.exit_code}"
+    return f"it keeps ending, the last time with {history.course.exit_code}"
 
 
-def condition(observed: Observed, sighting: Sighting, *, on_trial: bool) -> Condition:
+def condition(observed: Observed, history: HealthHistory, *, on_trial: bool) -> Condition:
     """Return how the container does."""
     container = observed.container
     if not container.alive:
         return Condition.ENDED
-    if container.state != "running" or (not on_trial and is_crashing(sighting)):
+    if container.state != "running" or (not on_trial and is_crashing(history)):
         return Condition.UNHEALTHY
     if isinstance(observed.supervision.health_check, PROBED):
-        if sighting.refusals == 0:
-            return Condition.HEALTHY if sighting.answered else Condition.STARTING
-        if sighting.refusals >= REFUSALS:
+        if history.refusals == 0:
+            return Condition.HEALTHY if history.answered else Condition.STARTING
+        if history.refusals >= REFUSALS:
             return Condition.UNHEALTHY
-        return Condition.HEALTHY if sighting.answered and not on_trial else Condition.STARTING
+        return Condition.HEALTHY if history.answered and not on_trial else Condition.STARTING
     match container.health:
         case "starting":
             return Condition.STARTING
@@ -105,7 +105,7 @@ def condition(observed: Observed, sighting: Sighting, *, on_trial: bool) -> Cond
         case "healthy":
             return Condition.HEALTHY
         case "none":
-            is_steady = sighting.steady_s >= steady_enough_s(observed)
+            is_steady = history.steady_s >= steady_enough_s(observed)
             return Condition.STARTING if on_trial and not is_steady else Condition.HEALTHY
 
 
@@ -114,31 +114,31 @@ def steady_enough_s(observed: Observed) -> float:
     return min(STEADY_S, observed.supervision.healthy_window_s / 2)
 
 
-def judge(observed: Observed, sighting: Sighting) -> Judgement:
+def judge(observed: Observed, history: HealthHistory) -> Judgement:
     """Return whether the container on trial has proven itself: healthy once, within its window.
 
     One that the engine does not restart may also end well: exit code 0 is what it was for.
     """
-    how = condition(observed, sighting, on_trial=True)
+    how = condition(observed, history, on_trial=True)
     if how is Condition.HEALTHY:
-        return Passed("healthy")
-    course = sighting.course
+        return TrialPassed("healthy")
+    course = history.course
     if how is Condition.ENDED and course.exit_code is not None:
         if course.exit_code == 0 and observed.supervision.restart != "unless-stopped":
-            return Passed("ended well")
+            return TrialPassed("ended well")
         if observed.supervision.restart == "no":
-            return Missed(*_ending(course))
+            return TrialFailed(*_ending(course))
     if course.wrong_architecture:
-        return Missed(*_ending(course))
-    if sighting.window_s < observed.supervision.healthy_window_s:
+        return TrialFailed(*_ending(course))
+    if history.window_s < observed.supervision.healthy_window_s:
         return Undecided()
-    code, reason = _why_missed(observed, sighting)
-    return Missed(code, f"not healthy within {observed.supervision.healthy_window_s:g} s: {reason}")
+    code, reason = _why_missed(observed, history)
+    return TrialFailed(code, f"not healthy within {observed.supervision.healthy_window_s:g} s: {reason}")
 
 
-def _why_missed(observed: Observed, sighting: Sighting) -> tuple[str, str]:
+def _why_missed(observed: Observed, history: HealthHistory) -> tuple[str, str]:
     """Return code and reason; one that keeps ending may be caught between two endings."""
-    course, ending = sighting.course, sighting.ending
+    course, ending = history.course, history.ending
     if course.exit_code is not None:
         return _ending(course)
     if course.restarts >= CRASHES or observed.container.health == "none":
@@ -146,10 +146,10 @@ def _why_missed(observed: Observed, sighting: Sighting) -> tuple[str, str]:
             return _ending(replace(ending, restarts=course.restarts))
         if course.restarts >= CRASHES:
             return CRASH_LOOP, f"it keeps ending, restarted {course.restarts} times"
-    return _silence(observed, sighting)
+    return _silence(observed, history)
 
 
-def _ending(course: Course) -> tuple[str, str]:
+def _ending(course: ContainerRun) -> tuple[str, str]:
     if course.wrong_architecture:
         return "wrong-architecture", "the image is for another kind of machine"
     if course.out_of_memory:
@@ -162,10 +162,10 @@ def _ending(course: Course) -> tuple[str, str]:
     return "exited", f"it exited with {course.exit_code}{times}"
 
 
-def _silence(observed: Observed, sighting: Sighting) -> tuple[str, str]:
+def _silence(observed: Observed, history: HealthHistory) -> tuple[str, str]:
     if isinstance(observed.supervision.health_check, PROBED):
-        return "unhealthy", sighting.answer or "its health check was never answered"
+        return "unhealthy", history.answer or "its health check was never answered"
     if observed.container.health == "none":
-        times = sighting.course.restarts
+        times = history.course.restarts
         return "exited", f"it does not keep running, restarted {times} times"
     return "unhealthy", f"its health check says {observed.container.health}"

@@ -40,6 +40,6 @@ def _next_match(window: MaintenanceWindow, after: datetime, until: datetime, loc
         if cron.matches(shown):
             return minute
         # No minute of this hour will do when its first possible one does not.
-        promising = cron.matches(shown.replace(minute=min(cron.minutes)))
-        minute += _MINUTE if promising else timedelta(minutes=60 - shown.minute)
+        preflight_passed = cron.matches(shown.replace(minute=min(cron.minutes)))
+        minute += _MINUTE if preflight_passed else timedelta(minutes=60 - shown.minute)
     return None

@@ -19,9 +19,9 @@ from math import ceil
 
 from edge.containers.model.observed import Observed
 from edge.containers.model.trial import Failure
-from edge.containers.plan.app_snapshot import Image, Supply, View
-from edge.containers.plan.dependencies import Ties, ties
-from edge.containers.plan.health import Missed, Passed, judge
+from edge.containers.plan.app_snapshot import AppSnapshot, ImageState, SecretsState
+from edge.containers.plan.dependencies import Dependencies, dependencies_of
+from edge.containers.plan.health import TrialFailed, TrialPassed, judge
 from edge.containers.plan.restart_policy import is_ailing, is_due
 from edge.containers.plan.steps import (
     BringBack,
@@ -30,7 +30,7 @@ from edge.containers.plan.steps import (
     FetchSecrets,
     Forget,
     GiveUp,
-    LookInto,
+    InspectImage,
     Pull,
     Remove,
     Restart,
@@ -42,69 +42,74 @@ from edge.containers.plan.steps import (
 )
 
 
-def plan(views: Iterable[View], *, atomic: bool = False) -> list[Step]:
+def plan(views: Iterable[AppSnapshot], *, atomic: bool = False) -> list[Step]:
     """Return the next steps of every application; empty when all is as wanted, or under way.
 
     What is not wanted any more goes first, to free ports and memory. Nothing running is stopped
     before the engine has every image of the revision that can be had. ``atomic``: all or none.
     """
     views = list(views)
-    tied = ties(views, atomic=atomic)
+    dependencies = dependencies_of(views, atomic=atomic)
     return [
         step
         for view in sorted(views, key=lambda view: view.wanted is not None)
         if not view.busy
-        for step in _steps(view, tied)
+        for step in _steps(view, dependencies)
     ]
 
 
-def _steps(view: View, tied: Ties) -> list[Step]:
+def _steps(view: AppSnapshot, dependencies: Dependencies) -> list[Step]:
     if view.wanted is not None and not view.gave_up and not view.refusal:
-        doom = tied.doom(view)
-        if doom is not None:
-            return [_give_up(view, *doom)]
+        failed_because = dependencies.failed_because(view)
+        if failed_because is not None:
+            return [_give_up(view, *failed_because)]
     if view.held:
         return []
     if view.wanted is None:
-        return _take_away(view, tied)
+        return _take_away(view, dependencies)
     if view.gave_up or view.refusal:
-        return _keep_serving(view, tied)
+        return _keep_serving(view, dependencies)
     spec = view.spec
     current = view.pair.current
     if view.is_in_place:
         if current is not None and current.spec == spec:
-            return _see_through(view, tied)
+            return _see_through(view, dependencies)
         return _clear_place(view, "the previous one is wanted again") or _bring_back(view)
-    if _kills_first(view) and not tied.gathering and not tied.waits(view) and not tied.hangs(view):
+    if (
+        _kills_first(view)
+        and not dependencies.pulls_pending
+        and not dependencies.waits(view)
+        and not dependencies.waits_for_trial(view)
+    ):
         way = _make_way(view)
-        if way and not view.promising and view.image is Image.NEEDED:
-            look = LookInto(view.application, view.wanted.image, "before anything is stopped for it")
-            return [look, *_keep_serving(view, tied)]
+        if way and not view.preflight_passed and view.image is ImageState.NEEDED:
+            look = InspectImage(view.application, view.wanted.image, "before anything is stopped for it")
+            return [look, *_keep_serving(view, dependencies)]
         if way:
             return way
-    if view.image is not Image.HERE or view.secrets is not Supply.HERE:
+    if view.image is not ImageState.HERE or view.secrets is not SecretsState.HERE:
         wish: list[Step] = []
-        if view.image is Image.NEEDED:
+        if view.image is ImageState.NEEDED:
             wish.append(Pull(view.application, view.wanted.image, "wanted, and not known to be here"))
-        if view.secrets is Supply.NEEDED:
+        if view.secrets is SecretsState.NEEDED:
             secrets = tuple(view.wanted.secrets)
             wish.append(FetchSecrets(view.application, spec, secrets, "needed to create it"))
         if _kills_first(view) and view.pair.current is None:
             return wish  # the previous one stays down meanwhile
-        return wish + _keep_serving(view, tied)
-    return _replace(view, tied)
+        return wish + _keep_serving(view, dependencies)
+    return _replace(view, dependencies)
 
 
-def _kills_first(view: View) -> bool:
+def _kills_first(view: AppSnapshot) -> bool:
     """Whether what runs ends before the image comes; it comes back while that cannot be had."""
     return (
         view.wanted is not None
         and view.wanted.update_strategy == "kill-then-download"
-        and view.image in (Image.NEEDED, Image.COMING)
+        and view.image in (ImageState.NEEDED, ImageState.COMING)
     )
 
 
-def _make_way(view: View) -> list[Step]:
+def _make_way(view: AppSnapshot) -> list[Step]:
     previous = view.pair.previous
     if view.proven is not None:
         if previous is not None:
@@ -115,7 +120,7 @@ def _make_way(view: View) -> list[Step]:
     return []
 
 
-def _replace(view: View, tied: Ties) -> list[Step]:
+def _replace(view: AppSnapshot, dependencies: Dependencies) -> list[Step]:
     """Return the steps from whatever is in place to the wanted container, created and not started."""
     assert view.wanted is not None  # noqa: S101 - narrows for the type checker
     name, spec = view.application, view.spec
@@ -123,8 +128,8 @@ def _replace(view: View, tied: Ties) -> list[Step]:
         return _clear_place(view, "another one is wanted, and it never proved itself")
     steps: list[Step] = []
     if view.proven is not None:
-        if tied.gathering or tied.waits(view):
-            return _keep_serving(view, tied)
+        if dependencies.pulls_pending or dependencies.waits(view):
+            return _keep_serving(view, dependencies)
         if view.pair.previous is not None:
             return _end(name, view.pair.previous, "the one in place has proven itself")
         steps.append(SetAside(name, view.proven.id, "to be replaced"))
@@ -137,7 +142,7 @@ def _replace(view: View, tied: Ties) -> list[Step]:
     ]
 
 
-def _see_through(view: View, tied: Ties) -> list[Step]:
+def _see_through(view: AppSnapshot, dependencies: Dependencies) -> list[Step]:
     """Return the steps for a container in place that is the wanted one."""
     assert view.wanted is not None  # noqa: S101 - narrows for the type checker
     name, current, previous = view.application, view.pair.current, view.pair.previous
@@ -145,11 +150,11 @@ def _see_through(view: View, tied: Ties) -> list[Step]:
     if not view.on_trial:
         if previous is not None:
             return _end(name, previous, "the one in place has proven itself")
-        return _keep_up(view, current, tied)
-    match judge(current, view.sighting):
-        case Passed(reason=reason):
-            return _confirm(view, tied, reason)
-        case Missed(code=code, reason=reason):
+        return _keep_up(view, current, dependencies)
+    match judge(current, view.history):
+        case TrialPassed(reason=reason):
+            return _confirm(view, dependencies, reason)
+        case TrialFailed(code=code, reason=reason):
             return [_give_up(view, code, reason)]
         case _:
             pass
@@ -158,26 +163,30 @@ def _see_through(view: View, tied: Ties) -> list[Step]:
     if current.container.state not in ("created", "exited"):
         return []
     was_stopped_for_it = previous is not None and not previous.alive  # so all that it needs was good then
-    if tied.waits_to_run(view) if was_stopped_for_it else tied.waits(view):
+    if dependencies.not_ready_to_run(view) if was_stopped_for_it else dependencies.waits(view):
         return []
     if previous is not None and previous.alive and not view.hands_over:
-        return [] if tied.gathering or tied.hangs(view) else [_stop(name, previous, "to be replaced")]
-    if current.container.state == "exited" and not is_due(current, view.sighting):
+        return (
+            []
+            if dependencies.pulls_pending or dependencies.waits_for_trial(view)
+            else [_stop(name, previous, "to be replaced")]
+        )
+    if current.container.state == "exited" and not is_due(current, view.history):
         return []
     return _start(view, current, current.container.state)
 
 
-def _confirm(view: View, tied: Ties, reason: str) -> list[Step]:
+def _confirm(view: AppSnapshot, dependencies: Dependencies, reason: str) -> list[Step]:
     """Return the one write that ends the trial; of all at once, where they go together."""
-    if not tied.atomic:
+    if not dependencies.atomic:
         return [Confirm(view.application, view.spec, reason)]
-    passed = tied.passed_together()
+    passed = dependencies.passed_together()
     if not passed or passed[0][0] != view.application:
         return []
     return [Confirm(view.application, view.spec, reason, others=passed[1:])]
 
 
-def _give_up(view: View, code: str, reason: str) -> GiveUp:
+def _give_up(view: AppSnapshot, code: str, reason: str) -> GiveUp:
     assert view.wanted is not None  # noqa: S101 - narrows for the type checker
     working = view.pair.previous or view.proven
     failure = Failure(
@@ -187,12 +196,12 @@ def _give_up(view: View, code: str, reason: str) -> GiveUp:
         reason=reason,
         from_image=view.wanted.image,
         to_image=working.image if working else None,
-        last_lines=view.sighting.last_lines if view.on_trial else (),
+        last_lines=view.history.last_lines if view.on_trial else (),
     )
     return GiveUp(view.application, failure, reason)
 
 
-def _keep_serving(view: View, tied: Ties) -> list[Step]:
+def _keep_serving(view: AppSnapshot, dependencies: Dependencies) -> list[Step]:
     """Return the steps that keep, or bring back, what works while the wanted one cannot be had."""
     name, current, previous = view.application, view.pair.current, view.pair.previous
     if current is None:
@@ -200,12 +209,12 @@ def _keep_serving(view: View, tied: Ties) -> list[Step]:
     if view.proven is not None:
         if previous is not None:
             return _end(name, previous, "the one in place has proven itself")
-        return _keep_up(view, view.proven, tied)
+        return _keep_up(view, view.proven, dependencies)
     if not view.is_failed:
-        match judge(current, view.sighting):
-            case Passed(reason=reason):
+        match judge(current, view.history):
+            case TrialPassed(reason=reason):
                 return [Confirm(name, current.spec, reason)]
-            case Missed():
+            case TrialFailed():
                 pass
             case _ if current.alive:
                 return []
@@ -217,13 +226,13 @@ def _keep_serving(view: View, tied: Ties) -> list[Step]:
     return _clear_place(view, "it failed")
 
 
-def _take_away(view: View, tied: Ties) -> list[Step]:
-    if tied.gathering:
+def _take_away(view: AppSnapshot, dependencies: Dependencies) -> list[Step]:
+    if dependencies.pulls_pending:
         return []
-    if tied.failed is not None:
-        return _keep_serving(view, tied)  # all go back together
+    if dependencies.failed is not None:
+        return _keep_serving(view, dependencies)  # all go back together
     current = view.pair.current
-    if tied.atomic and tied.pending and current is not None:
+    if dependencies.atomic and dependencies.pending and current is not None:
         return [_stop(view.application, current, "not wanted any more")] if current.alive else []
     containers = [each for each in (view.pair.current, view.pair.previous) if each is not None]
     if containers:
@@ -231,11 +240,11 @@ def _take_away(view: View, tied: Ties) -> list[Step]:
     return [] if view.memory.empty else [Forget(view.application, "not wanted any more")]
 
 
-def _clear_place(view: View, reason: str) -> list[Step]:
+def _clear_place(view: AppSnapshot, reason: str) -> list[Step]:
     return [] if view.pair.current is None else _end(view.application, view.pair.current, reason)
 
 
-def _bring_back(view: View) -> list[Step]:
+def _bring_back(view: AppSnapshot) -> list[Step]:
     """Start before renaming: until it has its name again, a crash leaves no doubt that it must run."""
     previous = view.pair.previous
     if previous is None:
@@ -245,17 +254,17 @@ def _bring_back(view: View) -> list[Step]:
     return [BringBack(view.application, previous.id, "it is the last one that worked")]
 
 
-def _keep_up(view: View, observed: Observed, tied: Ties) -> list[Step]:
+def _keep_up(view: AppSnapshot, observed: Observed, dependencies: Dependencies) -> list[Step]:
     """Return the steps that have the container in place running and healthy, as it was once."""
-    name, due = view.application, is_due(observed, view.sighting)
-    if observed.container.state in ("created", "exited") and tied.waits_to_run(view):
+    name, due = view.application, is_due(observed, view.history)
+    if observed.container.state in ("created", "exited") and dependencies.not_ready_to_run(view):
         return []
     match observed.container.state:
         case "created":
             return _start(view, observed, "created")
         case "exited" if not observed.is_done:
             return _start(view, observed, "it should run") if due else []
-        case "running" if is_ailing(observed, view.sighting) and due:
+        case "running" if is_ailing(observed, view.history) and due:
             return [Restart(name, observed.id, _grace_s(observed), "it was healthy and is not now")]
         case "dead":
             return [Remove(name, observed.id, "the engine could not remove it before")]
@@ -263,11 +272,11 @@ def _keep_up(view: View, observed: Observed, tied: Ties) -> list[Step]:
             return []
 
 
-def _start(view: View, observed: Observed, reason: str) -> list[Step]:
+def _start(view: AppSnapshot, observed: Observed, reason: str) -> list[Step]:
     """Its secrets' files come first, where a reboot took them."""
     if observed.spec not in view.lacking:
         return [Start(view.application, observed.id, reason)]
-    if view.secrets is Supply.COMING:
+    if view.secrets is SecretsState.COMING:
         return []
     secrets = tuple(observed.supervision.secrets)
     return [FetchSecrets(view.application, observed.spec, secrets, "needed to start it")]

@@ -1,7 +1,7 @@
 """When a container that has proven itself, and does not work now, is started again; pure."""
 
 from edge.containers.model.observed import Observed
-from edge.containers.plan.health import Condition, Sighting, condition, is_crashing
+from edge.containers.plan.health import Condition, HealthHistory, condition, is_crashing
 
 RESTART_FIRST_S = 1.0  # after the first restart; each further wait is twice as long
 RESTART_MAX_S = 300.0
@@ -9,24 +9,24 @@ RESTART_MAX_S = 300.0
 RESTART_FORGET_S = 2 * RESTART_MAX_S
 
 
-def is_ailing(observed: Observed, sighting: Sighting) -> bool:
+def is_ailing(observed: Observed, history: HealthHistory) -> bool:
     """Whether it runs, should, and is not healthy: only a new start may help."""
     return (
         observed.container.state == "running"
         and observed.supervision.restart != "no"
-        and not is_crashing(sighting)  # it is being restarted already
-        and condition(observed, sighting, on_trial=False) is Condition.UNHEALTHY
+        and not is_crashing(history)  # it is being restarted already
+        and condition(observed, history, on_trial=False) is Condition.UNHEALTHY
     )
 
 
-def is_due(observed: Observed, sighting: Sighting) -> bool:
+def is_due(observed: Observed, history: HealthHistory) -> bool:
     """Whether it may be started again now: at once, then ever more rarely.
 
     One that runs and was not healthy yet has its healthy window to come up, or a slow starter never would.
     """
-    comes_up = observed.alive and not sighting.was_healthy
+    comes_up = observed.alive and not history.was_healthy
     least_s = observed.supervision.healthy_window_s if comes_up else 0.0
-    if sighting.restarts == 0:
-        return sighting.window_s >= least_s
-    wait_s = min(RESTART_FIRST_S * 2.0 ** min(sighting.restarts - 1, 30), RESTART_MAX_S)
-    return sighting.since_restart_s >= max(wait_s, least_s)
+    if history.restarts == 0:
+        return history.window_s >= least_s
+    wait_s = min(RESTART_FIRST_S * 2.0 ** min(history.restarts - 1, 30), RESTART_MAX_S)
+    return history.since_restart_s >= max(wait_s, least_s)

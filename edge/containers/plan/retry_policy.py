@@ -8,10 +8,10 @@ from contract.defaults import CREDENTIALS_BACKOFF_MAX_S, PULL_BACKOFF_FIRST_S, P
 from contract.reports import NO_CREDENTIALS
 from edge.containers.model.errors import SecretsUnavailable
 from edge.containers.model.image_references import CredentialsUnavailable
-from edge.containers.model.observed import Pair
+from edge.containers.model.observed import ContainerPair
 from edge.containers.model.trial import Failure
-from edge.containers.plan.app_snapshot import View
-from edge.containers.plan.steps import Create, LookInto, Pull, SetAside, Start, Step
+from edge.containers.plan.app_snapshot import AppSnapshot
+from edge.containers.plan.steps import Create, InspectImage, Pull, SetAside, Start, Step
 from edge.ports.engine_errors import EngineError, Retry
 
 #: Tries at what the engine refuses without a plain no; with the back-off they span 75 seconds and more.
@@ -23,7 +23,7 @@ INTERNAL_ERROR = "internal-error"  # a fault of ours; the agent's log has the tr
 
 
 @dataclass(frozen=True, slots=True)
-class Setback:
+class StepFailure:
     """A failure, in the words of the report."""
 
     code: str
@@ -32,28 +32,28 @@ class Setback:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
+class Backoff:
     """Not before ``until`` (monotonic) again; ``tries`` have failed so far."""
 
     until: float
     tries: int
-    setback: Setback
+    failure: StepFailure
 
 
-def setback_of(error: BaseException) -> Setback:
+def failure_of(error: BaseException) -> StepFailure:
     """Return what an error means, whoever raised it."""
     match error:
         case EngineError():
-            return Setback(error.code, str(error), error.retry)
+            return StepFailure(error.code, str(error), error.retry)
         case CredentialsUnavailable() | SecretsUnavailable():
-            return Setback(error.code, str(error), "forever")
+            return StepFailure(error.code, str(error), "forever")
         case OSError():
-            return Setback("state-unwritable", f"the agent's folder: {error.strerror}", "forever")
+            return StepFailure("state-unwritable", f"the agent's folder: {error.strerror}", "forever")
         case _:
-            return Setback(INTERNAL_ERROR, type(error).__name__, "finitely")
+            return StepFailure(INTERNAL_ERROR, type(error).__name__, "finitely")
 
 
-def is_contended(wanted: Application | None, pairs: Mapping[str, Pair]) -> bool:
+def is_contended(wanted: Application | None, pairs: Mapping[str, ContainerPair]) -> bool:
     """Whether another application of ours publishes a host port that ``wanted`` asks for."""
     if wanted is None:
         return False
@@ -70,32 +70,34 @@ def is_contended(wanted: Application | None, pairs: Mapping[str, Pair]) -> bool:
 
 def after(
     step: Step,
-    setback: Setback,
-    view: View,
+    failure: StepFailure,
+    view: AppSnapshot,
     *,
     tries: int,
     contended: bool,
     monotonic: float,
     jitter: Callable[[], float],
-) -> Hold | Failure:
+) -> Backoff | Failure:
     """Return when to try again after ``step`` failed for the ``tries``-th time, or the failure to remember.
 
     Only what brings a new specification up can be given up: what stops, removes or brings back has
     no alternative, and is tried for ever. ``contended``: another application of ours has the port.
     """
-    if _is_over(step, setback, view, tries, contended=contended) and view.wanted is not None:
+    if _is_over(step, failure, view, tries, contended=contended) and view.wanted is not None:
         working = view.pair.previous or view.proven
         return Failure(
             spec=view.spec,
             deployment_id=view.deployment_id,
-            code=setback.code,
-            reason=setback.message,
+            code=failure.code,
+            reason=failure.message,
             from_image=view.wanted.image,
             to_image=working.image if working else None,
         )
-    short = contended or setback.code == "engine-unavailable"
-    most_s = CREDENTIALS_BACKOFF_MAX_S if setback.code == NO_CREDENTIALS else PULL_BACKOFF_MAX_S
-    return Hold(monotonic + (SHORT_HOLD_S if short else backoff_s(tries, jitter(), most_s)), tries, setback)
+    short = contended or failure.code == "engine-unavailable"
+    most_s = CREDENTIALS_BACKOFF_MAX_S if failure.code == NO_CREDENTIALS else PULL_BACKOFF_MAX_S
+    return Backoff(
+        monotonic + (SHORT_HOLD_S if short else backoff_s(tries, jitter(), most_s)), tries, failure
+    )
 
 
 def backoff_s(tries: int, jitter: float, most_s: float = PULL_BACKOFF_MAX_S) -> float:
@@ -107,16 +109,16 @@ def backoff_s(tries: int, jitter: float, most_s: float = PULL_BACKOFF_MAX_S) -> 
     return float(whole * (1 - jitter / 2))
 
 
-def _is_over(step: Step, setback: Setback, view: View, tries: int, *, contended: bool) -> bool:
-    if view.gave_up or setback.retry == "forever":
+def _is_over(step: Step, failure: StepFailure, view: AppSnapshot, tries: int, *, contended: bool) -> bool:
+    if view.gave_up or failure.retry == "forever":
         return False
     match step:
-        case Pull() | LookInto():
-            return setback.retry == "never" or tries >= ENGINE_TRIES
+        case Pull() | InspectImage():
+            return failure.retry == "never" or tries >= ENGINE_TRIES
         case SetAside():
-            return setback.code == "name-taken" or tries >= ENGINE_TRIES
+            return failure.code == "name-taken" or tries >= ENGINE_TRIES
         case Create() | Start() if view.on_trial or isinstance(step, Create):
-            if setback.code == "name-taken" or setback.retry == "never":
+            if failure.code == "name-taken" or failure.retry == "never":
                 return True
             if contended and view.wanted is not None:
                 return tries * SHORT_HOLD_S >= view.wanted.healthy_window_s

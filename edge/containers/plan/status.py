@@ -5,9 +5,9 @@ from datetime import datetime
 from contract.defaults import LAST_LINES
 from contract.reports import ApplicationState, ApplicationStatus, PublishedPort, Rollback
 from edge.containers.model.observed import Observed
-from edge.containers.plan.app_snapshot import Image, View
+from edge.containers.plan.app_snapshot import AppSnapshot, ImageState
 from edge.containers.plan.health import CRASH_LOOP, Condition, condition, is_crashing, why_crashing
-from edge.containers.plan.retry_policy import Setback
+from edge.containers.plan.retry_policy import StepFailure
 from edge.text import clip
 
 _STATES = {
@@ -20,11 +20,11 @@ POLICY_REFUSED = "policy-refused"
 _TEXT = 512  # the report's own limit is as many characters
 
 
-def status(view: View, setback: Setback | None, next_try_at: datetime | None) -> ApplicationStatus:
-    """Return the report's words for one application; ``setback`` is the latest failure still in force."""
+def status(view: AppSnapshot, failure: StepFailure | None, next_try_at: datetime | None) -> ApplicationStatus:
+    """Return the report's words for one application; ``failure`` is the latest failure still in force."""
     shown = _shown(view)
     failed = view.memory.failed if view.gave_up and not view.refusal else None
-    code, message = (setback.code, setback.message) if setback else (None, None)
+    code, message = (failure.code, failure.message) if failure else (None, None)
     if view.refusal:
         code, message = POLICY_REFUSED, view.refusal
     rollback = None
@@ -39,8 +39,12 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
             )
     found = state(view)
     last_lines = failed.last_lines if failed else ()
-    if code is None and view.proven is not None and is_crashing(view.sighting):
-        code, message, last_lines = CRASH_LOOP, why_crashing(view.sighting), view.sighting.last_lines
+    if code is None and view.proven is not None and is_crashing(view.history):
+        code, message, last_lines = (
+            CRASH_LOOP,
+            why_crashing(view.history),
+            view.history.last_lines,
+        )
     elif code is None and found is ApplicationState.UNHEALTHY:
         code, message = "unhealthy", _why_unhealthy(view)
     return ApplicationStatus(
@@ -67,7 +71,7 @@ def status(view: View, setback: Setback | None, next_try_at: datetime | None) ->
     )
 
 
-def _shown(view: View) -> Observed | None:
+def _shown(view: AppSnapshot) -> Observed | None:
     """Return the container that serves; failing that, the one that last did."""
     current, previous = view.pair.current, view.pair.previous
     if current is not None and current.alive:
@@ -77,10 +81,10 @@ def _shown(view: View) -> Observed | None:
     return current or previous
 
 
-def state(view: View) -> ApplicationState:
+def state(view: AppSnapshot) -> ApplicationState:
     """Return the report's one word for an application."""
     current = view.pair.current
-    how = None if current is None else _STATES[condition(current, view.sighting, on_trial=view.on_trial)]
+    how = None if current is None else _STATES[condition(current, view.history, on_trial=view.on_trial)]
     if view.wanted is None:
         return how or ApplicationState.STOPPED
     if view.refusal:
@@ -96,11 +100,15 @@ def state(view: View) -> ApplicationState:
             return ApplicationState.STARTING
         waits_for_start = how is ApplicationState.STOPPED and not current.is_done
         return ApplicationState.STARTING if waits_for_start else how or ApplicationState.STOPPED
-    return ApplicationState.PULLING if view.image in (Image.COMING, Image.HELD) else ApplicationState.PENDING
+    return (
+        ApplicationState.PULLING
+        if view.image in (ImageState.COMING, ImageState.HELD)
+        else ApplicationState.PENDING
+    )
 
 
-def _why_unhealthy(view: View) -> str:
+def _why_unhealthy(view: AppSnapshot) -> str:
     current = view.pair.current
     if current is None or current.container.state != "running":
         return f"the engine says {current.container.state}" if current else ""
-    return view.sighting.answer or "its health check fails"
+    return view.history.answer or "its health check fails"

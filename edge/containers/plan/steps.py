@@ -16,7 +16,7 @@ class Pull:
 
 
 @dataclass(frozen=True, slots=True)
-class LookInto:
+class InspectImage:
     """Find out, without fetching the image, whether it would run here and fit. In the background."""
 
     application: str
@@ -142,7 +142,7 @@ class Forget:
 
 Step = (
     Pull
-    | LookInto
+    | InspectImage
     | FetchSecrets
     | SetAside
     | BringBack
@@ -157,7 +157,7 @@ Step = (
     | Forget
 )
 #: What only gets something from elsewhere: it fails by itself, and holds back no other step.
-Fetch = Pull | LookInto | FetchSecrets
+Fetch = Pull | InspectImage | FetchSecrets
 
 
 def in_background(step: Step) -> bool:
@@ -171,7 +171,7 @@ def describe(step: Step) -> str:
     match step:
         case SetAside() | BringBack() | Start() | Stop() | Restart() | Remove():
             words.append(step.container_id[:12])
-        case Pull() | LookInto() | Create():
+        case Pull() | InspectImage() | Create():
             image = step.wanted.image if isinstance(step, Create) else step.image
             words.append(image.rpartition("sha256:")[2][:12])
         case Try() | Confirm() | FetchSecrets():

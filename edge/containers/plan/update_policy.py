@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from edge.containers.plan.app_snapshot import View
+from edge.containers.plan.app_snapshot import AppSnapshot
 from edge.containers.plan.steps import Restart, SetAside, Step, Stop
 
 
@@ -40,7 +40,7 @@ class Circumstances:
 
 
 def sift(
-    steps: Sequence[Step], views: Iterable[View], circumstances: Circumstances
+    steps: Sequence[Step], views: Iterable[AppSnapshot], circumstances: Circumstances
 ) -> tuple[list[Step], dict[str, Deferral]]:
     """Return the steps that may be done, and of each application that must wait why.
 
@@ -61,7 +61,7 @@ def sift(
     return permitted, waiting
 
 
-def _ends_what_serves(step: Step, view: View) -> bool:
+def _ends_what_serves(step: Step, view: AppSnapshot) -> bool:
     if not isinstance(step, Stop | Restart | SetAside):
         return False
     current, previous = view.pair.current, view.pair.previous

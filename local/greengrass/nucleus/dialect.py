@@ -1,8 +1,9 @@
 """The nuclei: what the classic (Java) one, Lite as released and Lite's main do differently, as data.
 
 Classic's behaviour was seen on 2.18, Lite's on the released 2.6.0; the recordings that Lite is held against
-(``tests/local/core/transcripts``) were made on its main, which calls itself 2.6.0 too and differs in what it
-makes of ``{iot:thingName}``. Where only bounds are known, the number chosen lies between them and says so.
+(``tests/local/greengrass/nucleus/transcripts``) were made on its main, which calls itself 2.6.0 too and
+differs in what it makes of ``{iot:thingName}``. Where only bounds are known, the number chosen lies between
+them and says so.
 """
 
 from dataclasses import dataclass, replace

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cloud.__main__ import main
-from tests.cloud.api import REGION
+from tests.support.cloud.api import REGION
 
 
 class NoStack(BaseHTTPRequestHandler):

@@ -12,15 +12,15 @@ import pytest
 from botocore.exceptions import ClientError
 
 from cloud.aws.iot_registry import Registry
-from cloud.services.group_membership import Mover
+from cloud.services.group_membership import GroupMembership
 from cloud.tables.memberships import Memberships
 from cloud.tooling import enroll as enrolment
 from cloud.tooling.device_files import DeviceFiles
 from cloud.tooling.enroll import Clients, Enrolled, EnrolmentRefused
 from contract.names import COMPONENT, Nucleus
 from contract.reports import DesiredStatus
-from tests.cloud.api import ACCOUNT, NOW, REGION
-from tests.cloud.devices import a_connection_event, a_report, devices_table, dynamodb_in_memory, news
+from tests.support.cloud.api import ACCOUNT, NOW, REGION
+from tests.support.cloud.devices import a_connection_event, a_report, devices_table, dynamodb_in_memory, news
 
 OUTPUTS = {
     "AgentVersion": "1.2.3",
@@ -209,7 +209,7 @@ def test_a_second_group_is_refused_and_named_before_anything_is_made(world: Worl
 
 def out_of_its_group(world: World, thing: str) -> None:
     """What ``DELETE /groups/{group}/devices/{device}`` does."""
-    mover = Mover(world.memberships, Registry(world.iot))
+    mover = GroupMembership(world.memberships, Registry(world.iot))
     mover.move(mover.settled(thing), None)
 
 
@@ -236,7 +236,7 @@ class MovedByOthers:
         return getattr(self._world.memberships, name)
 
     def get(self, device: str) -> Any:
-        mover = Mover(self._world.memberships, Registry(self._world.iot))
+        mover = GroupMembership(self._world.memberships, Registry(self._world.iot))
         mover.move(mover.settled(device), self._group)
         return self._world.memberships.get(device)
 

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from cloud.tooling.stack import Clients, StackFailed, deploy, outputs
-from tests.cloud.api import NOW, REGION
+from tests.support.cloud.api import NOW, REGION
 
 Memory = tuple[Any, Any]  # S3 and STS
 

@@ -13,9 +13,9 @@ from cloud.domain.deployments.greengrass import Submitted
 from cloud.domain.deployments.greengrass_components import NUCLEUS, TIME_SOURCE, TOKEN_EXCHANGE, Components
 from cloud.tooling.upgrade_agent import Clients, Upgraded, UpgradeRefused, upgrade_agent
 from contract.names import COMPONENT, Nucleus
-from tests.cloud.api import DEPLOYMENTS, NOW, FakeDevices, a_device, body_of
-from tests.cloud.deploying import ENROLLED, ENROLLED_EARLIER, World
-from tests.cloud.memory_dynamodb import MemoryDynamoDB, table_of
+from tests.support.cloud.api import DEPLOYMENTS, NOW, FakeDevices, a_device, body_of
+from tests.support.cloud.deploying import ENROLLED, ENROLLED_EARLIER, World
+from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 
 OLD: dict[str, Any] = {"agent_version": "0.9.0", "level": 0}
 AS_ROOT = {"posixUser": "root"}

@@ -16,7 +16,7 @@ from edge.aws.process import AwsProcess, AwsUnavailable
 from edge.aws.secrets import AwsSecrets
 from edge.containers.model.errors import SecretsUnavailable
 from edge.containers.model.image_references import CredentialsUnavailable
-from tests.edge.fakes import START, FakeClock
+from tests.support.edge.fakes import START, FakeClock
 
 URI = f"s3://bucket/desired/{'a' * 64}.json"
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"

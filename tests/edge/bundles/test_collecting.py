@@ -15,9 +15,9 @@ from edge.bundles.upload import UploadFailed
 from edge.containers.model.observed import device_name
 from edge.host.disk_space import DiskSpace
 from edge.ports.engine_errors import EngineUnavailable
-from tests.edge.containers.builders import THING, Device, an_application, an_engine, current
-from tests.edge.fake_engine import FakeEngine
-from tests.edge.fakes import World
+from tests.support.edge.containers import THING, Device, an_application, an_engine, current
+from tests.support.edge.fake_engine import FakeEngine
+from tests.support.edge.fakes import World
 
 URL = "https://bucket.example/bundle?X-Amz-Signature=5ec4e7"
 

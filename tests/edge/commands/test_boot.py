@@ -4,7 +4,7 @@ import pytest
 
 from contract.commands import CommandState
 from contract.defaults import REBOOT_GRACE_S
-from tests.edge.fakes import World
+from tests.support.edge.fakes import World
 
 IN_PROGRESS, SUCCEEDED = CommandState.IN_PROGRESS, CommandState.SUCCEEDED
 FAILED, REJECTED = CommandState.FAILED, CommandState.REJECTED

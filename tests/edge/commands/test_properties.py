@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contract.commands import CommandState
 from contract.defaults import REBOOT_BUDGET
-from tests.edge.fakes import FakeMachine, Fate, World, a_pass, until_killed
+from tests.support.edge.fakes import FakeMachine, Fate, World, a_pass, until_killed
 
 _ACTIONS = st.one_of(
     st.tuples(st.just("send"), st.integers(0, 3)),

@@ -10,8 +10,8 @@ from contract import topics
 from contract.commands import CommandResult, CommandState
 from contract.defaults import REBOOT_STOP_S
 from edge.commands.rules.ledger import Entry, Ledger
-from edge.events import Progressed, Received
-from tests.edge.fakes import START, THING, World, a_pass, until_killed
+from edge.events import MessageReceived, Progressed
+from tests.support.edge.fakes import START, THING, World, a_pass, until_killed
 
 IN_PROGRESS, SUCCEEDED = CommandState.IN_PROGRESS, CommandState.SUCCEEDED
 DELIVERED = CommandState.DELIVERED
@@ -525,9 +525,9 @@ def test_messages_that_make_no_sense_change_nothing_but_a_count() -> None:
 
     too_large = b'{"a":"' + b"x" * 5_000 + b'"}'
     for payload in (b"", b"\xff\xfe", b"[]", b"{}", unknown_field, no_date, too_large):
-        world.deliver(Received(topic, payload))
-    world.deliver(Received(topics.command_request(THING, "time"), b"midnight"))
-    world.deliver(Received("somebody/elses/topic", good.to_json()))
+        world.deliver(MessageReceived(topic, payload))
+    world.deliver(MessageReceived(topics.command_request(THING, "time"), b"midnight"))
+    world.deliver(MessageReceived("somebody/elses/topic", good.to_json()))
     world.turns(80.0)
 
     assert world.reports()[-1].malformed_messages == 9
@@ -541,8 +541,8 @@ def test_two_commands_in_one_turn_reboot_once() -> None:
     world.start()
     first, second = world.a_command(), world.a_command()
     topic = topics.command_request(THING, "reboot")
-    world.inbox.put(Received(topic, first.to_json()))
-    world.inbox.put(Received(topic, second.to_json()))
+    world.inbox.put(MessageReceived(topic, first.to_json()))
+    world.inbox.put(MessageReceived(topic, second.to_json()))
 
     world.turns()
 

@@ -6,8 +6,8 @@ import pytest
 
 from contract import topics
 from contract.commands import CommandState, RebootCommand, RestartApplicationCommand, TimeAnswer
-from edge.events import Received
-from tests.edge.fakes import THING, World, a_pass
+from edge.events import MessageReceived
+from tests.support.edge.fakes import THING, World, a_pass
 
 DELIVERED, IN_PROGRESS = CommandState.DELIVERED, CommandState.IN_PROGRESS
 SUCCEEDED, FAILED = CommandState.SUCCEEDED, CommandState.FAILED
@@ -41,7 +41,7 @@ def test_a_delayed_reboot_is_not_early_where_the_servers_time_took_long_to_come(
     [nonce] = [hello.nonce for hello in world.events() if hello.nonce]
     world.turns(10.0)  # all of it the hello's way; the answer comes at once
     at_server = TimeAnswer(nonce=nonce, server_time_ms=int(world.server_now.timestamp() * 1000))
-    world.deliver(Received(topics.command_request(THING, "time"), at_server.to_json()))
+    world.deliver(MessageReceived(topics.command_request(THING, "time"), at_server.to_json()))
     command = world.a_command(delay_s=60)
 
     world.send(command)

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
-from edge.containers.model.image_gc import Floor
+from edge.containers.model.image_gc import DiskReserve
 from edge.containers.model.image_references import CredentialsUnavailable
 from edge.host.disk_space import DiskSpace
 from edge.ports.engine_errors import EngineError, ImageNotFound, RegistryDenied, WrongArchitecture
-from tests.edge.containers.builders import Device, a_document, an_application, an_engine, current
-from tests.edge.fake_engine import FakeEngine
+from tests.support.edge.containers import Device, a_document, an_application, an_engine, current
+from tests.support.edge.fake_engine import FakeEngine
 
 GIB = 1 << 30
 STRATEGIES = ("download-then-kill", "kill-then-download", "hand-over")
@@ -27,7 +27,7 @@ class Registry:
     def __init__(self) -> None:
         self.answer: int | Exception = 0
 
-    def foresee(self, image: str) -> int:
+    def estimate_pull_bytes(self, image: str) -> int:
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -43,9 +43,9 @@ def device(engine: FakeEngine, registry: Registry, tmp_path: Path) -> Device:
     return Device(
         engine,
         tmp_path,
-        foresee=registry.foresee,
+        estimate_pull_bytes=registry.estimate_pull_bytes,
         disk=lambda: DiskSpace(40 * GIB, 10 * GIB),
-        floor=Floor(2 * GIB, share=0),
+        floor=DiskReserve(2 * GIB, share=0),
     )
 
 
@@ -90,9 +90,9 @@ def test_an_image_makes_room_for_a_larger_one_when_nobody_needs_it(
     device = Device(
         engine,
         tmp_path,
-        foresee=registry.foresee,
+        estimate_pull_bytes=registry.estimate_pull_bytes,
         disk=lambda: DiskSpace(40 * GIB, (20 - 6 * len(engine.images)) * GIB),
-        floor=Floor(2 * GIB, share=0),
+        floor=DiskReserve(2 * GIB, share=0),
     )
     device.deploy(an_application(image_name="hello:v1"))
     device.deploy(an_application(image_name="hello:v2"), revision=2)

@@ -13,12 +13,12 @@ from edge.ports.engine_errors import RegistryUnreachable
 from local.docker.images import BUSYBOX
 from local.docker.memory_engine.engine import MemoryEngine
 from local.docker.memory_engine.server import MemoryEngineServer
-from tests.edge.engine.agents import Agent
-from tests.edge.engine.counting_proxy import CountingProxy
-from tests.edge.engine.sites import Site
-from tests.edge.engine.tiny_registry import IMAGES, LOGIN, TinyRegistry
-from tests.edge.engine.worlds import World
-from tests.edge.fake_engine import FakeEngine, FakeImage
+from tests.support.edge.fake_engine import FakeEngine, FakeImage
+from tests.support.engine.agents import Agent
+from tests.support.engine.counting_proxy import CountingProxy
+from tests.support.engine.sites import Site
+from tests.support.engine.tiny_registry import IMAGES, LOGIN, TinyRegistry
+from tests.support.engine.worlds import World
 
 FAKES = {
     "healthy": FakeImage(health="healthy"),

@@ -7,9 +7,9 @@ import pytest
 
 from contract.reports import ApplicationState, ApplicationStatus
 from edge.host.disk_space import DiskSpace
-from tests.edge.engine.agents import Agent
-from tests.edge.engine.counting_proxy import CountingProxy
-from tests.edge.engine.worlds import World
+from tests.support.engine.agents import Agent
+from tests.support.engine.counting_proxy import CountingProxy
+from tests.support.engine.worlds import World
 
 pytestmark = pytest.mark.slow
 

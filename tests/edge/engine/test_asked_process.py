@@ -12,8 +12,8 @@ from contract.commands import (
     RetryApplicationCommand,
 )
 from contract.reports import DeviceReport
-from tests.edge import fakes
-from tests.edge.engine.sites import Site
+from tests.support.edge import fakes
+from tests.support.engine.sites import Site
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import pytest
 
 from edge.engine.docker import DockerEngine
 from tests.crash_points.on_docker import SCENARIOS, sampled
-from tests.edge.engine.tiny_registry import TinyRegistry
+from tests.support.engine.tiny_registry import TinyRegistry
 
 SAMPLES = 2  # of each scenario
 

@@ -16,9 +16,9 @@ from edge.containers.plan.container_spec import Given, container_spec
 from edge.engine.docker import DockerEngine
 from edge.ports.engine import Check, Container, DeviceNode, Mount
 from edge.ports.engine_errors import SpecRefused
-from tests.edge.containers.builders import Inline
-from tests.edge.engine.tiny_registry import TinyRegistry
-from tests.edge.engine.worlds import World
+from tests.support.edge.containers import Inline
+from tests.support.engine.tiny_registry import TinyRegistry
+from tests.support.engine.worlds import World
 
 pytestmark = pytest.mark.engine
 SH = ("/bin/sh", "-c")

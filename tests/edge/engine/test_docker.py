@@ -10,8 +10,8 @@ from docker import APIClient
 from edge.engine.docker import DockerEngine
 from edge.ports.engine import PortBinding
 from edge.ports.engine_errors import CommandNotFound, DiskFull, EngineUnavailable, PullStalled
-from tests.edge.engine.tiny_registry import TinyRegistry
-from tests.edge.engine.worlds import World
+from tests.support.engine.tiny_registry import TinyRegistry
+from tests.support.engine.worlds import World
 
 
 @pytest.fixture

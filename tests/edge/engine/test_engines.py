@@ -26,7 +26,7 @@ from edge.ports.engine_errors import (
     RegistryUnreachable,
     VolumeInUse,
 )
-from tests.edge.engine.worlds import World
+from tests.support.engine.worlds import World
 
 NOBODY = "f" * 64
 

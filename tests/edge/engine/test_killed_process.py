@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.edge.engine.sites import MOMENTS, Site
-from tests.edge.process import ANSWER_S
+from tests.support.edge.process import ANSWER_S
+from tests.support.engine.sites import MOMENTS, Site
 
 pytestmark = pytest.mark.slow
 

@@ -15,9 +15,9 @@ from edge.engine.listening import FIRST_WAIT_S, LONGEST_WAIT_S, Listening
 from edge.ports.engine_errors import EngineUnavailable
 from local.docker.memory_engine.engine import MemoryEngine
 from local.docker.memory_engine.server import MemoryEngineServer
-from tests.edge.engine.tiny_registry import TinyRegistry
-from tests.edge.engine.worlds import World
-from tests.edge.fake_engine import FakeEngine
+from tests.support.edge.fake_engine import FakeEngine
+from tests.support.engine.tiny_registry import TinyRegistry
+from tests.support.engine.worlds import World
 
 
 class Ear:

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from edge.engine.docker import DockerEngine
 from edge.engine.redaction import LINE_LENGTH, redacted
-from tests.edge.engine.tiny_registry import TinyRegistry
-from tests.edge.engine.worlds import World
+from tests.support.engine.tiny_registry import TinyRegistry
+from tests.support.engine.worlds import World
 
 SECRETS = st.lists(st.text(alphabet="abc", min_size=4, max_size=8), max_size=4)
 

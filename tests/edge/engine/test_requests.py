@@ -3,8 +3,8 @@
 from collections import Counter
 
 from contract.desired import Application
-from tests.edge.engine.agents import Agent
-from tests.edge.engine.counting_proxy import CountingProxy
+from tests.support.engine.agents import Agent
+from tests.support.engine.counting_proxy import CountingProxy
 
 COUNT = 5
 

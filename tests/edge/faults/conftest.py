@@ -13,10 +13,10 @@ from edge.engine.docker import DockerEngine
 from local.docker.images import BUSYBOX
 from local.docker.private_engine import EngineDidNotStart, PrivateEngine
 from local.process.crash_cleanup import Remains
-from tests.edge.engine.agents import Agent
-from tests.edge.engine.worlds import World
 from tests.edge.faults.clocks import JumpingClock
 from tests.edge.faults.guarded_registry import GuardedRegistry
+from tests.support.engine.agents import Agent
+from tests.support.engine.worlds import World
 
 #: Makes a device on the engine at a DOCKER_HOST.
 NewAgent = Callable[[str], Agent]

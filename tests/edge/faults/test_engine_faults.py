@@ -10,9 +10,9 @@ from contract.reports import ApplicationState
 from edge.containers.model.observed import current_name
 from local.docker.private_engine import PrivateEngine
 from local.docker.registry_proxy import Behaviour
-from tests.edge.engine.agents import Agent
 from tests.edge.faults.conftest import NewAgent
 from tests.edge.faults.guarded_registry import LARGE_BYTES, GuardedRegistry
+from tests.support.engine.agents import Agent
 
 pytestmark = [
     pytest.mark.engine,

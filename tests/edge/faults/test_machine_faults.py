@@ -12,9 +12,9 @@ import pytest
 from contract.reports import ApplicationState
 from edge.ports.engine_errors import DiskFull, PortTaken
 from local.docker.private_engine import PrivateEngine
-from tests.edge.engine.agents import Agent
 from tests.edge.faults.clocks import JumpingClock
 from tests.edge.faults.conftest import NewAgent, an_engine
+from tests.support.engine.agents import Agent
 
 pytestmark = pytest.mark.engine
 

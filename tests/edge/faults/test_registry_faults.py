@@ -5,9 +5,9 @@ import pytest
 from contract.reports import ApplicationState
 from edge.ports.engine_errors import ImageNotFound, RegistryDenied, RegistryUnreachable
 from local.docker.registry_proxy import Behaviour
-from tests.edge.engine.agents import Agent
 from tests.edge.faults.clocks import JumpingClock
 from tests.edge.faults.guarded_registry import LARGE_BYTES, MISSING, GuardedRegistry
+from tests.support.engine.agents import Agent
 
 pytestmark = pytest.mark.engine
 

@@ -14,10 +14,10 @@ from edge.host.disk_space import DiskSpace
 from edge.ports.engine import Credentials
 from edge.ports.engine_errors import RegistryUnreachable
 from edge.preflight.examiner import Examiner
-from edge.preflight.images import Images
+from edge.preflight.images import ImageInspector
 from edge.preflight.verdict import FINE, Verdict
-from tests.edge.fake_engine import FakeEngine, FakeImage
 from tests.edge.preflight.builders import GOOD, REPOSITORY, STALE, MemoryRegistry
+from tests.support.edge.fake_engine import FakeEngine, FakeImage
 
 GIB = 1 << 30
 
@@ -57,7 +57,7 @@ class Device:
             ],
         )
         examiner = Examiner(
-            images=Images(self.engine, self.logins, self.registry),
+            images=ImageInspector(self.engine, self.logins, self.registry),
             mirrors=mirrors or {},
             floor=STANDARD_FLOOR,
             disk=lambda: self.disk,

@@ -6,7 +6,7 @@ import pytest
 
 from edge.containers.model.image_references import CredentialsUnavailable
 from edge.ports.engine_errors import EngineUnavailable, WrongArchitecture
-from edge.preflight.images import Images
+from edge.preflight.images import ImageInspector
 from tests.edge.preflight.test_examiner import (
     Device,
     no_engine,
@@ -17,7 +17,7 @@ from tests.edge.preflight.test_examiner import (
 
 
 def foreseen(device: Device, image: str) -> int:
-    return Images(device.engine, device.logins, device.registry).foresee(image, {})
+    return ImageInspector(device.engine, device.logins, device.registry).estimate_pull_bytes(image, {})
 
 
 def test_the_layers_of_an_image_are_what_comes_down() -> None:

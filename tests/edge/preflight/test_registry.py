@@ -12,7 +12,7 @@ from edge.preflight.manifests import Manifest, parse, parse_configuration
 from edge.preflight.registry import HttpRegistry
 from local.docker.images import architecture
 from local.process.http_server import LoopbackServer
-from tests.edge.engine.tiny_registry import LOGIN, TinyRegistry
+from tests.support.engine.tiny_registry import LOGIN, TinyRegistry
 
 GOOD = Credentials(*LOGIN)
 

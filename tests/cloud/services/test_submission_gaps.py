@@ -1,0 +1,297 @@
+"""A deployment whose process dies between any two steps is whole again, whoever comes next."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from cloud.aws.errors import Conflict, Refused, Unavailable
+from cloud.domain.deployments.deployment import DeploymentState
+from cloud.domain.deployments.greengrass_components import carries
+from contract.desired import DesiredDocument
+from tests.support.cloud.api import DEPLOYMENTS, FakeDevices, a_device, body_of, empty, tables_in_memory
+from tests.support.cloud.deploying import ENROLLED, ENROLLED_EARLIER, Crash, World, a_wish
+from tests.support.cloud.emf import emitted
+from tests.support.cloud.memory_deployments import MemoryDeployments
+
+pytestmark = pytest.mark.slow
+
+V2_WISH = a_wish({"name": "web", "image": "fleetgrass/hello:v2"})
+
+
+@pytest.fixture(scope="module")
+def table() -> Iterator[Any]:
+    with tables_in_memory() as dynamodb:
+        yield dynamodb
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def whole(world: World) -> list[tuple[int, str]]:
+    """What must hold once nobody is at work; return revision and state of each, oldest first."""
+    rows = list(world.deployments.newest_first("thinggroup/line-3"))
+    states = sorted((row.revision, row.state.value) for row in rows)
+    assert [revision for revision, _ in states] == list(range(1, len(states) + 1))
+    assert "SUBMITTING" not in {state for _, state in states}
+    assert sum(state == "ACTIVE" for _, state in states) <= 1
+    carried = world.carried()
+    assert len(carried) == len(set(carried)), "no revision reached Greengrass twice"
+    assert all(uri in world.documents.stored for uri in carried)
+    latest = world.greengrass.latest(world.arn)
+    assert latest is not None
+    assert latest.components["aws.greengrass.Nucleus"] == world.enrolled["aws.greengrass.Nucleus"]  # type: ignore[index]
+    for deployment in (row for row in rows if row.state.value == "ACTIVE"):
+        assert carries(latest.components, deployment.document_uri)
+        assert deployment.greengrass_id == latest.greengrass_id
+        document = DesiredDocument.from_json(world.documents.stored[deployment.document_uri])
+        assert (document.revision, document.deployment_id) == (deployment.revision, deployment.id)
+    return states
+
+
+def gaps_of(
+    act: Callable[[World], object], prepare: Callable[[World], None], table: Any = None
+) -> Iterator[World]:
+    """Give a world that died at each call of ``act`` in turn, before and after the call's effect.
+
+    In DynamoDB, where a world takes its time, before the first and after each: what is left behind
+    before a call is what is left after the one before it.
+    """
+    number = 0
+    while True:
+        for takes_effect in (False, True) if table is None or number == 0 else (True,):
+            if table is not None:
+                empty(table, DEPLOYMENTS)
+            world = World(table)
+            prepare(world)
+            world.gaps.calls = []
+            world.gaps.die_at = (number, takes_effect)
+            try:
+                act(world)
+            except Crash:
+                world.gaps.die_at = None
+                yield world
+            else:
+                assert number > 0, "the act makes calls"
+                return
+        number += 1
+
+
+def first_revision(world: World) -> None:
+    assert world.post()["statusCode"] == 201
+    world.clock.advance(1)
+
+
+@pytest.mark.parametrize("in_dynamodb", [False, True])
+def test_the_sweep_makes_whole_what_a_dead_post_left_in_any_gap(table: Any, in_dynamodb: bool) -> None:
+    died = 0
+    for world in gaps_of(lambda w: w.post(V2_WISH), first_revision, table if in_dynamodb else None):
+        died += 1
+        world.clock.advance(61)
+        world.sweep()
+        states = whole(world)
+        assert states in ([(1, "ACTIVE")], [(1, "SUPERSEDED"), (2, "ACTIVE")]), world.gaps.calls
+        assert len(world.carried()) == len(states)
+    assert died > 8
+
+
+def test_the_next_post_makes_whole_what_a_dead_one_left_in_any_gap() -> None:
+    for world in gaps_of(lambda w: w.post(V2_WISH), first_revision):
+        world.clock.advance(61)
+        answer = world.post()
+        assert answer["statusCode"] == 201, world.gaps.calls
+        assert body_of(answer)["state"] == "ACTIVE"
+        whole(world)
+        assert world.states()[-1] == (body_of(answer)["revision"], "ACTIVE")
+        assert body_of(answer)["revision"] == len(world.carried())
+
+
+def test_a_sweep_that_dies_in_any_gap_of_its_own_is_made_whole_by_the_next() -> None:
+    def left_submitting(world: World) -> None:
+        first_revision(world)
+        world.greengrass.broken = Unavailable("CreateDeployment: timeout")
+        assert body_of(world.post(V2_WISH))["state"] == "SUBMITTING"
+        world.greengrass.broken = None
+        world.clock.advance(61)
+
+    for world in gaps_of(lambda w: w.sweep(), left_submitting):
+        world.sweep()
+        whole(world)
+        assert world.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")], world.gaps.calls
+
+
+def test_a_repeated_post_with_its_key_makes_one_revision_whatever_gap_the_first_died_in() -> None:
+    headers = {"Idempotency-Key": "k1"}
+    for world in gaps_of(lambda w: w.post(V2_WISH, headers=headers), first_revision):
+        world.clock.advance(61)
+        world.sweep()
+        answer = world.post(V2_WISH, headers=headers)
+        assert (answer["statusCode"], body_of(answer)["revision"]) == (201, 2)
+        whole(world)
+        assert world.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
+
+
+def test_a_deployment_that_greengrass_has_is_adopted_and_not_made_again(world: World) -> None:
+    first_revision(world)
+    world.gaps.calls = []
+    world.post(V2_WISH)
+    after_create = world.gaps.calls.index("greengrass.create")
+    again = World()
+    first_revision(again)
+    again.gaps.calls, again.gaps.die_at = [], (after_create, True)
+    with pytest.raises(Crash):
+        again.post(V2_WISH)
+    again.gaps.die_at, again.gaps.calls = None, []
+    again.clock.advance(61)
+
+    again.sweep()
+
+    assert "greengrass.create" not in again.gaps.calls
+    assert again.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
+
+
+def test_one_that_others_deployed_over_before_it_was_finished_is_made_on_top_of_theirs() -> None:
+    world = World()
+    world.gaps.die_at = (calls_of_a_post().index("greengrass.create"), True)
+    with pytest.raises(Crash):
+        world.post()
+    world.gaps.die_at = None
+    before, deployments = dict(ENROLLED), world.deployments
+    assert isinstance(deployments, MemoryDeployments)
+    for theirs in (before | {"their.Component": {"componentVersion": "1.0.0"}}, before):
+        world.greengrass.revise(world.arn, theirs)  # the second time what was there before ours
+        world.clock.advance(61)
+
+        world.sweep()
+
+        latest = world.greengrass.latest(world.arn)
+        (made,) = world.deployments.newest_first("thinggroup/line-3")
+        assert latest is not None
+        assert (made.state.value, made.greengrass_id) == ("ACTIVE", latest.greengrass_id)
+        assert carries(latest.components, made.document_uri)
+        deployments.rows["thinggroup/line-3", 1] = replace(made, state=DeploymentState.SUBMITTING)
+
+
+def test_a_second_try_that_finds_other_agents_than_the_first_is_no_conflict(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Greengrass does not list yet what it made, and a device that would be asked said a new version."""
+    asked: dict[str, Any] = {"agent_version": "0.9.0", "level": 0}
+    world = World(enrolled=ENROLLED_EARLIER, devices=FakeDevices([a_device("r-1", **asked)]))
+    enrolled = world.greengrass.latest(world.arn)
+    world.gaps.die_at = (calls_of_a_post().index("greengrass.create"), True)
+    with pytest.raises(Crash):
+        world.post()
+    world.gaps.die_at = None
+    monkeypatch.setattr(world.greengrass, "latest", lambda target_arn: enrolled)
+    world.devices.rows["r-1"] = a_device("r-1", agent_version="1.0.0", level=1)
+    world.clock.advance(61)
+
+    world.sweep()
+
+    assert world.states() == [(1, "ACTIVE")]
+
+
+def calls_of_a_post() -> list[str]:
+    world = World()
+    world.post()
+    return world.gaps.calls
+
+
+def test_while_a_submission_is_young_the_next_post_waits_its_turn(world: World) -> None:
+    world.greengrass.broken = Unavailable("CreateDeployment: timeout")
+    submitting = world.post()
+    assert (submitting["statusCode"], body_of(submitting)["state"]) == (201, "SUBMITTING")
+    assert "not answered yet" in body_of(submitting)["warnings"][-1]
+
+    refused = world.post(V2_WISH)
+
+    assert (refused["statusCode"], body_of(refused)["code"]) == (409, "deployment-in-progress")
+    assert refused["headers"]["retry-after"] == "10"
+    assert body_of(refused)["deployment"] == body_of(submitting)["id"]
+    assert world.sweep() == 0
+
+
+def test_a_refused_submission_is_failed_and_counted_and_the_next_revision_follows(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.greengrass.broken = Refused("CreateDeployment: ValidationException")
+    answer = world.post()
+    assert (answer["statusCode"], body_of(answer)["code"]) == (502, "greengrass-refused")
+    failed = body_of(world.get(body_of(answer)["deployment"]))
+    assert (failed["state"], failed["code"]) == ("FAILED", "greengrass-refused")
+
+    world.greengrass.broken = None
+    assert body_of(world.post())["revision"] == 2
+    assert world.states() == [(1, "FAILED"), (2, "ACTIVE")]
+    assert emitted(capsys) == {"deployments_failed": [1]}
+    whole(world)
+
+
+def test_a_conflict_is_waited_out_and_at_last_called_a_failure(world: World) -> None:
+    world.greengrass.broken = Conflict("CreateDeployment: ConflictException")
+    assert body_of(world.post())["state"] == "SUBMITTING"
+    world.clock.advance(14 * 60)
+    assert world.sweep() == 0
+    world.clock.advance(60)
+    assert world.sweep() == 1
+    assert world.states() == [(1, "FAILED")]
+
+
+def test_an_agent_configuration_that_cannot_be_kept_is_not_overwritten(world: World) -> None:
+    broken = {"io.fleetgrass.Agent": {"componentVersion": "1.0.0", "configurationUpdate": {"merge": "[1"}}}
+    world.greengrass.deployments[world.arn].append(("gg-x", broken))
+    answer = world.post()
+    assert (answer["statusCode"], body_of(answer)["code"]) == (502, "agent-configuration-unreadable")
+    assert len(world.greengrass.deployments[world.arn]) == 2
+    assert world.states() == [(1, "FAILED")]
+
+
+def test_of_two_posts_at_the_same_moment_one_gets_the_revision(world: World) -> None:
+    """The second finds its revision taken between its read and its write."""
+    taken: list[dict[str, Any]] = []
+    put = world.documents.put
+
+    def somebody_is_faster(document: bytes) -> str:
+        if not taken:
+            taken.append({})
+            taken[0] = world.post(V2_WISH)
+        return put(document)
+
+    world.documents.put = somebody_is_faster  # type: ignore[method-assign]
+
+    answer = world.post()
+
+    assert taken[0]["statusCode"] == 201
+    assert (answer["statusCode"], body_of(answer)["code"]) == (409, "revision-conflict")
+    assert world.states() == [(1, "ACTIVE")]
+    whole(world)
+
+
+def test_one_deployment_that_cannot_be_finished_does_not_keep_the_others_waiting(world: World) -> None:
+    world.groups.sizes["line-4"] = 1
+    other_arn = world.account.iot_arn("thinggroup/line-4")
+    world.greengrass.deployments[other_arn] = []
+    world.greengrass.broken = Unavailable("timeout")
+    world.post()
+    world.post(a_wish(group="line-4"))
+    world.greengrass.broken = None
+    del world.greengrass.deployments[other_arn]
+    latest = world.greengrass.latest
+
+    def unreachable(target_arn: str) -> Any:
+        if target_arn == other_arn:
+            raise Unavailable("ListDeployments: timeout")
+        return latest(target_arn)
+
+    world.greengrass.latest = unreachable  # type: ignore[method-assign]
+    world.clock.advance(61)
+
+    assert world.sweep() == 1
+    assert world.states() == [(1, "ACTIVE")]
+    assert [d.group for d in world.deployments.due(world.clock.now)] == []  # the other's turn is later
+    world.clock.advance(60)
+    assert {d.group for d in world.deployments.due(world.clock.now)} == {"line-3", "line-4"}

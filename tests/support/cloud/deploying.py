@@ -1,0 +1,272 @@
+"""What the tests of deployments share: the world around them in memory, able to die at any call."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from cloud.aws.account import Account
+from cloud.aws.ecr import Image
+from cloud.aws.errors import Conflict, NotFound
+from cloud.aws.iot_registry import Group
+from cloud.domain.deployments.greengrass import Submitted, TargetDeployment
+from cloud.domain.deployments.greengrass_components import NUCLEUS, Components
+from cloud.domain.devices.diagnosis_facts import Job
+from cloud.functions.deployments.create_deployment import Ports, create_deployment
+from cloud.functions.deployments.get_deployment import get_deployment
+from cloud.http.handler import lambda_handler
+from cloud.services.deployment_submission import Submission
+from cloud.tables.deployments import Deployments
+from contract.documents import document_key
+from contract.names import COMPONENT, Nucleus
+from tests.support.cloud.api import ACCOUNT, DEPLOYMENTS, REGION, Clock, FakeDevices, a_device, an_event
+from tests.support.cloud.memory_deployments import MemoryDeployments
+
+POST, GET = "POST /deployments", "GET /deployments/{deployment}"
+WEB = {"name": "web", "image": "fleetgrass/hello:v1"}
+V1, V2 = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
+ENROLLED: dict[str, Mapping[str, Any]] = {
+    COMPONENT: {"componentVersion": "0.9.0", "configurationUpdate": {"merge": '{"heartbeat_s": 5}'}},
+    NUCLEUS: {
+        "componentVersion": "2.18.0",
+        "configurationUpdate": {"merge": '{"deploymentConfigurationTimeSource": "deploymentProcessingTime"}'},
+    },
+}
+#: As the release before enrolled a group.
+ENROLLED_EARLIER: dict[str, Mapping[str, Any]] = ENROLLED | {
+    NUCLEUS: {
+        "componentVersion": "2.18.0",
+        "configurationUpdate": {"merge": '{"interpolateComponentConfiguration": true}'},
+    }
+}
+
+
+class Crash(BaseException):
+    """The process dies here; nothing in it may catch this."""
+
+
+class Gaps:
+    """Counts the calls that leave the process, and dies at one of them."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.die_at: tuple[int, bool] | None = None  # the call's number, and whether it takes effect
+
+    def around(self, name: str, call: Callable[[], Any]) -> Any:
+        number, self.calls = len(self.calls), [*self.calls, name]
+        if self.die_at == (number, False):
+            raise Crash(f"before {name}")
+        answer = call()
+        if self.die_at == (number, True):
+            raise Crash(f"after {name}")
+        return answer
+
+
+class Gapped:
+    """Any port, with a gap before and after each of its calls."""
+
+    def __init__(self, port: Any, gaps: Gaps, prefix: str) -> None:
+        self._port, self._gaps, self._prefix = port, gaps, prefix
+
+    def __getattr__(self, name: str) -> Any:
+        call = getattr(self._port, name)
+        return lambda *args, **kwargs: self._gaps.around(
+            f"{self._prefix}.{name}", lambda: call(*args, **kwargs)
+        )
+
+
+class FakeGreengrass:
+    """Deployments per target, oldest first; the same client token gives the same deployment.
+
+    With other content a known token is a Conflict, as Greengrass has it.
+    """
+
+    def __init__(self, target: str, components: Components | None) -> None:
+        self.deployments: dict[str, list[tuple[str, Components]]] = {target: []}
+        self.by_token: dict[str, tuple[Submitted, tuple[object, ...]]] = {}
+        self.broken: Exception | None = None
+        self.jobs: dict[tuple[str, str], Job] = {}
+        self.asked: list[str] = []
+        self.published: dict[str, list[str]] = {}  # a component's versions by its ARN, the newest first
+        if components is not None:
+            self.deployments[target].append(("gg-enrolment", components))
+
+    def latest(self, target_arn: str) -> TargetDeployment | None:
+        all_of_it = self.deployments[target_arn]
+        if not all_of_it:
+            return None
+        greengrass_id, components = all_of_it[-1]
+        return TargetDeployment(greengrass_id, f"job-{greengrass_id}", components)
+
+    def components(self, greengrass_id: str) -> Components | None:
+        every = dict(each for of_target in self.deployments.values() for each in of_target)
+        return every.get(greengrass_id)
+
+    def newest(self, component_arn: str) -> str | None:
+        return next(iter(self.published.get(component_arn, ())), None)
+
+    def revise(self, target_arn: str, components: Components) -> str:
+        """What somebody else does in the console."""
+        greengrass_id = f"gg-of-others-{len(self.deployments[target_arn])}"
+        self.deployments[target_arn].append((greengrass_id, components))
+        return greengrass_id
+
+    def on_device(self, device: str, greengrass_id: str) -> Job | None:
+        self.asked.append(device)
+        return self.jobs.get((device, greengrass_id))
+
+    def create(self, target_arn: str, *, name: str, components: Components, client_token: str) -> Submitted:
+        if self.broken is not None:
+            raise self.broken
+        assert 1 <= len(client_token) <= 64
+        content = (target_arn, name, components)
+        if client_token not in self.by_token:
+            greengrass_id = f"gg-{len(self.by_token) + 1}"
+            self.deployments[target_arn].append((greengrass_id, components))
+            self.by_token[client_token] = (Submitted(greengrass_id, f"job-{greengrass_id}"), content)
+        made, of = self.by_token[client_token]
+        if of != content:
+            raise Conflict("the client token was used with other content")
+        return made
+
+
+class FakeImages:
+    """Repositories by tag."""
+
+    def __init__(self) -> None:
+        self.tags = {("fleetgrass/hello", "v1"): V1, ("fleetgrass/hello", "v2"): V2}
+        self.architectures: frozenset[str] = frozenset()
+        self.asked: list[str] = []
+        self.broken: Exception | None = None
+
+    def resolve(self, repository: str, *, tag: str | None = None, digest: str | None = None) -> Image:
+        self.asked.append(repository)
+        if self.broken is not None:
+            raise self.broken
+        found = digest or self.tags.get((repository, tag or ""))
+        if found is None or found not in self.tags.values():
+            raise NotFound(repository)
+        return Image(found, self.architectures)
+
+
+class FakeDocuments:
+    """The bucket."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, bytes] = {}
+
+    def put(self, document: bytes) -> str:
+        uri = f"s3://bucket/{document_key(document)}"
+        self.stored[uri] = document
+        return uri
+
+
+class FakeGroups:
+    """The IoT registry: how many things each group holds, and which nucleus it is of."""
+
+    def __init__(self) -> None:
+        self.sizes = {"line-3": 2, "empty": 0}
+        self.nuclei: dict[str, Nucleus] = {}
+
+    def nucleus_of(self, group: str) -> Nucleus | None:
+        if group not in self.sizes:
+            raise NotFound(group)
+        return self.nuclei.get(group)
+
+    def group(self, group: str) -> Group:
+        return Group(self.nucleus_of(group), self.sizes[group] > 0)
+
+
+@dataclass
+class World:
+    """A cloud in memory. ``gaps`` sit around every call of ``post`` and ``sweep``, never of the others.
+
+    With ``table`` (DynamoDB's client) the deployments are in it, and its calls are the gaps.
+    """
+
+    table: Any = None
+    enrolled: Components | None = field(default_factory=lambda: ENROLLED)
+    clock: Clock = field(default_factory=Clock)
+    images: FakeImages = field(default_factory=FakeImages)
+    documents: FakeDocuments = field(default_factory=FakeDocuments)
+    groups: FakeGroups = field(default_factory=FakeGroups)
+    gaps: Gaps = field(default_factory=Gaps)
+    agent_version: str = "1.0.0"  # the stack's
+    devices: FakeDevices = field(default_factory=lambda: FakeDevices([a_device("r-1"), a_device("r-2")]))
+
+    def __post_init__(self) -> None:
+        self.account = Account("aws", REGION, ACCOUNT)
+        self.arn = self.account.iot_arn("thinggroup/line-3")
+        self.greengrass = FakeGreengrass(self.arn, self.enrolled)
+        self.deployments = MemoryDeployments() if self.table is None else Deployments(self.table, DEPLOYMENTS)
+
+    def submission(self) -> Submission:
+        return Submission(
+            deployments=self._gapped_deployments(),
+            greengrass=Gapped(self.greengrass, self.gaps, "greengrass"),
+            devices=self.devices,
+            groups=self.groups,
+            account=self.account,
+            agent_version=self.agent_version,
+            stale_s=60,
+            clock=self.clock,
+        )
+
+    def _gapped_deployments(self) -> Any:
+        if self.table is None:
+            return Gapped(self.deployments, self.gaps, "deployments")
+        return Deployments(Gapped(self.table, self.gaps, "table"), DEPLOYMENTS)
+
+    def post(self, body: object = None, **more: Any) -> dict[str, Any]:
+        ports = Ports(
+            account=self.account,
+            images=self.images,
+            documents=Gapped(self.documents, self.gaps, "documents"),
+            groups=self.groups,
+            devices=self.devices,
+            submission=self.submission(),
+            clock=self.clock,
+        )
+        entry = lambda_handler(lambda request: create_deployment(request, ports), route=POST)
+        body = a_wish() if body is None else body
+        return entry(an_event(POST, body=body, **more), None)
+
+    def get(self, deployment: str, **more: Any) -> dict[str, Any]:
+        entry = lambda_handler(
+            lambda request: get_deployment(
+                request, deployments=self.deployments, devices=self.devices, clock=self.clock
+            ),
+            route=GET,
+        )
+        return entry(an_event(GET, path={"deployment": deployment}, **more), None)
+
+    def sweep(self) -> int:
+        return self.submission().finish_stale(self.clock.now)
+
+    def states(self) -> list[tuple[int, str]]:
+        """Revision and state of every deployment of line-3, oldest first."""
+        return sorted((d.revision, d.state.value) for d in self.deployments.newest_first("thinggroup/line-3"))
+
+    def in_force(self) -> dict[str, Any]:
+        """The agent's configuration in the target's latest Greengrass deployment."""
+        components = self.greengrass.deployments[self.arn][-1][1]
+        configuration: dict[str, Any] = json.loads(components[COMPONENT]["configurationUpdate"]["merge"])
+        return configuration
+
+    def carried(self) -> list[str]:
+        """The documents that Greengrass was ever pointed at, in order."""
+        found = []
+        for _, components in self.greengrass.deployments[self.arn]:
+            merged = json.loads(components[COMPONENT]["configurationUpdate"]["merge"])
+            if "desired" in merged:
+                found.append(merged["desired"]["document_uri"])
+        return found
+
+    def reports(self, deployment: str, device: str, state: str, sequence: int = 1, **more: Any) -> bool:
+        outcome = {"state": state, "epoch": "e1", "sequence": sequence, **more}
+        return self.deployments.record_outcome(deployment, device, outcome, self.clock.now)
+
+
+def a_wish(*applications: Mapping[str, Any], group: str = "line-3", **more: Any) -> dict[str, Any]:
+    return {"target": {"group": group}, "applications": list(applications or (WEB,)), **more}
