@@ -7,8 +7,10 @@ from pathlib import Path
 
 import requests
 
+from edge.backoff import backoff_s
+
 TRIES = 3
-WAIT_S = 2.0  # after the first failure; after each further one twice as long
+WAIT_S, WAIT_MAX_S = 2.0, 4.0
 TIMEOUTS_S = (10.0, 60.0)  # to connect; between two signs of life
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ def upload(path: Path, url: str, *, sleep: Callable[[float], None] = time.sleep)
             if not error.may_pass or not tries_left:
                 raise
             log.warning("bundle of logs is not uploaded yet: error=%s tries_left=%d", error, tries_left)
-            sleep(WAIT_S * 2 ** (TRIES - 1 - tries_left))
+            sleep(backoff_s(TRIES - tries_left, WAIT_S, WAIT_MAX_S))
     return None
 
 

@@ -16,6 +16,7 @@ from contract.desired import DesiredDocument
 from contract.documents import parse_document_uri
 from contract.reports import NO_CREDENTIALS, DesiredStatus
 from contract.wire import complaint
+from edge.backoff import backoff_s
 from edge.desired.examination import Examination
 from edge.events import Examined, Fetched
 from edge.ports.clock import Clock
@@ -185,8 +186,8 @@ class Desired:
 
     def _again(self, code: str, message: str) -> None:
         most_s = CREDENTIALS_BACKOFF_MAX_S if code == NO_CREDENTIALS else PULL_BACKOFF_MAX_S
-        wait_s = self._spread(min(RETRY_FIRST_S * 2**self._tries, most_s))
-        self._tries = min(self._tries + 1, 16)
+        self._tries += 1
+        wait_s = self._spread(backoff_s(self._tries, RETRY_FIRST_S, most_s))
         self._retry_at_s = self._clock.monotonic() + wait_s
         log.warning(
             "desired document cannot be fetched: code=%s tries=%d wait_s=%.1f", code, self._tries, wait_s

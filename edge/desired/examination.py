@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from contract.defaults import PULL_BACKOFF_MAX_S
 from contract.desired import DesiredDocument
 from contract.reports import RefusedDocument
+from edge.backoff import backoff_s
 from edge.events import Examined
 from edge.ports.clock import Clock
 from edge.ports.state import State, StateUnreadable, StateUnwritable
@@ -138,8 +139,8 @@ class Examination:
             self._look_again()
 
     def _look_again(self) -> None:
-        wait_s = self._spread(min(AGAIN_FIRST_S * 2**self._tries, PULL_BACKOFF_MAX_S))
-        self._tries = min(self._tries + 1, 16)
+        self._tries += 1
+        wait_s = self._spread(backoff_s(self._tries, AGAIN_FIRST_S, PULL_BACKOFF_MAX_S))
         self._again_at_s = self._clock.monotonic() + wait_s
         log.info("refused document is looked into again: wait_s=%.0f", wait_s)
 

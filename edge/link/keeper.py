@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Sequence
 
 from contract.names import Nucleus
+from edge.backoff import backoff_s
 from edge.events import LinkAnswered, LinkLost
 from edge.link.patience import CONNECT_WAITS_S, Patience
 from edge.ports.clock import Clock
@@ -137,8 +138,8 @@ class LinkKeeper:
         self._connecting, self._fell = number, None
 
     def _subscribe(self) -> None:
-        self._wait_s = self._spread(min(SUBSCRIBE_FIRST_S * 2**self._tries, SUBSCRIBE_MAX_S))
-        self._tries = min(self._tries + 1, 16)
+        self._tries += 1
+        self._wait_s = self._spread(backoff_s(self._tries, SUBSCRIBE_FIRST_S, SUBSCRIBE_MAX_S))
         self._due_s = self._clock.monotonic() + SUBSCRIBE_MAX_S  # should this try end in a bug of ours
         pending, refused = set(self._pending.values()), dict[str, LinkError]()
         for name, begin in self._missing.items():

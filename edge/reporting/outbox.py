@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from contract.commands import CommandResult, ResultAck
+from edge.backoff import backoff_s
 from edge.ports.clock import Clock
 from edge.ports.link import Link, LinkError, PublishFailed, QoS, Unauthorized
 from edge.ports.state import State, StateUnreadable, StateUnwritable
@@ -221,10 +222,11 @@ class Outbox:
         now_s = self._clock.monotonic()
         for qos in set(ways):
             way = self._ways[qos]
-            wait_s = self._spread(min(RETRY_FIRST_S * 2**way.failures, RETRY_MAX_S))
-            self._ways[qos] = _Way(now_s + wait_s, min(way.failures + 1, 16))
+            failures = way.failures + 1
+            wait_s = self._spread(backoff_s(failures, RETRY_FIRST_S, RETRY_MAX_S))
+            self._ways[qos] = _Way(now_s + wait_s, failures)
         self._reports_fail = True
-        longest = RETRY_FIRST_S * 2 ** (way.failures - 1) >= RETRY_MAX_S
+        longest = backoff_s(way.failures, RETRY_FIRST_S, RETRY_MAX_S) >= RETRY_MAX_S
         log.log(  # a night of it is said once
             logging.DEBUG if longest else logging.WARNING,
             "messages wait for the next try: messages=%d code=%s wait_s=%.1f",

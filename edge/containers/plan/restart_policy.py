@@ -1,5 +1,6 @@
 """When a container that has proven itself, and does not work now, is started again; pure."""
 
+from edge.backoff import backoff_s
 from edge.containers.model.observed import Observed
 from edge.containers.plan.health import Condition, HealthHistory, condition, is_crashing
 
@@ -28,5 +29,5 @@ def is_due(observed: Observed, history: HealthHistory) -> bool:
     least_s = observed.supervision.healthy_window_s if comes_up else 0.0
     if history.restarts == 0:
         return history.window_s >= least_s
-    wait_s = min(RESTART_FIRST_S * 2.0 ** min(history.restarts - 1, 30), RESTART_MAX_S)
+    wait_s = backoff_s(history.restarts, RESTART_FIRST_S, RESTART_MAX_S)
     return history.since_restart_s >= max(wait_s, least_s)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from contract.applications import Application
 from contract.defaults import CREDENTIALS_BACKOFF_MAX_S, PULL_BACKOFF_FIRST_S, PULL_BACKOFF_MAX_S
 from contract.reports import NO_CREDENTIALS
+from edge.backoff import backoff_s
 from edge.containers.model.errors import SecretsUnavailable
 from edge.containers.model.image_references import CredentialsUnavailable
 from edge.containers.model.observed import ContainerPair
@@ -95,18 +96,15 @@ def after(
         )
     short = contended or failure.code == "engine-unavailable"
     most_s = CREDENTIALS_BACKOFF_MAX_S if failure.code == NO_CREDENTIALS else PULL_BACKOFF_MAX_S
-    return Backoff(
-        monotonic + (SHORT_HOLD_S if short else backoff_s(tries, jitter(), most_s)), tries, failure
-    )
+    return Backoff(monotonic + (SHORT_HOLD_S if short else wait_s(tries, jitter(), most_s)), tries, failure)
 
 
-def backoff_s(tries: int, jitter: float, most_s: float = PULL_BACKOFF_MAX_S) -> float:
+def wait_s(tries: int, jitter: float, most_s: float = PULL_BACKOFF_MAX_S) -> float:
     """Return seconds to wait after ``tries`` failures: doubling from 5 s to ``most_s``, less up to a half.
 
     ``jitter`` is 0 to 1; it only shortens, so that a fleet cut off at once does not return at once.
     """
-    whole = min(PULL_BACKOFF_FIRST_S * 2.0 ** min(tries - 1, 30), most_s)
-    return float(whole * (1 - jitter / 2))
+    return backoff_s(tries, PULL_BACKOFF_FIRST_S, most_s) * (1 - jitter / 2)
 
 
 def _is_over(step: Step, failure: StepFailure, view: AppSnapshot, tries: int, *, contended: bool) -> bool:
