@@ -8,10 +8,11 @@ another process waits for this one's place, it ends at the first refusal.
 import logging
 from collections.abc import Callable
 
+from edge.backoff import backoff_s
 from edge.link.endings import Endings
 from edge.ports.link import LinkDown, TokenRefused
 
-CONNECT_WAITS_S = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+CONNECT_WAITS_S = tuple(backoff_s(tries, 0.5, 30.0) for tries in range(1, 8))
 REFUSALS = 3  # in a row, within ten seconds: a nucleus that goes down closes connections as well
 
 log = logging.getLogger(__name__)
