@@ -13,8 +13,6 @@ from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
-from pydantic import ValidationError
-
 from contract import topics
 from contract.commands import AnyCommand, Bundle, CommandResult, CommandState, RebootCommand, name_of
 from contract.defaults import HELD_COMMANDS_S
@@ -25,8 +23,9 @@ from edge.commands.rules.ledger import Ledger
 from edge.host.boot import Boot
 from edge.ports.clock import Clock
 from edge.ports.machine import Machine
-from edge.ports.state import State, StateUnreadable, StateUnwritable
+from edge.ports.state import State, StateUnwritable
 from edge.reporting.server_time import ServerTime
+from edge.storage.state_file import StateFile
 from edge.text import clip
 
 FILE = "commands.json"
@@ -62,7 +61,7 @@ class Commands:
         budget: int,
         grace_s: float,
     ) -> None:
-        self._state = state
+        self._file = StateFile(state, FILE, Ledger.model_validate_json)
         self._clock = clock
         self._server_time = server_time
         self._send = send
@@ -312,7 +311,7 @@ class Commands:
             StateUnwritable: nothing changed.
         """
         if ledger is not self._ledger:
-            self._state.write(FILE, ledger.model_dump_json(exclude_none=True).encode())
+            self._file.write(ledger.model_dump_json(exclude_none=True).encode())
             self._remember(ledger)
 
     def _keep_if_possible(self, ledger: Ledger) -> None:
@@ -330,19 +329,12 @@ class Commands:
         self._told = {k: v for k, v in self._told.items() if k in waiting}
 
     def _load(self) -> Ledger:
-        try:
-            content = self._state.read(FILE)
-            if content is None:
-                return Ledger()
-            return Ledger.model_validate_json(content)
-        except StateUnreadable as error:
-            reason = str(error)
-        except ValidationError as error:
-            reason = f"{error.error_count()} errors"
-        self._state.set_aside(FILE, reason)
+        found = self._file.read()
+        if not self._file.was_broken:
+            return found or Ledger()
         ledger = Ledger(lost=True)
         try:
-            self._state.write(FILE, ledger.model_dump_json(exclude_none=True).encode())
+            self._file.write(ledger.model_dump_json(exclude_none=True).encode())
         except StateUnwritable as error:  # a device with a full disk must come online to say so
             log.error("command ledger is not on disk: error=%s", error)
         return ledger

@@ -2,10 +2,11 @@
 
 import logging
 
-from pydantic import JsonValue, TypeAdapter, ValidationError
+from pydantic import JsonValue, TypeAdapter
 
 from edge.configuration.settings import DEFAULTS, Reading, Settings, parse_settings
-from edge.ports.state import State, StateUnreadable, StateUnwritable
+from edge.ports.state import State, StateUnwritable
+from edge.storage.state_file import StateFile
 
 FILE = "settings.json"
 _VALUES: TypeAdapter[dict[str, JsonValue]] = TypeAdapter(dict[str, JsonValue])
@@ -17,7 +18,7 @@ class KeptSettings:
     """The last good value of every key. A file that is lost or broken costs only this."""
 
     def __init__(self, state: State) -> None:
-        self._state = state
+        self._file = StateFile(state, FILE, _VALUES.validate_json)
         self.found = True  # whether an earlier process has kept any
         self.settings = self._load()
 
@@ -27,20 +28,14 @@ class KeptSettings:
             return
         self.settings = settings
         try:
-            self._state.write(FILE, settings.model_dump_json().encode())
+            self._file.write(settings.model_dump_json().encode())
         except StateUnwritable as error:
             log.error("settings are not on disk: error=%s", error)
 
     def _load(self) -> Settings:
-        try:
-            content = self._state.read(FILE)
-            self.found = content is not None
-            values = {} if content is None else _VALUES.validate_json(content)
-        except (StateUnreadable, ValidationError) as error:
-            self.found = False
-            self._state.set_aside(FILE, type(error).__name__)
-            return DEFAULTS
-        return parse_settings(values).settings
+        values = self._file.read()
+        self.found = values is not None
+        return DEFAULTS if values is None else parse_settings(values).settings
 
 
 def say(reading: Reading) -> None:

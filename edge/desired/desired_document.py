@@ -20,8 +20,9 @@ from edge.backoff import backoff_s
 from edge.desired.examination import Examination
 from edge.events import Examined, Fetched
 from edge.ports.clock import Clock
-from edge.ports.state import State, StateUnreadable, StateUnwritable
+from edge.ports.state import State, StateUnwritable
 from edge.reporting.since import Since
+from edge.storage.state_file import StateFile
 from edge.text import clip
 
 FILE = "desired.json"
@@ -51,7 +52,7 @@ class Desired:
         inspect: Callable[[int, DesiredDocument], None],
         spread: Callable[[float], float],
     ) -> None:
-        self._state = state
+        self._file = StateFile(state, FILE, _parse)
         self._clock = clock
         self._fetch = fetch
         self._spread = spread
@@ -175,7 +176,7 @@ class Desired:
         content, self._content = self._content, b""
         document = DesiredDocument.from_json(content)
         try:
-            self._state.write(FILE, content)
+            self._file.write(content)
         except StateUnwritable as error:
             log.error("desired document is not on disk: error=%s", error)
         self._document, self._sha256 = document, hashlib.sha256(content).hexdigest()
@@ -204,13 +205,12 @@ class Desired:
         log.error("desired document is not usable: code=%s message=%s", *self._trouble)
 
     def _load(self) -> None:
-        try:
-            content = self._state.read(FILE)
-            if content is not None:
-                self._document = DesiredDocument.from_json(content)
-                self._sha256 = hashlib.sha256(content).hexdigest()
-        except (StateUnreadable, ValidationError) as error:
-            self._state.set_aside(FILE, type(error).__name__)
+        if (found := self._file.read()) is not None:
+            self._document, self._sha256 = found
+
+
+def _parse(content: bytes) -> tuple[DesiredDocument, str]:
+    return DesiredDocument.from_json(content), hashlib.sha256(content).hexdigest()
 
 
 def _clipped(said: tuple[str, str] | None) -> tuple[str, str] | tuple[None, None]:

@@ -7,7 +7,7 @@ pass; but it does not let one pass that was refused before, because then nothing
 import logging
 from collections.abc import Callable
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from contract.defaults import PULL_BACKOFF_MAX_S
 from contract.desired import DesiredDocument
@@ -15,8 +15,9 @@ from contract.reports import RefusedDocument
 from edge.backoff import backoff_s
 from edge.events import Examined
 from edge.ports.clock import Clock
-from edge.ports.state import State, StateUnreadable, StateUnwritable
+from edge.ports.state import State, StateUnwritable
 from edge.preflight.verdict import PreflightRefusal, Verdict
+from edge.storage.state_file import StateFile
 from edge.text import clip
 
 FILE = "refused.json"
@@ -47,14 +48,15 @@ class Examination:
         spread: Callable[[float], float],
         inspect: Callable[[int, DesiredDocument], None],
     ) -> None:
-        self._state, self._clock, self._spread, self._look_into = state, clock, spread, inspect
+        self._file = StateFile(state, FILE, _Refused.model_validate_json)
+        self._clock, self._spread, self._look_into = clock, spread, inspect
         self._sha256: str | None = None
         self._document: DesiredDocument | None = None
         self._number = 0
         self._answer_by_s: float | None = None
         self._again_at_s: float | None = None
         self._tries = 0
-        self._refused = self._load()
+        self._refused = self._file.read() or _Refused()
 
     @property
     def refused(self) -> RefusedDocument | None:
@@ -149,14 +151,6 @@ class Examination:
             return
         self._refused = refused
         try:
-            self._state.write(FILE, refused.model_dump_json().encode())
+            self._file.write(refused.model_dump_json().encode())
         except StateUnwritable as error:
             log.error("refusal is not on disk: error=%s", error)
-
-    def _load(self) -> _Refused:
-        try:
-            content = self._state.read(FILE)
-            return _Refused() if content is None else _Refused.model_validate_json(content)
-        except (StateUnreadable, ValidationError) as error:
-            self._state.set_aside(FILE, type(error).__name__)
-            return _Refused()

@@ -10,10 +10,11 @@ a proof.
 import contextlib
 import logging
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from edge.ports.machine import Machine, MachineError
-from edge.ports.state import State, StateUnreadable, StateUnwritable
+from edge.ports.state import State, StateUnwritable
+from edge.storage.state_file import StateFile
 
 FILE = "boot.json"
 
@@ -35,10 +36,10 @@ class Boot:
         Raises:
             MachineError: it cannot be read.
         """
-        self._state = state
+        self._file = StateFile(state, FILE, _File.model_validate_json)
         self._machine = machine
         self._source: str | None = source
-        self._recorded = self._load()
+        self._recorded = self._file.read()
         self._said = machine.boot_id(source)
         self._id: str | None = self._said
         self.certain = certain
@@ -80,7 +81,7 @@ class Boot:
             return self.said
         recorded = _File(boot_id=self.said, source=self._source)
         if recorded != self._recorded:
-            self._state.write(FILE, recorded.model_dump_json().encode())
+            self._file.write(recorded.model_dump_json().encode())
             self._recorded = recorded
         return recorded.boot_id
 
@@ -106,11 +107,3 @@ class Boot:
         """Go by the last source on disk: a reboot may be under way, and the ledger that had it is lost."""
         if self._recorded is not None:
             self.resume(self._recorded.boot_id)
-
-    def _load(self) -> _File | None:
-        try:
-            content = self._state.read(FILE)
-            return None if content is None else _File.model_validate_json(content)
-        except (StateUnreadable, ValidationError) as error:
-            self._state.set_aside(FILE, type(error).__name__)
-            return None

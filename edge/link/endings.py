@@ -7,11 +7,12 @@ Staying deaf, and supervising, is better: so at most ENDS_MAX within the hour.
 import logging
 from datetime import timedelta
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from contract.wire import Utc
 from edge.ports.clock import Clock
-from edge.ports.state import State, StateUnreadable, StateUnwritable
+from edge.ports.state import State, StateUnwritable
+from edge.storage.state_file import StateFile
 
 FILE = "endings.json"
 ENDS_MAX = 2
@@ -29,26 +30,18 @@ class Endings:
     """The ends that count. All calls come from the loop's thread; none raises."""
 
     def __init__(self, state: State, clock: Clock) -> None:
-        self._state = state
+        self._file = StateFile(state, FILE, _File.model_validate_json)
         self._clock = clock
 
     def may_end(self, *, early: bool) -> bool:
         """Return whether one more is allowed, and count it; what no disk can count may not be ``early``."""
         now = self._clock.now()
-        recent = tuple(at for at in self._load().ends if abs(now - at) < WINDOW)
+        recent = tuple(at for at in (self._file.read() or _File()).ends if abs(now - at) < WINDOW)
         if len(recent) >= ENDS_MAX:
             return False
         try:
-            self._state.write(FILE, _File(ends=(*recent, now)).model_dump_json().encode())
+            self._file.write(_File(ends=(*recent, now)).model_dump_json().encode())
         except StateUnwritable as error:
             log.error("the agent's end cannot be counted: error=%s", error)
             return not early
         return True
-
-    def _load(self) -> _File:
-        try:
-            content = self._state.read(FILE)
-            return _File() if content is None else _File.model_validate_json(content)
-        except (StateUnreadable, ValidationError) as error:
-            self._state.set_aside(FILE, type(error).__name__)
-            return _File()

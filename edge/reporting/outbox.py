@@ -12,14 +12,15 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from contract.commands import CommandResult, ResultAck
 from edge.backoff import backoff_s
 from edge.ports.clock import Clock
 from edge.ports.link import Link, LinkError, PublishFailed, QoS, Unauthorized
-from edge.ports.state import State, StateUnreadable, StateUnwritable
+from edge.ports.state import State, StateUnwritable
 from edge.reporting.unacknowledged import Unacknowledged
+from edge.storage.state_file import StateFile
 
 FILE = "outbox.json"
 RESULT = "result:"  # begins the key of a result; the command's id follows
@@ -97,13 +98,13 @@ class Outbox:
         on_sent: Callable[[Outgoing], None],
         on_refused: Callable[[], None] = lambda: None,
     ) -> None:
-        self._state = state
+        self._file = StateFile(state, FILE, _parse)
         self._link = link
         self._clock = clock
         self._spread = spread
         self._on_sent = on_sent
         self._on_refused = on_refused
-        self._waiting: dict[str, Outgoing] = {m.key: m for m in self._load()}
+        self._waiting: dict[str, Outgoing] = {m.key: m for m in self._file.read() or ()}
         self._on_disk = tuple(self._waiting.values())
         self._unacknowledged = Unacknowledged(state, (m.key for m in self._on_disk if m.qos))
         hold_s = clock.monotonic() + START_HOLD_S
@@ -276,26 +277,21 @@ class Outbox:
             ]
         )
         try:
-            self._state.write(FILE, stored.model_dump_json(exclude_defaults=True).encode())
+            self._file.write(stored.model_dump_json(exclude_defaults=True).encode())
             self._on_disk = durable
             if others != kept:
                 self._reports_kept_at_s = now_s
         except StateUnwritable as error:
             log.error("outbox is not on disk: messages=%d error=%s", len(durable), error)
 
-    def _load(self) -> list[Outgoing]:
-        try:
-            content = self._state.read(FILE)
-            stored = _File() if content is None else _File.model_validate_json(content)
-            return [
-                Outgoing(
-                    m.key,
-                    m.topic,
-                    tuple(base64.b64decode(p, validate=True) for p in m.payloads),
-                    expendable=m.expendable,
-                )
-                for m in stored.messages
-            ]
-        except (StateUnreadable, ValidationError, ValueError) as error:
-            self._state.set_aside(FILE, type(error).__name__)
-            return []
+
+def _parse(content: bytes) -> list[Outgoing]:
+    return [
+        Outgoing(
+            m.key,
+            m.topic,
+            tuple(base64.b64decode(p, validate=True) for p in m.payloads),
+            expendable=m.expendable,
+        )
+        for m in _File.model_validate_json(content).messages
+    ]

@@ -3,9 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
-from edge.ports.state import State, StateUnreadable, StateUnwritable
+from edge.ports.state import State, StateUnwritable
+from edge.storage.state_file import StateFile
 
 FILE = "sequence.json"
 BLOCK = 64  # numbers reserved by one write, so that not every report costs an fsync; a restart skips the rest
@@ -27,9 +28,9 @@ class Sequence:
     """
 
     def __init__(self, state: State, new_epoch: Callable[[], str]) -> None:
-        self._state = state
+        self._file = StateFile(state, FILE, _Reserved.model_validate_json)
         self._new_epoch = new_epoch
-        found = self._load()
+        found = self._file.read()
         self.epoch = found.epoch if found is not None else new_epoch()
         self._next = self._below = found.below if found is not None else 0
 
@@ -43,16 +44,8 @@ class Sequence:
     def _reserve(self) -> None:
         reserved = _Reserved(epoch=self.epoch, below=self._next + BLOCK)
         try:
-            self._state.write(FILE, reserved.model_dump_json().encode())
+            self._file.write(reserved.model_dump_json().encode())
             self._below = reserved.below
         except StateUnwritable as error:
             self.epoch, self._next, self._below = self._new_epoch(), 0, UNRESERVED
             log.error("sequence is not on disk, a new epoch begins: epoch=%s error=%s", self.epoch, error)
-
-    def _load(self) -> _Reserved | None:
-        try:
-            content = self._state.read(FILE)
-            return None if content is None else _Reserved.model_validate_json(content)
-        except (StateUnreadable, ValidationError) as error:
-            self._state.set_aside(FILE, type(error).__name__)
-            return None

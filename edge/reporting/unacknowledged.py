@@ -11,10 +11,11 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from contract.defaults import ACK_HELLOS, ACK_WAITS_S
-from edge.ports.state import State, StateUnreadable, StateUnwritable
+from edge.ports.state import State, StateUnwritable
+from edge.storage.state_file import StateFile
 
 FILE = "acknowledgements.json"
 JUST_NOW_S = 5.0  # what was said so shortly before a hello is not said again with it
@@ -50,10 +51,10 @@ class Unacknowledged:
     """The schedule, by the outbox's keys. All calls come from the loop's thread; none raises."""
 
     def __init__(self, state: State, kept: Iterable[str]) -> None:
-        self._state = state
+        self._file = StateFile(state, FILE, lambda content: _File.model_validate_json(content).said)
         self._said: dict[str, _Said] = {}  # in the order in which they were handed over first
         self._kept = set(kept)  # by the disk; an earlier process may have said them
-        loaded = self._load()
+        loaded = self._file.read() or {}
         self._times: dict[str, _Times] = {key: loaded[key] for key in self._kept if key in loaded}
         self._on_disk = dict(loaded)
 
@@ -116,18 +117,10 @@ class Unacknowledged:
         if self._times == self._on_disk:
             return
         try:
-            self._state.write(FILE, _File(said=self._times).model_dump_json(exclude_defaults=True).encode())
+            self._file.write(_File(said=self._times).model_dump_json(exclude_defaults=True).encode())
             self._on_disk = dict(self._times)
         except StateUnwritable as error:
             log.error("how often results were said is not on disk: error=%s", error)
 
     def _of(self, key: str) -> _Times:
         return self._times.get(key, _Times())
-
-    def _load(self) -> Mapping[str, _Times]:
-        try:
-            content = self._state.read(FILE)
-            return {} if content is None else _File.model_validate_json(content).said
-        except (StateUnreadable, ValidationError) as error:
-            self._state.set_aside(FILE, type(error).__name__)
-            return {}
