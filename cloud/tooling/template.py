@@ -1,8 +1,8 @@
 """The infrastructure template, made of its sources: ``base.yaml`` word for word, the alarms, the functions.
 
-A function and its route are seven resources that differ in a few words; ``functions.yaml`` says those
-words, as ``alarms.yaml`` does for alarms. The result is committed, so that whoever reviews a change sees
-what AWS will be given.
+A function and its route are six resources that differ in a few words; ``functions.yaml`` says those words
+in SAM's names, as ``alarms.yaml`` does for alarms in CloudFormation's. The result is committed, so that
+whoever reviews a change sees what AWS will be given.
 """
 
 import re
@@ -39,29 +39,94 @@ class Tagged:
         self.value = value
 
 
-class Statement(BaseModel):
-    """What a function may do, beside writing its own logs."""
+class _Sam(BaseModel):
+    """A part of a function in SAM's names, with the properties that are used here and no others."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+class PolicyStatement(_Sam):
+    """What a function may do, beside writing its own logs."""
+
+    Effect: Literal["Allow"]
     Action: str | list[str]
     Resource: Any
     Condition: Any = None
 
 
-class Function(BaseModel):
-    """One entry of ``functions.yaml``."""
+class InlinePolicy(_Sam):
+    """Statements of the function's role."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Statement: list[PolicyStatement]
 
-    route: Annotated[str, StringConstraints(pattern=r"^[A-Z]+ /\S+$")] | None = None
-    public: bool = False  # a route that needs no token
-    description: str = ""  # of a function without a route
-    timeout_s: Annotated[int, Field(ge=1, le=900)] = 15
-    memory_mb: Annotated[int, Field(ge=128, le=10_240)] = 512
-    dead_letters: bool = False  # an asynchronous call that keeps failing goes to the dead-letter queue
-    environment: dict[str, Any] = {}
-    may: list[Statement] = []
+
+class Variables(_Sam):
+    """The environment of a function."""
+
+    Variables: dict[str, Any] = {}
+
+
+class DeadLetters(_Sam):
+    """Where an asynchronous call goes that keeps failing; the function may send to it."""
+
+    Type: Literal["SQS"]
+    TargetArn: Any
+
+
+class Authorization(_Sam):
+    """That a route needs no token; every other is behind the API's authorizer, SAM's default authorizer."""
+
+    Authorizer: Literal["NONE"]
+
+
+class Route(_Sam):
+    """A route of the API."""
+
+    Method: Annotated[str, StringConstraints(pattern=r"^[A-Z]+$")]
+    Path: Annotated[str, StringConstraints(pattern=r"^/\S+$")]
+    Auth: Authorization | None = None
+
+    @property
+    def key(self) -> str:
+        """The route as the gateway names it."""
+        return f"{self.Method} {self.Path}"
+
+    @property
+    def public(self) -> bool:
+        """Whether it needs no token."""
+        return self.Auth is not None
+
+
+class HttpApiEvent(_Sam):
+    """A route that calls the function."""
+
+    Type: Literal["HttpApi"]
+    Properties: Route
+
+
+class Function(_Sam):
+    """One entry of ``functions.yaml``: properties of an ``AWS::Serverless::Function``.
+
+    The defaults are ours, as SAM's ``Globals`` would say them.
+    """
+
+    Description: str = ""  # of a function without a route
+    Timeout: Annotated[int, Field(ge=1, le=900)] = 15
+    MemorySize: Annotated[int, Field(ge=128, le=10_240)] = 512
+    Environment: Variables = Variables()
+    Policies: list[InlinePolicy] = []
+    DeadLetterQueue: DeadLetters | None = None
+    Events: Annotated[dict[str, HttpApiEvent], Field(max_length=1)] = {}
+
+    @property
+    def route(self) -> Route | None:
+        """The route that calls it; a function has one at most."""
+        return next((event.Properties for event in self.Events.values()), None)
+
+    @property
+    def public(self) -> bool:
+        """Whether whoever reaches the API may call it."""
+        return self.route is not None and self.route.public
 
     @property
     def audits(self) -> bool:
@@ -201,7 +266,7 @@ def resources(name: str, function: Function) -> dict[str, Any]:
         logical: _function(name, logical, function),
     }
     if function.route is not None:
-        found |= _route(logical, function.route, public=function.public)
+        found |= _route(logical, function.route)
     return found
 
 
@@ -227,35 +292,35 @@ def _statements(logical: str, function: Function) -> list[Mapping[str, Any]]:
         "Action": ["dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:UpdateItem"],
         "Resource": _get("AuditTable.Arn"),
     }
-    letters = {"Action": "sqs:SendMessage", "Resource": _get("DeadLetterQueue.Arn")}
+    letters = function.DeadLetterQueue
     return [
         logs,
         *([audit] if function.audits else []),
-        *(statement.model_dump(exclude_none=True) for statement in function.may),
-        *([letters] if function.dead_letters else []),
+        *(each.model_dump(exclude_none=True) for policy in function.Policies for each in policy.Statement),
+        *([{"Action": "sqs:SendMessage", "Resource": letters.TargetArn}] if letters else []),
     ]
 
 
 def _function(name: str, logical: str, function: Function) -> dict[str, Any]:
     if name not in modules():
         raise TemplateInvalid(f"functions.yaml: {name}: there is no file of that name below cloud/functions/")
-    environment = function.environment | ({"AUDIT_TABLE": _ref("AuditTable")} if function.audits else {})
+    environment = function.Environment.Variables | (
+        {"AUDIT_TABLE": _ref("AuditTable")} if function.audits else {}
+    )
     if not function.public:
         environment |= {"STACK": _ref("AWS::StackName")}  # whose metrics it counts
-    letters = (
-        {"DeadLetterConfig": {"TargetArn": _get("DeadLetterQueue.Arn")}} if function.dead_letters else {}
-    )
+    letters = function.DeadLetterQueue
     return _resource(
         "AWS::Lambda::Function",
         FunctionName=_sub("${AWS::StackName}-" + name),
-        Description=function.description or function.route,
+        Description=function.Description or (function.route.key if function.route else ""),
         Handler=f"{modules()[name]}.handler",
         Runtime=_ref("Runtime"),
         Architectures=[_ref("Architecture")],
         Code={"S3Bucket": _ref("CodeBucket"), "S3Key": _ref("CodeKey")},
         Role=_get(f"{logical}Role.Arn"),
-        Timeout=function.timeout_s,
-        MemorySize=function.memory_mb,
+        Timeout=function.Timeout,
+        MemorySize=function.MemorySize,
         LoggingConfig={
             "LogGroup": _ref(f"{logical}LogGroup"),
             "LogFormat": "JSON",
@@ -264,24 +329,23 @@ def _function(name: str, logical: str, function: Function) -> dict[str, Any]:
             "SystemLogLevel": "WARN",
         },
         TracingConfig={"Mode": _ref("Tracing")},
-        **letters,
+        **({"DeadLetterConfig": {"TargetArn": letters.TargetArn}} if letters else {}),
         **({"Environment": {"Variables": environment}} if environment else {}),
     )
 
 
-def _route(logical: str, route: str, *, public: bool) -> dict[str, Any]:
-    method, path = route.split(" ")
+def _route(logical: str, route: Route) -> dict[str, Any]:
     arn = "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${Api}/*/"
     authorization = (
         {"AuthorizationType": "NONE"}
-        if public
+        if route.public
         else {"AuthorizationType": "CUSTOM", "AuthorizerId": _ref("Authorizer")}
     )
     return {
         f"{logical}Route": _resource(
             "AWS::ApiGatewayV2::Route",
             ApiId=_ref("Api"),
-            RouteKey=route,
+            RouteKey=route.key,
             **authorization,
             Target=_sub("integrations/${" + logical + "Integration}"),
         ),
@@ -297,7 +361,7 @@ def _route(logical: str, route: str, *, public: bool) -> dict[str, Any]:
             FunctionName=_ref(logical),
             Action="lambda:InvokeFunction",
             Principal="apigateway.amazonaws.com",
-            SourceArn=_sub(arn + method + re.sub(r"\{[^}]*\}", "*", path)),
+            SourceArn=_sub(arn + route.Method + re.sub(r"\{[^}]*\}", "*", route.Path)),
         ),
     }
 

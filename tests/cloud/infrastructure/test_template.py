@@ -415,7 +415,8 @@ def test_the_committed_template_is_what_its_sources_make() -> None:
 
 
 def test_a_function_may_do_what_it_declares_and_write_its_own_logs_and_nothing_else() -> None:
-    declared = rendering.Function.model_validate({"may": [{"Action": "s3:GetObject", "Resource": "arn"}]})
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn"}
+    declared = rendering.Function.model_validate({"Policies": [{"Statement": [statement]}]})
 
     role = rendering.resources("get-device", declared)["GetDeviceRole"]["Properties"]
 
@@ -424,11 +425,11 @@ def test_a_function_may_do_what_it_declares_and_write_its_own_logs_and_nothing_e
         ["logs:CreateLogStream", "logs:PutLogEvents"],
         "GetDeviceLogGroup.Arn",
     )
-    assert own == {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "arn"}
+    assert own == statement
 
 
 def test_a_function_without_a_file_is_refused() -> None:
-    declared = rendering.Function.model_validate({"may": []})
+    declared = rendering.Function.model_validate({"Policies": []})
     with pytest.raises(rendering.TemplateInvalid, match="get-thing"):
         rendering.resources("get-thing", declared)
 
