@@ -49,6 +49,7 @@ format: setup  ## put the code into its form
 	@$(PY) -m ruff check --fix .
 
 test: setup check  ## everything, with a real Docker Engine and the local platform
+	@.venv/bin/cfn-lint cloud/template.yaml
 	@mkdir -p build; log=build/slow-tests.log; echo "test: the slow ones without engine and platform run beside, into $$log"; \
 	$(LONG) -m "slow and not engine and not platform" >$$log 2>&1 & slow=$$!; trap "kill $$slow" EXIT; result=0; \
 	$(PY) -m local with-engine -- $(LONG) -m "engine or platform" || result=$$?; \
