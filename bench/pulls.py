@@ -18,6 +18,7 @@ from edge.engine.docker import DockerEngine
 from edge.ports.engine import ignore_progress
 from edge.preflight.images import ImageInspector
 from edge.preflight.registry import HttpRegistry
+from edge.storage.state import StateFolder
 
 _TARGET = Target("pull-100mb", "cold pull by digest", "raw engine API", 1.05)
 
@@ -27,7 +28,7 @@ def pull(lab: Lab, rounds: int) -> Row:
     image = lab.add_big()
     reference = f"{lab.store.address}/{image}"
     engine = DockerEngine({"DOCKER_HOST": lab.docker_host})
-    room = DiskGuard(engine, PulledImages(lab.folder / "pulled.json"), lambda: None, STANDARD_FLOOR)
+    room = DiskGuard(engine, PulledImages(StateFolder(lab.folder)), lambda: None, STANDARD_FLOOR)
     mirrors, images = {ECR: lab.store.address}, ImageInspector(engine, Logins(), HttpRegistry())
     puller = Puller(engine, Logins(), mirrors, room, lambda image: images.estimate_pull_bytes(image, mirrors))
     figures: dict[str, list[float]] = {"ours": [], "raw": []}

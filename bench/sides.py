@@ -23,6 +23,7 @@ from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
 from edge.engine.docker import DockerEngine
 from edge.ports.engine import LABEL_APPLICATION, LABEL_IMAGE, Credentials
+from edge.storage.state import StateFolder
 
 ECR = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
 GIVE_UP_S = 120.0
@@ -88,6 +89,7 @@ class Ours:
             credentials=Logins(),
             clock=SystemClock(),
             folder=folder,
+            state=StateFolder(folder),
             thing=thing,
             publish_address="127.0.0.1",
             registry_mirrors={ECR: registry},

@@ -25,7 +25,7 @@ from edge.configuration.kept_settings import KeptSettings, say
 from edge.configuration.settings import Environment, EnvironmentInvalid, Reading, parse_environment
 from edge.containers.model.image_gc import DiskReserve
 from edge.containers.observe.usage import Meter
-from edge.containers.reconciler import PULLED_FILE, Reconciler
+from edge.containers.reconciler import Reconciler
 from edge.containers.store.pulled_images import PulledImages
 from edge.engine.docker import DockerEngine
 from edge.engine.listening import Listening
@@ -125,7 +125,7 @@ def wire(
         mirrors=settings.registry_mirrors,
         floor=DiskReserve(settings.disk_floor_mib << 20),
         disk=lambda: disk_space(engine_disk()),
-        pulled=lambda: PulledImages(folder / PULLED_FILE).all(),
+        pulled=lambda: PulledImages(StateFolder(folder)).all(),
     )
     bundles = LogBundles(
         engine=engine,
@@ -147,6 +147,7 @@ def wire(
                 credentials=credentials,
                 clock=clock,
                 folder=folder,
+                state=StateFolder(folder),
                 earlier_folder=own_folder.earlier,
                 thing=environment.thing,
                 publish_address=settings.publish_address,

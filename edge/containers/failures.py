@@ -12,6 +12,7 @@ from edge.containers.plan.steps import Create, Fetch, SetAside, Step, describe
 from edge.containers.snapshot import Snapshot
 from edge.ports.clock import Clock
 from edge.ports.engine_errors import ContainerGone, EngineError, ImageMissing, NameTaken, PortTaken
+from edge.ports.state import StateUnwritable
 
 log = logging.getLogger(__name__)
 REMEMBER_AGAIN_S = 5.0  # a failure that could not be written is one again after this
@@ -51,7 +52,7 @@ class FailureHandler:
         if isinstance(verdict, Failure):
             try:
                 self.snapshot.memories.failed(name, verdict)
-            except OSError:
+            except StateUnwritable:
                 verdict = Backoff(now + REMEMBER_AGAIN_S, 1, failure)
             else:
                 backoffs.lift(name, fetching=fetching)

@@ -54,15 +54,12 @@ from edge.containers.store.trials import Memories
 from edge.ports.clock import Clock
 from edge.ports.engine import Engine
 from edge.ports.engine_errors import EngineError, EngineUnavailable
+from edge.ports.state import State, StateUnwritable
 from edge.ports.workers import Workers
-from edge.storage import atomic_files
 from edge.worker_pool import Threads
 
 log = logging.getLogger(__name__)
 
-MEMORY_FILE = "applications.json"
-PULLED_FILE = "images.json"
-ROTATIONS_FILE = "rotations.json"
 ASKERS = APPLICATIONS_MAX  # health checks at a time: one that hangs until its timeout holds up no other
 LOOK_S = 5.0  # with nothing under way: what dies is seen this late at most
 ENGINE_POLL_S = 2.0  # while the engine does not answer
@@ -88,6 +85,7 @@ class Reconciler:
         credentials: RegistryCredentials,
         clock: Clock,
         folder: Path,
+        state: State,
         thing: str,
         publish_address: str,
         registry_mirrors: Mapping[str, str],
@@ -104,16 +102,15 @@ class Reconciler:
         tcp_probe: Knock = tcp_probe,
         jitter: Callable[[], float] = random.random,
         local: Local = local_time,
-        write: Callable[[Path, bytes], None] = atomic_files.write_atomically,
         earlier_folder: Path | None = None,  # where an earlier version of the agent had its folder
     ) -> None:
         self.on_progress = on_progress
         self._engine, self._clock, self._thing = engine, clock, thing
         self._healthy_poll_s = healthy_poll_s
-        self._memories = Memories(folder / MEMORY_FILE, write)
+        self._memories = Memories(state)
         self._secrets = Secrets(secrets, secrets_folder / device_name(thing), workers, self._progress)
         self._executor = Executor(engine, self._memories, thing, publish_address, folder, self._secrets)
-        self._room = DiskGuard(engine, PulledImages(folder / PULLED_FILE, write), disk, floor)
+        self._room = DiskGuard(engine, PulledImages(state), disk, floor)
         self._askers = workers("ask", ASKERS)
         self._under_way = BackgroundSteps(
             Puller(engine, credentials, dict(registry_mirrors), self._room, estimate_pull_bytes),
@@ -123,7 +120,7 @@ class Reconciler:
             self._progress,
         )
         self._orderly_stop = OrderlyStop(self._executor, clock, workers, self._progress)
-        self._rotations = Rotations(folder / ROTATIONS_FILE, write)
+        self._rotations = Rotations(state)
         self._volume_deletion = VolumeDeletion(engine, thing)
         self._health_monitor = HealthMonitor(
             engine,
@@ -171,8 +168,8 @@ class Reconciler:
             return ActionRefusal("no-secrets", "no application of that name is wanted here and has secrets")
         try:
             self._rotations.rotate(application, rotation, [each.name for each in self._snapshot.wanted])
-        except OSError as error:
-            return ActionRefusal("state-unwritable", f"the agent's folder: {error.strerror}")
+        except StateUnwritable as error:
+            return ActionRefusal(error.code, str(error))
         self._snapshot.name_specs()
         return None
 
@@ -224,7 +221,7 @@ class Reconciler:
         waited = self._backoffs.latest(application) is not None
         try:
             failed = [each for each in self._snapshot.tried_with(application) if self._memories.retry(each)]
-        except OSError as error:
+        except StateUnwritable as error:
             failure = failure_of(error)
             return ActionRefusal(failure.code, failure.message)
         for fetching in (True, False):
@@ -298,7 +295,7 @@ class Reconciler:
                 self._aftermath.of(step, error)
                 self._health_monitor.lose_sight()
                 return False
-            except (EngineError, OSError) as error:
+            except (EngineError, StateUnwritable) as error:
                 failed.add(step.application)
                 again |= self._aftermath.of(step, error)
             except Exception as error:  # a fault of ours: the report and the log have the answer

@@ -1,6 +1,7 @@
 """The agent's files in its work folder, each whole at every moment, and what to do with a broken one."""
 
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from edge.ports.state import StateUnreadable, StateUnwritable
@@ -12,8 +13,8 @@ log = logging.getLogger(__name__)
 class StateFolder:
     """``State`` in a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, write: Callable[[Path, bytes], None] = write_atomically) -> None:
+        self._folder, self._write = folder, write
 
     def read(self, name: str) -> bytes | None:
         try:
@@ -23,7 +24,7 @@ class StateFolder:
 
     def write(self, name: str, content: bytes) -> None:
         try:
-            write_atomically(self._folder / name, content)
+            self._write(self._folder / name, content)
         except OSError as error:
             raise StateUnwritable(f"{name}: {error.strerror or error}") from error
 

@@ -14,6 +14,7 @@ from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
 from edge.engine.docker import DockerEngine
 from edge.ports.engine import ContainerSpec, Credentials
+from edge.storage.state import StateFolder
 from tests.crash_points.enumeration import Finding
 from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
 from tests.support.edge.containers import Inline
@@ -149,7 +150,7 @@ class DockerWorld:
             registry_mirrors={HOST: self.registry.address},
             healthy_poll_s=0.1,
             workers=Inline,
-            write=MortalDisk(self.fate),
+            state=StateFolder(self.folder, MortalDisk(self.fate)),
         )
 
 

@@ -21,6 +21,7 @@ from edge.agent import Agent
 from edge.containers.execute.update_gate import LOCK_FILE
 from edge.containers.plan.container_spec import lock_folder
 from edge.containers.reconciler import Reconciler
+from edge.storage.state import StateFolder
 from tests.crash_points.enumeration import Finding
 from tests.crash_points.fate import Moment, MortalDisk, mortal
 from tests.support.edge import fakes
@@ -119,7 +120,7 @@ class World(fakes.World):
             registry_mirrors={},
             workers=Inline,
             jitter=lambda: 0.0,
-            write=MortalDisk(self.effects),  # type: ignore[arg-type]
+            state=StateFolder(self.folder, MortalDisk(self.effects)),  # type: ignore[arg-type]
         )
         return super().start(connected=connected)
 

@@ -14,6 +14,7 @@ from edge.containers.pass_result import Pass
 from edge.host.disk_space import DiskSpace
 from edge.ports.engine import LABEL_APPLICATION
 from edge.ports.engine_errors import WrongArchitecture
+from edge.storage.state import StateFolder
 from tests.crash_points.fate import Fate, Killed, Moment, MortalDisk, mortal
 from tests.support.edge.containers import Device, an_application, an_engine, image
 from tests.support.edge.fake_engine import FakeContainer, FakeEngine, FakeImage
@@ -93,7 +94,7 @@ class World:
             folder,
             secrets=self.values,
             secrets_folder=self._memory,
-            write=MortalDisk(self.fate),
+            state=StateFolder(folder, MortalDisk(self.fate)),
             estimate_pull_bytes=self._foresee,
             disk=self._disk,
             floor=DiskReserve(IMAGE_BYTES, share=0),

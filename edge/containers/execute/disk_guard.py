@@ -35,7 +35,7 @@ class DiskGuard:
         Raises:
             DiskFull: there is too little, and nothing left to remove.
             EngineError: the engine's answer.
-            OSError: the book cannot be written.
+            StateUnwritable: the book cannot be written.
         """
 
         def fits(disk: DiskSpace) -> bool:
@@ -51,7 +51,7 @@ class DiskGuard:
             self._demand(fits, f"before a pull of {needed_bytes // _MIB} MiB")
 
     def begin(self, pulled: Pulled) -> None:
-        """Take a pull down in the book, before the image can be there. Raises OSError."""
+        """Take a pull down in the book, before the image can be there. Raises StateUnwritable."""
         self._pulled.add(pulled)
 
     def watch(self) -> None:

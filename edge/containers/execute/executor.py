@@ -51,7 +51,7 @@ class Executor:
 
         Raises:
             EngineError: the engine's answer.
-            OSError: the fact could not be written, and is not remembered.
+            StateUnwritable: the fact could not be written, and is not remembered.
         """
         match step:
             case SetAside():

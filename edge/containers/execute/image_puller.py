@@ -52,7 +52,7 @@ class Puller:
         Raises:
             EngineError: the engine's or the registry's answer, or DiskFull: there is no room.
             CredentialsUnavailable: no login can be had.
-            OSError: the bookkeeping cannot be written.
+            StateUnwritable: the bookkeeping cannot be written.
         """
         found = self._found(image)
         if found is not None:

@@ -14,6 +14,7 @@ from edge.containers.model.trial import Failure
 from edge.containers.plan.app_snapshot import AppSnapshot
 from edge.containers.plan.steps import Create, InspectImage, Pull, SetAside, Start, Step
 from edge.ports.engine_errors import EngineError, Retry
+from edge.ports.state import StateUnwritable
 
 #: Tries at what the engine refuses without a plain no; with the back-off they span 75 seconds and more.
 ENGINE_TRIES = 5
@@ -46,10 +47,8 @@ def failure_of(error: BaseException) -> StepFailure:
     match error:
         case EngineError():
             return StepFailure(error.code, str(error), error.retry)
-        case CredentialsUnavailable() | SecretsUnavailable():
+        case CredentialsUnavailable() | SecretsUnavailable() | StateUnwritable():
             return StepFailure(error.code, str(error), "forever")
-        case OSError():
-            return StepFailure("state-unwritable", f"the agent's folder: {error.strerror}", "forever")
         case _:
             return StepFailure(INTERNAL_ERROR, type(error).__name__, "finitely")
 

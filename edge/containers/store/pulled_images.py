@@ -1,18 +1,16 @@
 """The agent's bookkeeping of the images it pulled, in one file: nothing else is ever garbage to it."""
 
 import contextlib
-import logging
 import threading
-from collections.abc import Callable
-from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from edge.containers.model.image_gc import Pulled
-from edge.storage import atomic_files
+from edge.ports.state import State, StateUnwritable
+from edge.storage.state_file import StateFile
 
-log = logging.getLogger(__name__)
+FILE = "images.json"
 
 
 class _Entry(BaseModel):
@@ -31,12 +29,10 @@ class PulledImages:
     A file that makes no sense is kept beside the new one, and what it knew of is never collected.
     """
 
-    def __init__(
-        self, path: Path, write: Callable[[Path, bytes], None] = atomic_files.write_atomically
-    ) -> None:
-        self._path, self._store = path, write
+    def __init__(self, state: State) -> None:
+        self._file = StateFile(state, FILE, _parse)
         self._lock = threading.Lock()
-        self._images = self._load()
+        self._images = self._file.read() or {}
 
     def all(self) -> list[Pulled]:
         """Return every image in the book."""
@@ -44,31 +40,22 @@ class PulledImages:
             return [Pulled(reference, image) for reference, image in self._images.items()]
 
     def add(self, pulled: Pulled) -> None:
-        """Take down an image that is about to be pulled; raises OSError when that cannot be written."""
+        """Take down an image that is about to be pulled; raises StateUnwritable."""
         with self._lock:
             self._write({**self._images, pulled.reference: pulled.image})
 
     def drop(self, pulled: Pulled) -> None:
         """Take an image out that is not there any more; one too many in the book does no harm."""
-        with self._lock, contextlib.suppress(OSError):
+        with self._lock, contextlib.suppress(StateUnwritable):
             self._write({key: image for key, image in self._images.items() if key != pulled.reference})
 
     def _write(self, images: dict[str, str]) -> None:
         if images == self._images:
             return
         entries = [_Entry(reference=reference, image=image) for reference, image in images.items()]
-        self._store(self._path, _File(images=entries).model_dump_json().encode())
+        self._file.write(_File(images=entries).model_dump_json().encode())
         self._images = images
 
-    def _load(self) -> dict[str, str]:
-        try:
-            content = atomic_files.read(self._path)
-            entries = [] if content is None else _File.model_validate_json(content).images
-        except (OSError, ValidationError) as error:
-            log.error(
-                "bookkeeping of images is unreadable: path=%s error=%s", self._path, type(error).__name__
-            )
-            with contextlib.suppress(OSError):
-                self._path.replace(self._path.with_name(self._path.name + ".unreadable"))
-            return {}
-        return {entry.reference: entry.image for entry in entries}
+
+def _parse(content: bytes) -> dict[str, str]:
+    return {entry.reference: entry.image for entry in _File.model_validate_json(content).images}

@@ -5,17 +5,16 @@ update, with a trial, and the one with the old values comes back if the new ones
 """
 
 import hashlib
-import logging
-from collections.abc import Callable, Collection
-from pathlib import Path
+from collections.abc import Collection
 from typing import Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from contract.applications import Application
-from edge.storage import atomic_files
+from edge.ports.state import State
+from edge.storage.state_file import StateFile
 
-log = logging.getLogger(__name__)
+FILE = "rotations.json"
 
 
 class _File(BaseModel):
@@ -29,11 +28,9 @@ class Rotations:
     Owned by the reconciler's thread. A lost file costs one more replacement of what was rotated.
     """
 
-    def __init__(
-        self, path: Path, write: Callable[[Path, bytes], None] = atomic_files.write_atomically
-    ) -> None:
-        self._path, self._store = path, write
-        self._rotations = _load(path)
+    def __init__(self, state: State) -> None:
+        self._file = StateFile(state, FILE, lambda content: _File.model_validate_json(content).rotations)
+        self._rotations = self._file.read() or {}
 
     def spec(self, application: Application) -> str:
         """Return the digest of what ``application`` is to run: another one after each rotation."""
@@ -45,20 +42,11 @@ class Rotations:
     def rotate(self, application: str, rotation: str, wanted: Collection[str]) -> None:
         """Remember a rotation, and no longer those of applications that are not ``wanted``.
 
-        Asking again with the same ``rotation`` changes nothing. Raises OSError when it cannot be
+        Asking again with the same ``rotation`` changes nothing. Raises StateUnwritable when it cannot be
         written, and then it is not remembered.
         """
         kept = {name: each for name, each in self._rotations.items() if name in wanted}
         kept[application] = rotation
         if kept != self._rotations:
-            self._store(self._path, _File(rotations=kept).model_dump_json().encode())
+            self._file.write(_File(rotations=kept).model_dump_json().encode())
             self._rotations = kept
-
-
-def _load(path: Path) -> dict[str, str]:
-    try:
-        content = atomic_files.read(path)
-        return {} if content is None else _File.model_validate_json(content).rotations
-    except (OSError, ValidationError) as error:
-        log.error("rotations of secrets are unreadable: path=%s error=%s", path, type(error).__name__)
-        return {}

@@ -4,17 +4,16 @@ All else is read off the engine's containers. A lost file costs only this: what 
 proven, and what failed is tried once more.
 """
 
-import logging
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Literal
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from edge.containers.model.trial import Failure, Memory
-from edge.storage import atomic_files
+from edge.ports.state import State
+from edge.storage.state_file import StateFile
 
-log = logging.getLogger(__name__)
+FILE = "applications.json"
 
 
 class _File(BaseModel):
@@ -25,14 +24,12 @@ class _File(BaseModel):
 class Memories:
     """What is remembered of every application, on disk before a method returns.
 
-    Owned by the reconciler's thread. Unreadable bookkeeping is said once and then forgotten.
+    Owned by the reconciler's thread. A broken file is set aside, and what it knew is forgotten.
     """
 
-    def __init__(
-        self, path: Path, write: Callable[[Path, bytes], None] = atomic_files.write_atomically
-    ) -> None:
-        self._path, self._store = path, write
-        self._applications = _load(path)
+    def __init__(self, state: State) -> None:
+        self._file = StateFile(state, FILE, lambda content: _File.model_validate_json(content).applications)
+        self._applications = self._file.read() or {}
 
     def of(self, application: str) -> Memory:
         """Return what is remembered of an application; an empty memory when nothing is."""
@@ -43,7 +40,7 @@ class Memories:
         return frozenset(self._applications)
 
     def trying(self, application: str, spec: str) -> None:
-        """Remember a trial; raises OSError when that cannot be written, and then it is not remembered."""
+        """Remember a trial; raises StateUnwritable, and then it is not remembered."""
         self._write({application: Memory(trial=spec)})
 
     def confirmed(self, specs: Mapping[str, str]) -> None:
@@ -64,7 +61,7 @@ class Memories:
     def retry(self, application: str) -> bool:
         """Let a failure count as an earlier deployment's, which is tried again; whether there was one.
 
-        Raises OSError when that cannot be written, and then it is not so.
+        Raises StateUnwritable when that cannot be written, and then it is not so.
         """
         memory = self.of(application)
         if memory.failed is None:
@@ -82,16 +79,5 @@ class Memories:
             return
         changed = {**self._applications, **memories}
         kept = {name: each for name, each in changed.items() if not each.empty}
-        self._store(self._path, _File(applications=kept).model_dump_json(exclude_none=True).encode())
+        self._file.write(_File(applications=kept).model_dump_json(exclude_none=True).encode())
         self._applications = kept
-
-
-def _load(path: Path) -> dict[str, Memory]:
-    try:
-        content = atomic_files.read(path)
-        return {} if content is None else _File.model_validate_json(content).applications
-    except (OSError, ValidationError) as error:
-        log.error(
-            "what was remembered of applications is unreadable: path=%s error=%s", path, type(error).__name__
-        )
-        return {}

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from edge.commands.commands import FILE as COMMANDS
-from edge.containers.reconciler import MEMORY_FILE, PULLED_FILE, ROTATIONS_FILE
+from edge.containers.store.pulled_images import FILE as PULLED_FILE
+from edge.containers.store.secret_rotations import FILE as ROTATIONS_FILE
+from edge.containers.store.trials import FILE as MEMORY_FILE
 from edge.desired.desired_document import FILE as DESIRED
 from edge.ports.state import StateUnreadable
 from edge.reporting.outbox import FILE as OUTBOX

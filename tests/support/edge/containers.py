@@ -13,6 +13,7 @@ from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
 from edge.ports.engine import Credentials, Engine
 from edge.ports.workers import Workers
+from edge.storage.state import StateFolder
 from tests.support.edge.fake_engine import FakeEngine, FakeImage
 
 Result = TypeVar("Result")
@@ -176,7 +177,7 @@ class Device:
             publish_address="127.0.0.1",
             workers=self.workers,
             jitter=lambda: 0.0,
-            **{"registry_mirrors": {}, **self.options},
+            **{"registry_mirrors": {}, "state": StateFolder(self.folder), **self.options},
         )
 
 

@@ -17,6 +17,7 @@ from edge.ports.clock import Clock
 from edge.ports.engine import Credentials
 from edge.preflight.images import ImageInspector
 from edge.preflight.registry import HttpRegistry
+from edge.storage.state import StateFolder
 from tests.support.engine.tiny_registry import LOGIN
 from tests.support.engine.worlds import World
 
@@ -109,6 +110,7 @@ class Agent:
             credentials=self.credentials,
             clock=self.clock,
             folder=self.folder,
+            state=StateFolder(self.folder),
             thing=self.world.thing,
             publish_address="127.0.0.1",
             registry_mirrors=mirrors,
