@@ -1,1 +1,1 @@
-"""The cloud side: Lambdas, tables, deployment tooling. Never meets edge/; imports contract/ only."""
+"""The cloud side: Lambdas, tables, deployment tooling. Imports contract/ only, never edge/."""

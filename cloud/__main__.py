@@ -1,4 +1,4 @@
-"""What an administrator runs: ``python -m cloud build | deploy | enroll | upgrade-agent | …``.
+"""The administrator's command line: ``python -m cloud build | deploy | enroll | upgrade-agent | …``.
 
 AWS is found as every AWS tool finds it (profile, environment, AWS_ENDPOINT_URL). The result goes to
 standard output (one JSON object with ``--json``), progress to standard error; 0 done, 1 refused or

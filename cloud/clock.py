@@ -1,4 +1,4 @@
-"""The cloud's clock and entropy, passed as parameters so that tests choose them."""
+"""The cloud's clock and source of ids, passed as parameters so that tests can choose them."""
 
 import secrets
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Deploying, wired to AWS by the environment: what the functions that finish deployments share."""
+"""Wiring of deployment submission to AWS by the environment, for all functions that finish deployments."""
 
 import os
 

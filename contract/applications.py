@@ -1,4 +1,4 @@
-"""One application: everything that can be said about the container it runs as.
+"""Specification of an application: everything that can be set on the container it runs as.
 
 A field added later has a default that means "as before", so that it is left out of every digest.
 """

@@ -1,4 +1,4 @@
-"""Commands to a device and their results.
+"""Commands to a device, and their results.
 
 A command's life, forward only: PENDING → DELIVERED → IN_PROGRESS → one of the final states.
 """

@@ -1,4 +1,4 @@
-"""What the parts of a desired document must agree on among themselves; every problem names its path. Pure."""
+"""Consistency checks between the parts of a desired document; every problem names its path. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
 

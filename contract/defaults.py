@@ -1,4 +1,4 @@
-"""The numbers both sides agree on, each with its unit in the name and its reason beside it."""
+"""Constants that both sides agree on, each with its unit in the name and its reason beside it."""
 
 #: What an agent can, as its hello and reports say. 0 (said by nobody): as the first release, which has its
 #: configuration validated. 1: takes acknowledgements of results, validates nothing, tells what it refused.

@@ -1,4 +1,4 @@
-"""Presence as the device itself tells it: hello at start, goodbye on orderly shutdown."""
+"""Connection events, as the device itself sends them: hello at start, goodbye on orderly shutdown."""
 
 from typing import Annotated, Literal
 

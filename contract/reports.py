@@ -1,4 +1,4 @@
-"""What a device says of itself: host health, and each application's state with the reason.
+"""Device reports: host health, and each application's state with the reason.
 
 A report over 7,000 bytes is split by application into parts that share a sequence; part 0 names all
 applications, so that the cloud knows which ones are gone.

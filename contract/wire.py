@@ -1,4 +1,4 @@
-"""The two temperaments of a message: commands are strict, reports are lenient.
+"""Base classes of all messages: commands are strict, reports are lenient.
 
 A device refuses what it does not know, so half a wish is never carried out; the cloud accepts any
 device's news, so an agent newer than the cloud is still heard.

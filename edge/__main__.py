@@ -1,4 +1,4 @@
-"""``python -m edge``: the one place where ports meet adapters. The state folder is the current folder."""
+"""``python -m edge``: wires ports to adapters, the one place that does. It runs in the state folder."""
 
 import logging
 import os

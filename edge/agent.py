@@ -1,4 +1,4 @@
-"""The loop: next event, read what is desired, converge, report. It knows ports only and owns all state.
+"""The agent's loop: next event, read what is desired, converge, report. Knows ports only, owns all state.
 
 Level-triggered: an event only says that it is time to look. Whatever an event's meaning was, the
 next turn would find it out as well, so none is precious except commands, which have their ledger.

@@ -1,4 +1,4 @@
-"""The agent's own log, kept in its work folder across its restarts, in two small files."""
+"""The agent's own log: two small files in its folder, kept across its restarts."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Everything outside the loop, as the loop sees it."""
+"""Ports of the agent's loop: everything outside it, as the loop sees it."""
 
 from collections.abc import Callable
 from concurrent.futures import Future

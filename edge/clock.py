@@ -1,4 +1,4 @@
-"""The two clocks: one for intervals, one for dates. Nothing else in edge/ may ask what time it is."""
+"""The machine's clocks: one for intervals, one for dates. Nothing else in edge/ may ask what time it is."""
 
 import time
 from datetime import UTC, datetime

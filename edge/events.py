@@ -1,4 +1,4 @@
-"""What may happen to the agent, and the one queue through which all of it reaches the one owner thread."""
+"""Events of the agent, and the one queue through which all of them reach the one owner thread."""
 
 import queue
 from dataclasses import dataclass

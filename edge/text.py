@@ -1,4 +1,4 @@
-"""Texts of bounded size on the wire. Pure."""
+"""Text clipping for messages of bounded size. Pure."""
 
 import json
 from collections.abc import Sequence

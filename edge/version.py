@@ -1,4 +1,4 @@
-"""Which version this agent is: the component's, which is decided when it is published.
+"""The agent's version: the component's, which is decided when it is published.
 
 No build knows it (gdk-config.json says NEXT_PATCH), so the run script reads it on the device, where the
 artifact's path ends with it, and hands it over in the environment. What an agent can is not told by it: that

@@ -1,4 +1,4 @@
-"""Threads for what takes long; daemons, so that a pull in flight never holds up the agent's end."""
+"""Worker threads for long tasks; daemons, so that a pull in flight never holds up the agent's end."""
 
 import queue
 import threading

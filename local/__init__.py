@@ -1,1 +1,1 @@
-"""The whole platform on one machine, for the demo, the tests and anyone who tries fleetgrass."""
+"""The local platform: all of fleetgrass on one machine, for the demo, the tests and anyone who tries it."""

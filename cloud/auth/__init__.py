@@ -1,1 +1,1 @@
-"""Who is asking, and what they may do. The authorizer imports this, so: no SDK of AWS, no pydantic."""
+"""Authentication and authorisation of callers. The authorizer imports this: no AWS SDK, no pydantic."""

@@ -1,4 +1,4 @@
-"""Whose tokens are accepted, and what their words mean: the stack's ``Issuers`` and ``RoleNames``. Pure.
+"""Token issuers and role names, parsed from the parameters ``Issuers`` and ``RoleNames``. Pure.
 
 Both are refused by the path of what is wrong, before a deployment and again where the authorizer starts.
 Imports neither boto3 nor pydantic, because the authorizer's cold start pays for it.

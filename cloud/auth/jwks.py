@@ -1,4 +1,4 @@
-"""An issuer's key set (RFC 7517): asked for within two seconds in all, the keys in it that we use, kept.
+"""An issuer's key set (RFC 7517): fetched within two seconds in all, its usable keys cached.
 
 Imports neither boto3 nor pydantic, because the authorizer's cold start pays for it.
 """

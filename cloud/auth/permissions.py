@@ -1,4 +1,4 @@
-"""Who may do what: routes, roles, groups. Pure decisions; never reads a token, a clock or the environment.
+"""Authorisation: routes, roles, groups. Pure; never reads a token, a clock or the environment.
 
 Imports the standard library only, because the authorizer's cold start pays for every import here; and its
 rows are named tuples, because each dataclass takes half a millisecond of that.

@@ -1,4 +1,4 @@
-"""JSON without its ambiguities: no repeated names, no NaN, no infinities, no lone surrogates. Pure.
+"""Strict JSON parser: no repeated names, no NaN, no infinities, no lone surrogates. Pure.
 
 ``2.0`` is the whole number 2, as JSON Schema has it and as writers without integers write it.
 """

@@ -1,4 +1,4 @@
-"""Bearer tokens: who signed them, for whom, until when, and whom they speak of.
+"""Verification of bearer tokens (JWT): signature, issuer, audience, lifetime and subject.
 
 PyJWT verifies the signature and the registered claims; what it would let pass is refused here first.
 RS256 only, by an allow-list and never by the header's word. Keys come from the configured JWKS

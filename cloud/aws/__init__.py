@@ -1,1 +1,1 @@
-"""Adapters, one file per AWS service; each lets only cloud.aws.errors through."""
+"""Adapters, one file per AWS service; each raises only cloud.aws.errors."""

@@ -1,4 +1,4 @@
-"""The account and region that a Lambda runs in, and the names that follow from them. Calls nothing."""
+"""The account and region that a Lambda runs in, and the ARNs that follow from them. Calls nothing."""
 
 from dataclasses import dataclass
 

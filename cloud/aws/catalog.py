@@ -1,4 +1,4 @@
-"""What ECR holds below the stack's prefix: repositories, and their images with tags, sizes and scans."""
+"""The image catalog: ECR repositories below the stack's prefix, their images, tags, sizes and scans."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

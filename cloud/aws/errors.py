@@ -1,4 +1,4 @@
-"""What an AWS service can answer instead of a result, whichever service it was.
+"""The error tree of AWS calls, the same for every service.
 
 ::
 

@@ -1,4 +1,4 @@
-"""The IoT registry: the truth about groups and who is in them."""
+"""The IoT registry: the source of truth for groups (thing groups) and their members."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the cloud keeps in S3: desired documents, written once and never changed; bundles for a week."""
+"""Objects in S3: desired documents, written once and never changed; log bundles, kept for a week."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The audit's chain: what an entry says, and why none can be changed, left out or put in unnoticed. Pure.
+"""The audit's hash chain: shows every entry that was changed, removed or inserted later. Pure.
 
 The entries of one day (UTC) form a chain: each carries its place, the hash of the one before it, and
 the hash of itself with both. Whoever changes an entry has to change every later one of the day and the

@@ -1,4 +1,4 @@
-"""What makes a repeated POST the same POST: the caller's Idempotency-Key and what was asked with it."""
+"""Idempotency of a POST: the caller's Idempotency-Key, with a fingerprint of the request."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Times as rows keep them: whole Unix milliseconds, rounded down, so that every one can be read again."""
+"""Timestamps of rows: whole Unix milliseconds, rounded down, so that every one can be read again."""
 
 from datetime import UTC, datetime, timedelta
 

@@ -1,1 +1,1 @@
-"""The API's framing: requests read, answers written, calls audited. Imports all but ``functions``."""
+"""The HTTP layer: requests read, answers written, calls audited. Imports all but ``functions``."""

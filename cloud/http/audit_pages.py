@@ -1,4 +1,4 @@
-"""Which part of the audit a request asks for: a day, and a place in it. Pure."""
+"""Pages of the audit: the day that a request asks for, and a place in it. Pure."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Which calls are audited, and how an entry of the audit is made of one.
+"""The audit recorder: which calls are audited, and the entry that is made of one.
 
 Audited is every call that may change something, however it ended, and every refusal of a caller by a
 handler. (What the gateway or the authorizer refuses is in the API's access log.)

@@ -1,4 +1,4 @@
-"""What all routes that send a device a command share: who may, whether it is there, one answer.
+"""The handler that all command routes share: permission, presence of the device, one answer.
 
 A route is its key, its body, and how a command is made of that body. The answer is 202 with the
 command's Location once the broker has it; the command is in the ledger before.

@@ -1,4 +1,4 @@
-"""A command as the API shows it. Pure."""
+"""JSON of a command in the API's answers. Pure."""
 
 from datetime import datetime
 from typing import Any

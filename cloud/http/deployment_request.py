@@ -1,4 +1,4 @@
-"""What an operator asks for with ``POST /deployments``."""
+"""The request body of ``POST /deployments``."""
 
 from typing import Annotated
 

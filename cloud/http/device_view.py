@@ -1,4 +1,4 @@
-"""A device as the API shows it. Pure."""
+"""JSON of a device in the API's answers. Pure."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""API Gateway's events read and its answers written: payload 2.0, JSON and problem documents (RFC 9457).
+"""API Gateway's events and answers: payload 2.0, JSON and problem documents (RFC 9457).
 
 Judges shapes and sizes; who may do what, and what is done, is ``cloud.http.handler``'s and the operations'.
 """

@@ -1,4 +1,4 @@
-"""A group reboot as the API shows it. Pure."""
+"""JSON of a group reboot in the API's answers. Pure."""
 
 from collections.abc import Mapping
 from typing import Any

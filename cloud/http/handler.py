@@ -1,4 +1,4 @@
-"""The API's framing: payload 2.0 events in, JSON or problem documents (RFC 9457) out.
+"""The handler that all routes share: payload 2.0 events in, JSON or problem documents (RFC 9457) out.
 
 Holds no operation's logic. What a handler does not answer itself, ``lambda_handler`` turns into a
 problem document with a stable ``code``; a stack or an internal name never leaves the function.

@@ -1,4 +1,4 @@
-"""What a caller is told of a device that cannot be moved."""
+"""Problems of a device that cannot be moved between groups."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Where the document is, in a checkout and in the Lambdas' zip alike."""
+"""The path of the OpenAPI document, in a checkout and in the Lambdas' zip alike."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Pages of a list: ``limit`` and ``cursor`` in the query, ``cursor`` in the answer. Pure."""
+"""Paging of lists: ``limit`` and ``cursor`` in the query, ``cursor`` in the answer. Pure."""
 
 import base64
 import binascii

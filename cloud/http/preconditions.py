@@ -1,4 +1,4 @@
-"""``If-Match`` and ``If-None-Match`` (RFC 9110, 13.1): on which entity tag a call depends. Pure."""
+"""Preconditions (RFC 9110, 13.1): the entity tags in ``If-Match`` and ``If-None-Match``. Pure."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""The framing of a route that needs no token: no caller, nothing audited, the same answers and problems."""
+"""The handler of public routes: no token, no caller, nothing audited; the same answers and problems."""
 
 import logging
 import time

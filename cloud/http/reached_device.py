@@ -1,4 +1,4 @@
-"""The device that a request names: there, and within the caller's reach."""
+"""The device that a request names: enrolled, and within the caller's scope."""
 
 from typing import Protocol
 

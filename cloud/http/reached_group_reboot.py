@@ -1,4 +1,4 @@
-"""The group reboot that a request names: within the caller's reach, and there."""
+"""The group reboot that a request names: within the caller's scope, and existing."""
 
 from typing import Protocol
 

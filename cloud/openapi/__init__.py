@@ -1,1 +1,1 @@
-"""The API's description, generated from the models into docs/openapi.json; Lambdas know where it is only."""
+"""The OpenAPI description, generated from the models into docs/openapi.json, which Lambdas only read."""

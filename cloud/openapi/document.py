@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document, made of the routes, the operations' table and the models."""
+"""The OpenAPI 3.1 document, generated from the routes, the operations' table and the models."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""One example of each answer, and of each name in a path: all of one small fleet at one moment.
+"""Examples of each answer, and of each name in a path: all of one small fleet at one moment.
 
 They are for the description alone; tests hold them to the models.
 """

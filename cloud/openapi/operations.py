@@ -1,4 +1,4 @@
-"""Each operation of the API for its description: what it is for, what it takes, what it answers."""
+"""The table of API operations, for OpenAPI: each one's purpose, its parameters, its answers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,1 +1,1 @@
-"""What takes more than one table or service: sending, submitting, moving. Imports no ``http``."""
+"""Services over more than one table or AWS service: sending, submitting, moving. Imports no ``http``."""

@@ -1,4 +1,4 @@
-"""From a SUBMITTING row to a Greengrass deployment, whole again after a crash in any gap.
+"""Submission of a deployment: from a SUBMITTING row to Greengrass, resumed after a crash at any point.
 
 The order of steps, and what is left when the process dies after each:
 

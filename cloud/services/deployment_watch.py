@@ -1,4 +1,4 @@
-"""Looking at what became of a deployment: what devices do now, and what is amiss with it as a whole.
+"""Deployment watch: outcomes on the devices as they are now, and what is wrong with the whole.
 
 A look reads every member's row once (100 at a call) and asks Greengrass only for members of an ACTIVE
 deployment that said nothing of it, ``ASKED_AT_ONCE`` of them and in turn. What it finds is written into the

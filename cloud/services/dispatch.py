@@ -1,4 +1,4 @@
-"""How a command gets to its device: in the ledger first, then on its way. Knows no HTTP.
+"""Command dispatch: into the ledger first, then to the device. Knows no HTTP.
 
 The ledger never claims what did not happen: what the broker did not take is ``FAILED: not-sent``,
 inferred, until it is sent after all or the device says that it had it.

@@ -1,4 +1,4 @@
-"""A device into a group, out of it, or from one to another: the row first, then the registry.
+"""Group membership: moves a device into, out of or between groups; the row first, then the registry.
 
 The row is what two callers race for, so a device never belongs to two groups. The registry has no conditional
 write: who won the row has it to itself until ``SETTLES_WITHIN`` has passed, so that nobody's late call undoes

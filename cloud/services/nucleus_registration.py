@@ -1,4 +1,4 @@
-"""What a group's nucleus is, learnt from its first device that says which one it has, and then fixed.
+"""Registration of a group's nucleus: taken from the first device that reports its own, then fixed.
 
 A report that changes a device's row asks; every device has such a one in each span of the history. The
 registry is asked once for each group and hour of a function's life, never for each report.

@@ -1,4 +1,4 @@
-"""Reboots that a device's next boot proves, where its own word for it was lost.
+"""Reboot proofs: reboots that a device's next boot proves, where its own result was lost.
 
 A device says IN_PROGRESS with the boot that it is about to end. A later message of another boot shows that
 the machine rebooted: the ledger keeps that, and calls the command SUCCEEDED when the device has not said so

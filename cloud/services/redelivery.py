@@ -1,4 +1,4 @@
-"""Commands that nothing was heard of: sent again until the device says something or it is too late.
+"""Redelivery of commands: sent again until the device answers or it is too late.
 
 One message may be lost anywhere: on a link that died silently, on its way to an agent that has not
 subscribed yet (after a boot; while Nucleus Lite restarts it for a new document), in a session that

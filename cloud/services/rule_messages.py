@@ -1,4 +1,4 @@
-"""What an IoT rule hands over: which device it is of, which message, and when the server saw it.
+"""Messages from IoT rules: which device and kind of message, and when the server received it.
 
 The rules select ``encode(*, 'base64') AS payload, topic() AS topic, clientid() AS client, timestamp() AS
 received_at``, so that a payload which is not JSON arrives too. The device is the topic's, never the

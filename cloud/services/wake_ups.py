@@ -1,4 +1,4 @@
-"""What makes ``advance-group-reboot`` look at a group reboot: a message that says which, and no more.
+"""Wake-ups: queue messages that have ``advance-group-reboot`` look at the group reboot that they name.
 
 A wake-up may be lost, late, repeated or about nothing: whoever looks decides by what is stored, and
 ``sweep`` wakes every minute what nobody moved.

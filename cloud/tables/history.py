@@ -1,4 +1,4 @@
-"""The ``history`` table: a device's points, one a span, which reports write and time deletes.
+"""The ``history`` table: one point per device and span of time; reports write it, its TTL deletes it.
 
 Keys: ``device``, ``at`` (the span's start, Unix milliseconds). ``Devices.apply`` writes, together with the
 device's row.

@@ -1,4 +1,4 @@
-"""Who is in which group, in the ``devices`` table: attributes of a device's row that no message touches.
+"""Group memberships, in the ``devices`` table: attributes of a device's row that no message changes.
 
 ``group`` is where the device belongs. While the registry has not followed yet, ``leaving`` names the
 group it comes from ("-" for none), ``settling_until`` (ms) says until when one caller has that to itself,

@@ -1,4 +1,4 @@
-"""Writing into the ledger what a device's next boot proves."""
+"""Reboot proofs, as the command ledger stores them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

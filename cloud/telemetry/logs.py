@@ -1,4 +1,4 @@
-"""Log lines that people read and queries find: one message, and its facts as members of the JSON line.
+"""Structured logs: one message per line, its facts as members of the JSON object.
 
 On AWS the Lambda runtime writes a record as one JSON object, its ``extra`` included (the functions'
 ``LoggingConfig``); as text the same facts follow the message. Never a payload, an env value or a token.

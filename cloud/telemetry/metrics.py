@@ -1,4 +1,4 @@
-"""The few numbers that wake an operator, as lines of Embedded Metric Format on standard output: no call.
+"""Metrics behind the alarms, as lines of Embedded Metric Format on standard output: no call.
 
 Each costs money for as long as it is counted, so a metric is here only when its alarm has somebody do
 something; docs/operations.md says what. Source of the format: CloudWatch user guide, "Specification:

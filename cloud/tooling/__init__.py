@@ -1,1 +1,1 @@
-"""What an administrator runs: build the functions' code, deploy the stack, enrol a device."""
+"""The administrator's tools: build the functions' code, deploy the stack, enrol a device."""

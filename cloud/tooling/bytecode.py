@@ -1,4 +1,4 @@
-"""Bytecode for the zip: a Lambda keeps nothing that it compiles, and would compile it all at each cold start.
+"""Bytecode for the zip: a Lambda keeps nothing that it compiles, and would compile all at each cold start.
 
 The same source gives the same bytes: compiled in a process with a fixed hash seed, and marshalled
 without references, which would depend on what else is alive. It is of the unchecked-hash kind (PEP

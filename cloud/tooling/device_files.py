@@ -1,4 +1,4 @@
-"""The files that a device is given: certificate, private key, Amazon's root CAs, nucleus configuration."""
+"""A device's files: certificate, private key, Amazon's root CAs, nucleus configuration."""
 
 import json
 import os

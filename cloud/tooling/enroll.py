@@ -1,4 +1,4 @@
-"""Enrol a device: everything that it needs to be a Greengrass core of ours, in AWS and as files.
+"""Enrolment of a device: everything that makes it a Greengrass core of ours, in AWS and as files.
 
 Every step looks first, so that running it again finishes what a crash left half done and changes
 nothing else. The row is written before the certificate can connect, because presence and reports of

@@ -1,4 +1,4 @@
-"""Create or update the stack from ``cloud/template.yaml``: run it again and nothing happens twice."""
+"""Creation and update of the stack from ``cloud/template.yaml``; running it again changes nothing."""
 
 import hashlib
 import logging

@@ -1,4 +1,4 @@
-"""The infrastructure template, made of its sources: ``base.yaml`` word for word, the alarms, the functions.
+"""Generator of the infrastructure template: ``base.yaml`` word for word, the alarms, the functions.
 
 A function and its route are six resources that differ in a few words; ``functions.yaml`` says those words
 in SAM's names, as ``alarms.yaml`` does for alarms in CloudFormation's. The result is committed, so that

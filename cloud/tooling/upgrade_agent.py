@@ -1,4 +1,4 @@
-"""Bring a group to another version of the agent: the next Greengrass deployment of what it has.
+"""Agent upgrade of a group: its next Greengrass deployment has another version of the agent.
 
 With the version the classic nucleus learns whose time to merge values by: a nucleus asks no agent about a
 deployment that changes the agent's version, whoever was offline before it included, so that one that has its

@@ -1,4 +1,4 @@
-"""One request on standard input, one answer on standard output, and the end."""
+"""The AWS process: one request on standard input, one answer on standard output, and the end."""
 
 import sys
 

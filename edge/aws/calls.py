@@ -1,4 +1,4 @@
-"""The AWS calls, with the credentials of the token exchange service; the only file with boto3."""
+"""AWS calls with the credentials of the token exchange service; the only file with boto3."""
 
 import base64
 import contextlib

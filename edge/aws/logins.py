@@ -1,4 +1,4 @@
-"""Registry logins kept for their life (ECR's last 12 hours), fetched through the AWS process."""
+"""Registry logins, kept for their lifetime (ECR's last 12 hours), fetched through the AWS process."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""What the agent and its short-lived AWS process say to each other: one JSON line each way."""
+"""Messages between the agent and its short-lived AWS process: one JSON line each way."""
 
 from datetime import datetime
 from typing import Annotated, Literal

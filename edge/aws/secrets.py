@@ -1,4 +1,4 @@
-"""Applications' secrets through the AWS process."""
+"""Secret values of applications, fetched through the AWS process."""
 
 from collections.abc import Callable, Collection, Mapping
 

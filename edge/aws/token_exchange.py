@@ -1,4 +1,4 @@
-"""Where token exchange answers now. Pure.
+"""Address of the token exchange service, from its configuration at this moment. Pure.
 
 Both nuclei give its address in the environment, once, when they start a component, and both give it another
 port at each start of its own (classic where none is configured). With a SOFT dependency the agent lives on

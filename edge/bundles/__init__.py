@@ -1,1 +1,1 @@
-"""Bundles of logs: gathered on disk within bounds, uploaded, and gone."""
+"""Log bundles: gathered on disk within bounds, uploaded, and removed."""

@@ -1,4 +1,4 @@
-"""The .tar.gz of what was gathered: never larger than asked for, the oldest lines left out first."""
+"""The bundle's .tar.gz: never larger than asked for, the oldest lines left out first."""
 
 import io
 import json

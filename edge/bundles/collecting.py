@@ -1,4 +1,4 @@
-"""From a command to a bundle of logs in the storage: gathered, packed, uploaded, and removed again."""
+"""Collection of a log bundle for a command: gathered, packed, uploaded, and removed again."""
 
 import contextlib
 import hashlib

@@ -1,4 +1,4 @@
-"""The end of a stream of lines, on disk: however much is said, it takes three times the bound at most."""
+"""The last lines of a stream, on disk: a stream of any length takes three times the bound at most."""
 
 from collections.abc import Iterable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One HTTP PUT of a file to a presigned URL. The URL is a secret: it is in no message and in no log."""
+"""Upload by one HTTP PUT to a presigned URL. The URL is a secret: it is in no message and in no log."""
 
 import logging
 import time

@@ -1,1 +1,1 @@
-"""Commands to this device: judged once, remembered through reboots, always answered."""
+"""Commands to this device: judged once, remembered across reboots, always answered."""

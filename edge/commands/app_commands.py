@@ -1,4 +1,4 @@
-"""Commands that leave the machine up: what each one asks of the agent's parts, and how it went."""
+"""Commands other than reboot: what each asks of the agent's parts, and its outcome."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Commands carried out: never twice, always answered, whenever the agent is killed.
+"""Command execution: never twice, always answered, whenever the agent is killed.
 
 The order is the point: the ledger on disk says IN_PROGRESS before anything is done. For a reboot it
 has this boot's id, before anybody is told, the applications are stopped and the machine is asked. At the

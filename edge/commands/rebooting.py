@@ -1,4 +1,4 @@
-"""The course of one reboot in this process: stop the applications, ask the machine, wait for it to go down.
+"""A reboot within this process: stop the applications, ask the machine, wait for it to go down.
 
 Knows no ledger: whoever calls ``begin`` has written down that it does, so that no other process of this
 boot asks the machine a second time.

@@ -1,1 +1,1 @@
-"""What the agent is told from outside: its component's configuration, its environment, its policy."""
+"""The agent's configuration: the component's configuration, the environment, the policy."""

@@ -1,4 +1,4 @@
-"""The settings that the agent last went by, on disk: taken instead of a value that is no good."""
+"""The last good settings, on disk: used instead of a configured value that cannot be used."""
 
 import logging
 

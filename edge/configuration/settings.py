@@ -1,4 +1,4 @@
-"""What the agent is told from outside: the component's configuration and its environment.
+"""The agent's settings: the component's configuration and its environment.
 
 Read leniently, because Nucleus Lite turns the scalars of a YAML recipe into strings and a list may
 come as JSON in a string; but never guessed. A value of the configuration that cannot be used never ends

@@ -1,4 +1,4 @@
-"""Applications on the device: observe, plan, execute, look again. The reconciler's rounds are in this folder.
+"""Application containers: observe, plan, execute, look again. The reconciler's passes are in this folder.
 
 Each folder imports from those named before it only: ``model``, ``plan``, ``store``, ``observe``, ``execute``.
 """

@@ -1,4 +1,4 @@
-"""What a failed step leads to: looking again, another try later, or a failure to remember."""
+"""Failure handling of a step: look again, try again later, or remember the failure."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What one round left behind, in the words of the report."""
+"""The result of one pass of the reconciler, in the words of the report."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence

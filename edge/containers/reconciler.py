@@ -1,4 +1,4 @@
-"""One round of observe → plan → execute, again and again, until what runs is what is wanted."""
+"""The reconciler: passes of observe → plan → execute until what runs is what is wanted."""
 
 import logging
 import random

@@ -1,4 +1,4 @@
-"""Where every application stands: wanted, seen, remembered and under way, gathered into views."""
+"""Snapshots of all applications: wanted, observed, remembered and under way."""
 
 import logging
 import os

@@ -1,1 +1,1 @@
-"""Which desired document this device follows: found, examined, taken when nothing forbids it."""
+"""The desired document that this device follows: fetched, examined, taken when nothing forbids it."""

@@ -1,4 +1,4 @@
-"""Which desired document counts on this device: from the reference in the configuration to the last good one.
+"""The desired document in force: from the reference in the configuration to the last good one.
 
 A document that cannot be had or understood, or that this device refuses, never changes what runs: the
 last good one, which is on disk too, stays in force, and the status says what is wrong. On a device that

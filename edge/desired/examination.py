@@ -1,4 +1,4 @@
-"""Whether this device follows a document that it was referred to: looked into, refused, looked into again.
+"""Examination of a desired document before it is followed: examined, refused, examined again.
 
 Only what is certain refuses. A fault of ours, or an answer that does not come in time, lets a document
 pass; but it does not let one pass that was refused before, because then nothing is known of its cause.

@@ -1,4 +1,4 @@
-"""Whether the classic nucleus may begin a deployment now, or a container is between old and new.
+"""Update deferral: has the classic nucleus wait while a container is between old and new.
 
 Answered on the link's own thread from one flag that the loop sets, so that a loop which waits for its
 engine delays nobody. What is not answered at all the nucleus begins after its own timeout.

@@ -1,1 +1,1 @@
-"""The container engine: the port that the rest of the agent knows, and its one adapter."""
+"""The container engine: the one adapter of its port."""

@@ -1,4 +1,4 @@
-"""Hearing at once that a container ended or changed its health, over a stream that may die in silence."""
+"""Engine events: a container ended or changed its health, over a stream that may die in silence."""
 
 import logging
 import threading

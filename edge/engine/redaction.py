@@ -1,4 +1,4 @@
-"""Keeping what a container was told in confidence out of what it says. Pure."""
+"""Redaction: removes an application's secret values from its container's output. Pure."""
 
 import contextlib
 import json

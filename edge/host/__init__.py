@@ -1,1 +1,1 @@
-"""The machine under the agent: its health, its disks, which boot this is, and how it is rebooted."""
+"""The host machine: its health, its disks, its boot id, and its reboot."""

@@ -1,4 +1,4 @@
-"""Which boot this is: what proves a reboot, and what the device says of itself.
+"""The boot id: proves a reboot, and goes into hello and reports.
 
 Ids of two sources say nothing of each other. So the source of the id that a reboot is to change is on disk
 before the reboot begins, in a file of its own, because agents of the version before refuse a ledger with a

@@ -1,4 +1,4 @@
-"""How large a disk is, and how much of it is free. Pure."""
+"""Disk space: how large a disk is, and how much of it is free. Pure."""
 
 from dataclasses import dataclass
 

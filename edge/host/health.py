@@ -1,4 +1,4 @@
-"""The machine's health from /proc, the file system and the thermal zones; what cannot be read is left out."""
+"""Host health from /proc, the file system and the thermal zones; what cannot be read is left out."""
 
 import contextlib
 import os

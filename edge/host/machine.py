@@ -1,4 +1,4 @@
-"""The machine under the agent: which boot this is, what it is built from, and how to reboot it."""
+"""The host machine: its boot id, its architecture and kernel, and its reboot command."""
 
 import platform
 import shutil

@@ -1,1 +1,1 @@
-"""The link to the nucleus: the adapter of its IPC, and how it is kept up."""
+"""The link to the nucleus: the adapter of its IPC, and its reconnection."""

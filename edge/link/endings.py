@@ -1,4 +1,4 @@
-"""How often this device's agent has ended itself for a new token, on disk.
+"""Restart record: how often this agent has ended itself to get a new token, on disk.
 
 Both nuclei give up a component that ends three times within an hour, and nobody brings it back then.
 Staying deaf, and supervising, is better: so at most ENDS_MAX within the hour.

@@ -1,4 +1,4 @@
-"""Keeps the link up: what was refused is tried again, a lost connection is made again. Never waits.
+"""Link keeper: retries what was refused, reconnects after a loss. Never waits.
 
 Of each subscription one try is pending at most: the classic nucleus answers none before its first
 connection to the broker, and then makes a subscription of every try. One that is not answered is waited

@@ -1,4 +1,4 @@
-"""How long to wait before the next try to connect, and when a process must end for a new token.
+"""Reconnect policy: the wait before the next try, and when the process must end for a new token.
 
 A nucleus that restarted never takes the old token again, and only a restart of this process gets a
 new one. One that refuses the token some times in a row has; otherwise trying ends after a minute. Where

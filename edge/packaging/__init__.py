@@ -1,1 +1,1 @@
-"""How the component becomes an artifact (``build.py``) and how a device installs it (``install.py``)."""
+"""Packaging: the component's artifact (``build.py``) and its installation on a device (``install.py``)."""

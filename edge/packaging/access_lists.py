@@ -1,4 +1,4 @@
-"""The accessControl lists of every recipe that was ever shipped, and what the next one may have. Pure.
+"""accessControl lists of every recipe that was ever shipped, and what the next one may have. Pure.
 
 A list that a device has once is never replaced (the classic nucleus keeps what is there over the defaults of
 a new version) and never removed (both nuclei), and Nucleus Lite reads all lists of a component into 4,096

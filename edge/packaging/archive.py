@@ -1,4 +1,4 @@
-"""Zip files whose bytes depend on nothing but their content."""
+"""Reproducible zip files: their bytes depend on nothing but their content."""
 
 import zipfile
 from collections.abc import Mapping

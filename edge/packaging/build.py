@@ -1,4 +1,4 @@
-"""Build the component into ``greengrass-build/``: run by ``gdk component build`` and ``make component``.
+"""The component's build into ``greengrass-build/``: run by ``gdk component build`` and ``make component``.
 
 ``python3 edge/packaging/build.py [--architectures amd64 arm64] [--output FOLDER]``, with the standard
 library and pip. Writes ``artifacts/{name}/{version}/agent-{arch}.zip`` with the agent, the contract and every

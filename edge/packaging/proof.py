@@ -1,4 +1,4 @@
-"""Proves a version of the agent on the device that shall run it, before anything is replaced by it.
+"""Proof of a version, run on the device before anything is replaced by it.
 
 Run by ``install.py`` with the new virtualenv's Python: imports every module there is and reads the recipe's
 default configuration, and connects to nothing. A nucleus looks at a started component once, and takes what

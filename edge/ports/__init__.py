@@ -1,1 +1,1 @@
-"""What the agent needs of the world outside, each with the errors it may raise. Imports no adapter."""
+"""The agent's ports to the outside, each with the errors it may raise. Imports no adapter."""

@@ -1,4 +1,4 @@
-"""The clocks of a machine, as the agent sees them."""
+"""Port to a machine's clocks."""
 
 from datetime import datetime
 from typing import Protocol

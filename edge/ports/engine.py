@@ -1,4 +1,4 @@
-"""What the agent asks of a container engine, in its own words; knows no SDK and decides nothing."""
+"""Port to a container engine, in the agent's own words; knows no SDK and decides nothing."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager

@@ -1,4 +1,4 @@
-"""What an engine can fail with; nothing else comes out of an adapter.
+"""Errors of a container engine; nothing else comes out of an adapter.
 
 ::
 

@@ -1,4 +1,4 @@
-"""How the machine is."""
+"""Port to the host's health."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""The machine under the agent: which boot this is, and how to reboot it."""
+"""Port to the host machine: its boot id, and its reboot."""
 
 from typing import Protocol
 

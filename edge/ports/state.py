@@ -1,4 +1,4 @@
-"""The agent's files, each whole at every moment, and what to do with a broken one."""
+"""Port to the agent's files, each whole at every moment, and what to do with a broken one."""
 
 from typing import Protocol
 

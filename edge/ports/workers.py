@@ -1,4 +1,4 @@
-"""Somebody who carries out what takes long."""
+"""Port to workers that carry out long tasks."""
 
 from collections.abc import Callable
 from concurrent.futures import Future

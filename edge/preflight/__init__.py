@@ -1,1 +1,1 @@
-"""What a proposed configuration would come to on this device, looked into before anything changes."""
+"""Preflight: checks what a document would come to on this device, before anything changes."""

@@ -1,4 +1,4 @@
-"""Looks into a document before it is followed: policy, and each image that is not here yet.
+"""Preflight examiner of a document: checks policy, and each image that is not here yet.
 
 Refuses only what is certain to fail on this device. What cannot be found out now (a registry that is
 slow, an engine that is down) is for the time when it is applied, which tries again.

@@ -1,4 +1,4 @@
-"""Looks into one image before it is pulled: whether it is for this machine, and how much would come down."""
+"""Preflight of one image: whether it is for this machine, and how much would come down."""
 
 import logging
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What a registry's manifests say of an image: for which machines it is, and how much comes down. Pure."""
+"""Registry manifests: which machines an image is for, and how much comes down. Pure."""
 
 from collections.abc import Iterator, Mapping
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""What a registry knows of an image, over its HTTP API, without fetching the image.
+"""Registry client (HTTP API): reads what is known of an image without fetching it.
 
 Says no more than it knows: only a plain "no" of the registry is ``RegistryDenied`` or ``ImageNotFound``;
 whatever is slow, strange or speaks another kind of login is ``RegistryUnreachable``.

@@ -1,4 +1,4 @@
-"""What is known of a document before it is followed."""
+"""Verdict on a document before it is followed."""
 
 from dataclasses import dataclass
 

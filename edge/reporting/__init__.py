@@ -1,1 +1,1 @@
-"""What the device says of itself: reports made, put in order, kept until they are delivered."""
+"""Messages of the device: reports made, put in order, kept until they are delivered."""

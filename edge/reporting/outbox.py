@@ -1,4 +1,4 @@
-"""What still has to reach the cloud, in order, on disk whenever it must not be lost.
+"""The outbox: what still has to reach the cloud, in order, on disk whenever it must not be lost.
 
 Results go as QoS 1 and stay until the cloud's side acknowledges them. All else goes as QoS 0: while the
 broker is away both nuclei refuse it at once, so that what waits here is one hello and one newest report,

@@ -1,4 +1,4 @@
-"""When the device speaks: hello at start, a report on every change and at least every interval, goodbye."""
+"""The reporter: hello at start, a report on every change and at least every interval, goodbye."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What a report says, and whether it says anything new. Pure."""
+"""Content of a report, and whether it says anything new. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

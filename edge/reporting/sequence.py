@@ -1,4 +1,4 @@
-"""The order of everything this device says of itself: ``(epoch, sequence)``, never used twice."""
+"""Sequence numbers of this device's messages: ``(epoch, sequence)``, never used twice."""
 
 import logging
 from collections.abc import Callable

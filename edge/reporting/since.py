@@ -1,4 +1,4 @@
-"""Since when a code holds, by the device's clock, which may be set meanwhile."""
+"""``since`` of a code: when it began to hold, by the device's clock, which may be set meanwhile."""
 
 from datetime import datetime, timedelta
 

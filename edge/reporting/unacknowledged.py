@@ -1,4 +1,4 @@
-"""Which results the cloud has not acknowledged, and when each is said again.
+"""Results that the cloud has not acknowledged, and when each is sent again.
 
 A publish that the nucleus took is not delivered: a nucleus that dies, or a link that died silently, loses
 what it took. So a result is said again after each of ACK_WAITS_S, because a link that was silent and came

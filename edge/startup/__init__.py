@@ -1,1 +1,1 @@
-"""How the agent starts: its folder taken over, an earlier version's state moved in, the settings to go by."""
+"""Startup: takes the folder over, moves in an earlier version's state, chooses the settings."""

@@ -1,4 +1,4 @@
-"""The state that agent 0.1.0 left in its work folder, copied once into the folder of ours.
+"""Migration of the state that agent 0.1.0 left in its work folder, copied once into our own folder.
 
 The work folder belongs to the component user: nothing in it is followed, executed or trusted to be small.
 What is copied is what that version wrote, and it is read as strictly as anything else. The files stay where

@@ -1,4 +1,4 @@
-"""The settings that a start goes by: the nucleus' word, or without it what an earlier process went by.
+"""The settings that a start goes by: the nucleus' or, without it, those of an earlier process.
 
 A device whose nucleus is broken keeps its containers supervised. One that never had a word from a nucleus
 has nothing to supervise, and does not know what it may do: it waits.

@@ -1,4 +1,4 @@
-"""The agent's own folder at a start: had alone, taken from others, and with the state of an earlier version.
+"""The agent's own folder at a start: locked, closed to others, and with an earlier version's state.
 
 The recipe's run script starts the agent in its state folder, and says in the environment what lies around
 it: FLEETGRASS_PLACE is the folder of ours, FLEETGRASS_EARLIER the work folder, where version 0.1.0

@@ -1,4 +1,4 @@
-"""Small files that are whole at every moment: after a kill -9 a reader finds the old bytes or the new."""
+"""Atomic files: after a kill -9 a reader finds the old bytes or the new."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""Whether nobody but root and this user can change what lies in a folder. Standard library only.
+"""Safety of a folder: only root and this user can change what lies in it. Standard library only.
 
 What root executes or trusts must lie where every folder, up to the top, belongs to root or to the user whom
 the agent runs as, and nobody else may write; a link on the way counts with its owner and with where it leads.

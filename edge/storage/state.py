@@ -1,4 +1,4 @@
-"""The agent's files in its work folder, each whole at every moment, and what to do with a broken one."""
+"""The agent's files in its folder, each whole at every moment, and what to do with a broken one."""
 
 import logging
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""The local AWS as a process: start it, wait for it, stop it."""
+"""The emulator as a process: start it, wait for it, stop it."""
 
 import os
 import secrets

@@ -1,4 +1,4 @@
-"""Who works on the local AWS: one IAM user per job with what that job needs, because root is no job.
+"""IAM users of the local AWS: one per task, each with the permissions of its task; nothing runs as root.
 
 The emulator enforces these policies, so a permission that production needs is missed here first.
 """

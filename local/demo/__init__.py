@@ -1,1 +1,1 @@
-"""The main job as a story whose every line is checked."""
+"""The demo: the main job as a story, every line of which is checked."""

@@ -1,4 +1,4 @@
-"""The operator's side of the local platform: the HTTP API as anybody with a token would call it."""
+"""Client of the HTTP API, as any operator with a token would use it."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The main job told as a story on the local platform: every line of it was checked before it was printed.
+"""The demo on the local platform: every line of its story is checked before it is printed.
 
 Uses what an operator has (the API, a browser) and, to see that nothing else was touched, the engine.
 """

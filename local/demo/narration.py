@@ -1,4 +1,4 @@
-"""Telling a story that must be true: each line is a claim, checked before it is printed."""
+"""Narration of the demo: each line is a claim, checked before it is printed."""
 
 import time
 from collections.abc import Callable, Iterable

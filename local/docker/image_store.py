@@ -1,4 +1,4 @@
-"""A registry in memory without a login: what the registry front stands before where there is no emulator."""
+"""An image registry in memory, without a login, for the registry proxy where there is no emulator."""
 
 import hashlib
 import json

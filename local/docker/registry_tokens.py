@@ -1,4 +1,4 @@
-"""ECR authorization tokens that carry their own age, so that the registry front can judge them alone.
+"""ECR authorization tokens that carry their own age, so that the registry proxy can judge them alone.
 
 The emulator hands out one constant word as every token; a front could then neither expire one nor
 tell that a client asked for a new one. Ours are signed with a key that launcher and front share.

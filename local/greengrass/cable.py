@@ -1,4 +1,4 @@
-"""A device's network cable: everything between it and the broker passes through, until it is cut.
+"""A device's network cable (a TCP proxy): all between it and the broker passes through, until it is cut.
 
 Cut, not closed: neither end is told, as when a switch loses its power. What was under way arrives when the
 cable is mended, as TCP would have it, unless an end gave the connection up meanwhile.

@@ -1,4 +1,4 @@
-"""Who may have which token: clients, users and the three grants of the local identity provider. No I/O.
+"""Grants of the local identity provider: who may have which token, by client, user and grant. No I/O.
 
 Tokens look like Entra ID's and AMMA's where fleetgrass looks at them: RS256, ``iss``, ``aud``, ``exp``,
 ``nbf``, ``kid`` and app roles in ``roles``.

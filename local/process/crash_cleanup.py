@@ -1,4 +1,4 @@
-"""What a process has on this machine, in a file that outlives it, so that a killed one is cleaned up after.
+"""Crash cleanup: a file that outlives its process lists what the process has on this machine.
 
 One file a process, of one JSON line a fact, below the temp folder; its owner holds it locked (flock) until it
 ends, however it ends. A file that nobody holds is a killed process's, and what it names is nobody's: the next

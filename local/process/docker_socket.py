@@ -1,4 +1,4 @@
-"""The one question asked of a Docker Engine here, without the SDK: does it answer?"""
+"""Ping of a Docker Engine, without the SDK."""
 
 import http.client
 import socket

@@ -1,4 +1,4 @@
-"""What our devices leave on an engine: their containers, and the images of our registry."""
+"""Leftovers of our devices on an engine: their containers, and the images of our registry."""
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager

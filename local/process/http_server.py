@@ -1,4 +1,4 @@
-"""An HTTP server on 127.0.0.1 that runs in a thread: what the platform's small services are served by."""
+"""HTTP server on 127.0.0.1, in a thread: the platform's small services are served by it."""
 
 import sys
 import threading

@@ -1,4 +1,4 @@
-"""Removing folders that file systems may be mounted in."""
+"""Removal of folders that file systems may be mounted in."""
 
 import shutil
 import subprocess

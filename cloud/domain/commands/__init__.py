@@ -1,1 +1,1 @@
-"""Commands and group reboots: what their rows mean, and what comes next. Pure."""
+"""Commands and group reboots: their values, and the decisions on their next steps. Pure."""

@@ -1,4 +1,4 @@
-"""A command as the ledger knows it: one immutable value. Pure."""
+"""A command as the command ledger stores it: one immutable value. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

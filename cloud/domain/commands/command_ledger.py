@@ -1,4 +1,4 @@
-"""The command ledger's rules: which word about a command counts. Pure; reads no clock, no table.
+"""Rules of the command ledger: which result changes a command's state. Pure; reads no clock, no table.
 
 A device's own words move ``state`` forward only. What the cloud concludes, from silence or from a later boot
 (``services.reboot_proofs``), is kept beside it as ``inferred`` and gives way to the next word of the device.

@@ -1,4 +1,4 @@
-"""A group's reboot and its members, as they stand: immutable values. Pure.
+"""A group reboot and its members: immutable values. Pure.
 
 What follows from them is in ``cloud.domain.commands.group_reboot_steps``.
 """

@@ -1,4 +1,4 @@
-"""How a group is rebooted: which devices now, which are proven back, when to stop. Pure; no clock, no table.
+"""Steps of a group reboot: which devices next, which are proven back, when to stop. Pure; no clock, no table.
 
 A step is stored as a whole or not at all, and every decision is made of what is stored and of facts
 looked up now, never of what a message said: messages only make somebody look.

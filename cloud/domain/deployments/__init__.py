@@ -1,1 +1,1 @@
-"""Deployments: what a revision is made of, what became of it, and what a group allows. Pure."""
+"""Deployments: a revision's content, its outcomes on devices, and the rules of groups. Pure."""

@@ -1,4 +1,4 @@
-"""A deployment as the cloud knows it: one revision of a target's applications. Pure."""
+"""A deployment: one revision of a target's applications. Pure."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

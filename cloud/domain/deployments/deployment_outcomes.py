@@ -1,4 +1,4 @@
-"""What a revision became on each device, and on all of them. Pure."""
+"""Outcomes of a deployment: on each device, and on all of them together. Pure."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping

@@ -1,4 +1,4 @@
-"""Deployments as Greengrass knows them. Pure."""
+"""Greengrass deployments as values. Pure."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Whether a device that another group deployed to may come into a group. Pure.
+"""Rules for moving a device into a group, where another group deployed to it. Pure.
 
 Refused is what goes wrong for certain, or silently. A group that nothing was deployed to has nothing to
 merge, so nobody asks, and Lite merges by no time. One whose deployment names no classic nucleus leaves it to

@@ -1,4 +1,4 @@
-"""Which nucleus a group is of, and what follows for its devices and its deployments. Pure.
+"""A group's nucleus (classic or Lite), and what it means for devices and deployments. Pure.
 
 Nucleus Lite skips the classic nucleus and token exchange where a component depends on them, but looks each
 *root* of a deployment up in the cloud for itself, and fails the job where it finds none (run on 2.6.0).

@@ -1,4 +1,4 @@
-"""What an operator may write as an image, and what it means in our registry. Pure."""
+"""Image references as an operator may write them, and what each means in our registry. Pure."""
 
 import re
 from dataclasses import dataclass

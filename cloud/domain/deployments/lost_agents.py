@@ -1,4 +1,4 @@
-"""Agents that deployments silenced: which ones, by what, and how long that is looked at. Pure.
+"""Agents that fell silent with a deployment: which, with which one, and how long they are watched. Pure.
 
 A group is given something when a deployment is made, and when another version of the agent is brought along
 with one. Whoever fell silent with any of that is lost until it is heard again, whatever was deployed since:

@@ -1,4 +1,4 @@
-"""Agents that have their configuration validated, and what they make of a deployment. Pure.
+"""Agents that still validate configurations (level 0), and the deployments that fail on them. Pure.
 
 A classic nucleus asks such an agent (level 0, see ``contract.defaults.LEVEL``) about a deployment that
 changes its configuration and not its version, and then waits for every other component whose configuration

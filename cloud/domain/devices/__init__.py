@@ -1,1 +1,1 @@
-"""A device in the cloud's eyes: its messages, its presence, and why it is not as desired. Pure."""
+"""Devices: their messages, their presence, and the diagnosis of why one is not as desired. Pure."""

@@ -1,4 +1,4 @@
-"""What an operator wants to see of the devices. Pure."""
+"""Filter of the device list: the conditions that an operator can ask for. Pure."""
 
 from dataclasses import astuple, dataclass
 

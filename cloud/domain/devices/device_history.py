@@ -1,4 +1,4 @@
-"""The course of a device's key figures: which span a report belongs to, and what a point of it holds.
+"""A device's history of key figures: the spans of time, and the one point that each span keeps.
 
 Pure. The first report within a span of ``HISTORY_POINT_S`` is its point.
 """

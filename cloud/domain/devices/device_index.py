@@ -1,4 +1,4 @@
-"""Under what a device can be found: the keys of the indexes that lists are made by. Pure.
+"""Index keys of a device row: the keys of the indexes that the device lists are read from. Pure.
 
 ``standing`` is how its connection stands, in ``SHARDS`` parts of the index, so that a fleet of one standing
 is no one hot partition. No key moves with a heartbeat.

@@ -1,4 +1,4 @@
-"""What a device's row becomes when one more of its messages arrives, in whatever order they come.
+"""Device messages (hello, goodbye, reports) applied to a device's row, in whatever order they arrive.
 
 Pure. Hello, goodbye and the parts of reports share one ``(epoch, sequence)``. Within an epoch the
 higher sequence wins, for each application by the sequence of the part that carried it; another epoch

@@ -1,4 +1,4 @@
-"""What a device's row becomes by one more event, whoever tells it: the broker or the device itself.
+"""The device reducer: a device's row after one more event, from the broker or from the device itself.
 
 Pure, and the only place where this is decided. The table writes what ``after`` says, under conditions
 that say the same to DynamoDB (``cloud.tables.rows.device_rows``); tests hold the two against each other.

@@ -1,4 +1,4 @@
-"""Why a device is, or is not, on its desired revision: one answer with its evidence. Pure.
+"""Diagnosis: why a device is, or is not, on its desired revision; one answer with its evidence. Pure.
 
 ``RULES`` is a table over facts that are stored already. Every rule that holds is a cause; the first
 one is the answer, because it comes first in the chain from the operator's wish to the container: is

@@ -1,4 +1,4 @@
-"""What an explanation of a device is made of, and what it consists of: facts and causes. Pure."""
+"""Facts and causes: the input of a diagnosis, and its output. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Whether a device is there: what a presence event says, and what state follows from a row. Pure."""
+"""Presence of a device: the meaning of a presence event, and the state that a row implies. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

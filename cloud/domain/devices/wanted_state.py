@@ -1,4 +1,4 @@
-"""What devices are to have, as far as a page of them must know it."""
+"""Wanted deployments: of each group on a page of devices, where the page needs to know it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol

@@ -1,1 +1,1 @@
-"""The audit: read, exported, verified."""
+"""Operations on the audit: list, export, verify."""

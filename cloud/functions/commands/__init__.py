@@ -1,1 +1,1 @@
-"""Commands to one device: sent, listed, followed."""
+"""Operations on commands to one device: send, list, get."""

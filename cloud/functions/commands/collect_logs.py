@@ -1,4 +1,4 @@
-"""``POST /devices/{device}/applications/{app}/logs``: what it said last, as a bundle or as a few lines.
+"""``POST /devices/{device}/applications/{app}/logs``: its latest output, as a bundle or as a few lines.
 
 The bundle goes from the device to S3 by a presigned URL; ``GET`` of the command tells where it is.
 """

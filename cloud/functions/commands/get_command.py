@@ -1,4 +1,4 @@
-"""``GET /devices/{device}/commands/{command}``: how a command stands, with what silence says by now."""
+"""``GET /devices/{device}/commands/{command}``: a command's state, with what silence means by now."""
 
 import os
 from collections.abc import Collection

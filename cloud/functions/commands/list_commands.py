@@ -1,4 +1,4 @@
-"""``GET /devices/{device}/commands``: what a device was told to do, the newest first, page by page."""
+"""``GET /devices/{device}/commands``: a device's commands, the newest first, page by page."""
 
 import os
 from typing import Protocol

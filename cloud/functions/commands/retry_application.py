@@ -1,4 +1,4 @@
-"""``POST /devices/{device}/applications/{app}/retry``: at once, and once more, what failed or waits."""
+"""``POST /devices/{device}/applications/{app}/retry``: retry now what failed or waits for a retry."""
 
 from cloud.domain.commands.command import Command
 from cloud.domain.devices.device import Device

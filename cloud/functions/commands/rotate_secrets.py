@@ -1,4 +1,4 @@
-"""``POST /devices/{device}/applications/{app}/rotate-secrets``: a new container, its secrets fetched anew."""
+"""``POST /devices/{device}/applications/{app}/rotate-secrets``: a new container with fresh secrets."""
 
 from cloud.domain.commands.command import Command
 from cloud.domain.devices.device import Device

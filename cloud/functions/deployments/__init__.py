@@ -1,1 +1,1 @@
-"""Deployments: made, listed, followed."""
+"""Operations on deployments: create, list, get."""

@@ -1,1 +1,1 @@
-"""Devices, read: one, many, its past, and why it is not as desired."""
+"""Operations that read devices: list, get, history, diagnosis."""

@@ -1,4 +1,4 @@
-"""``GET /devices/{device}``: is it there, is it well, and what runs on it. One DynamoDB call, or two."""
+"""``GET /devices/{device}``: its presence, health and applications. One DynamoDB call, or two."""
 
 import os
 

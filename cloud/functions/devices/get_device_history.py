@@ -1,4 +1,4 @@
-"""``GET /devices/{device}/history``: how a device felt over the last day, for plotting. Two calls."""
+"""``GET /devices/{device}/history``: its key figures over the last day, for plotting. Two calls."""
 
 import os
 from collections.abc import Mapping, Sequence

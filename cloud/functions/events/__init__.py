@@ -1,1 +1,1 @@
-"""What no caller asks for: messages of devices, queues, the timer."""
+"""Event handlers, which no caller of the API invokes: messages of devices, queues, the timer."""

@@ -1,4 +1,4 @@
-"""Takes group reboots as far as they go, woken through a queue: the one function that starts their devices.
+"""The worker of group reboots, woken through a queue: the one function that reboots a group's devices.
 
 What a wake-up finds is decided by ``commands.group_reboot_steps``. A device's command has its id before it is
 made, is made before it is sent, and is sent again until the step after it is stored; so whatever

@@ -1,4 +1,4 @@
-"""Presence events, hello and goodbye, invoked directly by their rules (asynchronous, retried by AWS).
+"""Recorder of presence, hello and goodbye, invoked directly by their rules (asynchronous, retried by AWS).
 
 An exception makes Lambda try again and then puts the event into the dead-letter queue; whatever
 trying again cannot mend is therefore never raised.

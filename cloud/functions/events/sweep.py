@@ -1,4 +1,4 @@
-"""Every minute: finish what is due. Nothing waits for it; reads show what is due already."""
+"""The sweep: finishes every minute what is due. Nothing waits for it; reads show what is due already."""
 
 import logging
 import os

@@ -1,1 +1,1 @@
-"""Reboots of a whole group, in waves."""
+"""Operations on group reboots: a whole group, in waves."""

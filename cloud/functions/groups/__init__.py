@@ -1,1 +1,1 @@
-"""Groups and who is in them."""
+"""Operations on groups and their members."""

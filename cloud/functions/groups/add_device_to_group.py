@@ -1,4 +1,4 @@
-"""``PUT /groups/{group}/devices/{device}``: a device into the one group that is deployed to it."""
+"""``PUT /groups/{group}/devices/{device}``: put a device into a group; only one group deploys to it."""
 
 import os
 from dataclasses import dataclass

@@ -1,1 +1,1 @@
-"""The images that devices may pull."""
+"""Operations on the images that devices may pull."""

@@ -1,1 +1,1 @@
-"""The authorizer, the health of the API, its description."""
+"""The authorizer, the health of the API, its OpenAPI description."""

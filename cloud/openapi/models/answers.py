@@ -1,4 +1,4 @@
-"""What all answers share, and those that are nobody's own."""
+"""Models that all answers share, and those of no single resource."""
 
 from typing import Annotated, Any, Literal
 

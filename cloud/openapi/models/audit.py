@@ -1,4 +1,4 @@
-"""Answers about the audit."""
+"""Models of answers about the audit."""
 
 from datetime import datetime
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Answers about commands."""
+"""Models of answers about commands."""
 
 from datetime import datetime
 from typing import Annotated, Literal

@@ -1,4 +1,4 @@
-"""Answers about deployments."""
+"""Models of answers about deployments."""
 
 from datetime import datetime
 from typing import Annotated

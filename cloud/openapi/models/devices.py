@@ -1,4 +1,4 @@
-"""Answers about devices."""
+"""Models of answers about devices."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal

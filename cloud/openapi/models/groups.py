@@ -1,4 +1,4 @@
-"""Answers about groups, and about their reboots."""
+"""Models of answers about groups, and about their reboots."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Answers about images."""
+"""Models of answers about images."""
 
 from datetime import datetime
 from typing import Annotated

@@ -1,1 +1,1 @@
-"""Calls of DynamoDB that several tables make."""
+"""DynamoDB calls that several tables share."""

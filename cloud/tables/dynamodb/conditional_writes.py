@@ -1,4 +1,4 @@
-"""Writes that hold only under a condition. A refused one is an answer, and never raised.
+"""Conditional writes. A refused one is an answer, and never raised.
 
 They raise ``cloud.aws.errors.CloudError`` when DynamoDB does not answer.
 """

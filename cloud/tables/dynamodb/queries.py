@@ -1,4 +1,4 @@
-"""What all tables read alike: one row by its key, and a query page by page.
+"""Reads that all tables share: one row by its key, and a query page by page.
 
 Both raise ``cloud.aws.errors.CloudError`` when DynamoDB does not answer.
 """

@@ -1,1 +1,1 @@
-"""How values are rows, in DynamoDB's words. No call is made here."""
+"""Conversion of values to DynamoDB rows and back. No call is made here."""

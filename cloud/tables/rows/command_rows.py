@@ -1,4 +1,4 @@
-"""How a command is a row. Pure; DynamoDB's words, no call. Times are Unix milliseconds."""
+"""Rows of commands: to DynamoDB attributes and back. Pure, no call. Times are Unix milliseconds."""
 
 import zlib
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""How a deployment is a row. Pure; DynamoDB's words, no call. Times are Unix milliseconds."""
+"""Rows of deployments: to DynamoDB attributes and back. Pure, no call. Times are Unix milliseconds."""
 
 import zlib
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""How a device is a row, and the writes that an event becomes. Pure; DynamoDB's words, no call.
+"""Rows of devices: to DynamoDB attributes and back, and the write that an event becomes. Pure, no call.
 
 Times are Unix milliseconds of the server. ``writes`` counts the messages that were applied. Connections
 that ended are ``began_0``, ``ended_0`` (the newest) and so on: one write moves them all along.

@@ -1,4 +1,4 @@
-"""How a group reboot is rows. Pure; DynamoDB's words, no call. Times are Unix milliseconds."""
+"""Rows of a group reboot: to DynamoDB attributes and back. Pure, no call. Times are Unix milliseconds."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

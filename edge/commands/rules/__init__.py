@@ -1,1 +1,1 @@
-"""What to do with a command, from facts alone. Pure: no clock, disk, network, thread or logger."""
+"""Decisions on commands, from facts alone. Pure: no clock, disk, network, thread or logger."""

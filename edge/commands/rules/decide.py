@@ -1,4 +1,4 @@
-"""What to do with a command, decided from facts alone: no clock, no disk, no machine."""
+"""The decision on one command, from facts alone: no clock, no disk, no machine."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""What this device remembers of its commands. Pure values: every change returns a new ledger.
+"""The device's command ledger. Pure values: every change returns a new ledger.
 
 It holds each command's outcome until nobody can deliver the command again, the commands that wait
 (for the server's time, their own, or a lock), and when reboots were started. One file carries all of

@@ -1,1 +1,1 @@
-"""Carrying out what was planned: engine calls, pulls, secrets. Decides nothing. Imports all beside it."""
+"""Execution of the plan: engine calls, pulls, secrets. Decides nothing. Imports all beside it."""

@@ -1,4 +1,4 @@
-"""What is under way in the background: pulls by image, and one start or stop per application."""
+"""Background steps: pulls by image, and one start or stop per application."""
 
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future

@@ -1,4 +1,4 @@
-"""Which failed steps wait for their next try; owned by the reconciler's thread."""
+"""Backoffs: the failed steps that wait for their next try; owned by the reconciler's thread."""
 
 from collections.abc import Callable, Collection, Iterator
 

@@ -1,4 +1,4 @@
-"""Room on the engine's disk: kept free before and during a pull, at the expense of images nobody needs."""
+"""Disk guard: keeps room on the engine's disk before and during a pull, removing images nobody needs."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""Doing one step: one engine call or one fact written. Decides nothing and catches nothing."""
+"""Executor of one step: one engine call or one fact written. Decides nothing and catches nothing."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Getting an image onto the engine: room for it, a login for each pull, a fresh one after a refusal."""
+"""Image puller: makes room, gets a login for each pull, and a fresh one after a refusal."""
 
 import logging
 from collections.abc import Callable, Mapping

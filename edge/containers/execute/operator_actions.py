@@ -1,4 +1,4 @@
-"""What a person asks of one application, apart from what is desired of it."""
+"""Operator actions on one application (restart, logs), apart from its desired state."""
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future

@@ -1,4 +1,4 @@
-"""Secrets of applications: fetched in a worker, kept in this process and a folder in memory, never on disk.
+"""Secret values of applications: kept in this process and a folder in memory, never on disk.
 
 A variable's value is given to the engine when the container is created. Files lie in a folder per
 specification below one that only root enters; it is gone after a reboot, and filled again before a start.

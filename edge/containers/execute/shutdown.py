@@ -1,4 +1,4 @@
-"""All applications stopped before the machine goes down: those that need another before it, within one bound.
+"""Orderly stop of all applications before a reboot: dependents first, within one time bound.
 
 Only what the agent starts again whatever its end looked like: how the others end says whether they have
 done their work, so they are left running for the engine's own shutdown. No failure here holds up anything.

@@ -1,4 +1,4 @@
-"""What holds updates back at this moment: the files that are update locks, and the hour."""
+"""Update gate: the update locks (files) and maintenance windows that hold updates back now."""
 
 import os
 from collections.abc import Callable, Mapping

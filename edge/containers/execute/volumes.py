@@ -1,4 +1,4 @@
-"""Deleting volumes: only when a deployment says so, only ours, only those that nobody names any more."""
+"""Volume deletion: only when a deployment says so, only ours, only those that nobody names any more."""
 
 import logging
 from collections.abc import Iterable

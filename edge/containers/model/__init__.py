@@ -1,1 +1,1 @@
-"""The values that all folders beside this one share. Pure: no clock, disk, network, thread or logger."""
+"""Values that all folders beside this one share. Pure: no clock, disk, network, thread or logger."""

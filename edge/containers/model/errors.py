@@ -1,4 +1,4 @@
-"""What keeps an application from starting that is no error of the engine."""
+"""Errors that keep an application from starting, and are not the engine's."""
 
 
 class SecretsUnavailable(Exception):

@@ -1,4 +1,4 @@
-"""What may be removed from a disk that runs full, and how full it may get; pure."""
+"""Image garbage collection: what may be removed from a disk that runs full, and how full it may get. Pure."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Which references to pull an image by, and whose credentials to show; talks to no registry itself."""
+"""Image references to pull by, and whose credentials to use. Talks to no registry itself."""
 
 from collections.abc import Mapping
 from typing import Protocol

@@ -1,4 +1,4 @@
-"""How a container of ours is named, labelled and recognised; everything else on the engine is foreign."""
+"""Containers of ours: their names, labels and recognition; everything else on the engine is foreign."""
 
 import hashlib
 from collections.abc import Iterable, Mapping

@@ -1,4 +1,4 @@
-"""What this device lets containers have, whoever asks; set with the component, never by a deployment. Pure.
+"""The device's policy: what containers may have, set with the component, never by a deployment. Pure.
 
 Everything that reaches out of a container is forbidden until the device's owner allows it.
 """

@@ -1,4 +1,4 @@
-"""The few facts that no look at the engine can tell: what is on trial, and what failed its trial."""
+"""Trial memory: what is on trial, and what failed its trial; the few facts that the engine cannot tell."""
 
 from pydantic import BaseModel, ConfigDict
 

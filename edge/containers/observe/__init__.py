@@ -1,1 +1,1 @@
-"""How containers do: checks, restarts, what they take. Imports ``model``, ``plan`` and ``store``."""
+"""Observation of containers: checks, restarts, resource usage. Imports ``model``, ``plan`` and ``store``."""

@@ -1,4 +1,4 @@
-"""Seeing containers over time: since when they run, what checks answer, how often they were started again."""
+"""Health monitor: each container's run time, check results and restarts, as seen over time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future

@@ -1,4 +1,4 @@
-"""Asking a container from outside how it does: over HTTP, or whether it takes a connection."""
+"""Health probes from outside a container: an HTTP request, or a TCP connection."""
 
 import http.client
 import socket

@@ -1,4 +1,4 @@
-"""What each application's container takes of the machine, measured when a report that says so goes out."""
+"""Resource usage of each application's container, measured when a report that says so goes out."""
 
 from collections.abc import Sequence
 

@@ -1,1 +1,1 @@
-"""Every decision on applications, made from values. Pure. Imports ``model``, and no other folder."""
+"""The planner: every decision on applications, made from values. Pure. Imports only ``model``."""

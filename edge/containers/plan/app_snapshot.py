@@ -1,4 +1,4 @@
-"""Everything that one decision about one application rests on, gathered beforehand."""
+"""Snapshot of one application: everything that a decision about it rests on, gathered beforehand."""
 
 from dataclasses import dataclass, field
 from enum import Enum

@@ -1,4 +1,4 @@
-"""From an application to the container it becomes; pure."""
+"""Container specification, made from an application's. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field

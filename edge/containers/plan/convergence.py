@@ -1,4 +1,4 @@
-"""Where the applications stand together: whether there is more to wait for, and whether all is well; pure."""
+"""Convergence of all applications: whether there is more to wait for, and whether all is well. Pure."""
 
 from collections.abc import Iterable
 

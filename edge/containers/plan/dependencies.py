@@ -1,4 +1,4 @@
-"""What the applications of one deployment owe each other; pure.
+"""Dependencies between the applications of one deployment. Pure.
 
 Everything is fetched before anything is stopped for it. Who depends on another comes after it, and
 does not come when that one failed. An atomic deployment is confirmed by one write, or goes back whole.

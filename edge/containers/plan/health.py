@@ -1,4 +1,4 @@
-"""How a container does, and whether one on trial has proven itself; pure decisions on what was seen."""
+"""Container health, and whether a container on trial has proven itself. Pure decisions on what was seen."""
 
 from dataclasses import dataclass, field, replace
 from enum import Enum

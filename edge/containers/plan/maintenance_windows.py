@@ -1,4 +1,4 @@
-"""When maintenance windows are open; pure. The caller says what time it is, and where."""
+"""Maintenance windows: when they are open. Pure. The caller says what time it is, and where."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""From what is wanted, observed and remembered to the next steps; pure.
+"""The planner: from what is wanted, observed and remembered to the next steps. Pure.
 
 Decided per application; what one must wait for because of others, its ``dependencies`` tell.
 

@@ -1,4 +1,4 @@
-"""When a container that has proven itself, and does not work now, is started again; pure."""
+"""Restart policy: when a proven container that does not work now is started again. Pure."""
 
 from edge.backoff import backoff_s
 from edge.containers.model.observed import Observed

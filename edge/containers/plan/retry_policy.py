@@ -1,4 +1,4 @@
-"""What follows a failed step: another try later, or giving up; pure. (Rule 26 of failure-semantics.)"""
+"""Retry policy of a failed step: another try later, or giving up. Pure. (Rule 26 of failure-semantics.)"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

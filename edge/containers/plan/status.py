@@ -1,4 +1,4 @@
-"""How an application is reported: the one place where what is known becomes a state and a code."""
+"""Reported status of an application: the one place where what is known becomes a state and a code."""
 
 from datetime import datetime
 

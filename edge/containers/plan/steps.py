@@ -1,4 +1,4 @@
-"""The steps a plan is made of: small data, each one engine call or one fact to remember, with its cause."""
+"""Steps of a plan: small data, each one engine call or one fact to remember, with its cause."""
 
 from dataclasses import dataclass
 

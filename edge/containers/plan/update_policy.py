@@ -1,4 +1,4 @@
-"""What has to wait for an update lock or a maintenance window; pure.
+"""Update policy: the steps that have to wait for an update lock or a maintenance window. Pure.
 
 Held back is only what ends a container that serves, and what leads up to it. What has begun is seen
 through: once the old one has stopped, neither lock nor window keeps the new one, or the way back, waiting.

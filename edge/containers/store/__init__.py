@@ -1,1 +1,1 @@
-"""What the agent remembers of applications, in files of its state folder. Imports ``model`` and ``plan``."""
+"""Files on applications in the agent's state folder. Imports ``model`` and ``plan``."""

@@ -1,4 +1,4 @@
-"""The agent's bookkeeping of the images it pulled, in one file: nothing else is ever garbage to it."""
+"""Record of the images that the agent pulled, in one file: nothing else is ever removed as garbage."""
 
 import contextlib
 import threading

@@ -1,4 +1,4 @@
-"""What is remembered of applications, in one file.
+"""Record of trials: what is remembered of each application, in one file.
 
 All else is read off the engine's containers. A lost file costs only this: what runs is taken for
 proven, and what failed is tried once more.

@@ -1,1 +1,1 @@
-"""What the Docker Engine API says and is told, as values of ``engine.port``. Pure: the SDK is not here."""
+"""Answers and requests of the Docker Engine API, as values of ``ports.engine``. Pure: no SDK here."""

@@ -1,4 +1,4 @@
-"""What the Docker Engine's answers and names mean, in the port's words; reads JSON and text, nothing else."""
+"""Docker Engine's answers and names, read into the port's values; reads JSON and text, nothing else."""
 
 import re
 from collections.abc import Mapping

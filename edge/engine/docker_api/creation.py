@@ -1,4 +1,4 @@
-"""A container's specification in the words of Docker's API (v1.41, ContainerCreate). Pure."""
+"""The request that creates a container (Docker's API v1.41, ContainerCreate). Pure."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What an engine's error texts mean, as our error tree has it; reads text and decides, nothing else.
+"""Docker Engine's error texts, mapped to our error tree; reads text and decides, nothing else.
 
 Docker's API has few machine-readable codes of its own. The texts were met on Docker Engine 20.10.24, the
 only one that the tests have run on, or are what its sources say; a newer engine may word them differently,

@@ -1,4 +1,4 @@
-"""A container's output as the engine streams it, frames of two streams, taken apart into lines; pure."""
+"""Container output as the engine streams it: frames of two streams, split into lines. Pure."""
 
 from collections.abc import Iterable, Iterator
 

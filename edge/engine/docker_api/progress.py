@@ -1,4 +1,4 @@
-"""How far a pull has come, from what the engine says of its layers; pure.
+"""Pull progress, from what the engine says of an image's layers. Pure.
 
 The engine tells a layer's size only when it begins to fetch it, and unpacking is as long a part as
 fetching on the disks of small machines: each counts for half of a layer. A layer that is there

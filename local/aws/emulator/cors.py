@@ -1,4 +1,4 @@
-"""Mend: the CORS configuration that a template gives an HTTP API is the one that the API answers by.
+"""Patch of the emulator: an HTTP API answers by the CORS configuration that its template gives it.
 
 Unmended (ministack 1.5.33) it is kept as CloudFormation spells it (``AllowOrigins``) and looked up as the
 API Gateway's own calls do (``allowOrigins``): every preflight is refused, and no answer has a CORS header.

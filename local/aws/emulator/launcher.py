@@ -1,4 +1,4 @@
-"""Start ministack, mended, on loopback: ``python -m local.aws.emulator.launcher`` in its own virtualenv.
+"""Launcher of ministack, patched, on loopback: ``python -m local.aws.emulator.launcher`` in its virtualenv.
 
 Settings come as environment, most of them ministack's own: GATEWAY_PORT, IOT_MTLS_PORT, MINISTACK_REGION,
 TMPDIR; and ours: GREENGRASS_CONTROL_PLANE (URL), REGISTRY_TOKEN_KEY (hex). It runs until SIGTERM or SIGINT,

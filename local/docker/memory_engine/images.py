@@ -1,4 +1,4 @@
-"""Images in memory, and fetching them from a loopback registry as an engine does."""
+"""Images of the simulated engine, fetched from a loopback registry as an engine does."""
 
 import base64
 import hashlib

@@ -1,4 +1,4 @@
-"""What a simulated container answers: the page of its image's labels, over HTTP on loopback."""
+"""HTTP server of a simulated container: the page of its image's labels, on loopback."""
 
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread

@@ -1,4 +1,4 @@
-"""Core devices: what they last said of themselves, and the deployments that reached them.
+"""Core devices: their last reported status, and the deployments that reached them.
 
 A real core says it by MQTT; a stand-in core posts it to ``/greengrass/v2/_coreDeviceStatus``:
 ``{coreDeviceThingName, status: HEALTHY|UNHEALTHY, coreVersion?, platform?, architecture?, runtime?,

@@ -1,4 +1,4 @@
-"""Whether a device's certificate lets it call an operation of the Greengrass data plane. Pure.
+"""IoT policy check: whether a certificate may call an operation of the Greengrass data plane. Pure.
 
 There the IoT policies of the certificate decide. Resources are not looked at: the data plane knows none that
 a policy variable could narrow.

@@ -1,4 +1,4 @@
-"""What the control plane asks of the emulator: IoT Jobs, shadows, the registry's groups, artifacts in S3.
+"""Access to the emulator: IoT Jobs, shadows, the registry's groups, artifacts in S3.
 
 The port ``Emulator`` and its boto3 adapter; the adapter lets no botocore error through.
 """

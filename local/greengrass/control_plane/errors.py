@@ -1,4 +1,4 @@
-"""What the control plane refuses, in AWS's words.
+"""Errors of the control plane, in AWS's words.
 
 GreengrassError
 ├── InvalidRequest   400 ValidationException

@@ -1,4 +1,4 @@
-"""A deployment's request as Greengrass sends it to devices: the IoT Job's document. Pure.
+"""The IoT Job's document: a deployment as Greengrass sends it to devices. Pure.
 
 The shape is what the classic nucleus reads: ``{configurationArn, deploymentId, deploymentName,
 creationTimestamp (ms), components: {name: {version, configurationUpdate?: {merge?, reset?}, runWith?}},

@@ -1,4 +1,4 @@
-"""The device's own file and folders: what `python -m local.greengrass.nucleus FOLDER` finds and makes."""
+"""The device's own file and folders, which `python -m local.greengrass.nucleus FOLDER` finds and makes."""
 
 import platform
 from dataclasses import dataclass

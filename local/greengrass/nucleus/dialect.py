@@ -1,4 +1,4 @@
-"""The nuclei: what the classic (Java) one, Lite as released and Lite's main do differently, as data.
+"""Dialects of the nucleus: the differences of classic (Java), released Lite and Lite's main, as data.
 
 Classic's behaviour was seen on 2.18, Lite's on the released 2.6.0; the recordings that Lite is held against
 (``tests/local/greengrass/nucleus/transcripts``) were made on its main, which calls itself 2.6.0 too and

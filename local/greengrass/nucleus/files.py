@@ -1,4 +1,4 @@
-"""Files of the core that survive a power cut: whole or not at all."""
+"""Atomic files of the core: after a power cut they are whole or not there."""
 
 import os
 from pathlib import Path

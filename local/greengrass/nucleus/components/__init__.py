@@ -1,1 +1,1 @@
-"""One component: what it is started with, its life, its processes, whose its files are."""
+"""Components: their environment, lifecycle, processes, and the owner of their files."""

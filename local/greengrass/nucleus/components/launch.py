@@ -1,4 +1,4 @@
-"""What a component is started with: its scripts with variables replaced, and its environment."""
+"""Launch of a component: its scripts with variables replaced, and its environment."""
 
 import logging
 import os

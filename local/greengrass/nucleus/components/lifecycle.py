@@ -1,4 +1,4 @@
-"""One component's life: install, run, and what a nucleus does when it ends."""
+"""Lifecycle of a component: install, run, and what a nucleus does when it ends."""
 
 import logging
 import threading

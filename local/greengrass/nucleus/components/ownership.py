@@ -1,4 +1,4 @@
-"""To whom a component's folders belong and whom its scripts run as, where the core runs as root.
+"""Ownership of a component's folders, and the user of its scripts, where the core runs as root.
 
 Both nuclei give the work folder, and what lies in a component's artifacts, zipped and unzipped, to the
 default component user, also where both scripts are privileged. Lite gives the artifacts when they are

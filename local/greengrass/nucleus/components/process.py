@@ -1,4 +1,4 @@
-"""One process tree per script: started by a shell, stopped whole, found again after the core crashed.
+"""A script's process tree: started by a shell, stopped whole, found again after the core crashed.
 
 What outlives its main process belongs to no tree any more; it is known by the token of its start, of which a
 digest is on file.

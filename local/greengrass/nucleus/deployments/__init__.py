@@ -1,1 +1,1 @@
-"""Deployments on a core device: heard of, resolved, carried out, put back."""
+"""Deployments on a core device: received, resolved, carried out, rolled back."""

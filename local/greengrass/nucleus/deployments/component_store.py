@@ -1,4 +1,4 @@
-"""Where components come from: recipes resolved by the Greengrass control plane, artifacts in S3.
+"""Component store: recipes resolved by the Greengrass control plane, artifacts in S3.
 
 Errors::
 

@@ -1,4 +1,4 @@
-"""A deployment's document, and what it makes of a device. Pure but for the store it is given.
+"""A deployment's document, and what it changes on a device. Pure but for the store it is given.
 
 A device belongs to several targets (its group, itself); what it runs is the union of their latest
 deployments, and a component that no target names any more is removed.

@@ -1,4 +1,4 @@
-"""What is installed on the device: applies deployments, starts it all again at power-on.
+"""The installation on the device: applies deployments, starts all of it again at power-on.
 
 Every change is made by the one thread that calls ``apply``, ``boot`` and ``restart_component``; ``stop``
 and ``cut`` may come from any thread and make the others give up.

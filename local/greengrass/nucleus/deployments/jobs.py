@@ -1,4 +1,4 @@
-"""AWS IoT Jobs over MQTT: takes the next job, and tells what became of it, once, whatever happens between.
+"""AWS IoT Jobs over MQTT: takes the next job, and reports its outcome once, whatever happens between.
 
 The outcome of a finished job is kept until the cloud has taken it, so that a job done just before the
 connection broke is not done again.

@@ -1,4 +1,4 @@
-"""What a deployment makes of a configuration: defaults below what is there, then resets and merges.
+"""Configuration merge of a deployment: defaults below what is there, then resets and merges.
 
 In classic, values carry the time at which their deployment was *made*: those of an older one lose, and nobody
 is told.

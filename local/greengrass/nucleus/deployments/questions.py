@@ -1,4 +1,4 @@
-"""What classic asks the components before it carries a deployment out, and what follows from the answers."""
+"""Questions of classic to its components before a deployment, and what follows from the answers."""
 
 import threading
 from collections.abc import Mapping

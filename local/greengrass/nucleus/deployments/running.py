@@ -1,4 +1,4 @@
-"""What runs of an installation: replaced in the order of the nucleus, put back, ended.
+"""Running components of an installation: replaced in the nucleus' order, put back, ended.
 
 The one thread that deploys calls what changes something; what ends everything may come from any thread.
 """

@@ -1,4 +1,4 @@
-"""Whether a component's accessControl allows an operation on a resource. Pure."""
+"""Access control: whether a component's accessControl allows an operation on a resource. Pure."""
 
 import re
 from collections.abc import Iterable, Mapping

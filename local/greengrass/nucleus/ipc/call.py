@@ -1,4 +1,4 @@
-"""One request to the nucleus and what its fields hold."""
+"""One IPC request to the nucleus, and its fields."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Which components there are, the tokens that prove a connection is theirs, and what they may have done."""
+"""IPC clients: components, the tokens that identify their connections, and their permissions."""
 
 import base64
 import secrets

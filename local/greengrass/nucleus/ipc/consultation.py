@@ -1,4 +1,4 @@
-"""What the classic nucleus asks its components before a deployment, and what they answer.
+"""Consultation of components before a deployment (classic): its questions and their answers.
 
 It asks twice. "May I update?": whoever asks for time is asked again after it, whoever is silent for the
 policy's time agrees. "Is this configuration good?": one refusal fails the deployment, **and so does silence**

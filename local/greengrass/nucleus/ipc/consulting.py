@@ -1,4 +1,4 @@
-"""The four operations by which components take part in a deployment (classic only)."""
+"""IPC operations by which components take part in a deployment (classic only)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

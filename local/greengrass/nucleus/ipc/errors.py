@@ -1,4 +1,4 @@
-"""What an operation answers when it does not do what was asked; the tree is that of the service model.
+"""Errors of IPC operations; the tree is that of the service model.
 
 OperationRefused
 ├── ServiceError, InvalidArgumentsError, UnauthorizedError, ResourceNotFoundError

@@ -1,4 +1,4 @@
-"""Messages between the components of one device; they never leave it."""
+"""Local publish/subscribe: messages between the components of one device; they never leave it."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What each IPC operation does, apart from sockets and frames.
+"""IPC operations, apart from sockets and frames.
 
 An operation takes a ``Call`` and returns the response's fields, or raises ``OperationRefused``. Texts are
 those that the recorded Lite answers; an SDK sees the same error types from either dialect.

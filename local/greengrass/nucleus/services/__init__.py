@@ -1,1 +1,1 @@
-"""What the nucleus has for its components: the broker, credentials, the containers of its machine."""
+"""Services of the nucleus for its components: the broker, credentials, the machine's containers."""

@@ -1,4 +1,4 @@
-"""The device's containers when its power goes and comes: the one adapter of the docker SDK here."""
+"""The device's containers at power off and on: the one adapter of the docker SDK here."""
 
 import logging
 from collections.abc import Iterator, Sequence
