@@ -49,7 +49,7 @@ class Port(Strict):
 
 
 class Volume(Strict):
-    """A place that outlives the container: the application's own, kept until a deployment deletes it."""
+    """A named volume of the application: it outlives the container until a deployment deletes it."""
 
     name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,39}$")]
     path: AbsolutePath  # in the container

@@ -20,7 +20,7 @@ LogLine = Annotated[str, StringConstraints(max_length=512)]
 
 
 class CommandState(StrEnum):
-    """Where a command is in its life; the same words on the wire, in the table and in the API."""
+    """The state of a command; the same words on the wire, in the table and in the API."""
 
     PENDING = "PENDING"  # written and published; nothing heard of it
     DELIVERED = "DELIVERED"  # the device has it and waits (delay, lock, window)

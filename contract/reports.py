@@ -1,6 +1,6 @@
 """Device reports: host health, and each application's state with the reason.
 
-A report over 7,000 bytes is split by application into parts that share a sequence; part 0 names all
+A report over 7,000 bytes is split by application into parts that share a sequence number; part 0 names all
 applications, so that the cloud knows which ones are gone.
 """
 
@@ -86,7 +86,7 @@ class HostHealth(Lenient):
 
 
 class RefusedDocument(Lenient):
-    """A desired document that the device has read and will not follow; the one before stays in force."""
+    """A desired document that the device has read and refuses; the one before stays in force."""
 
     sha256: ShortText
     deployment_id: ShortText

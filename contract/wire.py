@@ -1,7 +1,7 @@
 """Base classes of all messages: commands are strict, reports are lenient.
 
-A device refuses what it does not know, so half a wish is never carried out; the cloud accepts any
-device's news, so an agent newer than the cloud is still heard.
+A device refuses a message with unknown fields, so that no command is carried out in part; the cloud ignores
+unknown fields, so that reports of an agent newer than the cloud are still recorded.
 
 A model is built when it is first used (``defer_build``; pydantic does it under a lock from 2.14 on): every
 Lambda imports some that it never reads, and one that is part of another needs no validator of its own.

@@ -1,7 +1,7 @@
 """The agent's loop: next event, read what is desired, converge, report. Knows ports only, owns all state.
 
-Level-triggered: an event only says that it is time to look. Whatever an event's meaning was, the
-next turn would find it out as well, so none is precious except commands, which have their ledger.
+Level-triggered: an event only says that it is time to look. The next turn would find the same out without
+it, so a lost event does no harm. Commands are the exception, and they have their ledger.
 """
 
 import logging
@@ -128,7 +128,7 @@ class Agent:
             clock=ports.clock,
             server_time=self._server_time,
             send=self._send_result,
-            run=lambda errand: self._app_commands.run(errand),
+            run=lambda command: self._app_commands.run(command),
             stop_all=ports.containers.stop_all,
             boot=boot,
             budget=settings.reboot_budget,

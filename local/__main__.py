@@ -1,6 +1,6 @@
 """The local platform's command line: ``python -m local up|down|status|token|demo|with-engine``.
 
-Exit codes: 0 done, 1 it could not be done (one line says why), 2 the words of the call are off.
+Exit codes: 0 done, 1 it could not be done (one line says why), 2 wrong usage.
 """
 
 import argparse

@@ -1,6 +1,6 @@
 """Token issuers and role names, parsed from the parameters ``Issuers`` and ``RoleNames``. Pure.
 
-Both are refused by the path of what is wrong, before a deployment and again where the authorizer starts.
+A wrong value is refused with its path, before a deployment and again when the authorizer starts.
 Imports neither boto3 nor pydantic, because the authorizer's cold start pays for it.
 """
 

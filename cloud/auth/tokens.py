@@ -1,10 +1,10 @@
 """Verification of bearer tokens (JWT): signature, issuer, audience, lifetime and subject.
 
-PyJWT verifies the signature and the registered claims; what it would let pass is refused here first.
-RS256 only, by an allow-list and never by the header's word. Keys come from the configured JWKS
-addresses alone, whatever a token brings along. Knows no route and no role's meaning; imports neither
-boto3 nor pydantic, because the authorizer's cold start pays for it. It raises ``Untrusted`` of a token
-that says nothing we believe, and ``cloud.auth.jwks.KeysUnavailable`` where nothing is known of it.
+PyJWT verifies the signature and the registered claims; what it is too lenient about is refused here first.
+RS256 only, by an allow-list; the header's ``alg`` never decides. Keys come from the configured JWKS
+addresses alone, whatever a token carries. Knows no route and no role's meaning; imports neither
+boto3 nor pydantic, because the authorizer's cold start pays for it. Raises ``Untrusted`` for a token that
+is refused, and ``cloud.auth.jwks.KeysUnavailable`` where the issuer's keys cannot be had.
 """
 
 import time

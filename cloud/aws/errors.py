@@ -3,12 +3,12 @@
 ::
 
     CloudError            one root; ``code`` is stable and goes on the wire
-    ├── Unavailable       nobody knows whether it happened: ask again later
-    └── Refused           it did definitely not happen, and asking again will not help
-        ├── NotFound      the named thing does not exist
-        └── Conflict      somebody else was first (a refused conditional write)
+    ├── Unavailable       it is unknown whether the call took effect: try again later
+    └── Refused           the call took no effect, and trying again will not help
+        ├── NotFound      the named resource does not exist
+        └── Conflict      another write was first (a refused conditional write)
 
-Adapters translate botocore's errors into these and let nothing foreign through.
+Adapters translate botocore's errors into these and raise no others.
 """
 
 

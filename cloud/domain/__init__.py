@@ -1,4 +1,4 @@
 """The cloud's domain model and decisions, as values. Pure: no clock, environment, network, table or SDK.
 
-One folder a resource; what they share is here. Imports ``contract`` only.
+One folder per resource; what they share is here. Imports ``contract`` only.
 """

@@ -1,8 +1,8 @@
 """The audit's hash chain: shows every entry that was changed, removed or inserted later. Pure.
 
-The entries of one day (UTC) form a chain: each carries its place, the hash of the one before it, and
-the hash of itself with both. Whoever changes an entry has to change every later one of the day and the
-day's head too; whoever kept a copy of any hash sees it.
+The entries of one day (UTC) form a chain: each carries its sequence number, the hash of the entry before
+it, and its own hash over both. To change an entry, every later one of the day and the day's head have to be
+changed too, which shows against any copy of a hash that was kept elsewhere.
 """
 
 import hashlib

@@ -1,7 +1,7 @@
 """The audit recorder: which calls are audited, and the entry that is made of one.
 
-Audited is every call that may change something, however it ended, and every refusal of a caller by a
-handler. (What the gateway or the authorizer refuses is in the API's access log.)
+Every call that may change something is audited, however it ended, and every call that a handler refuses.
+(Calls that the gateway or the authorizer refuses are in the API's access log.)
 """
 
 import json

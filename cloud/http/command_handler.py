@@ -1,7 +1,7 @@
 """The handler that all command routes share: permission, presence of the device, one answer.
 
-A route is its key, its body, and how a command is made of that body. The answer is 202 with the
-command's Location once the broker has it; the command is in the ledger before.
+A route is its key, its body, and a function that makes a command of that body. The command is stored in the
+ledger first; the answer is 202 with the command's Location once the broker has it.
 """
 
 import os
@@ -30,7 +30,7 @@ from contract.defaults import COMMAND_EXPIRY_MAX_S, COMMAND_EXPIRY_S, OFFLINE_DE
 
 
 class CommandRequest(BaseModel):
-    """What the body of every command holds."""
+    """The fields that the body of every command has."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 

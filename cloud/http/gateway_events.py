@@ -1,6 +1,6 @@
 """API Gateway's events and answers: payload 2.0, JSON and problem documents (RFC 9457).
 
-Judges shapes and sizes; who may do what, and what is done, is ``cloud.http.handler``'s and the operations'.
+Checks shapes and sizes only; permissions and the work are ``cloud.http.handler``'s and the operations'.
 """
 
 import base64
@@ -71,7 +71,7 @@ class Response:
     after: Mapping[str, object] = field(default_factory=dict)
 
 
-INTERNAL = Problem(500, "internal-error", "this is our fault; the request id finds it in our log")
+INTERNAL = Problem(500, "internal-error", "an internal error; find it in the log by the request id")
 
 
 def request_id_of(event: object, context: object) -> str:

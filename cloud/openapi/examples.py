@@ -1,6 +1,6 @@
 """Examples of each answer, and of each name in a path: all of one small fleet at one moment.
 
-They are for the description alone; tests hold them to the models.
+They are for the description alone; tests validate them against the models.
 """
 
 import json

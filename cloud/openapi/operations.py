@@ -35,7 +35,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One operation; ``problems`` are the statuses that are its own, with their codes."""
+    """One operation; ``problems`` are the error statuses that only it has, with their codes."""
 
     tag: str
     summary: str
@@ -78,16 +78,16 @@ def _command(
     return Operation(
         tag="commands",
         summary=summary,
-        description="202 once the broker has it; the command's Location tells how it goes on.",
+        description="202 once the broker has accepted it; follow its progress at the command's Location.",
         response=commands.CommandAccepted,
         status=202,
         request=request,
         example=more.pop("example", _WHY),
         problems={
             404: missing,
-            409: "`device-offline`: nobody would hear it",
+            409: "`device-offline`: the device would not receive it",
             422: "`command-too-large`, or the Idempotency-Key was used before with a different request",
-            503: "`not-sent`: the broker did not take it; or a service behind this one did not answer",
+            503: "`not-sent`: the broker did not accept it; or a service behind this one did not answer",
         },
         location=True,
         links=_FOLLOW,
@@ -96,13 +96,13 @@ def _command(
 
 
 _FOLLOW = {
-    "how it goes on": {
+    "progress": {
         "operationId": "get-command",
         "parameters": {"device": "$request.path.device", "command": "$response.body#/id"},
     }
 }
 _TO_DEPLOYMENT = {
-    "how far it is": {"operationId": "get-deployment", "parameters": {"deployment": "$response.body#/id"}}
+    "progress": {"operationId": "get-deployment", "parameters": {"deployment": "$response.body#/id"}}
 }
 _REBOOT_PATH = {"group": "$request.path.group", "reboot": "$response.body#/id"}
 _DAY = _query("day", "A day in UTC, today by default", format="date")
@@ -112,7 +112,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "devices", "List devices", devices.DevicePage,
         query=(
             *_PAGED,
-            _query("sort", "By name, or by the time since when the connection stands as it does",
+            _query("sort", "By name, or by the time of the last change of the connection",
                    enum=["name", "state-since"]),
             Query("group", "Only devices of this group", _GROUP),
             Query("prefix", "Only devices whose name begins so, in either case", _DEVICE),
@@ -125,17 +125,17 @@ OPERATIONS: Mapping[str, Operation] = {
         problems={404: "`group-not-found`: no device is enrolled in it"},
     ),
     "GET /devices/{device}": Operation(
-        "devices", "Tell everything known of a device", devices.DeviceDetail, problems=_NO_DEVICE
+        "devices", "Get everything known about a device", devices.DeviceDetail, problems=_NO_DEVICE
     ),
     "GET /devices/{device}/why": Operation(
         "devices", "Explain why a device is, or is not, on its desired revision", devices.Explanation,
         problems=_NO_DEVICE,
     ),
     "GET /devices/{device}/history": Operation(
-        "devices", "Tell a device's key figures over the last day", devices.History,
+        "devices", "Get a device's key figures over the last day", devices.History,
         query=(
-            _query("from", "An aware time", format="date-time"),
-            _query("to", "An aware time", format="date-time"),
+            _query("from", "Points from this time on; with a time zone", format="date-time"),
+            _query("to", "Points up to this time; with a time zone", format="date-time"),
         ),
         problems=_NO_DEVICE,
     ),
@@ -149,7 +149,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "Restart an application", restart_application.ROUTE.body
     ),
     "POST /devices/{device}/applications/{app}/retry": _command(
-        "Try at once what failed or waits", retry_application.ROUTE.body
+        "Retry at once what failed or waits for a retry", retry_application.ROUTE.body
     ),
     "POST /devices/{device}/applications/{app}/logs": _command(
         "Collect an application's logs", collect_logs.ROUTE.body
@@ -167,7 +167,7 @@ OPERATIONS: Mapping[str, Operation] = {
         problems=_NO_DEVICE,
     ),
     "GET /devices/{device}/commands/{command}": Operation(
-        "commands", "Tell how a command stands, with its proof", commands.Command,
+        "commands", "Get a command's state, with its proof", commands.Command,
         problems={404: "`device-not-found`, `command-not-found`"},
     ),
     "GET /groups": Operation(
@@ -181,13 +181,13 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "PUT /groups/{group}/devices/{device}": Operation(
         "groups", "Put a device into a group", groups.DevicePlaced,
-        query=(Query("move", "Also out of another group", {"type": "boolean", "default": False}),),
+        query=(Query("move", "Take it out of another group first", {"type": "boolean", "default": False}),),
         problems={
             404: "`device-not-found`, `group-not-found`",
             409: "`device-in-group` without `?move=true`; `membership-conflict`; `nucleus-mismatch` where "
-            "the group is of the other nucleus, `group-needs-deployment` where the device would keep the "
-            "old group's applications, `agent-too-old` where it would fail the group's deployment: "
-            "each with the cure",
+            "the group has the other nucleus, `group-needs-deployment` where the device would keep the "
+            "old group's applications, `agent-too-old` where the group's deployment would fail on it: "
+            "each says what to do",
         },
     ),
     "DELETE /groups/{group}/devices/{device}": Operation(
@@ -200,16 +200,16 @@ OPERATIONS: Mapping[str, Operation] = {
         {"reason": "kernel update", "max_concurrent": 5, "stop_after_failures": 2},
         problems={404: "`group-not-found`", 409: "`group-reboot-running`"}, location=True,
         links={
-            "how far it is": {"operationId": "get-group-reboot", "parameters": _REBOOT_PATH},
-            "stop it": {"operationId": "cancel-group-reboot", "parameters": _REBOOT_PATH},
+            "progress": {"operationId": "get-group-reboot", "parameters": _REBOOT_PATH},
+            "cancel": {"operationId": "cancel-group-reboot", "parameters": _REBOOT_PATH},
         },
     ),
     "GET /groups/{group}/reboots/{reboot}": Operation(
-        "groups", "Tell how far a group reboot is", groups.GroupReboot, query=_PAGED,
+        "groups", "Get the progress of a group reboot", groups.GroupReboot, query=_PAGED,
         problems={404: "`group-reboot-not-found`"},
     ),
     "POST /groups/{group}/reboots/{reboot}/cancel": Operation(
-        "groups", "Start no further device of a group reboot", groups.GroupRebootCancelled, 202,
+        "groups", "Cancel a group reboot: start no further device", groups.GroupRebootCancelled, 202,
         cancel_group_reboot.CancelRequest, {"reason": "one did not come back"}, body_optional=True,
         idempotent=True, location=True,
         problems={404: "`group-reboot-not-found`", 409: "`group-reboot-ended`"},
@@ -232,7 +232,7 @@ OPERATIONS: Mapping[str, Operation] = {
             502: "`greengrass-refused`, `agent-not-published`",
         },
         location=True, headers=("ETag",), conditional=True, links=_TO_DEPLOYMENT,
-        description="The ETag is of the revision, for If-Match of the next one.",
+        description="The ETag names the new revision; send it as If-Match with the next deployment.",
     ),
     "GET /deployments": Operation(
         "deployments", "List deployments, newest first", deployments.DeploymentPage,
@@ -243,10 +243,10 @@ OPERATIONS: Mapping[str, Operation] = {
         ),
     ),
     "GET /deployments/{deployment}": Operation(
-        "deployments", "Tell how far a deployment is, device by device", deployments.Deployment,
+        "deployments", "Get the progress of a deployment, device by device", deployments.Deployment,
         problems={404: "`deployment-not-found`"}, headers=("ETag", "Cache-Control"),
-        description="The ETag is of the revision, for If-Match of the next one. It stays while the devices' "
-        "outcomes change, so it is none for a cache.",
+        description="The ETag names the revision; send it as If-Match with the next deployment. It does not "
+        "change with the devices' outcomes, so it cannot be used for caching.",
     ),
     "GET /images": Operation(
         "images", "List the repositories that devices may pull from", images.RepositoryPage, query=_PAGED
@@ -274,9 +274,9 @@ OPERATIONS: Mapping[str, Operation] = {
         media_type="application/x-ndjson", headers=("Link",),
         description="A page has at most 2,000 lines; the Link header says where the next one is.",
     ),
-    "GET /health": Operation("health", "Whether the API answers", answers.Health),
+    "GET /health": Operation("health", "Check that the API answers", answers.Health),
     "GET /openapi.json": Operation(
-        "health", "This description, in OpenAPI 3.1", answers.Description, cached=True,
+        "health", "Get this description, in OpenAPI 3.1", answers.Description, cached=True,
         problems={400: "`invalid-precondition`"},
     ),
 }  # fmt: skip

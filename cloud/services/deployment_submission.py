@@ -2,7 +2,7 @@
 
 The order of steps, and what is left when the process dies after each:
 
-1. document put: an object nobody points at, under a name that only it can have;
+1. document put: an object that no row names, under its own hash;
 2. row SUBMITTING: a revision that ``finish`` completes;
 3. CreateDeployment: Greengrass has it and the row does not say so; ``finish`` adopts it;
 4. older revisions SUPERSEDED: done again by ``finish``, changes nothing;

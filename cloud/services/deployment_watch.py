@@ -1,8 +1,8 @@
 """Deployment watch: outcomes on the devices as they are now, and what is wrong with the whole.
 
-A look reads every member's row once (100 at a call) and asks Greengrass only for members of an ACTIVE
-deployment that said nothing of it, ``ASKED_AT_ONCE`` of them and in turn. What it finds is written into the
-deployment's row, where lists and groups show it.
+One look reads every member's row once (100 per call). It asks Greengrass only for members of an ACTIVE
+deployment that reported nothing of it, ``ASKED_AT_ONCE`` of them per look, in turn. The result is written
+into the deployment's row, where lists and groups show it.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Command dispatch: into the ledger first, then to the device. Knows no HTTP.
 
-The ledger never claims what did not happen: what the broker did not take is ``FAILED: not-sent``,
-inferred, until it is sent after all or the device says that it had it.
+A command that the broker did not take is ``FAILED: not-sent``, inferred, until it is sent after all or a
+result of the device shows that it was received.
 """
 
 import logging

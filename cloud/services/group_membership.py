@@ -1,9 +1,9 @@
 """Group membership: moves a device into, out of or between groups; the row first, then the registry.
 
-The row is what two callers race for, so a device never belongs to two groups. The registry has no conditional
-write: who won the row has it to itself until ``SETTLES_WITHIN`` has passed, so that nobody's late call undoes
-a newer move. Whoever dies before the registry has followed leaves the device unsettled, and after that time
-the next caller or sweep takes it up. Knows no HTTP.
+The row is written under a condition, so a device never belongs to two groups. The registry has no conditional
+write: the caller that won the row is the only one to write to the registry until ``SETTLES_WITHIN`` has
+passed, so that no late call undoes a newer move. A caller that dies before it has updated the registry leaves
+the device unsettled, and after that time the next caller or sweep finishes the move. Knows no HTTP.
 """
 
 import logging

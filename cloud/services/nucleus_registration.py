@@ -1,6 +1,6 @@
 """Registration of a group's nucleus: taken from the first device that reports its own, then fixed.
 
-A report that changes a device's row asks; every device has such a one in each span of the history. The
+Reports that change a device's row lead here; every device sends one in each span of the history. The
 registry is asked once for each group and hour of a function's life, never for each report.
 """
 

@@ -1,10 +1,11 @@
 """Reboot proofs: reboots that a device's next boot proves, where its own result was lost.
 
-A device says IN_PROGRESS with the boot that it is about to end. A later message of another boot shows that
-the machine rebooted: the ledger keeps that, and calls the command SUCCEEDED when the device has not said so
-itself a minute later. Its own word, should it still come, replaces that. A device that is heard in the boot
-that it was to end, some minutes later, did not reboot: a boot that comes after that proves nothing.
-What is noted in the device's row (``rows.device_rows``) has other devices' messages cost nothing.
+A device reports IN_PROGRESS with the boot id that it is about to end. A later message with another boot id
+shows that the machine rebooted: the ledger stores that, and calls the command SUCCEEDED when the device has
+not reported so itself a minute later. The device's own result, should it still come, replaces that. A device
+that some minutes later still reports the old boot id did not reboot: a boot after that proves nothing.
+The pending reboot is noted in the device's row (``rows.device_rows``), so that the messages of all other
+devices cost nothing.
 """
 
 import logging

@@ -1,10 +1,10 @@
 """Redelivery of commands: sent again until the device answers or it is too late.
 
-One message may be lost anywhere: on a link that died silently, on its way to an agent that has not
-subscribed yet (after a boot; while Nucleus Lite restarts it for a new document), in a session that
-Lite never takes up again. So the cloud sends such a command again itself: when the broker sees the
-device, when the agent says hello (only then has it subscribed), and every minute while it is there.
-The device knows a command by its id and does it once.
+A message may be lost: on a connection that died silently, on its way to an agent that has not subscribed
+yet (after a boot; while Nucleus Lite restarts it for a new document), in an MQTT session that Lite never
+resumes. So the cloud sends an unanswered command again itself: when the device connects to the broker, when
+the agent says hello (only then has it subscribed), and every minute while it is online.
+The device knows a command by its id and carries it out once.
 """
 
 from dataclasses import dataclass

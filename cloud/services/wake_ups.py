@@ -1,7 +1,7 @@
 """Wake-ups: queue messages that have ``advance-group-reboot`` look at the group reboot that they name.
 
-A wake-up may be lost, late, repeated or about nothing: whoever looks decides by what is stored, and
-``sweep`` wakes every minute what nobody moved.
+A wake-up may be lost, late, repeated or needless: decisions rest on what is stored, and every minute
+``sweep`` sends a wake-up for each group reboot that has not moved.
 """
 
 import json

@@ -1,7 +1,7 @@
 """The ``audit`` table: append only, one chain a day.
 
-Keys ``day``, ``sequence``; the day's head is at sequence 0. An entry and its head are written in one
-transaction under the head that was read, so two writers never hold the same place.
+Keys ``day``, ``sequence``; the day's head is at sequence 0. An entry and the new head are written in one
+transaction, on the condition that the head is as it was read, so no two entries have the same sequence.
 """
 
 import random

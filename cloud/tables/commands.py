@@ -1,8 +1,8 @@
 """The ``commands`` table: one row per command, under its device; rows vanish a month after they expired.
 
 Keys: ``device`` (the thing), ``id`` (sortable by time). Sparse indexes: ``by-due`` (``due_shard``,
-``due_at``), and ``by-waiting`` (``waiting`` = the device, ``id``) of what a device has not
-said anything of yet, and is sent again.
+``due_at``), and ``by-waiting`` (``waiting`` = the device, ``id``) of the commands that a device has not
+answered yet, and that are sent again.
 A row under ``key#{sha256}`` remembers which command an Idempotency-Key made.
 Every write that can race is conditional; one that is refused is an answer.
 """

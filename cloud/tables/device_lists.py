@@ -1,8 +1,8 @@
 """Pages of devices: which index a list is read from, and the merge of the parts that it has.
 
-A page costs one query for each stream (one, or the shards of the standings asked for) and one read of at
-most ``PAGE_MAX`` rows, however many devices there are. The index only proposes: an entry may be late, so
-the caller judges the row.
+A page costs one query for each stream (one, or the shards of the connection statuses asked for) and one read
+of at most ``PAGE_MAX`` rows, however many devices there are. An index entry may be out of date, so the caller
+checks the row itself.
 """
 
 from collections.abc import Callable, Sequence

@@ -2,15 +2,16 @@
 
 Keys: ``device`` (the thing's name). Indexes, all of keys only that no heartbeat changes: ``by-name``
 (``kind`` = "device", ``device``) lists all devices in order of name; ``by-group`` (``group``, ``device``)
-lists one group's; those by folded name, agent version, standing and filing are ``device_index``'s. What a
-device has several of is filed in rows of their own. Times are Unix milliseconds of the server.
+lists one group's; those by folded name, agent version, connection status (``standing``) and index key
+(``filed_under``) are described in ``device_index``. Index keys that a device has several of are in rows of
+their own. Times are Unix milliseconds of the server.
 
 A message is applied in one call while it tells nothing new (the write's condition compares it with
 what is stored), else in two: the refused write returns the row, ``devices.device_reducer`` decides, and the
 second write holds only if nobody applied another message in between. The first report in a span of the
-history is such a change; its point is in the second write, as is what the device is filed under anew or no
-more. A presence event is one call. A reboot that began is noted in the row, so that only messages of another
-boot, while it is not proven, take the second way, and one of the same boot some minutes after it began.
+history is such a change; its point is in the second write, as are the index keys added and removed. A
+presence event is one call. A reboot that began is noted in the row, so that, while it is not proven, only a
+message of another boot takes the second way, and one of the same boot some minutes after it began.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -182,10 +183,10 @@ class Devices:
         )  # fmt: skip
 
     def _replace(self, before: Device, after: Device) -> Mapping[str, Any] | None:
-        """Write everything heard; with it the history's next point, and where the device is filed.
+        """Write everything heard; with it the history's next point, and the device's index keys.
 
-        All or nothing, and answers as ``_write``. A device is found under what it has, whatever is lost:
-        more filings than one transaction takes are added before, and more are removed after.
+        All or nothing, and answers as ``_write``. A device is found under every key that it has, wherever
+        this is interrupted: keys beyond one transaction are added before it, and removed after it.
         """
         write = replacement(before, after)
         filings = self._filings(before, after)
@@ -206,7 +207,7 @@ class Devices:
         return refused
 
     def _filings(self, before: Device, after: Device) -> list[Any]:
-        """Return the writes of the rows that the device is filed by, additions first."""
+        """Return the writes of the device's index rows, additions first."""
         was, now = index_keys(before), index_keys(after)
         added = [index_row(key, after.name) for key in sorted(now - was)]
         removed = [index_row(key, after.name) for key in sorted(was - now)]

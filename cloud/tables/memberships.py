@@ -1,8 +1,8 @@
 """Group memberships, in the ``devices`` table: attributes of a device's row that no message changes.
 
 ``group`` is where the device belongs. While the registry has not followed yet, ``leaving`` names the
-group it comes from ("-" for none), ``settling_until`` (ms) says until when one caller has that to itself,
-and ``unsettled`` puts the row into the sparse index ``unsettled``, the longest left first.
+group it comes from ("-" for none), ``settling_until`` (ms) says until when one caller alone may update the
+registry, and ``unsettled`` puts the row into the sparse index ``unsettled``, the longest left first.
 """
 
 from collections.abc import Mapping

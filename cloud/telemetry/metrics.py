@@ -1,8 +1,7 @@
 """Metrics behind the alarms, as lines of Embedded Metric Format on standard output: no call.
 
-Each costs money for as long as it is counted, so a metric is here only when its alarm has somebody do
-something; docs/operations.md says what. Source of the format: CloudWatch user guide, "Specification:
-Embedded metric format".
+Each metric costs money, so one is here only when an operator acts on its alarm; docs/operations.md says how.
+Source of the format: CloudWatch user guide, "Specification: Embedded metric format".
 """
 
 import json

@@ -1,8 +1,8 @@
 """Enrolment of a device: everything that makes it a Greengrass core of ours, in AWS and as files.
 
-Every step looks first, so that running it again finishes what a crash left half done and changes
-nothing else. The row is written before the certificate can connect, because presence and reports of
-what has no row are not kept.
+Every step checks first what is there, so that running it again finishes what a crash left half done and
+changes nothing else. The row is written before the certificate can connect, because presence and reports of
+a device without a row are not kept.
 """
 
 import json

@@ -1,13 +1,14 @@
 """Agent upgrade of a group: its next Greengrass deployment has another version of the agent.
 
-With the version the classic nucleus learns whose time to merge values by: a nucleus asks no agent about a
-deployment that changes the agent's version, whoever was offline before it included, so that one that has its
-configuration validated (``validating_agents``) does not fail it. What is deployed stays desired: there
-is no new revision, and the deployment's row follows to the Greengrass deployment that carries it now.
+The same deployment sets the classic nucleus' time source (the time by which it merges values). It can,
+because a nucleus asks no agent to validate a deployment that changes the agent's version, not even on a
+device that was offline before; so agents that validate (``validating_agents``) do not fail it. The
+applications stay as deployed: there is no new revision, and the newest deployment's row then names the
+Greengrass deployment that carries it now.
 
-Greengrass has no conditional write. Of ours who deploys at the same moment is seen by the deployments table:
-from before it reads what is there until after it has made its own, a row is SUBMITTING. Others are seen only
-if they were first.
+Greengrass has no conditional write. A deployment of ours at the same moment is seen in the deployments table:
+from before it reads what is there until after it has made its own, its row is SUBMITTING. Deployments by
+others are seen only if they were first.
 """
 
 import logging

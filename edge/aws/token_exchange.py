@@ -1,10 +1,10 @@
 """Address of the token exchange service, from its configuration at this moment. Pure.
 
-Both nuclei give its address in the environment, once, when they start a component, and both give it another
-port at each start of its own (classic where none is configured). With a SOFT dependency the agent lives on
-through that, and on the classic nucleus may be started before it; so the nucleus is asked instead. Each
-keeps the port in the component's configuration, which every component may read: classic as ``activePort``
-beside the configured ``port``, Lite as ``port`` alone.
+Both nuclei put its address into a component's environment, once, when the component starts. But the service
+gets another port at each start of its own (on classic where none is configured). The agent depends on it
+SOFT, so it outlives such a start, and on the classic nucleus may even be started before the service. So the
+agent asks the nucleus instead: the port is in the service's configuration, which every component may read,
+on classic as ``activePort`` beside the configured ``port``, on Lite as ``port`` alone.
 """
 
 from collections.abc import Mapping

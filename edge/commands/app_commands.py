@@ -29,7 +29,7 @@ AppCommand = (
 
 @dataclass(frozen=True, slots=True)
 class CommandOutcome:
-    """How an errand ended."""
+    """How an application command ended."""
 
     state: Literal[CommandState.SUCCEEDED, CommandState.FAILED, CommandState.REJECTED]
     code: str | None = None
@@ -42,7 +42,7 @@ DONE = CommandOutcome(CommandState.SUCCEEDED)
 
 
 class Applications(Protocol):
-    """What errands need of the part that owns the engine. The loop's thread calls and is called."""
+    """Port to the part that owns the engine. The loop's thread calls and is called."""
 
     def restart(self, application: str, ended: Ended, *, force: bool = False) -> ActionRefusal | None:
         """Begin to stop and start the application's container; a refusal when it cannot begin now.
@@ -64,9 +64,9 @@ class Applications(Protocol):
 
 
 class AppCommands:
-    """Runs errands. ``ended`` gets the command's id and the outcome, at once or later.
+    """Runs application commands. ``ended`` gets the command's id and the outcome, at once or later.
 
-    Not of a bundle of logs: ``collect`` begins one, and whoever hears of its end calls ``collected``.
+    A log bundle is different: ``collect`` begins one, and ``collected`` has to be called with its end.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class AppCommands:
         self._ended = ended
 
     def run(self, command: AppCommand) -> None:
-        """Begin an errand."""
+        """Begin to carry out a command."""
         match command:
             case RestartApplicationCommand(application=application):
                 refusal = self._applications.restart(

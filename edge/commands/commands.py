@@ -1,10 +1,10 @@
 """Command execution: never twice, always answered, whenever the agent is killed.
 
-The order is the point: the ledger on disk says IN_PROGRESS before anything is done. For a reboot it
-has this boot's id, before anybody is told, the applications are stopped and the machine is asked. At the
+The order matters: the ledger on disk says IN_PROGRESS before anything is done. For a reboot it holds this
+boot's id before a result is sent, the applications are stopped and the machine is asked to reboot. At the
 next start another boot id of the same source proves the reboot; the same one, for longer than the grace
-period, proves that there was none. What is not a reboot is an errand: one that the agent's end cut short is
-said to have failed.
+period, proves that there was none. All other commands are run by ``AppCommands``: one that the agent's end
+cut short is reported as failed.
 """
 
 import logging
@@ -42,9 +42,9 @@ log = logging.getLogger(__name__)
 class Commands:
     """The owner of the command ledger. All calls come from the loop's thread.
 
-    ``send`` takes a result that must reach the cloud, and the command it is of; whoever sends it calls
-    ``sent`` once it is kept elsewhere until it arrives. ``run`` begins an errand, which ends with
-    ``ended``, at once or later.
+    ``send`` takes a result that must reach the cloud, and its command's name; the sender calls ``sent``
+    once the result is stored elsewhere until it arrives. ``run`` begins an application command, whose end
+    comes to ``ended``, at once or later.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class Commands:
         return min(due if rebooting_s is None else [*due, rebooting_s], default=None)
 
     def ended(self, command_id: str, outcome: CommandOutcome) -> None:
-        """Take the end of an errand."""
+        """Take the outcome of an application command."""
         self._finish(
             command_id,
             outcome.state,

@@ -1,8 +1,8 @@
 """The agent's settings: the component's configuration and its environment.
 
 Read leniently, because Nucleus Lite turns the scalars of a YAML recipe into strings and a list may
-come as JSON in a string; but never guessed. A value of the configuration that cannot be used never ends
-the agent: its key keeps the last good value, else the default, and one line names it.
+come as JSON in a string; but never guessed. A configured value that cannot be used never ends the agent: the
+key keeps its last good value, else the default, and one log line names it.
 """
 
 import re

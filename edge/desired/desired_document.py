@@ -1,8 +1,8 @@
 """The desired document in force: from the reference in the configuration to the last good one.
 
-A document that cannot be had or understood, or that this device refuses, never changes what runs: the
-last good one, which is on disk too, stays in force, and the status says what is wrong. On a device that
-has none yet nothing is touched then.
+A document that cannot be fetched or understood, or that this device refuses, never changes what runs: the
+last good one, which is on disk too, stays in force, and the status says what is wrong. On a device without
+a last good one nothing is touched then.
 """
 
 import hashlib

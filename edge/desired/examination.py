@@ -1,7 +1,7 @@
 """Examination of a desired document before it is followed: examined, refused, examined again.
 
-Only what is certain refuses. A fault of ours, or an answer that does not come in time, lets a document
-pass; but it does not let one pass that was refused before, because then nothing is known of its cause.
+A document is refused only if it is certain to fail. An internal error, or a registry that does not answer in
+time, lets it pass; but not one that was refused before, because whether its cause is gone is unknown.
 """
 
 import logging

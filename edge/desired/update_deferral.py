@@ -1,7 +1,7 @@
 """Update deferral: has the classic nucleus wait while a container is between old and new.
 
-Answered on the link's own thread from one flag that the loop sets, so that a loop which waits for its
-engine delays nobody. What is not answered at all the nucleus begins after its own timeout.
+Answered on the link's own thread from one flag that the loop sets, so that a loop that waits for the engine
+does not delay the answer. A deployment that gets no answer begins after the nucleus' own timeout.
 """
 
 import logging

@@ -1,7 +1,7 @@
 """Docker Engine through the docker SDK's low-level client; the only file that imports the SDK.
 
-Low-level, because ``containers.list()`` of the high-level client asks once more per container.
-Lets nothing foreign through: the SDK passes ``requests`` and ``urllib3`` errors on as they are, and
+Low-level, because ``containers.list()`` of the high-level client makes one more request per container.
+Raises errors of the port only: the SDK passes ``requests`` and ``urllib3`` errors on as they are, and
 its ``APIError`` is itself a ``RequestException``, so it is caught first.
 """
 

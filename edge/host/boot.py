@@ -1,10 +1,9 @@
 """The boot id: proves a reboot, and goes into hello and reports.
 
-Ids of two sources say nothing of each other. So the source of the id that a reboot is to change is on disk
-before the reboot begins, in a file of its own, because agents of the version before refuse a ledger with a
-field that they do not know. Until the reboot is over nothing else counts, whatever is configured meanwhile;
-while that source cannot be read, the device says the boot of before, since the cloud takes another one for
-a proof.
+Ids of two sources cannot be compared. So the source (the file that the id is read from) is on disk before a
+reboot begins, in a file of its own, because agents of the version before refuse a ledger with an unknown
+field. Until the reboot is over only that source counts, whatever is configured meanwhile. While it cannot be
+read, the device reports the old boot id, because the cloud would take another one as proof of the reboot.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The host machine: its boot id, its architecture and kernel, and its reboot command."""
+"""The host machine: its boot id, its architecture, and its reboot command."""
 
 import platform
 import shutil

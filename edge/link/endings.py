@@ -1,7 +1,7 @@
 """Restart record: how often this agent has ended itself to get a new token, on disk.
 
-Both nuclei give up a component that ends three times within an hour, and nobody brings it back then.
-Staying deaf, and supervising, is better: so at most ENDS_MAX within the hour.
+Both nuclei give up a component that ends three times within an hour, and do not start it again. An agent
+that receives nothing but supervises its containers is better: so at most ENDS_MAX ends within the hour.
 """
 
 import logging

@@ -1,9 +1,9 @@
 """The link over Greengrass IPC with the official SDK (awsiotsdk); the only file that imports it.
 
 Callbacks run on the SDK's event-loop thread and only enqueue; but an update notification is answered
-there. A stream that closes by itself loses the whole link: a nucleus that restarts voids the token, and
-half a link looks like a working one. Connections have a number, so that the last words of an old one are
-not mistaken for news of the new one.
+there. A stream that closes by itself counts as the loss of the whole link: a nucleus that restarts voids the
+token, and a link with missing streams looks like a working one. Connections have a number, so that late
+events of an old connection are not taken for events of the new one.
 """
 
 import concurrent.futures

@@ -1,10 +1,10 @@
 """Link keeper: retries what was refused, reconnects after a loss. Never waits.
 
-Of each subscription one try is pending at most: the classic nucleus answers none before its first
-connection to the broker, and then makes a subscription of every try. One that is not answered is waited
-for; one whose stream closed has failed, or has lost the whole link, and is made again.
+Each subscription has at most one request pending: the classic nucleus answers none before its first
+connection to the broker, and then subscribes once per request. A request without an answer stays pending;
+one whose stream closed has failed, or has lost the whole link, and is made again.
 
-A link that there has never been is one that was lost: containers are supervised without it.
+A link that was never connected counts as lost: containers are supervised without it.
 """
 
 import itertools

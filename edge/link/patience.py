@@ -1,8 +1,8 @@
 """Reconnect policy: the wait before the next try, and when the process must end for a new token.
 
-A nucleus that restarted never takes the old token again, and only a restart of this process gets a
-new one. One that refuses the token some times in a row has; otherwise trying ends after a minute. Where
-another process waits for this one's place, it ends at the first refusal.
+A nucleus that restarted never accepts the old token again, and only a restart of this process gets a
+new one. A nucleus that refuses the token several times in a row has restarted; otherwise the process gives up
+after a minute. Where another process waits to take over from this one, it ends at the first refusal.
 """
 
 import logging

@@ -1,8 +1,8 @@
 """Proof of a version, run on the device before anything is replaced by it.
 
-Run by ``install.py`` with the new virtualenv's Python: imports every module there is and reads the recipe's
-default configuration, and connects to nothing. A nucleus looks at a started component once, and takes what
-dies a moment later for a success; only an install that fails is rolled back.
+Run by ``install.py`` with the new virtualenv's Python: imports every module and reads the recipe's default
+configuration, and connects to nothing. A nucleus checks a started component once, so that a deployment
+succeeds although the component dies a moment later; only a failed install is rolled back.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The port to the nucleus: messages in, messages out, configuration. Adapters are in the other files.
+"""The port to the nucleus: messages in, messages out, configuration. The adapter is in ``edge.link``.
 
 LinkError
 ├── NotSupported       this nucleus does not have the operation (Lite has seven): carry on without it

@@ -1,7 +1,7 @@
 """Preflight examiner of a document: checks policy, and each image that is not here yet.
 
-Refuses only what is certain to fail on this device. What cannot be found out now (a registry that is
-slow, an engine that is down) is for the time when it is applied, which tries again.
+Refuses only what is certain to fail on this device. What cannot be found out now (the registry is slow, the
+engine is down) shows when the document is applied, and is retried then.
 """
 
 import logging

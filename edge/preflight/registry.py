@@ -1,7 +1,7 @@
 """Registry client (HTTP API): reads what is known of an image without fetching it.
 
-Says no more than it knows: only a plain "no" of the registry is ``RegistryDenied`` or ``ImageNotFound``;
-whatever is slow, strange or speaks another kind of login is ``RegistryUnreachable``.
+Only a clear refusal by the registry is ``RegistryDenied`` or ``ImageNotFound``; a slow or malformed answer,
+or an unknown kind of login, is ``RegistryUnreachable``.
 """
 
 import base64

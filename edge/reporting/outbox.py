@@ -1,10 +1,10 @@
 """The outbox: what still has to reach the cloud, in order, on disk whenever it must not be lost.
 
-Results go as QoS 1 and stay until the cloud's side acknowledges them. All else goes as QoS 0: while the
-broker is away both nuclei refuse it at once, so that what waits here is one hello and one newest report,
-not a day of old ones in a nucleus' spool. The outbox stays small without dropping anything that counts:
-one newest report, one newest result per command that the ledger knows. What the ledger had no room for
-either goes first.
+Results go as QoS 1 and stay until the cloud acknowledges them. All else goes as QoS 0: while the broker is
+away both nuclei refuse it at once, so that one hello and one newest report wait here, instead of a day of old
+ones in a nucleus' spool. The outbox stays small without dropping anything that counts: one newest report, and
+one newest result per command in the ledger. When it is full, results of commands that the ledger had no room
+for are dropped first.
 """
 
 import base64

@@ -1,10 +1,10 @@
 """Results that the cloud has not acknowledged, and when each is sent again.
 
-A publish that the nucleus took is not delivered: a nucleus that dies, or a link that died silently, loses
-what it took. So a result is said again after each of ACK_WAITS_S, because a link that was silent and came
-back makes no hello, and with each hello, ACK_HELLOS times; then it is given up, so that a cloud which
-never acknowledges costs no more. How often survives a restart, in a file of its own: the outbox's is read
-by agents that know nothing of it.
+A message that the nucleus took is not delivered yet: a nucleus that dies, or a connection that died silently,
+loses it. So a result is sent again after each of ACK_WAITS_S, because a silent connection that recovers
+causes no hello; and with each hello, ACK_HELLOS times. Then it is given up, so that a cloud that never
+acknowledges costs no more. The counts survive a restart, in a file of their own, because agents that do not
+know them read the outbox's file.
 """
 
 import logging

@@ -1,17 +1,18 @@
 """Migration of the state that agent 0.1.0 left in its work folder, copied once into our own folder.
 
-The work folder belongs to the component user: nothing in it is followed, executed or trusted to be small.
-What is copied is what that version wrote, and it is read as strictly as anything else. The files stay where
-they are, so that a rollback to that version finds its own, but for two that would have it act by a past:
+The work folder belongs to the component user: no link in it is followed, no file is executed or assumed to be
+small. Only files that 0.1.0 wrote are copied, and they are read as strictly as any other. They stay where
+they are, so that a rollback to 0.1.0 finds them. Two of them would be out of date then:
 
-- its ledger, which knows nothing of the commands done since, becomes a lost one: what was asked for before
-  it is back is refused, and nothing done twice;
-- its desired document goes once another is in force: without one nothing is touched until one was fetched.
+- its ledger does not know the commands done since. It is marked as lost: 0.1.0 then refuses commands issued
+  before its start, and does nothing twice;
+- its desired document is removed once another is in force: without one, 0.1.0 touches nothing until it has
+  fetched one.
 
-Where that version was back for a while, the same is true of our own two files.
+After such a rollback the same is true of our own two files, and they are treated the same.
 
-Not copied: the sequence, so that a new epoch begins. A device that is rolled back goes on in the epoch of
-before, which counts as the later one again; numbers of one epoch would have been used up meanwhile.
+The sequence is not copied, so that a new epoch begins. After a rollback the device goes on in the old epoch,
+which then counts as the later one again; in a shared epoch its sequence numbers would have been used already.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """The settings that a start goes by: the nucleus' or, without it, those of an earlier process.
 
-A device whose nucleus is broken keeps its containers supervised. One that never had a word from a nucleus
-has nothing to supervise, and does not know what it may do: it waits.
+An agent whose nucleus is broken goes on supervising its containers. One that never had a configuration from a
+nucleus has nothing to supervise, and does not know what it may do: it waits.
 """
 
 from collections.abc import Callable

@@ -1,9 +1,9 @@
 """The agent's own folder at a start: locked, closed to others, and with an earlier version's state.
 
-The recipe's run script starts the agent in its state folder, and says in the environment what lies around
-it: FLEETGRASS_PLACE is the folder of ours, FLEETGRASS_EARLIER the work folder, where version 0.1.0
-had their state; FLEETGRASS_HOME is the folder above, where somebody named one. An agent that is started by
-hand has none of these, and whatever folder it is in.
+The recipe's run script starts the agent in its state folder, and names the folders around it in the
+environment: FLEETGRASS_PLACE is the agent's own folder, FLEETGRASS_EARLIER the work folder, where version
+0.1.0 had its state; FLEETGRASS_HOME is the folder above, if the operator named one. An agent that is started
+by hand has none of these variables, and uses the folder that it is started in.
 """
 
 import logging

@@ -2,7 +2,7 @@
 
 What root executes or trusts must lie where every folder, up to the top, belongs to root or to the user whom
 the agent runs as, and nobody else may write; a link on the way counts with its owner and with where it leads.
-The component's install script says the same in shell, link by link, before any file of ours is trusted.
+The component's install script checks the same in shell, link by link, before any file of ours is trusted.
 """
 
 import grp

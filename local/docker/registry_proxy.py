@@ -1,7 +1,7 @@
 """The registry proxy that devices pull through. The emulator's registry behind it asks for no login.
 
 It demands ``AWS:<token>`` of GetAuthorizationToken as ECR does, streams what it proxies, and can be told to
-deny, to hold every token issued so far as expired, to slow down, or to cut connections in the middle.
+deny, to treat every token issued so far as expired, to slow down, or to cut connections in the middle.
 """
 
 import base64

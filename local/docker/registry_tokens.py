@@ -1,7 +1,7 @@
 """ECR authorization tokens that carry their own age, so that the registry proxy can judge them alone.
 
-The emulator hands out one constant word as every token; a front could then neither expire one nor
-tell that a client asked for a new one. Ours are signed with a key that launcher and front share.
+The emulator's token is always the same constant; with it a proxy could neither expire a token nor tell that a
+client asked for a new one. Ours are signed with a key that the launcher and the proxy share.
 """
 
 import base64

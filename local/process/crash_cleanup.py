@@ -1,8 +1,8 @@
 """Crash cleanup: a file that outlives its process lists what the process has on this machine.
 
-One file a process, of one JSON line a fact, below the temp folder; its owner holds it locked (flock) until it
-ends, however it ends. A file that nobody holds is a killed process's, and what it names is nobody's: the next
-platform that starts removes it. Nothing else is ever removed.
+One file per process, one JSON line per resource, below the temp folder; the process keeps it locked (flock)
+until it ends, however it ends. A file without a lock is a killed process's: the next platform that starts
+removes what it names. Nothing else is ever removed.
 """
 
 import contextlib

@@ -1,7 +1,7 @@
 """Rules of the command ledger: which result changes a command's state. Pure; reads no clock, no table.
 
-A device's own words move ``state`` forward only. What the cloud concludes, from silence or from a later boot
-(``services.reboot_proofs``), is kept beside it as ``inferred`` and gives way to the next word of the device.
+Results from the device move ``state`` forward only. What the cloud infers, from silence or from a later boot
+(``services.reboot_proofs``), is kept beside it as ``inferred``; the device's next result replaces it.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """A group reboot and its members: immutable values. Pure.
 
-What follows from them is in ``cloud.domain.commands.group_reboot_steps``.
+The decisions on them are in ``cloud.domain.commands.group_reboot_steps``.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ STOP_AFTER_FAILURES_MAX = 100
 
 
 class State(StrEnum):
-    """Where a group reboot is in its life, forward only."""
+    """The state of a group reboot; it only moves forward."""
 
     SUBMITTED = "SUBMITTED"  # its members are being listed; no device was started
     RUNNING = "RUNNING"
@@ -37,7 +37,7 @@ class StoppedBy(StrEnum):
 
 
 class MemberState(StrEnum):
-    """Where one device of the group is."""
+    """The state of one device in a group reboot."""
 
     WAITING = "WAITING"
     STARTING = "STARTING"  # its command has an id, and may or may not be on its way

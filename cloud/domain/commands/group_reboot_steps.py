@@ -1,7 +1,7 @@
 """Steps of a group reboot: which devices next, which are proven back, when to stop. Pure; no clock, no table.
 
-A step is stored as a whole or not at all, and every decision is made of what is stored and of facts
-looked up now, never of what a message said: messages only make somebody look.
+A step is stored as a whole or not at all. Every decision rests on what is stored and on facts looked up now,
+never on the content of a message: a message is only a reason to look.
 """
 
 import hashlib

@@ -11,7 +11,7 @@ if TYPE_CHECKING:  # most who know deployments make none, and the model is a ten
 
 
 class DeploymentState(StrEnum):
-    """How far a revision got.
+    """The state of a revision.
 
     SUBMITTING → ACTIVE → SUCCEEDED | SUPERSEDED, or SUBMITTING → FAILED.
     """

@@ -1,8 +1,8 @@
 """The component set of a target's next Greengrass deployment. Pure.
 
-CreateDeployment replaces the whole set, and what is left out is uninstalled: everything that is
-there stays as it is, but for the agent's ``desired`` or version, the user whom it runs as, and whose
-time the classic nucleus merges values by.
+CreateDeployment replaces the whole set and uninstalls what is left out. So every component that is there is
+kept as it is; changed are only the agent's ``desired`` or version, the user that it runs as, and the classic
+nucleus' time source: the time by which it merges values.
 """
 
 import json

@@ -1,9 +1,10 @@
 """Rules for moving a device into a group, where another group deployed to it. Pure.
 
-Refused is what goes wrong for certain, or silently. A group that nothing was deployed to has nothing to
-merge, so nobody asks, and Lite merges by no time. One whose deployment names no classic nucleus leaves it to
-the device's own configuration: it may come, unless the deployment of the group that it comes from shows what
-that is. The nucleus that carries out the new group's first deployment is the one that the old group gave it.
+A move is refused where it fails for certain, or silently. Nothing is checked for a new group without any
+deployment, because there is nothing to merge, and for Lite, which does not merge by time. Where the new
+group's deployment names no classic nucleus, the device's own nucleus configuration decides: the move is
+allowed, unless the old group's deployment shows that this configuration would keep the old applications. The
+new group's first deployment is carried out by the nucleus that the old group deployed.
 """
 
 from pydantic import TypeAdapter, ValidationError

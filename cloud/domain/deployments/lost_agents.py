@@ -1,9 +1,9 @@
 """Agents that fell silent with a deployment: which, with which one, and how long they are watched. Pure.
 
-A group is given something when a deployment is made, and when another version of the agent is brought along
-with one. Whoever fell silent with any of that is lost until it is heard again, whatever was deployed since:
-what cures a group is deployed to it too, and to agents that cannot hear of it. A deployment's row therefore
-keeps the earlier moments that still matter (``watched_at``), and the next one takes them over.
+A change is deployed to a group with a deployment, and with another version of the agent. An agent that fell
+silent after such a change is lost until it reports again, whatever was deployed since: the deployment that
+cures a group goes to its lost agents too, and they cannot receive it. A deployment's row therefore keeps the
+times of the earlier changes that still matter (``watched_at``), and the next deployment takes them over.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,9 +1,9 @@
 """Agents that still validate configurations (level 0), and the deployments that fail on them. Pure.
 
-A classic nucleus asks such an agent (level 0, see ``contract.defaults.LEVEL``) about a deployment that
-changes its configuration and not its version, and then waits for every other component whose configuration
-the deployment changes too, the nucleus' own included: for a minute, and then the deployment fails on that
-device, although the agent said yes. With another version of the agent nobody is asked.
+A classic nucleus asks such an agent (level 0, see ``contract.defaults.LEVEL``) to validate a deployment that
+changes its configuration and not its version. It then waits for an answer from every other component whose
+configuration the deployment changes too, the nucleus' own included. After a minute the deployment fails on
+that device, although the agent accepted it. With another version of the agent no component is asked.
 """
 
 from collections.abc import Collection, Iterable

@@ -1,7 +1,7 @@
 """A device as the cloud knows it: one immutable value, made from one row.
 
-Every time here is by the server (the rule engine's ``timestamp()``), aware and UTC; what a device
-says of its own clock is kept only as ``clock_skew_s``.
+Every time here is the server's (the rule engine's ``timestamp()``), aware and UTC; of the device's own clock
+only ``clock_skew_s`` is kept.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """Index keys of a device row: the keys of the indexes that the device lists are read from. Pure.
 
-``standing`` is how its connection stands, in ``SHARDS`` parts of the index, so that a fleet of one standing
-is no one hot partition. No key moves with a heartbeat.
+``standing`` is the connection status, spread over ``SHARDS`` partitions of the index, so that a fleet whose
+devices all have one status is no hot partition. No key changes with a heartbeat.
 """
 
 import re
@@ -16,7 +16,7 @@ from cloud.domain.devices.presence import State
 SHARDS = 4
 ConnectionStatus = Literal["connected", "disconnected", "never"]
 #: Within the debounce a device that is disconnected is still what it was.
-_STANDINGS: Mapping[State | None, tuple[ConnectionStatus, ...]] = {
+_STATUSES: Mapping[State | None, tuple[ConnectionStatus, ...]] = {
     "online": ("connected", "disconnected"),
     "stale": ("connected", "disconnected"),
     "offline": ("disconnected",),
@@ -32,13 +32,13 @@ def folded(name: str) -> str:
 
 
 def partition(standing: ConnectionStatus, device: str) -> str:
-    """Return where in the indexes by standing a device is."""
+    """Return the partition of the indexes by connection status that a device is in."""
     return f"{standing}#{zlib.crc32(device.encode()) % SHARDS}"
 
 
 def partitions(state: State | None) -> tuple[str, ...]:
     """Return every partition that may hold a device in ``state`` (None: in any)."""
-    return tuple(f"{standing}#{shard}" for standing in _STANDINGS[state] for shard in range(SHARDS))
+    return tuple(f"{standing}#{shard}" for standing in _STATUSES[state] for shard in range(SHARDS))
 
 
 def connection_status(device: Device) -> tuple[ConnectionStatus, datetime]:
@@ -50,12 +50,12 @@ def connection_status(device: Device) -> tuple[ConnectionStatus, datetime]:
 
 
 def application_key(name: str) -> str:
-    """Return what is filed for each device that has the application."""
+    """Return the index key of the devices that have the application."""
     return f"application#{name}"
 
 
 def image_key(digest: str) -> str:
-    """Return what is filed for each device that runs, or last ran, an image of this digest."""
+    """Return the index key of the devices that run, or last ran, an image of this digest."""
     return f"image#{digest}"
 
 
@@ -66,7 +66,7 @@ def digests(device: Device) -> frozenset[str]:
 
 
 def index_keys(device: Device) -> frozenset[str]:
-    """Return the keys of what a device has several of."""
+    """Return the device's keys of which it may have several: its applications and image digests."""
     return frozenset(map(application_key, device.applications)) | frozenset(map(image_key, digests(device)))
 
 

@@ -1,7 +1,7 @@
 """The device reducer: a device's row after one more event, from the broker or from the device itself.
 
-Pure, and the only place where this is decided. The table writes what ``after`` says, under conditions
-that say the same to DynamoDB (``cloud.tables.rows.device_rows``); tests hold the two against each other.
+Pure, and the only place where this is decided. The table writes what ``after`` returns, under DynamoDB
+conditions that express the same rules (``cloud.tables.rows.device_rows``); tests compare the two.
 """
 
 from dataclasses import replace

@@ -1,9 +1,9 @@
 """Diagnosis: why a device is, or is not, on its desired revision; one answer with its evidence. Pure.
 
-``RULES`` is a table over facts that are stored already. Every rule that holds is a cause; the first
-one is the answer, because it comes first in the chain from the operator's wish to the container: is
-there a wish, is the device there, did Greengrass bring the wish, could the device read it, and what
-became of each application. No two causes contradict each other: of each link of that chain one is told.
+``RULES`` is a table over facts that are stored already. Every rule that holds is a cause. The first one is
+the answer, because the rules are in the order of delivery: is there a deployment, is the device online, did
+Greengrass deliver the deployment, could the device read the document, and what became of each application.
+No two causes contradict each other: of each of these stages one is told.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -1,8 +1,8 @@
 """The worker of group reboots, woken through a queue: the one function that reboots a group's devices.
 
-What a wake-up finds is decided by ``commands.group_reboot_steps``. A device's command has its id before it is
-made, is made before it is sent, and is sent again until the step after it is stored; so whatever
-happens twice, or stops half way, the device is commanded once.
+The next step is decided by ``commands.group_reboot_steps``. A device's command has its id before it is
+created, is created before it is sent, and is sent again until the next step is stored. So a device gets one
+command, even if a wake-up comes twice or this function dies half way.
 """
 
 import logging

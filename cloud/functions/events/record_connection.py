@@ -1,7 +1,7 @@
 """Recorder of presence, hello and goodbye, invoked directly by their rules (asynchronous, retried by AWS).
 
-An exception makes Lambda try again and then puts the event into the dead-letter queue; whatever
-trying again cannot mend is therefore never raised.
+An exception makes Lambda try again and then puts the event into the dead-letter queue. So errors that a
+retry cannot fix are never raised.
 """
 
 import logging

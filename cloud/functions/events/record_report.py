@@ -1,7 +1,7 @@
 """Recorder of reports and command results, in batches from the queue that their rules feed.
 
-A record that fails is given back alone and comes again, at last to the dead-letter queue. A malformed
-one would fail for ever: it is logged, counted and done with.
+A record that fails is returned alone (partial batch response) and comes again, at last to the dead-letter
+queue. A malformed one would fail for ever: it is logged, counted and dropped.
 """
 
 import json

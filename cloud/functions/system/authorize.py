@@ -1,6 +1,6 @@
 """The HTTP API's REQUEST authorizer (simple responses): whether this token may reach this route at all.
 
-Scope and the token's end are judged again by the operation. Imports no boto3 and no pydantic: it runs
+The operation checks scope and the token's expiry again. Imports no boto3 and no pydantic: it runs
 before everything else, often cold.
 """
 

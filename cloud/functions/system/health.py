@@ -1,4 +1,4 @@
-"""``GET /health``: whether the gateway and a function answer. Asks nothing and tells nothing else."""
+"""``GET /health``: whether the gateway and a function answer. Calls nothing and says nothing else."""
 
 from collections.abc import Mapping
 

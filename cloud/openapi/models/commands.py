@@ -15,7 +15,7 @@ Kind = Literal[
 
 
 class CommandAccepted(Answer):
-    """A command as it was made, with its kind's own parameters; its Location tells how it goes on."""
+    """A command as it was created, with its kind's own parameters; follow its progress at its Location."""
 
     id: Identifier
     device: ThingName
@@ -31,7 +31,7 @@ class CommandAccepted(Answer):
 
 
 class CommandSummary(CommandAccepted):
-    """How a command stands. ``inferred``: concluded from silence; the device's own word replaces it."""
+    """A command's state. ``inferred``: concluded by the cloud; the device's own result replaces it."""
 
     inferred: bool
     changed_at: datetime
@@ -62,7 +62,7 @@ class BundleOnOffer(Bundle):
 
 
 class Command(CommandSummary):
-    """Everything known of a command: how it came to stand so, and what the device gave as proof."""
+    """Everything known about a command: its history, its result, and the device's proof."""
 
     transitions: list[Transition]
     message: str | None = None

@@ -50,7 +50,7 @@ class DeploymentCreated(Answer):
 
 
 class DeploymentSummary(Answer):
-    """A deployment in a list, as last written; ``code`` and ``message``: why it failed, or what is amiss."""
+    """A deployment in a list, as last written; ``code`` and ``message``: why it failed, or its trouble."""
 
     id: Identifier
     target: TargetOfDeployment
@@ -79,7 +79,7 @@ class ApplicationOfRevision(Answer):
 
 
 class DeviceOutcome(Answer):
-    """What a deployment became on one device."""
+    """The outcome of a deployment on one device."""
 
     device: ThingName
     state: OutcomeState
@@ -94,7 +94,7 @@ class DeviceOutcome(Answer):
 
 
 class Deployment(Answer):
-    """A revision, and what it became device by device."""
+    """A revision, and its outcome on each device."""
 
     id: Identifier
     target: TargetOfDeployment

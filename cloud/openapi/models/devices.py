@@ -75,7 +75,7 @@ class DesiredRevision(Answer):
 
 
 class RevisionOnDevice(Answer):
-    """What the device says that it works on."""
+    """The revision that the device itself reports."""
 
     target: str | None
     revision: int | None
@@ -84,7 +84,7 @@ class RevisionOnDevice(Answer):
 
 
 class Explanation(Cause):
-    """The first cause, and all of them in the order of the chain from the wish to the container."""
+    """The first cause, and all causes in the order of delivery, from the deployment to the container."""
 
     device: ThingName
     as_desired: bool

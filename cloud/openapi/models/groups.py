@@ -22,7 +22,7 @@ class LatestDeployment(Answer):
 
 
 class GroupTrouble(LatestDeployment):
-    """What the last look found to be amiss with the deployment in force.
+    """What is wrong with the group's current deployment, as the last check found it.
 
     It was minutes ago where that is young, was given another agent or has lost agents, else up to six hours;
     `GET /deployments/{deployment}` looks itself.
@@ -62,7 +62,7 @@ class GroupPage(Answer):
 
 
 class DevicePlaced(Answer):
-    """Where a device belongs, and belonged."""
+    """The group that a device is in now, and the one before."""
 
     device: ThingName
     group: GroupName | None
@@ -82,7 +82,7 @@ class MemberOfReboot(Answer):
 
 
 class GroupRebootSubmitted(Answer):
-    """A group reboot as it was asked for."""
+    """A group reboot as it was requested."""
 
     id: Identifier
     group: GroupName
@@ -111,7 +111,7 @@ class GroupRebootCancelled(GroupRebootSubmitted):
 
 
 class GroupReboot(GroupRebootCancelled):
-    """How far a group reboot is, and a page of its devices in order of name."""
+    """The progress of a group reboot, and a page of its devices in order of name."""
 
     members: list[MemberOfReboot]
     cursor: Cursor

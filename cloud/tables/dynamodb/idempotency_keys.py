@@ -1,7 +1,7 @@
 """Idempotency-Keys as rows: what each was used for, for a day from its first use.
 
-DynamoDB deletes a row up to days after its ``delete_at``: one whose time is over counts as not there,
-wherever it is read and wherever it is in the way. ``Keys`` is for where the operation itself cannot tell:
+DynamoDB's TTL deletes a row up to days after its ``delete_at``: an expired row counts as not there, for reads
+and for conditional writes alike. ``Keys`` is for operations that keep no row of what they made:
 rows of the ``commands`` table with ``device`` = ``key#{sha256}``, ``id`` = ``key``.
 """
 
@@ -73,8 +73,8 @@ class Keys:
         claim = _stands_for(idempotency, now)
         values = {":now": int(now.timestamp())}
         if not put_if(self._table, self._name, {**key, **claim}, condition=_FREE, values=values):
-            standing = live_record(item_at(self._table, self._name, key), idempotency, now)
-            if standing is None:
+            existing = live_record(item_at(self._table, self._name, key), idempotency, now)
+            if existing is None:
                 raise Unavailable("the key was set free at the same moment")
-            claim = dict(standing)
+            claim = dict(existing)
         return f"{idempotency.key}:{claim['delete_at']}"

@@ -1,8 +1,8 @@
 """The device's command ledger. Pure values: every change returns a new ledger.
 
-It holds each command's outcome until nobody can deliver the command again, the commands that wait
-(for the server's time, their own, or a lock), and when reboots were started. One file carries all of
-it, so that any write is the whole truth of one moment.
+It holds each command's outcome until the command cannot be delivered again, the commands that wait
+(for the server's time, their own time, or a lock), and when reboots were started. All of it is in one file,
+so that every write is consistent.
 """
 
 from collections.abc import Mapping

@@ -66,25 +66,25 @@ class BackgroundSteps:
         """Hand the step to a worker, unless what it fetches is coming; return whether it has ended."""
         if isinstance(step, FetchSecrets):
             return self._secrets.fetch(step.application, step.spec, step.secrets)
-        undertaking: Future[str] | Future[None]
+        running: Future[str] | Future[None]
         if isinstance(step, Pull):
             if step.image in self._pulls:
                 return False
             image = step.image
-            undertaking = self._pulls[image] = self._pullers.submit(
+            running = self._pulls[image] = self._pullers.submit(
                 lambda: self._puller.fetch(image, lambda percent: self._percents.update({image: percent}))
             )
         elif isinstance(step, InspectImage):
             if step.image in self._looks:
                 return False
             image = step.image
-            undertaking = self._looks[image] = self._pullers.submit(lambda: self._puller.inspect(image))
+            running = self._looks[image] = self._pullers.submit(lambda: self._puller.inspect(image))
         else:
             workers = self._stoppers if isinstance(step, Stop | Restart) else self._starters
-            undertaking = workers.submit(lambda: self._executor.apply(step))
-            self._jobs[step.application] = (step, undertaking)
-        undertaking.add_done_callback(lambda _: self._ended())
-        return undertaking.done()
+            running = workers.submit(lambda: self._executor.apply(step))
+            self._jobs[step.application] = (step, running)
+        running.add_done_callback(lambda _: self._ended())
+        return running.done()
 
     def withdraw(self) -> Mapping[str, "Future[None]"]:
         """Take back the starts and stops that have not begun; return, by application, what has.

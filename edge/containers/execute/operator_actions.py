@@ -47,7 +47,7 @@ class Requests:
             ended(None if error is None else _refusal(error))
 
     def read(self, container_id: str, lines: int, secret_values: Sequence[str], heard: Heard) -> None:
-        """Begin to read the end of what a container said, without what it was ``confided``."""
+        """Begin to read the last lines of a container's output, without its ``secret_values``."""
         reading = self._workers.submit(lambda: self._engine.last_lines(container_id, lines, secret_values))
         self._readings.append((reading, heard))
         reading.add_done_callback(lambda _: self._ended())

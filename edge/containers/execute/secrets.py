@@ -1,7 +1,8 @@
 """Secret values of applications: kept in this process and a folder in memory, never on disk.
 
-A variable's value is given to the engine when the container is created. Files lie in a folder per
-specification below one that only root enters; it is gone after a reboot, and filled again before a start.
+Fetched by a worker. A variable's value is given to the engine when the container is created. Files lie in a
+folder per specification below one that only root enters; it is gone after a reboot, and filled again before
+a start.
 """
 
 import os

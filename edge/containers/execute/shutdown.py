@@ -1,7 +1,8 @@
 """Orderly stop of all applications before a reboot: dependents first, within one time bound.
 
-Only what the agent starts again whatever its end looked like: how the others end says whether they have
-done their work, so they are left running for the engine's own shutdown. No failure here holds up anything.
+Only applications that the agent starts again however they ended: for the others (``on-failure``, ``no``) the
+exit status says whether their work is done, so they are left to the engine's own shutdown. No failure here
+delays the reboot.
 """
 
 import logging
@@ -51,7 +52,7 @@ class OrderlyStop:
     ) -> "Future[None]":
         """Return what is done when all have stopped, could not be stopped, or REBOOT_STOP_S are over.
 
-        ``under_way``: by application, what of it must end first.
+        ``background``: by application, its start or stop that must end first.
         """
         until_s = self._clock.monotonic() + REBOOT_STOP_S
         stop = self._overseer.submit(lambda: self._stop_all(wanted, background, until_s))

@@ -1,6 +1,6 @@
 """The device's policy: what containers may have, set with the component, never by a deployment. Pure.
 
-Everything that reaches out of a container is forbidden until the device's owner allows it.
+Everything that reaches out of a container is forbidden until the device's owner allows it, whoever asks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

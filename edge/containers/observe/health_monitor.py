@@ -55,7 +55,7 @@ class _Watch:
 class HealthMonitor:
     """What was seen of each application's container in place; owned by the reconciler's thread.
 
-    ``confided`` tells, by specification, what no line of its output may repeat.
+    ``secret_values`` returns, by specification, the values that are cut out of the container's output.
     Starts anew with the process: a trial that an agent's death interrupted gets its whole window again.
     """
 
@@ -69,7 +69,7 @@ class HealthMonitor:
         secret_values: Callable[[str], Sequence[str]],
     ) -> None:
         self._engine, self._clock, self._workers = engine, clock, workers
-        self._prober, self._told, self._confided = prober, told, secret_values
+        self._prober, self._told, self._secret_values = prober, told, secret_values
         self._watches: dict[str, _Watch] = {}
         self._looked_at = 0.0
         self._lost_sight = False
@@ -183,7 +183,7 @@ class HealthMonitor:
         if course.exit_code != 0 or watch.crashes >= CRASHES:
             try:
                 watch.last_lines = self._engine.last_lines(
-                    observed.id, LAST_LINES, self._confided(observed.spec)
+                    observed.id, LAST_LINES, self._secret_values(observed.spec)
                 )
             except EngineUnavailable:
                 raise

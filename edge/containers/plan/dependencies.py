@@ -1,7 +1,8 @@
 """Dependencies between the applications of one deployment. Pure.
 
-Everything is fetched before anything is stopped for it. Who depends on another comes after it, and
-does not come when that one failed. An atomic deployment is confirmed by one write, or goes back whole.
+All images are pulled before anything is stopped for them. An application starts after those that it depends
+on, and not at all when one of them failed. An atomic deployment is confirmed by one write, or rolled back
+whole.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ DEPENDENCY_NOT_READY = "dependency-not-ready"
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """How things stand with all of them together."""
+    """The applications of one deployment, and what each must wait for because of others."""
 
     views: Mapping[str, AppSnapshot]
     atomic: bool = False
@@ -112,7 +113,7 @@ class Dependencies:
 
 
 def dependencies_of(views: Sequence[AppSnapshot], *, atomic: bool) -> Dependencies:
-    """Return how ``views`` are tied."""
+    """Return the dependencies between the applications of ``views``."""
     return Dependencies({view.application: view for view in views}, atomic)
 
 

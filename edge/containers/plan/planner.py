@@ -1,6 +1,6 @@
 """The planner: from what is wanted, observed and remembered to the next steps. Pure.
 
-Decided per application; what one must wait for because of others, its ``dependencies`` tell.
+Decided per application; ``dependencies`` says what one must wait for because of others.
 
 A plan holds only what can be done on what was seen. Looking again after it gives the next one, and
 the last is empty; so a crash anywhere needs no journal. An application's containers go through::

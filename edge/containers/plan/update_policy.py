@@ -1,7 +1,7 @@
 """Update policy: the steps that have to wait for an update lock or a maintenance window. Pure.
 
-Held back is only what ends a container that serves, and what leads up to it. What has begun is seen
-through: once the old one has stopped, neither lock nor window keeps the new one, or the way back, waiting.
+Only steps that end a serving container wait, and the steps that lead up to them. What has begun is finished:
+once the old container has stopped, neither lock nor window delays the new one, or the rollback.
 """
 
 from collections.abc import Iterable, Sequence

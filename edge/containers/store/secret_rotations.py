@@ -1,6 +1,6 @@
 """Record of the latest secret rotation of each application, in one file.
 
-A rotation makes another specification of the same application: its container is replaced as in any
+A rotation changes the digest of the application's specification: its container is replaced as in any
 update, with a trial, and the one with the old values comes back if the new ones do not work.
 """
 

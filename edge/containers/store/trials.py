@@ -1,7 +1,7 @@
 """Record of trials: what is remembered of each application, in one file.
 
-All else is read off the engine's containers. A lost file costs only this: what runs is taken for
-proven, and what failed is tried once more.
+All else is read from the engine's containers. If the file is lost, what runs is taken for proven, and what
+failed is tried once more.
 """
 
 from collections.abc import Mapping

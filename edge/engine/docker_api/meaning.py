@@ -1,9 +1,9 @@
 """Docker Engine's error texts, mapped to our error tree; reads text and decides, nothing else.
 
-Docker's API has few machine-readable codes of its own. The texts were met on Docker Engine 20.10.24, the
-only one that the tests have run on, or are what its sources say; a newer engine may word them differently,
-and a text that nobody knows here is tried again a few times and reported as it is.
-Order matters where one text holds two phrases: "pull access denied … repository does not exist" is a no.
+Docker's API has few machine-readable codes of its own. The texts were seen on Docker Engine 20.10.24, the
+only one that the tests have run on, or are in its sources; a newer engine may word them differently. After
+an unknown text the step is tried again a few times, and the text is reported as it is.
+Order matters where one text holds two phrases: "pull access denied … repository does not exist" is a refusal.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Patch of the emulator: an HTTP API answers by the CORS configuration that its template gives it.
 
-Unmended (ministack 1.5.33) it is kept as CloudFormation spells it (``AllowOrigins``) and looked up as the
+Unpatched (ministack 1.5.33) it is kept as CloudFormation spells it (``AllowOrigins``) and looked up as the
 API Gateway's own calls do (``allowOrigins``): every preflight is refused, and no answer has a CORS header.
 """
 

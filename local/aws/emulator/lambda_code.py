@@ -1,6 +1,6 @@
 """Patch of the emulator: functions made of one zip share one folder with its contents.
 
-Unmended (ministack 1.5.33) every cold start unpacks the whole zip again, in the emulator's own process
+Unpatched (ministack 1.5.33) every cold start unpacks the whole zip again, in the emulator's own process
 and under its lock, and compiles every module again: on a small machine requests wait for half a minute.
 As on AWS, code is not to be written to; its compiled modules are kept by the first that imports them.
 """

@@ -1,6 +1,6 @@
 """Patches of the MQTT broker: loopback only, certificates, keep-alive, and nobody is subscribed twice.
 
-Unmended (ministack 1.5.33) the mTLS listener binds 0.0.0.0 whatever BIND_HOST says and takes clients that
+Unpatched (ministack 1.5.33) the mTLS listener binds 0.0.0.0 whatever BIND_HOST says and takes clients that
 show no certificate, a device that falls silent stays connected for ever (no will, no presence event), and one
 that resumes its session and subscribes anew, as the classic nucleus does, gets every message twice.
 """

@@ -1,6 +1,6 @@
 """Patch of the emulator: a function marks where its output ends, and its answer waits for exactly that.
 
-Unmended (ministack 1.5.33) every answer of a warm function that wrote nothing to its standard error waits
+Unpatched (ministack 1.5.33) every answer of a warm function that wrote nothing to its standard error waits
 50 ms, looking a thousand times a second for a line that might still come: most of what a request costs.
 """
 

@@ -1,6 +1,6 @@
 """Patches of IoT rules: Lambda through a bounded queue with retries, and substitution in republish topics.
 
-Unmended (ministack 1.5.33) every message to a Lambda is an unbounded thread that tries once, and cold
+Unpatched (ministack 1.5.33) every message to a Lambda is an unbounded thread that tries once, and cold
 starts lose messages; a republish goes to the topic as it is written, ``${topic(3)}`` and all.
 """
 

@@ -30,7 +30,7 @@ class MemoryDeployments(Deployments):
         self, deployment: Deployment, *, due_at: datetime, idempotency: Idempotency | None = None
     ) -> None:
         row = (deployment.target, deployment.revision)
-        taken = idempotency is not None and self._standing(idempotency, deployment.created_at)
+        taken = idempotency is not None and self._recorded(idempotency, deployment.created_at)
         if row in self.rows or taken:
             raise Conflict("create")
         self.rows[row], self.due_at[row] = deployment, due_at
@@ -48,15 +48,15 @@ class MemoryDeployments(Deployments):
         return self.rows[row].state is deployment.state and self.due_at.get(row) == deployment.due_at
 
     def by_idempotency_key(self, idempotency: Idempotency, now: datetime) -> Deployment | None:
-        standing = self._standing(idempotency, now)
-        if standing is None:
+        recorded = self._recorded(idempotency, now)
+        if recorded is None:
             return None
-        used, made = standing
+        used, made = recorded
         if used != idempotency:
             raise KeyReused
         return self._read((made.target, made.revision))
 
-    def _standing(self, idempotency: Idempotency, now: datetime) -> tuple[Idempotency, Deployment] | None:
+    def _recorded(self, idempotency: Idempotency, now: datetime) -> tuple[Idempotency, Deployment] | None:
         found = self.keys.get(idempotency.key)
         return found if found and now < found[1].created_at + timedelta(seconds=KEPT_S) else None
 

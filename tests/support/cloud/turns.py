@@ -43,7 +43,7 @@ class Turns:
                 lapse = None
                 for n in alive:
                     if callers[n].begun:
-                        callers[n].doomed = True
+                        callers[n].killed = True
                         self._give_turn(callers[n], threads[n])
             else:
                 self._give_turn(callers[last], threads[last])
@@ -83,7 +83,7 @@ class Turns:
             return
         self._parked.release()
         caller.turn.acquire()
-        if caller.doomed:
+        if caller.killed:
             raise Died
 
 
@@ -112,7 +112,7 @@ class _Caller:
     call: Callable[[], Any]
     turn: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     begun: bool = False
-    doomed: bool = False
+    killed: bool = False
     ended: bool = False
     answer: Any = None
     raised: BaseException | None = None

@@ -1,6 +1,6 @@
 """A script's process tree: started by a shell, stopped whole, found again after the core crashed.
 
-What outlives its main process belongs to no tree any more; it is known by the token of its start, of which a
+A process that outlives its tree's main process is found by the start token in its environment, of which a
 digest is on file.
 """
 

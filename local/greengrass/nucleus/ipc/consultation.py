@@ -1,7 +1,7 @@
 """Consultation of components before a deployment (classic): its questions and their answers.
 
-It asks twice. "May I update?": whoever asks for time is asked again after it, whoever is silent for the
-policy's time agrees. "Is this configuration good?": one refusal fails the deployment, **and so does silence**
+It asks twice. "May I update?": a component that defers is asked again later, one that is silent for the
+policy's time agrees. "Is this configuration valid?": a refusal fails the deployment, **and so does silence**
 (run on 2.18; the API reference says that it proceeds). As soon as one component is asked, an answer is waited
 for from each component whose configuration changes, also from those that never subscribed and cannot answer.
 """
