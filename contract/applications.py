@@ -154,7 +154,7 @@ _NOT_OF_THE_CONTAINER = frozenset({"update_strategy"})
 
 
 class Application(Strict):
-    """One named container on a device. Every field left out means its default, for ever."""
+    """One named container on a device. A field that is left out has its default, which never changes."""
 
     name: ApplicationName
     image: ImageReference

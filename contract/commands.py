@@ -38,7 +38,7 @@ class CommandState(StrEnum):
 
 
 class Command(Strict):
-    """What all commands share: each is carried out once, not later than ``expires_at``."""
+    """The fields that all commands share: each is carried out once, not later than ``expires_at``."""
 
     v: Literal[1] = 1
     id: Identifier
@@ -79,7 +79,7 @@ class RestartApplicationCommand(Command):
 
 
 class RetryApplicationCommand(Command):
-    """``…/retry-application/req``: try at once, and once more, what failed or waits for its next try."""
+    """``…/retry-application/req``: retry now, once, what failed or waits for its next try."""
 
     command: Literal["retry-application"]
     application: ApplicationName
@@ -92,7 +92,7 @@ class ReportNowCommand(Command):
 
 
 class Upload(Strict):
-    """Where a device puts a bundle of logs: with one HTTP PUT, no header of its own, no credentials."""
+    """The presigned URL of a log bundle: one HTTP PUT, without headers of its own or credentials."""
 
     url: Annotated[
         str, StringConstraints(pattern=r"^https?://[!-~]+$", max_length=UPLOAD_URL_MAX)
@@ -101,7 +101,7 @@ class Upload(Strict):
 
 
 class CollectLogsCommand(Command):
-    """``…/collect-logs/req``: tell the end of what the application's container said.
+    """``…/collect-logs/req``: send the last output of the application's container.
 
     With ``upload``, a bundle instead (.tar.gz: the agent's log, what the engine says of itself, the
     containers' logs), uploaded there; without ``application`` it is of every application.
@@ -203,7 +203,7 @@ class ResultAck(Strict):
 
 
 class Bundle(Lenient):
-    """What a device uploaded."""
+    """A log bundle that a device uploaded."""
 
     bytes: Annotated[int, Field(ge=0)]
     sha256: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -211,7 +211,7 @@ class Bundle(Lenient):
 
 
 class CommandResult(Lenient):
-    """``cmd/fleetgrass/{thing}/{command}/res``: what became of a command, as the device says."""
+    """``cmd/fleetgrass/{thing}/{command}/res``: the state of a command, as the device reports it."""
 
     v: Literal[1] = 1
     id: Identifier

@@ -9,7 +9,7 @@ _WEEKDAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """When a window opens. With both days given, either one is enough, as cron has it."""
+    """A cron expression. With both day fields given, either one is enough, as cron has it."""
 
     minutes: frozenset[int]
     hours: frozenset[int]

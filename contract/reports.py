@@ -23,7 +23,7 @@ Count = Annotated[int, Field(ge=0)]
 
 
 class ApplicationState(StrEnum):
-    """What an application on a device is doing."""
+    """The state of an application on a device."""
 
     PENDING = "PENDING"  # planned, nothing done yet
     PULLING = "PULLING"  # its image is on the way, or waits for the next try

@@ -25,7 +25,7 @@ Utc = Annotated[AwareDatetime, AfterValidator(_to_utc)]
 
 
 class Message(BaseModel):
-    """What strict and lenient messages share: frozen, JSON with snake_case keys, defaults left out."""
+    """Base of strict and lenient messages: frozen, JSON with snake_case keys, defaults left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
@@ -48,11 +48,11 @@ class Message(BaseModel):
 
 
 class Strict(Message):
-    """Cloud to device: an unknown field is an error."""
+    """Base of messages from cloud to device: an unknown field is an error."""
 
 
 class Lenient(Message):
-    """Device to cloud: an unknown field is ignored."""
+    """Base of messages from device to cloud: an unknown field is ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False, defer_build=True)
 

@@ -21,7 +21,7 @@ from edge.reporting.reporter import Measured
 
 
 class Containers(Applications, Protocol):
-    """The part that owns the engine."""
+    """Port to the part that owns the engine."""
 
     def desire(self, document: DesiredDocument | None) -> None:
         """Take what is wanted; None means that nothing may be touched."""

@@ -23,7 +23,7 @@ _DELEGATED = ("scp", "scope")
 
 
 class BadConfiguration(ValueError):
-    """A parameter is not what it must be; the text names the member by its path."""
+    """A parameter has a wrong value; the text names the member by its path."""
 
 
 class Issuer(NamedTuple):  # a dataclass is half a millisecond of that

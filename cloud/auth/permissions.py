@@ -25,7 +25,7 @@ class Role(IntEnum):
 
 
 class ScopeRule(Enum):
-    """What a role that is scoped to a group reaches of a route; the value says it in the documentation."""
+    """The reach of a role that is scoped to a group, per route; the value is its text in the docs."""
 
     DEVICE = "devices in the group"
     GROUP = "the group"  # in the path, in the body, or as the target of what is in the path
@@ -144,12 +144,12 @@ class Caller(NamedTuple):
 
 
 class Scope(NamedTuple):
-    """Where a caller holds a role: everywhere (``groups`` is None) or in the named groups only."""
+    """The groups in which a caller holds a role; ``groups`` None: everywhere."""
 
     groups: frozenset[str] | None
 
     def covers(self, groups: Collection[str]) -> bool:
-        """Whether what is in ``groups`` is within reach; what is in no group needs an unscoped role."""
+        """Whether a resource in ``groups`` is in scope; a resource in no group needs an unscoped role."""
         return self.groups is None or not self.groups.isdisjoint(groups)
 
 
@@ -172,7 +172,7 @@ def canonical_roles(claimed: Iterable[str], names: Mapping[str, str]) -> tuple[s
 
 
 def scope(roles: Iterable[str], needed: Role) -> Scope | None:
-    """Return where canonical ``roles`` amount to ``needed``; None when they do nowhere."""
+    """Return where ``roles`` (canonical) include ``needed``; None when they do nowhere."""
     groups: set[str] = set()
     for name in roles:
         role_name, _, group = name.partition(":")

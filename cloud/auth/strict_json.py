@@ -9,7 +9,7 @@ from typing import NoReturn
 
 
 class NotStrictJson(ValueError):
-    """The text says nothing, or more than one thing."""
+    """The text is not JSON, or is ambiguous."""
 
 
 def parse(body: bytes, *, what: str = "the body") -> object:

@@ -45,7 +45,7 @@ Fetch = Callable[[str], bytes]
 
 
 class Untrusted(Exception):
-    """The token says nothing that we believe; ``code`` is stable, for the log."""
+    """The token is refused; ``code`` is stable, for the log."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -53,7 +53,7 @@ class Untrusted(Exception):
 
 
 class Claims(NamedTuple):  # a dataclass is half a millisecond of the cold start
-    """What a verified token says. ``roles`` are the issuer's words, not ours yet."""
+    """The claims of a verified token. ``roles`` are the issuer's names, not ours yet."""
 
     issuer: str
     subject: str  # unique at the issuer

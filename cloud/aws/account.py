@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Where we are: ``arn:{partition}:…:{region}:{id}:…``."""
+    """An AWS account, region and partition: ``arn:{partition}:…:{region}:{id}:…``."""
 
     partition: str
     region: str

@@ -15,7 +15,7 @@ _INDEXES = (
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """What a tag or digest stands for now; ``architectures`` is empty when nobody said."""
+    """The image that a tag or digest names now; ``architectures`` is empty when it is unknown."""
 
     digest: str
     architectures: frozenset[str]

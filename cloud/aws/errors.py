@@ -31,7 +31,7 @@ class Refused(CloudError):
 
 
 class NotFound(Refused):
-    """What was named does not exist."""
+    """The named resource does not exist."""
 
     code = "not-found"
 

@@ -24,7 +24,7 @@ class GroupPage:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """A thing group as the registry has it; ``nucleus`` is None while nobody knows."""
+    """A thing group as the registry has it; ``nucleus`` is None while it is unknown."""
 
     nucleus: Nucleus | None
     has_members: bool
@@ -54,7 +54,7 @@ class Registry:
         )
 
     def nucleus_of(self, group: str) -> Nucleus | None:
-        """Return which nucleus ``group`` is of; None while nobody knows.
+        """Return the nucleus of ``group``; None while it is unknown.
 
         Raises:
             NotFound: there is no such group.
@@ -62,7 +62,7 @@ class Registry:
         return known_nucleus(_attributes(self._describe(group)).get(NUCLEUS_ATTRIBUTE))
 
     def fix_nucleus(self, group: str, nucleus: Nucleus) -> Nucleus | None:
-        """Have ``group`` be of ``nucleus`` unless it is said already; return what is said now.
+        """Set the nucleus of ``group`` unless it has one already; return the one that it has then.
 
         None where that is a word that we do not know: it is not ours to change.
 

@@ -21,7 +21,7 @@ NOTHING_BEFORE = "0" * 64
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What is to be remembered: who did what to what, why, what it changed, and how it ended.
+    """The content of an audit entry: who did what to what, why, what it changed, and how it ended.
 
     ``before`` and ``after`` are the small facts that the operation changed (JSON types), empty where
     nothing was. ``code`` is a problem's code where the outcome is one.
@@ -107,7 +107,7 @@ def _canonical(value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a day's chain is worth; ``broken_at`` is the first sequence that does not follow, and why."""
+    """The result of verifying a day; ``broken_at`` is the first sequence that does not follow, and why."""
 
     entries: int
     head: str

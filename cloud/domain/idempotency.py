@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Idempotency:
-    """``key`` names the caller's intent (64 hex digits); ``fingerprint`` says what was asked with it."""
+    """``key`` identifies the caller's Idempotency-Key (64 hex digits); ``fingerprint`` its request."""
 
     key: str
     fingerprint: str

@@ -30,7 +30,7 @@ _REFUSED = frozenset({401, 403})
 
 @dataclass(frozen=True, slots=True)
 class CallResult:
-    """How a call ended: its status, a problem's code, and what it changed."""
+    """The result of a call: its status, a problem's code, and what it changed."""
 
     status: int
     code: str | None = None

@@ -44,7 +44,7 @@ class CommandRequest(BaseModel):
 
 
 class CommandFields(TypedDict):
-    """What all commands share, as the arguments of a contract message."""
+    """The fields that all commands share, as arguments of a contract message."""
 
     id: str
     issued_at: datetime

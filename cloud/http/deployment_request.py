@@ -18,7 +18,7 @@ class WantedApplication(Application):
 
 
 class TargetRequest(BaseModel):
-    """What is deployed to."""
+    """The target of a deployment."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
@@ -31,7 +31,7 @@ class TargetRequest(BaseModel):
 
 
 class DeploymentRequest(BaseModel):
-    """What an operator sends. An empty list means: remove ours."""
+    """Request body of a deployment. An empty list of applications removes all of ours."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 

@@ -19,13 +19,13 @@ def entity_tag(revision: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Preconditions:
-    """What the current entity tag must be, and must not be; None where nothing is asked."""
+    """Entity tags that the current one must be, and must not be; None where no condition was sent."""
 
     match: frozenset[str] | None
     none_match: frozenset[str] | None
 
     def hold(self, tag: str | None) -> bool:
-        """Whether both hold where ``tag``, a strong one, is current; None: there is nothing yet.
+        """Whether both hold when ``tag``, a strong one, is current; None: there is no revision yet.
 
         If-Match compares strongly, so a weak tag matches nothing; If-None-Match weakly (RFC 9110, 8.8.3.2).
         """

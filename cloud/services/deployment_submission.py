@@ -88,7 +88,7 @@ class KnowsNuclei(Protocol):
 
 
 class Arns(Protocol):
-    """How a target is called in this account."""
+    """The ARNs of targets in this account."""
 
     def iot_arn(self, target: str) -> str: ...
 

@@ -26,7 +26,7 @@ _LONGEST_URL = "https://".ljust(UPLOAD_URL_MAX, "x")
 
 
 class NotSent(Exception):
-    """The broker did not take the command (or nobody knows whether it did)."""
+    """The broker did not take the command, or it is unknown whether it did."""
 
     code = NOT_SENT
 
@@ -36,7 +36,7 @@ class NotSent(Exception):
 
 
 class TooLarge(Exception):
-    """The command would be larger than every nucleus delivers; it is in no ledger and was not sent."""
+    """The command is larger than every nucleus is sure to deliver; it is in no ledger and was not sent."""
 
     code = "command-too-large"
 
@@ -75,7 +75,7 @@ class Dispatcher:
         return stored
 
     def send(self, command: Command, now: datetime, *, again: bool = False) -> None:
-        """Publish a command that nothing was heard of; one that was heard of, or is over, is left alone.
+        """Publish a command that the device has not answered; one that is answered or over is left alone.
 
         Sending again is harmless, a device knows a command by its id. A newer reboot takes the place
         of older ones that have not started. With ``again``, and for what waits for its device, there is

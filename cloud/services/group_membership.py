@@ -48,7 +48,7 @@ class NotEnrolled(Exception):
 
 
 class MovedMeanwhile(Exception):
-    """Somebody else moves the device at this moment, or did."""
+    """Another caller moves the device at this moment, or just did."""
 
     code = "membership-conflict"
 

@@ -34,7 +34,7 @@ class ProvesReboots(Protocol):
 
 
 def proven(device: Device) -> Rebooting | None:
-    """Return the reboot that the newest thing heard of ``device`` proves; None where it proves none.
+    """Return the reboot that the newest message of ``device`` proves; None where it proves none.
 
     The row orders what the device says by epoch and sequence. Its newest message must be of another boot,
     and heard after IN_PROGRESS was, by the rule's time.
@@ -47,7 +47,7 @@ def proven(device: Device) -> Rebooting | None:
 
 
 def came_to_nothing(device: Device) -> Rebooting | None:
-    """Return the reboot that ``device`` did not make, as it is heard in the same boot long after; else None.
+    """Return the reboot that did not happen, as ``device`` reports the same boot long after; else None.
 
     A later boot is another one's: somebody's hand, a power cut.
     """

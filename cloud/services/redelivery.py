@@ -26,7 +26,7 @@ class FindsDevices(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Redelivery:
-    """Sends what waits. Raises ``cloud.aws.errors`` when a table cannot be asked."""
+    """Sends unanswered commands again. Raises ``cloud.aws.errors`` when a table cannot be asked."""
 
     dispatcher: Dispatcher
 

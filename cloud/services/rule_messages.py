@@ -35,7 +35,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class Malformed(Exception):
-    """A message that says nothing we understand; ``reason`` repeats nothing of its content."""
+    """A message that cannot be parsed; ``reason`` repeats nothing of its content."""
 
     code = "malformed-message"
 
@@ -48,7 +48,7 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class RuleMessage:
-    """One message as it came, before anybody looked into its payload."""
+    """One message as it came, its payload not parsed yet."""
 
     topic: str
     payload: bytes

@@ -170,7 +170,7 @@ class Commands:
         return True
 
     def withdraw(self, command: Command, now: datetime, *, code: str) -> bool:
-        """Take back what the cloud concluded of a command not heard of; False when that no longer stands."""
+        """Remove the inferred state of an unanswered command; False when it has changed meanwhile."""
         again = ", waiting = :device" if command.sent_again else ""
         stored = self._update(
             command.device,
@@ -191,7 +191,7 @@ class Commands:
         return stored is not None
 
     def waiting(self, device: str) -> list[Command]:
-        """Return what is to reach ``device`` and was not heard of yet; oldest first.
+        """Return the commands that ``device`` has not answered yet; oldest first.
 
         One query of an index that is empty for most devices. A newer reboot takes the place of an older
         one, so that there is hardly ever more than one.
@@ -270,7 +270,7 @@ class Commands:
     def infer_due(
         self, now: datetime, *, waits: Callable[[Command], object] | None = None, at_most: int = 1000
     ) -> int:
-        """Store what silence says of the commands that are due by ``now``; return how many were concluded.
+        """Store what silence means for the commands that are due by ``now``; return how many were concluded.
 
         One of which it says nothing yet waits for its device, and is given to ``waits``.
         Looks at ``at_most`` of each shard, the longest due first: a sweep has a minute, and another follows.

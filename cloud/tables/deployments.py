@@ -119,7 +119,7 @@ class Deployments:
     def carried_by(
         self, deployment: Deployment, *, greengrass_id: str, job_id: str | None, now: datetime
     ) -> bool:
-        """Say that another Greengrass deployment brings ``deployment`` to devices now.
+        """Store the Greengrass deployment that brings ``deployment`` to devices now.
 
         It is looked at again from then on, for agents that fall silent. False when its state is no longer
         what it was.
@@ -168,7 +168,7 @@ class Deployments:
         self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int,
         watched_at: Sequence[datetime],
     ) -> bool:  # fmt: skip
-        """Store what is amiss with a deployment (None: nothing); holds as ``look_again`` does."""
+        """Store the deployment's problem as a whole (None: none); conditional as ``look_again`` is."""
         names = {"#code": "code", "#message": "message"}
         values: dict[str, object] = {":agents_lost": agents_lost, ":watched_at": to_moments(watched_at)}
         change = "SET agents_lost = :agents_lost, watched_at = :watched_at"

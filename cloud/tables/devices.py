@@ -60,7 +60,7 @@ class DynamoDB(Protocol):
 
 
 class Effect(StrEnum):
-    """What a message did to its device's row."""
+    """The effect of a message on its device's row."""
 
     UNCHANGED = "unchanged"  # newer, and it says what was known; or it is the time that moved on
     CHANGED = "changed"

@@ -23,7 +23,7 @@ _NOWHERE = "-"
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """Where a device belongs.
+    """The group that a device belongs to, and the state of its move.
 
     Until ``settling_until`` somebody brings the registry there, from ``leaving`` (None: from no group);
     it is None once that is done.
@@ -79,7 +79,7 @@ class Memberships:
         return self._update(before.device, change, condition, values, {"#group": "group"})
 
     def take_up(self, left: Membership, until: datetime) -> Membership | None:
-        """Have ``left`` to oneself until then; None when somebody else was first."""
+        """Claim an unsettled device (``left``) until then; None when another caller was first."""
         change, condition = "SET settling_until = :until", "settling_until = :left"
         return self._update(left.device, change, condition, {":until": to_ms(until), ":left": _ms(left)})
 

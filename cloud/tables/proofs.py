@@ -34,7 +34,7 @@ class Proofs:
         self._name = name
 
     def prove(self, device: str, command: str, boot_id: str, at: datetime) -> Proven:
-        """Store that ``device`` was heard with ``boot_id`` since it began ``command``, which is IN_PROGRESS.
+        """Store that ``device`` reported ``boot_id`` after it began ``command``, which is IN_PROGRESS.
 
         The command is called SUCCEEDED when the device does not say so itself for a while
         (``command_ledger``), and at once where silence was taken for a failure before. One call, then two.

@@ -59,7 +59,7 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What there is now; ``made`` names what this run made, in order, ``notes`` what is still to be known.
+    """The result of an enrolment; ``made`` names what this run created, in order; ``notes`` are remarks.
 
     ``agent_version`` is what the group's first deployment has; None where it was made before. ``nucleus`` is
     what the group is of; None while nobody said it, and no device did.

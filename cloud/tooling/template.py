@@ -26,7 +26,7 @@ Name = Annotated[str, StringConstraints(pattern=r"^[a-z]+(-[a-z]+)*$")]
 
 
 class TemplateInvalid(Exception):
-    """What the sources say is not what a template can be made of."""
+    """The sources do not make a template."""
 
     code = "template-invalid"
 
@@ -135,7 +135,7 @@ class Function(_Sam):
 
 
 class Alarm(BaseModel):
-    """One entry of ``alarms.yaml``: what it watches, and when that is too much."""
+    """One entry of ``alarms.yaml``: a metric and its threshold."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -73,7 +73,7 @@ class FindsMembers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Clients:
-    """What an upgrade needs, of one account and region; ``iot`` is boto3's."""
+    """The clients of an upgrade, of one account and region; ``iot`` is boto3's."""
 
     iot: Any
     greengrass: Greengrass
@@ -83,7 +83,7 @@ class Clients:
 
 @dataclass(frozen=True, slots=True)
 class Upgraded:
-    """What the group has now; ``changed`` says what this run changed, in sentences.
+    """The result of an upgrade; ``changed`` says what this run changed, in sentences.
 
     ``watched``: whether agents that fall silent with it are told of, as they are with a revision of ours.
     """

@@ -25,7 +25,7 @@ class Log:
 
 
 class TooLarge(Exception):
-    """Not even without any line is it within its bound."""
+    """Even without any line the archive is larger than its bound."""
 
     code = "bundle-too-large"
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class UploadFailed(Exception):
-    """The storage did not take the file; the text is an HTTP status, or what kind of failure it was."""
+    """The storage did not take the file; the text is an HTTP status, or the kind of failure."""
 
     code = "upload-failed"
 

@@ -78,7 +78,7 @@ _Words = list[Annotated[str, AfterValidator(_text)]]
 
 
 class DesiredReference(BaseModel):
-    """Where the desired document is; not judged here, so that a bad one is reported, not fatal."""
+    """The reference to the desired document; not checked here, so that a bad one is reported, not fatal."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     document_uri: str | None = None
@@ -118,7 +118,7 @@ DEFAULTS = Settings()
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The settings to go by, and which keys of the configuration they are not from."""
+    """The settings to use, and the keys of the configuration that could not be used."""
 
     settings: Settings
     unusable: Mapping[str, str]  # why not, by key

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Pass:
-    """What one round found and left behind."""
+    """The result of one pass of the reconciler."""
 
     statuses: tuple[ApplicationStatus, ...]  # the document's order, then others of ours
     settled: bool  # nothing is under way or about to change by itself
@@ -41,7 +41,7 @@ class Pass:
 
 @dataclass(frozen=True, slots=True)
 class Delay:
-    """Why an application is not further, and when it will be tried again, if anybody knows."""
+    """The reason why an application is not further, and the time of its next try, if it is known."""
 
     failure: StepFailure
     until: datetime | None = None
@@ -49,7 +49,7 @@ class Delay:
 
 @dataclass(frozen=True, slots=True)
 class Delays:
-    """What holds applications back: their failures, a lock or a window, others that they depend on."""
+    """The reasons for delays: failures, a lock or a window, other applications that one depends on."""
 
     backoffs: Backoffs
     waiting: Mapping[str, Deferral]  # by application

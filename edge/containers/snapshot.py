@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Snapshot:
-    """All that decisions rest on; owned by the reconciler's thread. Does nothing to the engine."""
+    """The facts that all decisions rest on; owned by the reconciler's thread. Does nothing to the engine."""
 
     policy: Policy
     memories: Memories

@@ -27,7 +27,7 @@ class _File(BaseModel):
 
 
 class Endings:
-    """The ends that count. All calls come from the loop's thread; none raises."""
+    """The ends within the last hour. All calls come from the loop's thread; none raises."""
 
     def __init__(self, state: State, clock: Clock) -> None:
         self._file = StateFile(state, FILE, _File.model_validate_json)

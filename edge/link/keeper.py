@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class LinkKeeper:
-    """What must be subscribed on the link, and how long it has been away. Owned by the loop's thread."""
+    """The subscriptions that the link must have, and its reconnection. Owned by the loop's thread."""
 
     def __init__(
         self,

@@ -25,7 +25,7 @@ class LinkGone(Exception):
 
 
 class Patience:
-    """What the tries since the last connection have told. Owned by one thread."""
+    """The failed tries since the last connection. Owned by one thread."""
 
     def __init__(
         self, *, endings: Endings, lock_wanted: Callable[[], bool], spread: Callable[[float], float]

@@ -5,7 +5,7 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """What time it is."""
+    """The machine's clocks."""
 
     def monotonic(self) -> float:
         """Return seconds since some fixed moment of this boot; never goes back, also while suspended."""

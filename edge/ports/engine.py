@@ -28,7 +28,7 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True)
 class EngineInformation:
-    """What the engine is."""
+    """The engine's version, platform and data root."""
 
     version: str
     architecture: str  # amd64, arm64, arm: as images name it
@@ -145,7 +145,7 @@ class ContainerRun:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a running container takes."""
+    """The resource usage of a running container."""
 
     cpu_s: float  # of all cores, since its start
     memory_bytes: int  # without what is only cached

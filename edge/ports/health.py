@@ -6,7 +6,7 @@ from contract.reports import HostHealth
 
 
 class Health(Protocol):
-    """How the machine is."""
+    """The host's health."""
 
     def measure(self) -> HostHealth:
-        """Return it now; never raises, because a heartbeat must not fail for a thermometer."""
+        """Return the health now; never raises, because a heartbeat must not fail for a thermometer."""

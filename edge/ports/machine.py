@@ -4,13 +4,13 @@ from typing import Protocol
 
 
 class MachineError(Exception):
-    """The machine did not do it, or does not say."""
+    """The machine did not reboot, or its boot id cannot be read."""
 
     code = "machine-error"
 
 
 class Machine(Protocol):
-    """What commands need of the machine."""
+    """Port to the machine, as far as commands need it."""
 
     def boot_id(self, source: str) -> str:
         """Return the id in the file ``source``, which changes with every boot and never within one.

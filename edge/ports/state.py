@@ -4,7 +4,7 @@ from typing import Protocol
 
 
 class StateUnreadable(Exception):
-    """There is a file, and the disk does not give it."""
+    """There is a file, and it cannot be read."""
 
     code = "state-unreadable"
 

@@ -8,7 +8,7 @@ Result = TypeVar("Result")
 
 
 class Workers(Protocol):
-    """Something that carries out calls, later or at once."""
+    """Worker threads: they carry out calls, later or at once."""
 
     def submit(self, call: Callable[[], Result], /) -> "Future[Result]":
         """Return the future outcome of ``call``. Raises RuntimeError where nobody can ever carry it out."""

@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class Registry(Protocol):
-    """What a registry knows of an image; see ``HttpRegistry``."""
+    """Port to a registry; see ``HttpRegistry``."""
 
     def manifest(self, reference: str, credentials: Credentials) -> bytes:
         """Return the manifest of a reference."""

@@ -18,7 +18,7 @@ _RUNS_TOO = {"amd64": ("386",), "arm64": ("arm",)}
 
 
 class ManifestUnreadable(ValueError):
-    """It is no manifest that we know."""
+    """It is no manifest of a known kind."""
 
 
 class _Part(BaseModel):

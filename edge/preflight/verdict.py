@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PreflightRefusal:
-    """Why this device will not follow a document."""
+    """The reason why this device refuses a document."""
 
     code: str
     message: str
@@ -15,7 +15,7 @@ class PreflightRefusal:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What is certain to be wrong, and what could not be looked into."""
+    """The certain errors of a document, and the images that could not be checked."""
 
     refusal: PreflightRefusal | None = None
     unknown: frozenset[str] = frozenset()  # images

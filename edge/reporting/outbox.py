@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One thing to say: payloads that go out one after the other on one topic.
+    """One message: payloads that are published one after the other on one topic.
 
     A newer one with the same ``key`` takes its place. ``durable`` ones survive a restart; ``expendable``
     ones are the first to go where there is no room. ``make`` makes the payload at each try, for what would
@@ -75,7 +75,7 @@ class _File(BaseModel):
 
 @dataclass(slots=True)
 class _Way:
-    """The way out for one QoS: how often it was refused, and when to try again."""
+    """The send state of one QoS: how often it was refused, and when to try again."""
 
     retry_at_s: float | None
     failures: int = 0

@@ -32,7 +32,7 @@ Told = TypeVar("Told")
 
 
 class Reporter:
-    """The device's voice. All calls come from the loop's thread; what it says goes through the outbox."""
+    """Sends hello, reports and goodbye through the outbox. All calls come from the loop's thread."""
 
     def __init__(
         self,

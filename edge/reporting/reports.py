@@ -27,7 +27,7 @@ QUARTER_PERCENT = 25
 
 @dataclass(frozen=True, slots=True)
 class ReportFacts:
-    """What the device has to tell, apart from how its machine feels."""
+    """The content of a report, apart from the host's health."""
 
     desired: DesiredStatus
     engine: str
@@ -57,7 +57,7 @@ class ReportFacts:
 
 @dataclass(frozen=True, slots=True)
 class Heading:
-    """What every report begins with."""
+    """The first fields of every report."""
 
     epoch: str
     sequence: int

@@ -11,7 +11,7 @@ QUESTIONS_KEPT = 8
 
 
 class ServerTime:
-    """What the server's clock shows, once a hello was answered in time in this boot."""
+    """The server's clock, once a hello was answered in time in this boot."""
 
     def __init__(self) -> None:
         self._asked: dict[str, float] = {}

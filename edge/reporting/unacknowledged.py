@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 
 class _Times(BaseModel):
-    """How often one result was said again."""
+    """How often one result was sent again."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
     waits: int = Field(default=0, ge=0)
@@ -48,7 +48,7 @@ class _Said:
 
 
 class Unacknowledged:
-    """The schedule, by the outbox's keys. All calls come from the loop's thread; none raises."""
+    """The schedule of repeats, by the outbox's keys. All calls come from the loop's thread; none raises."""
 
     def __init__(self, state: State, kept: Iterable[str]) -> None:
         self._file = StateFile(state, FILE, lambda content: _File.model_validate_json(content).said)

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class OwnFolder:
-    """What was found and done."""
+    """The result of taking the folder over."""
 
     lock: AgentLock | None = None  # None: the disk takes no file, or knows no locks
     unsafe: str | None = None  # which folder others may change, and why

@@ -266,7 +266,7 @@ def _proof(story: Story, result: Mapping[str, Any], boot_id: str, device: Device
 
 
 class _Watch:
-    """The states of a device, each once in a row, as the API gave them while the story went on."""
+    """The states of a device in the order in which the API showed them, repeats left out."""
 
     def __init__(self, reader: Api, device: str) -> None:
         self.states: list[str] = []

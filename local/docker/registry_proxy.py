@@ -26,7 +26,7 @@ _CONTROL = "/_registry/behaviour"  # PUT a JSON object with the fields of Behavi
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """How the front treats requests. The default is a registry in good health."""
+    """The proxy's treatment of requests. The default is a registry in good health."""
 
     deny: bool = False  # every token is refused with 403, as for a role without the permission
     tokens_before_ms: int = 0  # tokens issued before this are refused as expired
@@ -36,7 +36,7 @@ class Behaviour:
 
 @dataclass(slots=True)
 class Counts:
-    """What the front saw, for tests to look at."""
+    """Counters of the proxy, for tests to look at."""
 
     refused: int = 0
     manifests: int = 0

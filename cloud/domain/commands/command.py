@@ -18,7 +18,7 @@ _COMMON = frozenset(contract.Command.model_fields)
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One ledger entry. ``state`` is the device's own word; ``inferred`` is ours until it speaks again.
+    """One ledger entry. ``state`` is the device's last result; ``inferred`` holds until its next one.
 
     ``parameters`` is what the command's message holds beside what all commands share (JSON types; an
     upload without its URL, which is a secret); ``part_of`` is the group reboot that it belongs to.
@@ -89,7 +89,7 @@ class Command:
 
     @property
     def sent_again(self) -> bool:
-        """Whether it is sent again until heard of. Not with a URL: who sends again may sign none."""
+        """Whether it is sent again until answered. Not with a URL: the sender may not be able to sign one."""
         return not self.uploads
 
     def next_look(self, now: datetime) -> datetime:
@@ -120,7 +120,7 @@ class Command:
         )
 
     def conclusion(self, now: datetime) -> Inferred | None:
-        """Return what the cloud concludes by ``now``, stored or not; None while the device's word stands."""
+        """Return what the cloud infers by ``now``, stored or not; None while the device's result stands."""
         return self.inferred or command_ledger.infer(
             self.state,
             expires_at=self.expires_at,

@@ -24,7 +24,7 @@ SENT_AGAIN_AFTER = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Inferred:
-    """What the cloud concluded without the device's word, and when."""
+    """A state that the cloud inferred without a result of the device, and when."""
 
     state: CommandState
     code: str
@@ -56,14 +56,14 @@ def rank(state: CommandState) -> int:
 
 
 def earlier_than(state: CommandState) -> tuple[CommandState, ...]:
-    """Return the states from which the device's word ``state`` is a step forward; empty for PENDING."""
+    """Return the states from which the device's result ``state`` is a step forward; empty for PENDING."""
     return tuple(earlier for earlier, its_rank in _RANK.items() if its_rank < rank(state))
 
 
 def due_at(
     state: CommandState, *, expires_at: datetime, changed_at: datetime, proof: Proof | None = None
 ) -> datetime | None:
-    """Return when silence says something about a command in the device's ``state``; None once it is final."""
+    """Return when silence means something for a command in the device's ``state``; None once it is final."""
     if state is CommandState.IN_PROGRESS and proof is not None:
         return proof.at + PROVEN_AFTER
     if state in NOT_STARTED:
@@ -86,7 +86,7 @@ def infer(
     now: datetime,
     proof: Proof | None = None,
 ) -> Inferred | None:
-    """Return what silence says by ``now`` of a command in the device's ``state``; None while it may speak."""
+    """Return what silence means by ``now`` for a command in ``state``; None while it is too early."""
     due = due_at(state, expires_at=expires_at, changed_at=changed_at, proof=proof)
     if due is None or now < due:
         return None

@@ -29,7 +29,7 @@ class State(StrEnum):
 
 
 class StoppedBy(StrEnum):
-    """Why a group reboot did not go on to the end of its group."""
+    """The reason why a group reboot ended before the end of its group."""
 
     FAILURES = "failures"
     CANCEL = "cancel"
@@ -104,6 +104,6 @@ class GroupReboot:
 
     @property
     def unsettled(self) -> dict[str, Member]:
-        """The members of which the device's own last word is not in."""
+        """The members whose command has no final result of the device yet."""
         doubtful = {name: member for name, member in self.failures.items() if member.inferred}
         return doubtful | dict(self.active)

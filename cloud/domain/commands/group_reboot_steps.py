@@ -47,7 +47,7 @@ def candidate(
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """What was looked up: the commands of unsettled members, those sent just now, the next candidates."""
+    """Facts looked up: commands of unsettled members, commands sent just now, the next candidates."""
 
     commands: Mapping[str, Command] = field(default_factory=dict)
     sent: Collection[str] = ()
@@ -56,7 +56,7 @@ class DeviceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to be stored, all of it or nothing, while the version is still ``after.version - 1``."""
+    """Changes to store, all or nothing, while the version is still ``after.version - 1``."""
 
     after: GroupReboot
     members: tuple[Member, ...] = ()

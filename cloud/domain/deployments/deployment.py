@@ -25,7 +25,7 @@ class DeploymentState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """An application of a revision, as later diffs need it."""
+    """An application of a revision, as far as later diffs need it."""
 
     name: str
     image: str  # by digest
@@ -40,7 +40,7 @@ class Pinned:
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """One row: immutable but for what became of it."""
+    """One row: immutable but for its outcome."""
 
     id: str
     target: str
@@ -70,17 +70,17 @@ class Deployment:
 
     @property
     def deployed_at(self) -> datetime:
-        """When devices were given it last."""
+        """The time at which devices were last given this deployment."""
         return self.carried_at or self.created_at
 
     @property
     def given_at(self) -> tuple[datetime, ...]:
-        """When the target was given something whose silenced agents are this deployment's to tell of."""
+        """The times of the changes whose silenced agents this deployment reports."""
         return (*self.watched_at, *self.own_given_at)
 
     @property
     def own_given_at(self) -> tuple[datetime, ...]:
-        """When devices were given this deployment: when it was made, and when it was last carried anew."""
+        """The times at which devices were given this deployment: its creation, and its last redeployment."""
         return (self.created_at,) if self.carried_at is None else (self.created_at, self.carried_at)
 
     @property
@@ -91,7 +91,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class DeploymentSummary:
-    """What a list tells of a deployment."""
+    """A deployment as lists show it."""
 
     id: str
     target: str
@@ -111,7 +111,7 @@ class DeploymentSummary:
 
 
 def wanted_of(newest_first: Iterable[Deployment]) -> Deployment | None:
-    """Return what a target's devices are to have, of its deployments: the newest that was not refused.
+    """Return the deployment that a target's devices should have: the newest that was not refused.
 
     Greengrass may not have it yet.
     """

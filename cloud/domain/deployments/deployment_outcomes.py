@@ -21,7 +21,7 @@ _IDENTIFIER = TypeAdapter(Identifier)
 
 
 class OutcomeState(StrEnum):
-    """What a deployment became on one device."""
+    """The state of a deployment on one device."""
 
     PENDING = "PENDING"  # the device has not said that it has the document
     IN_PROGRESS = "IN_PROGRESS"
@@ -59,7 +59,7 @@ class DeviceOutcome:
 def outcome_of(
     desired: Mapping[str, Any], applications: Mapping[str, Mapping[str, Any]]
 ) -> DeviceOutcome | None:
-    """Return what a device's newest word means for the deployment that it names; None when it names none.
+    """Return the outcome of the deployment that a device's newest report names; None if it names none.
 
     ``desired`` and ``applications`` are ``DesiredStatus`` and ``ApplicationStatus`` (contract.reports)
     as JSON types, of the device's merged row; an empty status means that nothing is known yet. The
@@ -116,7 +116,7 @@ _UNUSABLE = ("desired-invalid",)
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is amiss with a deployment as a whole, None where nothing is; how many agents it lost."""
+    """A problem of a deployment as a whole (``code`` None: none), and how many agents it silenced."""
 
     code: str | None = None
     message: str | None = None
@@ -176,7 +176,7 @@ def trouble(
     outcomes: Mapping[str, Mapping[str, Any]],
     now: datetime,
 ) -> Trouble:
-    """Return what is amiss with the deployment in force: nobody takes it, or it silenced agents."""
+    """Return the problem of the current deployment: all devices refuse it, or it silenced agents."""
     lost = lost_with(deployment, rows, now)
     silenced_at = tuple(sorted(set(lost.values())))
     said = [outcome for outcome in outcomes.values() if _is_refusal(outcome)]

@@ -9,7 +9,7 @@ from cloud.domain.deployments.greengrass_components import (
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What Greengrass calls a deployment."""
+    """The ids that Greengrass gave a deployment."""
 
     greengrass_id: str
     job_id: str | None

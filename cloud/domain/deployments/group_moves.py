@@ -27,7 +27,7 @@ _GROUP: TypeAdapter[str] = TypeAdapter(GroupName)
 
 
 def origin(device: Device | None, group: str | None) -> str | None:
-    """Return whose deployment ``device`` has: its ``group``'s, or, of no group, the one that it follows."""
+    """Return the group whose deployment ``device`` has: ``group`` or, in none, the one it follows."""
     if group is not None or device is None:
         return group
     kind, _, name = str(device.desired.get("target")).partition("/")

@@ -18,7 +18,7 @@ _CLASSIC_ONLY = (NUCLEUS, TOKEN_EXCHANGE)
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """Why a device may not come into a group, and what to do; ``code`` is stable."""
+    """The reason why a device may not come into a group, and what to do; ``code`` is stable."""
 
     code: str
     detail: str

@@ -24,7 +24,7 @@ _PARTS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class WantedImage:
-    """An image as asked for. With a ``digest`` the tag is decoration; ``registry`` None means ours."""
+    """An image as asked for. With a ``digest`` the tag is ignored; ``registry`` None means ours."""
 
     registry: str | None
     repository: str

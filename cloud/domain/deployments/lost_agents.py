@@ -24,7 +24,7 @@ def lost_with(deployment: Deployment, rows: Mapping[str, Device], now: datetime)
 
 
 def taken_over(before: Deployment | None, now: datetime) -> tuple[datetime, ...]:
-    """Return what is still watched when something is given ``now`` on top of ``before``."""
+    """Return the times of ``before`` that are still watched when something is deployed on it ``now``."""
     if before is None:
         return ()
     return still_watched(before, before.given_at if before.agents_lost else (), now)
@@ -33,7 +33,7 @@ def taken_over(before: Deployment | None, now: datetime) -> tuple[datetime, ...]
 def still_watched(
     deployment: Deployment, silenced: Iterable[datetime], now: datetime
 ) -> tuple[datetime, ...]:
-    """Return the moments that matter still: those that ``silenced`` agents, and the young ones.
+    """Return the times that still matter: those that ``silenced`` agents, and the recent ones.
 
     One between two others that are no more than ``LOST_WITHIN`` apart finds nobody that those do not.
     """

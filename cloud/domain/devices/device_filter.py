@@ -9,7 +9,7 @@ from cloud.domain.devices.presence import State
 
 @dataclass(frozen=True, slots=True)
 class DeviceFilter:
-    """What a device must be to be listed; None: whatever. ``prefix`` is of its name, in either case."""
+    """Conditions of the device list; None: any. ``prefix`` is of the name, ignoring case."""
 
     group: str | None = None
     prefix: str | None = None
@@ -20,7 +20,7 @@ class DeviceFilter:
 
     @property
     def looks_inside(self) -> bool:
-        """Whether it takes a device's applications to tell."""
+        """Whether the device's applications are needed to decide."""
         return self.image is not None or self.application is not None
 
     @property

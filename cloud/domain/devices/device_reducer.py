@@ -29,7 +29,7 @@ def after(device: Device, event: Presence | DeviceMessage) -> Device:
 
 
 def supersedes(event: Presence, device: Device) -> bool:
-    """Return whether a presence event counts.
+    """Return whether a presence event is newer than what the device's row has.
 
     It does when none did yet; when its version is higher than the stored one; when it ends the very
     session that is stored as connected; or when it is so much later that the version may have started

@@ -14,7 +14,7 @@ from contract.names import Nucleus
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What Greengrass says of its deployment on one device; ``status`` is the IoT Job execution's."""
+    """Greengrass's deployment on one device; ``status`` is the IoT Job execution's."""
 
     status: str
     reason: str | None = None
@@ -23,7 +23,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class DiagnosisFacts:
-    """All that an explanation is made of. ``job`` is None where Greengrass was not asked, or knows none."""
+    """The input of a diagnosis. ``job`` is None where Greengrass was not asked, or knows none."""
 
     device: Device
     seen: Seen

@@ -35,7 +35,7 @@ class PresenceEvent(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """What one presence event says, ready for the conditional write."""
+    """The content of one presence event, ready for the conditional write."""
 
     device: str
     connected: bool

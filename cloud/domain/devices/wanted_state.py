@@ -16,7 +16,7 @@ class FindsDeployments(Protocol):
 def wanted_by_group(
     devices: Sequence[Device], deployments: FindsDeployments
 ) -> Mapping[str | None, Deployment | None]:
-    """Return what each group of ``devices`` is to have, where one of them says that it has what it should.
+    """Return the wanted deployment of each group of ``devices`` of which a device is CONVERGED.
 
     One query for each such group.
     """

@@ -19,7 +19,7 @@ from contract.defaults import LOG_LINES_MAX
 
 
 class CollectLogsRequest(CommandRequest):
-    """What an operator sends."""
+    """Request body of the collect-logs command."""
 
     bundle: bool = True  # else the lines come with the result
     lines: Annotated[int, Field(ge=1, le=LOG_LINES_MAX)] = 100  # of the result; a bundle has what fits

@@ -16,7 +16,7 @@ from contract.defaults import COMMAND_EXPIRY_WHEN_ONLINE_S
 
 
 class RebootRequest(CommandRequest):
-    """What an operator sends."""
+    """Request body of the reboot command."""
 
     force: bool = False  # even while a container is being replaced
     delay_s: Annotated[float, Field(ge=0, le=24 * 3600)] = 0.0  # at the earliest this long after now

@@ -8,7 +8,7 @@ from contract.commands import RestartApplicationCommand
 
 
 class RestartRequest(CommandRequest):
-    """What an operator sends."""
+    """Request body of the restart command."""
 
     force: bool = False  # even while the application holds its update lock
 

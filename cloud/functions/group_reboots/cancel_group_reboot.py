@@ -26,7 +26,7 @@ _RACES = 8  # steps that may come before ours
 
 
 class CancelRequest(BaseModel):
-    """What an operator may send; the audit keeps the reason."""
+    """Optional request body of a cancellation; the audit keeps the reason."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 class GroupRebootRequest(BaseModel):
-    """What an operator sends."""
+    """Request body of a group reboot."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

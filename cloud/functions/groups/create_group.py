@@ -16,7 +16,7 @@ from contract.names import GroupName, Nucleus, known_nucleus
 
 
 class GroupWish(BaseModel):
-    """What an operator sends."""
+    """Request body of a new group."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

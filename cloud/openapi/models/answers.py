@@ -8,7 +8,7 @@ Cursor = Annotated[str | None, Field(description="Of the next page; null on the 
 
 
 class Answer(BaseModel):
-    """What all answers share: further members may come."""
+    """Base of all answers: further members may be added."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 

@@ -13,13 +13,13 @@ from contract.names import ApplicationName, GroupName, Identifier, ThingName
 
 
 class TargetOfDeployment(Answer):
-    """What is deployed to."""
+    """The target of a deployment."""
 
     group: GroupName
 
 
 class ApplicationChange(Answer):
-    """How an application differs from the revision before."""
+    """The difference of an application to the revision before."""
 
     name: ApplicationName
     from_image: str
@@ -28,7 +28,7 @@ class ApplicationChange(Answer):
 
 
 class Diff(Answer):
-    """What a revision changes."""
+    """The changes of a revision against the one before."""
 
     added: list[str]
     removed: list[str]

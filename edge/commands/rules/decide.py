@@ -11,7 +11,7 @@ from edge.commands.rules.ledger import Ledger
 
 @dataclass(frozen=True, slots=True)
 class CommandContext:
-    """What counts at the moment of judging."""
+    """The facts at the moment of the decision."""
 
     now: datetime | None  # None: this boot does not know the server's time yet
     clock: Literal["server", "device"]
@@ -36,7 +36,7 @@ class Defer:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Keep it, say by ``code`` what it waits for, and judge it again; when, where that is ``due_at``."""
+    """Keep it, report by ``code`` what it waits for, and decide again; at ``due_at``, if given."""
 
     code: Literal["delayed", "update-locked"]
     message: str
@@ -45,7 +45,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Repeat:
-    """It was judged before: say the same again and do nothing."""
+    """It was decided before: send the same result again and do nothing."""
 
     result: CommandResult
 

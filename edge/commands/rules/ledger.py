@@ -18,7 +18,7 @@ from contract.wire import Utc
 
 
 class Entry(BaseModel):
-    """One command that was judged: what became of it, and whether the outbox has that.
+    """One command that was decided: its outcome, and whether the outbox has that.
 
     What the outbox has it keeps, on disk too, until the cloud acknowledges it or it is given up.
     """

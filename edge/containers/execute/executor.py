@@ -30,7 +30,7 @@ from edge.ports.engine import Engine
 
 @dataclass(frozen=True, slots=True)
 class Executor:
-    """The hands of one device's agent on its engine and its memory.
+    """Carries out one step on the engine or in the agent's files.
 
     Steps that remember something belong to the reconciler's thread; Start, Stop and Restart may run in any.
     """

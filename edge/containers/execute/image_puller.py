@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def nothing_known(image: str) -> int:  # noqa: ARG001 - a Foresee
-    """Foresee nothing: only the pull tells."""
+    """Estimate nothing: the size of a pull is unknown before it."""
     return 0
 
 

@@ -15,7 +15,7 @@ LOCK_FILE = "lock"
 
 
 class Gate:
-    """Watches locks and windows for one document; owned by the reconciler's thread.
+    """The update locks and windows of one document; owned by the reconciler's thread.
 
     Windows go by the device's own clock, which may be wrong: a window that it misses comes again.
     """

@@ -9,7 +9,7 @@ from edge.host.disk_space import DiskSpace
 
 @dataclass(frozen=True, slots=True)
 class DiskReserve:
-    """How much of a disk must stay free: a full one takes the engine and the agent down with it."""
+    """The part of a disk that must stay free: a full disk takes the engine and the agent down with it."""
 
     bytes_at_least: int = DISK_FLOOR_BYTES  # 0: no floor
     share: float = DISK_FLOOR_SHARE

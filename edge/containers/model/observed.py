@@ -26,7 +26,7 @@ _NAME: TypeAdapter[str] = TypeAdapter(ApplicationName)
 
 
 class Supervision(Lenient):
-    """What of an application's specification is needed after its container was created."""
+    """The part of an application's specification that is needed after its container was created."""
 
     health_check: HealthCheck = ImageHealthCheck()
     healthy_window_s: float = HEALTHY_WINDOW_S
@@ -70,7 +70,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class ContainerPair:
-    """What there is of one application: at most one container in its place, and one set aside."""
+    """The containers of one application: at most one in its place, and one set aside."""
 
     current: Observed | None = None
     previous: Observed | None = None

@@ -18,7 +18,7 @@ class Failure(BaseModel):
 
 
 class Memory(BaseModel):
-    """What is remembered of one application."""
+    """The facts that are remembered of one application."""
 
     model_config = ConfigDict(frozen=True)
 

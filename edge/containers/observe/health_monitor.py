@@ -20,7 +20,7 @@ FIRST_ANSWER_POLL_S = 1.0
 
 
 class WatchLevel(Enum):
-    """How closely a container is to be watched."""
+    """The level at which a container is watched."""
 
     TRIED = "tried"  # whether it keeps running decides something
     KEPT = "kept"  # it proved itself: how it went is of interest when it does not run
@@ -53,7 +53,7 @@ class _Watch:
 
 
 class HealthMonitor:
-    """What was seen of each application's container in place; owned by the reconciler's thread.
+    """The history of each application's container in place; owned by the reconciler's thread.
 
     ``secret_values`` returns, by specification, the values that are cut out of the container's output.
     Starts anew with the process: a trial that an agent's death interrupted gets its whole window again.

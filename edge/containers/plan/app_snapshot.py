@@ -10,7 +10,7 @@ from edge.containers.plan.health import HealthHistory
 
 
 class ImageState(Enum):
-    """Where the wanted image is."""
+    """The state of the wanted image on this device."""
 
     HERE = "here"  # the engine has it
     NEEDED = "needed"  # not known to be here: pull it
@@ -19,7 +19,7 @@ class ImageState(Enum):
 
 
 class SecretsState(Enum):
-    """Where the values of an application's secrets are."""
+    """The state of an application's secret values on this device."""
 
     HERE = "here"  # known, and in their files; or none are needed
     NEEDED = "needed"  # fetch them

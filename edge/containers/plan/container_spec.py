@@ -32,7 +32,7 @@ def lock_folder(folder: Path, application: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The values of an application's secrets, fetched beforehand."""
+    """The secret values of an application, fetched beforehand."""
 
     variables: Mapping[str, str] = field(repr=False)
     files: Path  # the folder with its files

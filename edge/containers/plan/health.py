@@ -22,7 +22,7 @@ REFUSALS = 3
 
 
 class Condition(Enum):
-    """How a container does."""
+    """The health of a container."""
 
     STARTING = "starting"
     HEALTHY = "healthy"
@@ -32,7 +32,7 @@ class Condition(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HealthHistory:
-    """What was seen of a container over time; durations by the monotonic clock."""
+    """The history of a container as seen over time; durations by the monotonic clock."""
 
     window_s: float = 0.0  # from when it was first seen started until the latest look
     steady_s: float = 0.0  # from its latest start until its course was read

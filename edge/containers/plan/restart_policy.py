@@ -11,7 +11,7 @@ RESTART_FORGET_S = 2 * RESTART_MAX_S
 
 
 def is_ailing(observed: Observed, history: HealthHistory) -> bool:
-    """Whether it runs, should, and is not healthy: only a new start may help."""
+    """Whether it should run, does, and is not healthy: only a restart may help."""
     return (
         observed.container.state == "running"
         and observed.supervision.restart != "no"

@@ -15,7 +15,7 @@ from edge.containers.plan.steps import Restart, SetAside, Step, Stop
 
 @dataclass(frozen=True, slots=True)
 class Deferral:
-    """Why a step waits, in the words of the report."""
+    """The reason why a step waits, in the words of the report."""
 
     code: Literal["update-locked", "outside-window"]
     message: str
@@ -24,7 +24,7 @@ class Deferral:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What holds back now: the applications that hold a lock, and a closed window for them all."""
+    """The update locks that are held now, and a closed window for all applications."""
 
     locked: frozenset[str] = frozenset()
     closed: bool = False

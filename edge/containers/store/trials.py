@@ -22,7 +22,7 @@ class _File(BaseModel):
 
 
 class Memories:
-    """What is remembered of every application, on disk before a method returns.
+    """The memory of every application, on disk before a method returns.
 
     Owned by the reconciler's thread. A broken file is set aside, and what it knew is forgotten.
     """

@@ -60,7 +60,7 @@ class Device(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Where everything of one device lies."""
+    """The folder of one device, and the paths in it."""
 
     root: Path
 

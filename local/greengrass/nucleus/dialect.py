@@ -29,7 +29,7 @@ class JsonBudget:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one kind of nucleus behaves where the two differ."""
+    """The behaviour of one kind of nucleus where they differ."""
 
     name: Name
     kind: Literal["classic", "lite"]

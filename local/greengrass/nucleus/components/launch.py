@@ -35,7 +35,7 @@ def _nucleus_environment() -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What all components of one power-on share."""
+    """The environment that all components of one power-on share."""
 
     device: Device
     folder: Folder

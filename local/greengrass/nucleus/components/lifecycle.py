@@ -36,7 +36,7 @@ class Rendered:
 
 
 class Launch(Protocol):
-    """What the nucleus gives a component to start with."""
+    """Scripts, environment and token of a component's start."""
 
     name: str
     folder: Path

@@ -21,7 +21,7 @@ _TOKEN = "SVCUID"  # noqa: S105 - the variable's name
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Whom a script runs as."""
+    """The user that a script runs as."""
 
     uid: int
     gid: int

@@ -45,7 +45,7 @@ class Script:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """What this device takes of a recipe."""
+    """The parts of a recipe that this device uses."""
 
     name: str
     version: str

@@ -20,7 +20,7 @@ NAME = "AWSManagedGreengrassV2Deployment"
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What the shadow wants: a document and the ARN that names it."""
+    """The shadow's desired state: a document and the ARN that names it."""
 
     arn: str
     document: Mapping[str, Any]

@@ -55,7 +55,7 @@ class Credentials:
 
 
 class Role(Protocol):
-    """Who hands out the role."""
+    """Port to the source of the role's credentials."""
 
     def assume(self) -> Credentials:
         """Return a new session.
