@@ -173,7 +173,7 @@ def _deploy(options: argparse.Namespace) -> dict[str, object]:
 
 
 def _newest_agent(session: boto3.Session) -> str:
-    """Return which version of the agent a stack means that names none, in words where there is none.
+    """Return the agent version of a stack that names none; a text where none is published.
 
     The stack is as it shall be: this fails nothing.
     """

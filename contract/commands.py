@@ -22,7 +22,7 @@ LogLine = Annotated[str, StringConstraints(max_length=512)]
 class CommandState(StrEnum):
     """The state of a command; the same words on the wire, in the table and in the API."""
 
-    PENDING = "PENDING"  # written and published; nothing heard of it
+    PENDING = "PENDING"  # written and published; not answered yet
     DELIVERED = "DELIVERED"  # the device has it and waits (delay, lock, window)
     IN_PROGRESS = "IN_PROGRESS"  # recorded on the device's disk; about to happen
     SUCCEEDED = "SUCCEEDED"  # proven: the boot id changed
@@ -61,7 +61,7 @@ class RebootCommand(Command):
     not_before: Utc | None = (
         None  # the earliest start, by the server's time; the device says DELIVERED and waits
     )
-    override_budget: bool = False  # an administrator's word: also beyond the device's reboots per hour
+    override_budget: bool = False  # for administrators: reboot beyond the device's limit per hour
 
     @model_validator(mode="after")
     def _may_start(self) -> Self:

@@ -20,7 +20,7 @@ COMMAND_MEMORY_AFTER_EXPIRY_S = 3600.0  # the broker redelivers an unacknowledge
 COMMAND_MEMORY_IDS = 1_000  # ids remembered on the device; when full, new ones are refused
 INFER_EXPIRED_AFTER_S = 5 * 60.0  # the cloud infers EXPIRED this long after expires_at
 INFER_NO_PROOF_AFTER_S = 15 * 60.0  # and FAILED: no-proof this long after IN_PROGRESS
-#: A result that nobody acknowledged is said again after each of these, and with each hello, ACK_HELLOS times.
+#: An unacknowledged result is sent again after each of these, and with each hello, ACK_HELLOS times.
 ACK_WAITS_S = (60.0, 120.0, 240.0, 480.0, 960.0)
 ACK_HELLOS = 5
 REBOOT_STOP_S = 30.0  # all applications together may take this long to stop before a reboot

@@ -39,11 +39,11 @@ class Nucleus(StrEnum):
 
 
 def known_nucleus(word: object) -> Nucleus | None:
-    """Return the nucleus that ``word`` names; None for any other word, of a later release for one."""
+    """Return the nucleus that ``word`` names; None for any other text, of a later release for example."""
     return Nucleus(word) if isinstance(word, str) and word in set(Nucleus) else None
 
 
-#: As a device says it: a word that we do not know is no reason not to hear the rest.
+#: As a device reports it: an unknown text is no reason to refuse the rest of the message.
 SaidNucleus = Annotated[Nucleus | None, BeforeValidator(known_nucleus)]
 
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"

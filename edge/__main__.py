@@ -90,7 +90,7 @@ def main() -> int:
     except LinkGone as error:
         log.error("the nucleus must start this component anew: code=%s error=%s", error.code, error)
         return 1
-    # Before this point there is nobody to say goodbye to, and the signal simply ends the process.
+    # Before this point there is no link for a goodbye, and the signal simply ends the process.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: inbox.put(ShutDown()))
     log.info("agent started: version=%s thing=%s", AGENT_VERSION, environment.thing)
@@ -212,7 +212,7 @@ def _fetch_in_background(aws: AwsProcess, uri: str, deliver: Callable[[Event], N
             deliver(Fetched(uri, aws.document(uri)))
         except AwsUnavailable as error:
             deliver(Fetched(uri, None, error.code, str(error)))
-        except Exception as error:  # or nobody would ever fetch again
+        except Exception as error:  # otherwise no document would ever be fetched again
             log.exception("fetching the desired document failed inside the agent")
             deliver(Fetched(uri, None, "internal-error", type(error).__name__))
 

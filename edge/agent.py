@@ -57,7 +57,7 @@ CONFIGURATION_RETRY_S = 5.0
 SHORTEST_WAIT_S = 0.02
 EVENTS_A_TURN = 200  # a stream of messages without end must not keep the loop from everything else
 #: Waits between looks after an event of the engine, whose list may lag behind what it tells; the adapter
-#: holds the news of a death back until it is listed, as far as it can.
+#: delays the event of a container's end until the list shows it, as far as it can.
 SECOND_LOOKS_S = (0.05, 0.05, 0.1, 0.2, 0.6)
 AFTER_FAILURE_S = 1.0  # a part that fails in every turn must not fill the disk with its tracebacks
 UNSAFE_FOLDER = "unsafe-folder"
@@ -361,7 +361,7 @@ class Agent:
         self._reporter.tick()
         found = self._pass
         if found is None:
-            return  # nobody knows yet what runs; a report without it would say that nothing does
+            return  # it is not known yet what runs; a report without it would say that nothing does
         self._reporter.report(
             ReportFacts(desired=self._status(found), engine=found.engine, applications=found.statuses),
             malformed_messages=self._malformed + self._ports.inbox.dropped,
@@ -385,7 +385,7 @@ class Agent:
         return told[-1]
 
     def _remark(self) -> tuple[str, str] | None:
-        """Return what an operator should know although what runs is not the worse for it."""
+        """Return a remark for the operator that does not affect the containers."""
         if self._complaint is not None:
             return CONFIGURATION_INVALID, self._complaint
         return None if self._unsafe_folder is None else (UNSAFE_FOLDER, self._unsafe_folder)
@@ -405,7 +405,7 @@ class Agent:
     def _send_result(self, command: topics.Command, result: CommandResult) -> None:
         """Send a result at once, because the next thing to happen may be a reboot."""
         topic = topics.command_result(self._thing, command)
-        expendable = not self._commands.remembers(result.id)  # whoever sends it again is answered again
+        expendable = not self._commands.remembers(result.id)  # if it is sent again, it is answered again
         self._outbox.put(Outgoing(f"{RESULT}{result.id}", topic, (result.to_json(),), expendable=expendable))
         self._outbox.flush()
 
@@ -432,13 +432,13 @@ _LIVE: dict[str, object] = {
 
 
 def _lacking(found: Pass) -> tuple[str, str] | None:
-    """Return what the device waits for by itself, and is no failure of what runs."""
+    """Return what the device waits for by itself, and is no failure of a container."""
     waiting = (s for s in found.statuses if s.code == NO_CREDENTIALS)
     return next(((NO_CREDENTIALS, f"{s.name}: {s.message}") for s in waiting), None)
 
 
 def _trouble(found: Pass) -> tuple[str, str] | None:
-    """Return what keeps the containers from being as desired, when only news or a person can mend it."""
+    """Return what keeps the containers from being as desired until an event or a person changes it."""
     if found.engine == ENGINE_UNAVAILABLE:
         return "engine-unavailable", "the container engine does not answer"
     bad = [

@@ -48,13 +48,13 @@ class Greengrass:
         return str(versions[0]["componentVersion"]) if versions else None
 
     def on_device(self, device: str, greengrass_id: str) -> Job | None:
-        """Return how a deployment stands on one core device; None when it was not rolled out to it (yet)."""
+        """Return the deployment's status on one core device; None when it was not rolled out to it (yet)."""
         try:
             with translated():
                 answer = self._greengrass.list_effective_deployments(
                     coreDeviceThingName=device, maxResults=100
                 )
-        except NotFound:  # a core that Greengrass has never heard of
+        except NotFound:  # a core that is unknown to Greengrass
             return None
         for found in answer["effectiveDeployments"]:
             if found["deploymentId"] == greengrass_id:

@@ -143,7 +143,7 @@ class Registry:
             return
 
     def group(self, group: str) -> Group:
-        """Return what ``group`` is of, and whether anything is in it or its child groups.
+        """Return the nucleus of ``group``, and whether a device is in it or in its child groups.
 
         Raises:
             NotFound: there is no such group.

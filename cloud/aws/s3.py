@@ -36,11 +36,11 @@ class Bundles:
         self._bucket = bucket
 
     def put_url(self, device: str, command: str, *, expires_in_s: float) -> str:
-        """Return where one PUT without further headers stores the bundle of ``command``. Calls nobody."""
+        """Return the URL at which one PUT without headers of its own stores the bundle. Makes no call."""
         return self._sign("put_object", device, command, min(expires_in_s, _SIGV4_MAX_S))
 
     def get_url(self, device: str, command: str, *, expires_in_s: float) -> str:
-        """Return where the bundle of ``command`` can be fetched. Calls nobody."""
+        """Return the URL at which the bundle of ``command`` can be fetched. Makes no call."""
         return self._sign("get_object", device, command, expires_in_s)
 
     def _sign(self, operation: str, device: str, command: str, expires_in_s: float) -> str:

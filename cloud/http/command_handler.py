@@ -139,7 +139,7 @@ def _common(request: Request, order: CommandRequest, now: datetime) -> CommandFi
 
 
 def _reachable(device: Device, command: Command, now: datetime, offline_debounce_s: float) -> tuple[str, ...]:
-    """Return the warnings of a command that may go out; refuse one that nobody would hear."""
+    """Return the warnings of a command that may go out; refuse one that the device would not receive."""
     presence, reason, since = state(device, now, offline_debounce_s=offline_debounce_s)
     when = f" since {_iso(since)}" if since else ""
     if presence == "online":
@@ -155,7 +155,7 @@ def _reachable(device: Device, command: Command, now: datetime, offline_debounce
 
 
 def _known(device: Device, application: str | None) -> tuple[str, ...]:
-    """Refuse an application that the device does not name; warn where it never named any."""
+    """Refuse an application that the device does not report; warn where it never reported any."""
     if application is None or application in (device.application_names or ()):
         return ()
     if device.application_names is None:

@@ -10,7 +10,7 @@ _PROOF = ("message", "boot_id_before", "boot_id", "down_s", "clock", "log_lines"
 
 
 def as_made(command: Command) -> dict[str, Any]:
-    """Return what the answer to its order says, also when the order comes again."""
+    """Return the answer to the command's creation, also when the request is repeated."""
     return {
         "id": command.id,
         "device": command.device,
@@ -28,7 +28,7 @@ def as_made(command: Command) -> dict[str, Any]:
 
 
 def summary(command: Command, now: datetime) -> dict[str, Any]:
-    """Return how it stands, in one line of a list; ``inferred`` says whose word the state is."""
+    """Return its state, in one line of a list; ``inferred``: concluded by the cloud."""
     inferred = command.conclusion(now)
     code = inferred.code if inferred else command.result.get("code")
     return as_made(command) | {
@@ -40,7 +40,7 @@ def summary(command: Command, now: datetime) -> dict[str, Any]:
 
 
 def detail(command: Command, now: datetime) -> dict[str, Any]:
-    """Return everything known of it: how it came to stand so, and what the device gave as proof."""
+    """Return everything known about it: its history, its result, the device's proof."""
     transitions = list(command.transitions)
     inferred = command.conclusion(now)
     if inferred is not None and command.inferred is None:  # the sweep will write it

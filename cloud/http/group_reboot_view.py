@@ -8,7 +8,7 @@ from cloud.http.handler import location
 
 
 def submitted(reboot: GroupReboot) -> dict[str, Any]:
-    """Return it as it was asked for, the same at any time."""
+    """Return it as it was requested, the same at any time."""
     return {
         "id": reboot.id,
         "group": reboot.group,

@@ -167,7 +167,7 @@ _deployments: dict[type[BaseModel], Example] = {
     },
 }  # fmt: skip
 
-# The audit, and what is nobody's own
+# The audit, and answers of no single resource
 
 _entry: Example = {
     "v": 1, "day": "2026-11-22", "sequence": 1, "previous": "0" * 64, "hash": "9c" * 32, "at": _MADE_AT,

@@ -52,7 +52,7 @@ class Operation:
     links: Mapping[str, Any] = field(default_factory=dict)
     headers: tuple[str, ...] = ()  # further ones of its answer
     conditional: bool = False  # takes If-Match and If-None-Match, of a target's newest revision
-    cached: bool = False  # answers an ETag, and 304 to whoever has it already
+    cached: bool = False  # answers an ETag, and 304 to a caller that has it already
     idempotent: bool = False  # by itself: an Idempotency-Key is taken and not remembered
 
 

@@ -213,8 +213,8 @@ class Submission:
         existing, out = fitting({} if latest is None else latest.components, nucleus)
         ours = None if latest is None else self._ours_before(deployment, latest)
         added = () if COMPONENT in existing else (self._version_to_add(),)
-        # Who is in the group matters only where more than the agent's configuration may change for somebody,
-        # and somebody may be asked, which Lite does not.
+        # The group's members matter only where more than the agent's configuration may change on a device,
+        # and the nucleus may ask for validation, which Lite does not.
         matters = nucleus is not Nucleus.LITE and (ours is not None or lacks_time_source(existing))
         members = self._devices.names_in_group(deployment.group) if matters else ()
         devices = rows_of(self._devices, members).values()

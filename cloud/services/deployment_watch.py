@@ -35,7 +35,7 @@ ASKED_AT_ONCE = 10  # members that Greengrass is asked for in one look
 ASKED_IN_ALL = 50  # in all looks of one sweep, which has a minute
 #: While agents are silent, so that it is known soon when they are back.
 LOOK_WHILE_LOST = timedelta(minutes=5)
-#: Ends of a job that are news of a device that says nothing itself.
+#: Final job statuses that count as the outcome of a device that reports none itself.
 _ENDED = ("FAILED", "TIMED_OUT", "REJECTED")
 #: How a job fails that leaves the device with neither what it had before nor what it should have.
 _NOT_BACK = ("UNABLE_TO_ROLLBACK", "ROLLBACK_NOT_REQUESTED")
@@ -88,7 +88,7 @@ class Watch:
     def look(
         self, deployment: Deployment, members: Collection[str], now: datetime
     ) -> Mapping[str, Mapping[str, Any]] | None:
-        """Note what is amiss with ``deployment``; return every member's outcome as it is now.
+        """Store what is wrong with ``deployment``; return every member's outcome as it is now.
 
         None where another deployment took its place, so that devices are not measured by this one.
         """
@@ -159,6 +159,6 @@ class Watch:
 
 
 def _is_refusal(job: Job) -> bool:
-    """Whether the device has what it had before; a nucleus that took too long does not say so."""
+    """Whether the device kept what it had; a nucleus that took too long does not say so."""
     said = (job.reason or "").upper()
     return job.status in ("FAILED", "REJECTED") and not any(word in said for word in _NOT_BACK)

@@ -124,7 +124,7 @@ class Dispatcher:
 
 
 def _fits(command: Command) -> None:
-    """Refuse what may come to be too large; an upload's URL counts as long as it may ever be."""
+    """Refuse what may become too large; an upload's URL counts with its greatest length."""
     size = len(command.message(upload_url=_LONGEST_URL if command.uploads else None).to_json())
     if size >= COMMAND_MAX_BYTES:
         raise TooLarge(f"the command has {size} bytes; fewer than {COMMAND_MAX_BYTES} reach every device")

@@ -66,7 +66,7 @@ class RebootProofs:
     group_reboots: SendsMessages
 
     def look(self, device: Device) -> bool:
-        """Tell the ledger of the reboot that ``device`` proves, if it does; return whether that was news.
+        """Store the reboot that ``device`` proves, if it does; return whether that was new.
 
         May be called again, by anybody. A command whose IN_PROGRESS is noted and not in the ledger yet (the
         record comes again) is left as it is: nothing is concluded from PENDING or DELIVERED.

@@ -42,7 +42,7 @@ class Audit:
                 self._write(entry, head)
             except Conflict:
                 pass
-            except Unavailable:  # two transactions met, or nobody knows
+            except Unavailable:  # two transactions met, or the outcome is unknown
                 if self._holds(entry):
                     return entry
             else:

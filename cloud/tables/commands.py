@@ -85,7 +85,7 @@ class Commands:
         return None if item is None else to_command(item)
 
     def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> Command | None:
-        """Store the device's own word if it is a step forward, and return the command as it is then.
+        """Store the device's result if it is a step forward, and return the command as it is then.
 
         It replaces what the cloud had inferred. None for an unknown command and for a word that was said
         before, where nothing changes, and for one that a later word overtook on its way, which only takes
@@ -129,7 +129,7 @@ class Commands:
         return None if moved is None else to_command(moved)
 
     def _fill_in(self, device: str, command_id: str, step: Mapping[str, Any]) -> None:
-        """Give a word that came late its place in the history: the queue in between keeps no order."""
+        """Insert a late result into the history: the queue does not keep the order."""
         for _ in range(_RACES):
             item = self._item(device, command_id)
             known = [] if item is None else from_item(item)["transitions"]
@@ -148,7 +148,7 @@ class Commands:
         raise Unavailable("others write the command's history all the time")
 
     def conclude(self, command: Command, inferred: Inferred) -> bool:
-        """Store what the cloud concluded, unless the device has spoken or a conclusion is there."""
+        """Store what the cloud inferred, unless the device has answered or an inference is there."""
         stored = self._update(
             command.device,
             command.id,

@@ -184,7 +184,7 @@ class Deployments:
         return self._update(deployment, "SET asked = :asked", {":asked": device}, {})
 
     def due(self, now: datetime) -> Iterator[Deployment]:
-        """Give the deployments that somebody must look at by ``now``."""
+        """Yield the deployments that must be looked at by ``now``."""
         for shard in range(DUE_SHARDS):
             for page in pages(
                 self._table,

@@ -183,7 +183,7 @@ class Devices:
         )  # fmt: skip
 
     def _replace(self, before: Device, after: Device) -> Mapping[str, Any] | None:
-        """Write everything heard; with it the history's next point, and the device's index keys.
+        """Write the device's new row; with it the history's next point, and the device's index keys.
 
         All or nothing, and answers as ``_write``. A device is found under every key that it has, wherever
         this is interrupted: keys beyond one transaction are added before it, and removed after it.

@@ -84,7 +84,7 @@ class Memberships:
         return self._update(left.device, change, condition, {":until": to_ms(until), ":left": _ms(left)})
 
     def settle(self, membership: Membership) -> bool:
-        """Say that the registry has followed; False when somebody took that up meanwhile."""
+        """Store that the registry is up to date; False when another caller took the device up meanwhile."""
         change, condition = "REMOVE leaving, settling_until, unsettled", "settling_until = :until"
         return self._update(membership.device, change, condition, {":until": _ms(membership)}) is not None
 

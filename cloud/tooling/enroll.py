@@ -209,13 +209,13 @@ def _require_same(group: str, fixed: Nucleus | None, nucleus: Nucleus) -> None:
 
 
 def _nucleus(iot: Any, group: str, nucleus: Nucleus | None, made: list[str]) -> Nucleus | None:
-    """Return which nucleus the group is of; what is said now is kept where nobody said it before."""
+    """Return the group's nucleus; the one given now is stored if none was before."""
     registry = Registry(iot)
     before = registry.nucleus_of(group)
     if nucleus is None or before is not None:
         return before
     fixed = registry.fix_nucleus(group, nucleus)
-    _require_same(group, fixed, nucleus)  # somebody may have said another one meanwhile
+    _require_same(group, fixed, nucleus)  # another call may have set another one meanwhile
     if fixed is not None:
         made.append("nucleus")
     return fixed
@@ -297,7 +297,7 @@ def _agent_version(clients: Clients, group_arn: str, named: str) -> str:
 
 
 def _first_components(clients: Clients, agent_version: str, nucleus: Nucleus | None) -> Components:
-    """Return what a group's first deployment names; a group of nobody knows what is taken for classic.
+    """Return the components of a group's first deployment; a group without a nucleus counts as classic.
 
 
     It carries no ``desired``: the agent touches nothing until somebody deploys.
@@ -368,7 +368,7 @@ def _certificate(iot: Any, thing: str, files: DeviceFiles, made: list[str]) -> s
 
 
 def _usable(iot: Any, thing: str, arn: str) -> bool:
-    """Whether the certificate is active, and this thing's or nobody's."""
+    """Whether the certificate is active, and attached to this thing or to none."""
     try:
         found = iot.describe_certificate(certificateId=arn.rpartition("/")[2])["certificateDescription"]
     except iot.exceptions.ResourceNotFoundException:

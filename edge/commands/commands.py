@@ -77,7 +77,7 @@ class Commands:
 
     @property
     def rebooting(self) -> bool:
-        """Whether the machine was asked to go down and nobody knows yet whether it will."""
+        """Whether the machine was asked to reboot, and it is not known yet whether it will."""
         return bool(self._ledger.rebooting())
 
     def remembers(self, command_id: str) -> bool:
@@ -144,7 +144,7 @@ class Commands:
                 self._finish(command_id, CommandState.FAILED, code=code, message=message)
 
     def next_due_s(self) -> float | None:
-        """Return when ``tick`` has something to do without any news, on the monotonic clock."""
+        """Return when ``tick`` has something to do without any event, on the monotonic clock."""
         due = [self._held_until_s.get(command.id, 0.0) for command in self._ledger.held]
         rebooting_s = self._rebooting.next_due_s()
         return min(due if rebooting_s is None else [*due, rebooting_s], default=None)
@@ -186,7 +186,7 @@ class Commands:
                 self._wait(command, decision, clock)
             case Refuse(state=state, code=code, message=message, remembered=remembered):
                 result = self._result(command.id, state, clock, code=code, message=message)
-                if state is CommandState.EXPIRED:  # whoever starts next finds the same out again
+                if state is CommandState.EXPIRED:  # the next start of the agent finds the same again
                     self._keep_if_possible(self._ledger.judged(command, result))
                 elif remembered:
                     self._keep(self._ledger.judged(command, result))

@@ -71,7 +71,7 @@ class Rebooting:
         return self._call_error or f"the machine was still up after {self._grace_s:g} s"
 
     def next_due_s(self) -> float | None:
-        """Return when ``tick`` has something to do without any news, on the monotonic clock."""
+        """Return when ``tick`` has something to do without any event, on the monotonic clock."""
         return self._give_up_at_s if self._stopping is None else self._ask_at_s
 
     def _ask(self) -> None:

@@ -174,9 +174,9 @@ class Reconciler:
         return None
 
     def converge(self) -> Pass:
-        """Take the next steps and return where everything stands; never waits for a pull, start or stop."""
+        """Take the next steps and return the result; never waits for a pull, start or stop."""
         try:
-            self._collect()  # first: whoever asked is told how it ended, also by an engine that is gone
+            self._collect()  # first: callers get their outcome even if the engine is gone
             version = self._engine.information().version
             for _ in range(ROUNDS):
                 self._look()
@@ -244,7 +244,7 @@ class Reconciler:
 
         Nothing starts again before the next ``converge``, or the next process of the agent.
         """
-        if self._snapshot.document is None:  # not managed: nobody would start them again
+        if self._snapshot.document is None:  # not managed: the agent would not start them again
             nothing: Future[None] = Future()
             nothing.set_result(None)
             return nothing

@@ -128,7 +128,7 @@ class Desired:
         self._examination.again()
 
     def next_due_s(self) -> float | None:
-        """Return when ``tick`` has something to do without any news, on the monotonic clock."""
+        """Return when ``tick`` has something to do without any event, on the monotonic clock."""
         due = (self._retry_at_s if self._fetching is None else None, self._examination.next_due_s())
         return min((s for s in due if s is not None), default=None)
 

@@ -101,7 +101,7 @@ class Examination:
         return False
 
     def next_due_s(self) -> float | None:
-        """Return when ``tick`` has something to do without any news, on the monotonic clock."""
+        """Return when ``tick`` has something to do without any event, on the monotonic clock."""
         return min((s for s in (self._answer_by_s, self._again_at_s) if s is not None), default=None)
 
     def _ask(self, document: DesiredDocument) -> None:

@@ -57,7 +57,7 @@ class Listening:
                             return
             except EngineError as error:
                 log.debug("engine cannot be listened to: code=%s wait_s=%.1f", error.code, wait_s)
-            except Exception:  # or nobody would ever listen again; the log has the answer
+            except Exception:  # otherwise no event would ever be received again; the log has the error
                 log.exception("listening to the engine failed inside the agent")
             if self._wait(wait_s):
                 return

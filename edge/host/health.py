@@ -14,7 +14,7 @@ _ZONES = Path("/sys/class/thermal")
 
 
 def disk_space(folder: Path) -> DiskSpace | None:
-    """Return the space of the disk that ``folder`` is on; None when nobody can tell."""
+    """Return the space of the disk that ``folder`` is on; None when it cannot be read."""
     try:
         disk = os.statvfs(folder)
     except OSError:

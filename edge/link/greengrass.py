@@ -58,7 +58,7 @@ class GreengrassLink:
         self._lock = threading.Lock()  # around both of the next, as connecting has a thread of its own
         self._client: GreengrassCoreIPCClientV2 | None = None
         self._connection = 0
-        self._number = 0  # by which whoever asked for it calls this connection
+        self._number = 0  # of this connection, for its user
         self._patience_s = CONNECT_S  # until the first answer
         self._unanswered: Answer | None = None
         self._unanswered_until_s = 0.0
@@ -285,7 +285,7 @@ def _translated(what: str) -> Iterator[None]:
 
 
 def _meaning(what: str, error: BaseException) -> LinkError:
-    """Return the port's word for an error of the SDK; the order matters, as its errors are RuntimeErrors."""
+    """Return the port's error for an error of the SDK; the order matters, as its errors are RuntimeErrors."""
     match error:
         case model.UnauthorizedError():
             return Unauthorized(what)

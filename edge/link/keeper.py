@@ -70,7 +70,7 @@ class LinkKeeper:
         self._news_due_s: float | None = None
 
     def lost(self, news: LinkLost) -> None:
-        """Take the news that the link closed; of an earlier connection it says nothing."""
+        """Take note that the link closed; an event of an earlier connection is ignored."""
         if news.number == self._connecting:
             self._fell = news.reason
         elif self._connected and news.number == self._connection:
@@ -83,7 +83,7 @@ class LinkKeeper:
             self._due_s = self._clock.monotonic() + self._spread(CONNECT_WAITS_S[0])
 
     def answered(self, answer: LinkAnswered) -> None:
-        """Take an answer; one to what was begun on an earlier connection says nothing."""
+        """Take an answer; one to a request on an earlier connection is ignored."""
         now_s = self._clock.monotonic()
         if answer.number == self._connecting:
             self._connecting, self._due_s = None, now_s
@@ -122,7 +122,7 @@ class LinkKeeper:
         return True
 
     def next_due_s(self) -> float | None:
-        """Return when ``tick`` has something to do without any news, on the monotonic clock."""
+        """Return when ``tick`` has something to do without any event, on the monotonic clock."""
         return min((s for s in (self._due_s, self._news_due_s) if s is not None), default=None)
 
     def _connect(self, now_s: float) -> None:

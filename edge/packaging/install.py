@@ -171,7 +171,7 @@ def _remove_all_but(versions: set[Path], place: Path) -> None:
 
 
 def main() -> int:
-    """Install the version that this file is of; the exit code is what the nucleus judges by."""
+    """Install the version that this file belongs to; the nucleus judges by the exit code."""
     if sys.version_info[:2] not in SUPPORTED:
         versions = ", ".join(f"{major}.{minor}" for major, minor in SUPPORTED)
         found = ".".join(map(str, sys.version_info[:2]))

@@ -33,7 +33,7 @@ def prove(version: Path) -> int:
 
 
 def main() -> int:
-    """Prove the version that this file is of; what fails is the last line on standard error."""
+    """Prove the version that this file belongs to; an error is the last line on standard error."""
     try:
         print(f"proof: {prove(Path(__file__).resolve().parents[2])} modules")
     except Exception as error:  # noqa: BLE001 - whatever it is, this version does not work here

@@ -217,7 +217,7 @@ class Engine(Protocol):
         """Return the id of the image that the engine has under ``reference``; None when it has none."""
 
     def images_in_use(self) -> frozenset[str]:
-        """Return the ids of the images of all containers, whoever's, running or not."""
+        """Return the ids of the images of all containers, also of others', running or not."""
 
     def remove_image(self, reference: str) -> bool:
         """Give up this name of an image, and the image with its last one; False when a container needs it."""

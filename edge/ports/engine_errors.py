@@ -36,7 +36,7 @@ class EngineError(Exception):
 
 
 class EngineUnavailable(EngineError):
-    """Nobody answers on the engine's socket: it is down, starting, or not installed."""
+    """The engine's socket does not answer: the engine is down, starting, or not installed."""
 
     code = "engine-unavailable"
     retry = "forever"
@@ -119,7 +119,7 @@ class ImageNotFound(PullFailed):
 
 
 class ImageMissing(PullFailed):
-    """The engine does not have the image: it was never pulled, or somebody removed it."""
+    """The engine does not have the image: it was never pulled, or was removed."""
 
     code = "image-missing"
 

@@ -17,13 +17,13 @@ QoS = Literal[0, 1]
 
 
 class LinkError(Exception):
-    """The nucleus did not do it."""
+    """The nucleus did not carry the call out."""
 
     code: ClassVar[str] = "link-error"
 
 
 class NotSupported(LinkError):
-    """A ServiceError without a word, which is how Nucleus Lite says that it has no such operation.
+    """A ServiceError without a text, which is Nucleus Lite's answer to an operation that it does not have.
 
     ``said`` is its text where there is one: then the nucleus has the operation, and failed.
     """

@@ -11,7 +11,7 @@ class Workers(Protocol):
     """Worker threads: they carry out calls, later or at once."""
 
     def submit(self, call: Callable[[], Result], /) -> "Future[Result]":
-        """Return the future outcome of ``call``. Raises RuntimeError where nobody can ever carry it out."""
+        """Return the future outcome of ``call``. Raises RuntimeError where it can never be carried out."""
 
     def close(self) -> None:
-        """Begin nothing more; what has begun is left to itself."""
+        """Begin nothing more; calls that have begun go on."""

@@ -37,7 +37,7 @@ class ImageInspector:
     registry: Registry
 
     def estimate_pull_bytes(self, image: str, mirrors: Mapping[str, str]) -> int:
-        """Return how many bytes would come down for an image that is not here; 0 where nobody knows.
+        """Return how many bytes a pull would fetch for an image that is not here; 0 where it is unknown.
 
         Raises what it is certain to fail with, or EngineUnavailable:
             EngineError

@@ -45,7 +45,7 @@ class HttpRegistry:
         request = urllib.request.Request(  # noqa: S310 - the scheme is ours
             f"{_scheme(host)}://{host}/v2/{path}", headers={"Accept": accept}
         )
-        # Not for whoever the registry redirects to: blobs come from elsewhere, with their own signature.
+        # Not for a host that the registry redirects to: blobs come from elsewhere, with their own signature.
         request.add_unredirected_header("Authorization", f"Basic {login}")
         try:
             with urllib.request.urlopen(request, timeout=ANSWER_S) as answer:  # noqa: S310

@@ -30,7 +30,7 @@ RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 10.0
 BARRED_S = 60.0  # a topic that is not allowed is allowed by a deployment only
 MESSAGES = 1_100  # the ledger's thousand results and what else there is; beyond, one must go
-#: A start waits this long for the link, so that a result's acknowledgement finds somebody who listens.
+#: A start waits this long for the link, so that the subscription is there before an acknowledgement comes.
 START_HOLD_S = 2.0
 REPORT_KEPT_S = 600.0  # a report that cannot go out costs the disk one write in this time
 
@@ -166,11 +166,11 @@ class Outbox:
             self._on_refused()
 
     def hello_went_out(self) -> None:
-        """Have every result that is not acknowledged said again."""
+        """Send every result that is not acknowledged again."""
         self._unacknowledged.hello(self._clock.monotonic())
 
     def acknowledged(self, ack: ResultAck) -> CommandResult | None:
-        """Let a result go, and return it; an acknowledgement of another state removes nothing."""
+        """Remove a result, and return it; an acknowledgement of another state removes nothing."""
         message = self._waiting.get(f"{RESULT}{ack.id}")
         if message is None:
             return None
@@ -186,7 +186,7 @@ class Outbox:
         self.way_is_open()
 
     def way_is_open(self) -> None:
-        """Forget the back-off: what comes in shows the broker; on Nucleus Lite, nothing else does."""
+        """Forget the back-off: an incoming message shows that the broker is there; on Lite, only that."""
         self._ways = {0: _Way(None), 1: _Way(None)}
 
     def next_due_s(self) -> float | None:

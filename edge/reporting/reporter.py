@@ -18,7 +18,7 @@ from edge.reporting.sequence import Sequence
 from edge.reporting.server_time import ServerTime
 from edge.version import AGENT_VERSION
 
-#: Adds to the applications of a report, as it goes out, what is no news by itself.
+#: Adds measurements to the applications of a report as it goes out; their change alone sends no report.
 Measured = Callable[[tuple[ApplicationStatus, ...]], tuple[ApplicationStatus, ...]]
 
 HELLO = "hello"
@@ -69,24 +69,24 @@ class Reporter:
         self._hello_waits = False
 
     def hello(self) -> None:
-        """Say that the device is here, and ask for the server's time; a report follows."""
+        """Send a hello, and ask for the server's time; a report follows."""
         self._ask_wait_s = ASK_AGAIN_S
         self._say_hello()
         self.hurry()
 
     def owe_hello(self) -> None:
-        """Have a hello wait for the way out: the broker was away, and will see a new connection."""
+        """Have a hello wait in the outbox: the broker was away, and will see a new connection."""
         if not self._hello_waits:
             self.hello()
 
     def hello_was_sent(self) -> None:
-        """Ask again after a while, should nobody answer."""
+        """Ask again after a while if no answer comes."""
         self._hello_waits = False
         self._ask_at_s = self._clock.monotonic() + self._ask_wait_s
         self._ask_wait_s = min(self._ask_wait_s * 2, ASK_AGAIN_MAX_S)
 
     def tick(self) -> None:
-        """Ask for the server's time again while nobody told it."""
+        """Ask for the server's time again while it is unknown."""
         now_s = self._clock.monotonic()
         if self._server_time.now(now_s) is not None:
             self._ask_at_s = None
@@ -94,7 +94,7 @@ class Reporter:
             self._say_hello()
 
     def report(self, facts: ReportFacts, *, malformed_messages: int) -> None:
-        """Report ``facts`` when they are news or the heartbeat is due; at most one report per call."""
+        """Send ``facts`` when they have changed or the heartbeat is due; at most one report per call."""
         facts = replace(facts, nucleus=self._nucleus())
         news = facts.news()
         now_s = self._clock.monotonic()
@@ -120,16 +120,16 @@ class Reporter:
         self._heartbeat_at_s = now_s + self._jittered(self.interval_s)
 
     def hurry(self) -> None:
-        """Have the next ``report`` go out even without news."""
+        """Have the next ``report`` go out even without a change."""
         self._heartbeat_at_s = 0.0
 
     def goodbye(self, reason: Literal["shutdown", "reboot"]) -> None:
-        """Say that the device leaves in order, if somebody hears it now; nothing depends on it."""
+        """Announce an orderly end, if the link takes it now; nothing depends on it."""
         event = self._event("goodbye", self._sequence.next(), reason=reason)
         self._outbox.put(Outgoing("goodbye", self._connection_topic, (event,), durable=False))
 
     def next_due_s(self) -> float:
-        """Return when there is something to say without any news, on the monotonic clock."""
+        """Return when there is something to send without any event, on the monotonic clock."""
         return min(
             self._heartbeat_at_s, self._ask_at_s if self._ask_at_s is not None else self._heartbeat_at_s
         )

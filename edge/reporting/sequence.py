@@ -10,7 +10,7 @@ from edge.storage.state_file import StateFile
 
 FILE = "sequence.json"
 BLOCK = 64  # numbers reserved by one write, so that not every report costs an fsync; a restart skips the rest
-UNRESERVED = 1 << 53  # as far as numbers go in an epoch that no file knows: nobody will continue it
+UNRESERVED = 1 << 53  # the limit of an epoch that no file knows: it is never continued
 
 log = logging.getLogger(__name__)
 

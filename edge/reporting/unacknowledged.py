@@ -59,12 +59,12 @@ class Unacknowledged:
         self._on_disk = dict(loaded)
 
     def is_due(self, key: str, now_s: float) -> bool:
-        """Whether a result is to be said now, for the first time or again."""
+        """Whether a result is to be sent now, for the first time or again."""
         said = self._said.get(key)
         return said is None or (said.due_s is not None and now_s >= said.due_s)
 
     def due_s(self, key: str) -> float | None:
-        """Return when a result is said again without a hello, on the monotonic clock; 0 if not said yet."""
+        """Return when a result is sent again without a hello, on the monotonic clock; 0 if not sent yet."""
         said = self._said.get(key)
         return 0.0 if said is None else said.due_s
 
@@ -73,18 +73,18 @@ class Unacknowledged:
         return key in self._said
 
     def hello(self, now_s: float) -> None:
-        """Have everything that is not acknowledged said again: a hello went out."""
+        """Have everything that is not acknowledged sent again: a hello went out."""
         for key, said in self._said.items():
             if now_s - said.at_s > JUST_NOW_S and self._of(key).hellos < ACK_HELLOS:
                 said.due_s, said.cause = now_s, "hello"
 
     def again(self, key: str, now_s: float) -> None:
-        """Have the same result said once more, because somebody asked again."""
+        """Have the same result sent once more, because the command came again."""
         if (said := self._said.get(key)) is not None:
             said.due_s, said.cause = now_s, "asked"
 
     def handed_over(self, key: str, now_s: float) -> None:
-        """Take the news that the nucleus took it."""
+        """Take note that the nucleus took it."""
         times, said = self._of(key), self._said.get(key)
         if said is None:
             if key in self._kept:  # a start is a hello
@@ -100,7 +100,7 @@ class Unacknowledged:
         self._said[key] = _Said(now_s, due_s)
 
     def given_up(self) -> tuple[str, ...]:
-        """Return what is not said again, whatever happens."""
+        """Return the results that are never sent again."""
         waiting = [key for key, said in self._said.items() if said.due_s is None]
         out = [key for key in waiting if self._of(key).hellos >= ACK_HELLOS]
         left = [key for key in waiting if key not in out]

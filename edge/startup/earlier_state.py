@@ -161,7 +161,7 @@ def _distrust_ours(state: Path) -> None:
     try:
         ledger = Ledger.model_validate_json(read(state / LEDGER) or LOST)
     except ValidationError:
-        return  # whoever reads it will take it for lost
+        return  # a reader takes it for lost
     log.warning("another version judged commands meanwhile; those of before are not trusted")
     lost = ledger.model_copy(update={"lost": True})
     write_atomically(state / LEDGER, lost.model_dump_json(exclude_none=True).encode())

@@ -12,7 +12,7 @@ from edge.configuration.settings import Checks, Reading, read_settings
 from edge.link.patience import Patience
 from edge.ports.link import Link, LinkDown, LinkError
 
-#: A nucleus that has just started this process is there within some seconds; its word is the newer one.
+#: A nucleus that has just started this process is there within some seconds; its configuration is newer.
 TRIES = 3
 
 

@@ -32,13 +32,13 @@ log = logging.getLogger(__name__)
 
 
 class LockError(Exception):
-    """The folder cannot be had."""
+    """The folder cannot be locked."""
 
     code = "lock"
 
 
 class LockHeld(LockError):
-    """Another process has the folder and does not give it up."""
+    """Another process has locked the folder and does not give it up."""
 
     code = "lock-held"
 
@@ -62,12 +62,12 @@ class AgentLock:
         self._monotonic, self._sleep = monotonic, sleep
 
     def acquire(self) -> None:
-        """Have the folder, and end whoever has it; state is read after this only.
+        """Lock the folder, and end a process that has locked it; state is read after this only.
 
         Raises:
             LockHeld: in time it did not end, or it is another user's.
         """
-        for byte in (_WANTED, _HELD):  # whoever else is about to begin is older than this one too
+        for byte in (_WANTED, _HELD):  # another agent that is about to begin is older than this one too
             self._take(byte)
         fcntl.lockf(self._descriptor, fcntl.LOCK_UN, 1, _WANTED)
 
@@ -76,7 +76,7 @@ class AgentLock:
         return self._holder(_WANTED) is not None
 
     def close(self) -> None:
-        """Let the folder go."""
+        """Unlock the folder."""
         os.close(self._descriptor)
 
     def _take(self, byte: int) -> None:

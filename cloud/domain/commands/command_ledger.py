@@ -18,7 +18,7 @@ _RANK: Mapping[CommandState, int] = {
 }
 _FINAL = 3
 
-#: A command that nothing was heard of is sent again this long after it was sent last.
+#: An unanswered command is sent again this long after it was sent last.
 SENT_AGAIN_AFTER = timedelta(seconds=60)
 
 
@@ -31,13 +31,13 @@ class Inferred:
     at: datetime
 
 
-#: The device's own word for a reboot has this long after its next boot was heard of.
+#: The device's own result of a reboot has this long to arrive after its next boot was reported.
 PROVEN_AFTER = timedelta(seconds=60)
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A boot of the device after the one in which it began to reboot, and when that was heard."""
+    """A boot of the device after the one in which it began to reboot, and when it was reported."""
 
     boot_id: str
     at: datetime

@@ -42,7 +42,7 @@ class MemberState(StrEnum):
     WAITING = "WAITING"
     STARTING = "STARTING"  # its command has an id, and may or may not be on its way
     IN_FLIGHT = "IN_FLIGHT"  # the broker has the command; the device has not proven itself back
-    SUCCEEDED = "SUCCEEDED"  # it said that it rebooted, or was heard again, with another boot id
+    SUCCEEDED = "SUCCEEDED"  # its result, or a later message, has another boot id
     FAILED = "FAILED"  # anything else that the ledger says or concludes
     SKIPPED = "SKIPPED"  # not there when its turn came; not a failure
     NOT_STARTED = "NOT_STARTED"  # read only: still WAITING when the group reboot ended

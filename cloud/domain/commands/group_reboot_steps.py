@@ -145,7 +145,7 @@ def _settled(reboot: GroupReboot, facts: DeviceFacts, now: datetime) -> list[Mem
 
 
 def _heard(member: Member, command: Command, *, sent: bool, now: datetime) -> Member:
-    """Return the member as its command stands; the very same one when nothing is new."""
+    """Return the member with its command's state; the same object when nothing changed."""
     concluded = command.conclusion(now)
     trying = member.state is not MemberState.FAILED and now < command.expires_at
     if trying and concluded is not None and concluded.code == NOT_SENT:

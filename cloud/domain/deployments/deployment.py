@@ -65,7 +65,7 @@ class Deployment:
     asked: str | None = (
         None  # the member that Greengrass was asked for last; the next ones are asked for next
     )
-    #: When somebody must look at it again, as it was read; None: never. No part of what it is.
+    #: When it must be looked at again, as it was read; None: never. Bookkeeping, no part of the deployment.
     due_at: datetime | None = field(default=None, compare=False)
 
     @property

@@ -76,7 +76,7 @@ def outcome_of(
             if status.get("state") == wanted:
                 return _reasoned(deployment_id, state, name, status)
     if desired.get("wanted_sha256") is not None:
-        return None  # what is amiss is another document's arrival; nothing new is known of this one
+        return None  # the problem is another document's arrival; nothing new is known of this one
     if desired.get("state") == "FAILED":  # and no application says why
         return DeviceOutcome(
             deployment_id, OutcomeState.FAILED, None, desired.get("code"), desired.get("message")
@@ -220,7 +220,7 @@ def by_device(
 
 
 def counts(outcomes: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
-    """Return how many devices are in each state, the states that nobody is in included."""
+    """Return how many devices are in each state, states without devices included."""
     counted = Counter(outcome["state"] for outcome in outcomes.values())
     return {state.value: counted[state.value] for state in OutcomeState}
 

@@ -41,7 +41,7 @@ def mismatch(
     device: Device | None,
     leaving: tuple[str, Nucleus | None] | None = None,
 ) -> Obstacle | None:
-    """Return why ``device`` may not come into ``group``, which is of ``nucleus``; None when it may.
+    """Return why the nuclei of ``device`` and ``group`` do not match; None when they do.
 
     Where the device never said which nucleus it has, the group that it comes from (``leaving``) tells.
     """
@@ -77,7 +77,7 @@ def fitting(components: Components, nucleus: Nucleus | None) -> tuple[Components
 
 
 def taken_out(group: str, names: Iterable[str]) -> str:
-    """Return what is to be said of components that a deployment to ``group`` does not name any more."""
+    """Return the warning about components that a deployment to ``group`` does not name any more."""
     return (
         f"{' and '.join(names)} taken out of the deployment: {group} is of {NAMES[Nucleus.LITE]}, which "
         "fails a deployment that names them"

@@ -36,7 +36,7 @@ def validating(devices: Iterable[Device], version: str | None) -> list[str]:
 def warnings_of(
     latest: Components, ours: Components | None, devices: Collection[Device], *, group: str
 ) -> tuple[str, ...]:
-    """Return what is to be said of a deployment on top of ``latest``, a group's newest by whomever.
+    """Return the warnings about a deployment on top of ``latest``, the group's newest, whoever made it.
 
     ``ours`` is the newest that we made there; None where that is the same one, or there is none.
     """

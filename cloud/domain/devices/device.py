@@ -29,7 +29,7 @@ class Rebooting(NamedTuple):
 
     command: str
     boot_id: str  # of the boot in which it began
-    at: datetime  # when that was heard, by the rule's time
+    at: datetime  # when that was reported, by the rule's time
     older_boot_id: str | None = None  # what the row knew then of a boot before that one: it proves nothing
 
 
@@ -59,7 +59,7 @@ class Device:
     sequence: int = -1
     last_report_at: datetime | None = None  # the newest hello, report or goodbye
     stale_at: datetime | None = None
-    reporting_since: datetime | None = None  # since when it has been heard again and again in time
+    reporting_since: datetime | None = None  # since when every report has come in time
     interval_s: float | None = None
     agent_version: str | None = None
     nucleus: Nucleus | None = None  # None until an agent said it that knows
@@ -75,7 +75,7 @@ class Device:
     names_sequence: int = -1
     applications: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     application_sequences: Mapping[str, int] = field(default_factory=dict)
-    state_changes: int = 0  # how often an application was heard to have changed its state
+    state_changes: int = 0  # how many changes of an application's state were reported
     history_at: datetime | None = None  # the newest span that has a point in the history
     rebooting: Rebooting | None = None  # until it is proven, or the device has said how it ended
     writes: int = 0  # how many messages made this row; orders what is derived from it

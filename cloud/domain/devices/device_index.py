@@ -42,7 +42,7 @@ def partitions(state: State | None) -> tuple[str, ...]:
 
 
 def connection_status(device: Device) -> tuple[ConnectionStatus, datetime]:
-    """Return how the connection stands, and since when; a message without presence shows a connection."""
+    """Return the connection status and its start; a message without presence shows a connection."""
     if device.offline_since is not None:
         return "disconnected", device.offline_since
     since = device.connected_since or device.reporting_since
@@ -71,5 +71,5 @@ def index_keys(device: Device) -> frozenset[str]:
 
 
 def index_row(key: str, device: str) -> dict[str, Any]:
-    """Return the row that says that ``device`` is found under ``key``; its own key is no thing's name."""
+    """Return the row that finds ``device`` by ``key``; its own key is no thing's name."""
     return {"device": f"in#{key}#{device}", "filed_under": key, "filed": device}

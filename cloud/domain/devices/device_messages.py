@@ -51,7 +51,7 @@ def names_of(report: DeviceReport) -> tuple[str, ...] | None:
 
 
 def apply_message(device: Device, news: DeviceMessage) -> Device:
-    """Return ``device`` after ``news``; the very same object when nothing in it is new."""
+    """Return ``device`` after ``news``; the same object when nothing in it is new."""
     message = news.message
     if device.epoch != message.epoch:
         if device.last_report_at is not None and news.received_at <= device.last_report_at:

@@ -20,7 +20,7 @@ CONNECTIONS_KEPT = 20  # those that ended; so many disconnects are counted at mo
 
 
 def after(device: Device, event: Presence | DeviceMessage) -> Device:
-    """Return ``device`` after ``event``; the very same object when the event changes nothing."""
+    """Return ``device`` after ``event``; the same object when the event changes nothing."""
     if isinstance(event, DeviceMessage):
         return apply_message(_reconnected(device, event), event)
     if not supersedes(event, device):

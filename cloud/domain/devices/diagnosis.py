@@ -110,7 +110,7 @@ _JOBS: Mapping[str, tuple[str, str]] = {
     "REJECTED": ("job-rejected", "the device's nucleus refused the deployment"),
     "CANCELED": ("job-cancelled", "the deployment was cancelled before the device took it"),
     "REMOVED": ("job-removed", "the deployment was removed before the device took it"),
-    "SUCCEEDED": (  # and the device was heard since
+    "SUCCEEDED": (  # and the device has reported since
         "reference-missing",
         "the nucleus is done, and the agent does not have the document's reference",
     ),
@@ -119,7 +119,7 @@ _VALIDATION = ("validat",)  # the nucleus' words when a component called the con
 
 
 def job_words(job: Job) -> tuple[str, str]:
-    """Return the code for how a job stands, and the text with the reason that Greengrass has for it."""
+    """Return the code for a job's status, and the text with Greengrass' reason."""
     code, message = _JOBS.get(job.status, ("job-unknown", f"the job execution is {job.status}"))
     invalid = any(word in (job.reason or "").lower() for word in _VALIDATION)
     if code in ("job-failed", "job-rejected") and invalid:
@@ -128,7 +128,7 @@ def job_words(job: Job) -> tuple[str, str]:
 
 
 def _other_document(facts: DiagnosisFacts) -> Iterator[Cause]:
-    """Greengrass is done, the device was heard since, and follows what is not its group's latest."""
+    """The job is done, the device has reported since, and does not follow its group's latest document."""
     deployment = facts.deployment
     if facts.led_away or (deployment is not None and _is_kept(facts)):
         yield Cause("other-document", _other(facts), evidence=_its_document(facts))
@@ -145,7 +145,7 @@ def _is_kept(facts: DiagnosisFacts) -> bool:
 
 
 def _heard_since_the_job(facts: DiagnosisFacts) -> bool:
-    """Whether the nucleus is done, and what the device said last was said after that."""
+    """Whether the job is done, and the device's last report came after that."""
     job, said_at = facts.job, facts.device.last_report_at
     if job is None or job.status != "SUCCEEDED" or job.changed_at is None or said_at is None:
         return False

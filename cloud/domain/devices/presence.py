@@ -106,7 +106,7 @@ def state(device: Device, now: datetime, *, offline_debounce_s: float = OFFLINE_
 
 
 def lost_at(device: Device, given_at: Iterable[datetime], now: datetime) -> datetime | None:
-    """Return with which of the moments at which its group was given something the agent fell silent.
+    """Return the time of the change to its group with which the agent fell silent.
 
     Its core is connected, the agent was well at that moment, was heard for the last time within
     ``LOST_WITHIN`` of it, and is overdue. A goodbye counts as any last word: an update stops the agent, and

@@ -40,7 +40,7 @@ def get_command(
     bundles: SignsDownloads,
     clock: Clock,
 ) -> Response:
-    """Answer with the command; ``inferred`` says whether the state is ours or the device's own word.
+    """Answer with the command; ``inferred`` says whether the cloud concluded the state.
 
     A bundle of logs comes with a URL of five minutes for an operator, and without one for a reader.
 

@@ -21,7 +21,7 @@ class RebootRequest(CommandRequest):
     force: bool = False  # even while a container is being replaced
     delay_s: Annotated[float, Field(ge=0, le=24 * 3600)] = 0.0  # at the earliest this long after now
     when_online: bool = False  # a device that is not there gets it when it comes back
-    override_budget: bool = False  # an administrator's word: also beyond the device's reboots per hour
+    override_budget: bool = False  # for administrators: reboot beyond the device's limit per hour
 
     @property
     def lifetime_s(self) -> float:

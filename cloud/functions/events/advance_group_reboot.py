@@ -90,7 +90,7 @@ class Advance:
         return DeviceFacts(commands, sent, self._candidates(reboot))
 
     def _send(self, reboot: GroupReboot, member: Member, commands: dict[str, Command]) -> bool:
-        """Make and send a member's command, unless it is there or was heard of; return whether it is out."""
+        """Create and send a member's command, unless it was received already; return whether it is out."""
         command = commands.get(member.device) or self._made(reboot, member)
         try:
             self.dispatcher.send(command, self.clock())
@@ -104,7 +104,7 @@ class Advance:
         try:
             made = Command.made_of(member.device, message, part_of=reboot.id)
             return self.dispatcher.commands.create(made)
-        except Conflict:  # somebody made it at the same time
+        except Conflict:  # another invocation created it at the same time
             found = self.dispatcher.commands.get(member.device, message.id)
             if found is None:
                 raise

@@ -122,7 +122,7 @@ def _record_result(
     )  # fmt: skip
     if moved is not None and moved.part_of is not None and moved.state.final:
         wake_up(reboots.group_reboots, moved.part_of)
-    if row is not None:  # its next boot was heard of before this, which came through the queue
+    if row is not None:  # its next boot was reported before this, which came through the queue
         reboots.look(row)
 
 
@@ -159,7 +159,7 @@ def _record_report(
 
 
 def _outcome(device: Device) -> DeviceOutcome | None:
-    """Return what the whole row means; an application that is named and not yet heard of does not run."""
+    """Return the outcome of the whole row; a named application that is not reported yet does not run."""
     if device.application_names is None:
         return None
     unheard: dict[str, Mapping[str, Any]] = {name: {} for name in device.application_names}

@@ -26,16 +26,16 @@ log = logging.getLogger(__name__)
 
 
 def sweep(duties: Mapping[str, Callable[[], int]]) -> dict[str, int | None]:
-    """Do every duty and return how much each finished; None for one that failed, which stops no other.
+    """Run every task and return how much each finished; None for one that failed, which stops no other.
 
-    How many failed is counted each time, none too: where that number is missing, nothing was swept.
+    The number of failures is counted each time, 0 too: where the metric is missing, no sweep ran.
     """
     finished: dict[str, int | None] = {}
     for name, duty in duties.items():
         try:
             finished[name] = duty()
         except Exception as error:  # noqa: BLE001 - the next minute tries again; the metric is looked at
-            log_event(log, "duty failed", level=logging.ERROR, error=error, duty=name)
+            log_event(log, "sweep task failed", level=logging.ERROR, error=error, task=name)
             finished[name] = None
     with log_context(**finished):
         log_event(log, "swept")

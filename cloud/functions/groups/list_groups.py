@@ -93,7 +93,7 @@ def _shown(
 
 
 def _latest(deployments: FindsDeployments, group: str) -> tuple[Deployment | None, Deployment | None]:
-    """Return the newest deployment, and the one in force where the last look found something amiss with it.
+    """Return the newest deployment, and the current one if the last check found something wrong with it.
 
     One query: what Greengrass refused stands above the one in force.
     """

@@ -19,7 +19,7 @@ from cloud.telemetry.metrics import Metric, count
 log = logging.getLogger(__name__)
 
 _REFUSED: Mapping[str, Any] = {"isAuthorized": False}
-#: API Gateway bounds what an authorizer may answer; nobody needs this many scopes.
+#: API Gateway limits the size of an authorizer's answer; no caller needs this many scopes.
 _ROLES_MAX_BYTES = 4096
 
 

@@ -20,7 +20,7 @@ def _document() -> tuple[str, str]:
 
 
 def get_openapi(headers: Mapping[str, str]) -> Response:
-    """Answer 200 with the document, or 304 to whoever has it already (RFC 9110, If-None-Match).
+    """Answer 200 with the document, or 304 to a caller that has it already (RFC 9110, If-None-Match).
 
     Raises:
         Problem: 400 ``invalid-precondition``.

@@ -52,7 +52,7 @@ def put_if(
     values: Mapping[str, object] | None = None,
     names: Mapping[str, str] | None = None,
 ) -> bool:
-    """Put ``row`` in place of whatever has its key; return False where that was refused."""
+    """Put ``row`` in place of any row with its key; return False where that was refused."""
     try:
         with translated():
             table.put_item(**put(name, row, condition=condition, values=values, names=names)["Put"])

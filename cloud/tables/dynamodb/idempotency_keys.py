@@ -31,7 +31,7 @@ def key_of(idempotency: Idempotency) -> dict[str, str]:
 def put_key(
     name: str, key: Mapping[str, object], idempotency: Idempotency, now: datetime, **made: object
 ) -> dict[str, Any]:
-    """Return the put, for a transaction, of what the key made; refused while it stands for anything."""
+    """Return the put, for a transaction, of what the key made; refused while the key is in use."""
     row = {**key, **made, **_stands_for(idempotency, now)}
     return put(name, row, condition=_FREE, values={":now": int(now.timestamp())})
 
@@ -64,7 +64,7 @@ class Keys:
         self._name = name
 
     def claim(self, idempotency: Idempotency, now: datetime) -> str:
-        """Have the key stand for this request, and return this claim's name; a repeat gets the same one.
+        """Store the key for this request, and return this claim's name; a repeat gets the same one.
 
         Raises:
             KeyReused: it stands for a different one.

@@ -49,9 +49,9 @@ SUMMARY = (
     "level", "nucleus", "boot_id", "goodbye", "clock_skew_s", "engine", "host", "desired",
     *(attribute for pair in _CONNECTIONS for attribute in pair),
 )  # fmt: skip
-#: What of an application's status differs from report to report, and is no news.
+#: Measurements in an application's status: they differ from report to report, and are no change of state.
 _MEASURED = ("cpu_percent", "memory_bytes")
-_NEVER = 0  # a time that nobody told
+_NEVER = 0  # a time that was never reported
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ LOOK = Write("SET writes = writes", "writes < :zero", {":zero": 0}, {})
 
 
 def to_device(item: Mapping[str, Any]) -> Device:
-    """Return the device of an item; what a projection left out is as if it was never heard."""
+    """Return the device of an item; attributes that a projection left out are as never reported."""
     row = from_item(item)
     applications = row.get("applications", {})
     fields = ("group", "enrolled_at", *_PRESENCE, *_HEARD)
@@ -185,7 +185,7 @@ def _another_ended() -> str:
 
 
 def replacement(before: Device, after: Device) -> Write:
-    """Return the write of everything heard, which holds if the row is still ``before``.
+    """Return the write of the whole row, which holds if the row is still ``before``.
 
     Of presence it touches only what a message may decide: that the device is connected again.
     """
@@ -219,7 +219,7 @@ def replacement(before: Device, after: Device) -> Write:
 
 
 def confirmation(news: DeviceMessage) -> Write:
-    """Return the write of what moves with every message, which holds if ``news`` says nothing else new.
+    """Return the write of what every message changes, which holds if ``news`` has nothing else new.
 
     It is LOOK for what no expression can say (DynamoDB: 4 KB, 300 operators, no path twice).
     """
@@ -313,7 +313,7 @@ def _expect(
 
 
 def _entry(status: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return a status in two: what is news when it changes, and what is measured."""
+    """Return a status in two: facts whose change is reported at once, and measurements."""
     return {
         "status": {name: value for name, value in status.items() if name not in _MEASURED},
         "measured": {name: value for name, value in status.items() if name in _MEASURED},

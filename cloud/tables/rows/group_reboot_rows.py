@@ -92,7 +92,7 @@ def to_member(item: Mapping[str, Any]) -> Member:
 
 
 def id_of(item: Mapping[str, Any]) -> str:
-    """Return which group reboot a row is of."""
+    """Return the group reboot that a row belongs to."""
     name: str = item["device"]["S"]
     return name.removeprefix(partition(""))
 

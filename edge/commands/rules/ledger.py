@@ -121,7 +121,7 @@ class Ledger(BaseModel):
         return tuple(at for at in self.reboots if at > now - timedelta(seconds=REBOOT_BUDGET_WINDOW_S))
 
     def told_the_time(self, now: datetime) -> Self:
-        """Return the ledger at the server's time ``now``: without what nobody can deliver again.
+        """Return the ledger at the server's time ``now``: without commands that cannot be delivered again.
 
         Only the server's time may make the device forget: its own clock may be years ahead, and a
         command forgotten too early could run twice.

@@ -10,7 +10,7 @@ from edge.host.disk_space import DiskSpace
 from edge.ports.engine import Engine
 from edge.ports.engine_errors import DiskFull
 
-#: Asks for the disk under the engine's data root; None when nobody can tell.
+#: Returns the disk under the engine's data root; None when it cannot be read.
 Disk = Callable[[], DiskSpace | None]
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ class DiskGuard:
         self._pulled.drop(pulled)
 
     def collect(self, until: Callable[[], bool] = lambda: False) -> bool:
-        """Remove images we pulled that nobody needs, oldest first, ``until`` says so; whether any went.
+        """Remove pulled images that are not needed, oldest first, ``until`` says so; whether any went.
 
         Raises EngineError.
         """

@@ -15,7 +15,7 @@ from edge.containers.model.image_references import (
 from edge.ports.engine import Engine, OnProgress
 from edge.ports.engine_errors import DiskFull, EngineError, RegistryDenied
 
-#: Returns how many bytes would come down for an image, 0 where nobody knows; raises EngineError or
+#: Returns how many bytes a pull of an image would fetch, 0 where it is unknown; raises EngineError or
 #: CredentialsUnavailable where it is certain to fail here.
 EstimatePullBytes = Callable[[str], int]
 

@@ -41,7 +41,7 @@ class Requests:
         self._restarts[application] = ended
 
     def restarted(self, application: str, error: BaseException | None) -> None:
-        """Tell whoever asked for the restart how it ended."""
+        """Report the outcome of a restart to its caller."""
         ended = self._restarts.pop(application, None)
         if ended is not None:
             ended(None if error is None else _refusal(error))

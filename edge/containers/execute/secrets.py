@@ -131,7 +131,7 @@ class Secrets:
         if not is_in_memory(self._folder):
             raise SecretsUnavailable("secrets-folder-on-disk", f"{self._folder} is not in memory")
         folder.mkdir(exist_ok=True)
-        folder.chmod(0o755)  # the application may run as any user; on the device nobody gets this far
+        folder.chmod(0o755)  # the application may run as any user; on the device only root gets this far
         for name, content in files.items():
             beside = folder / f".{name}"  # no secret's name begins with a dot
             descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o444)

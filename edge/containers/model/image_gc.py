@@ -39,7 +39,7 @@ class Pulled:
 
 
 def collectable(pulled: Iterable[Pulled], needed: Collection[str]) -> list[Pulled]:
-    """Return what nobody wants any more, the longest pulled first.
+    """Return the images that are not needed any more, the longest pulled first.
 
     ``needed`` names the images of the desired document. What containers use, anybody's and stopped
     ones too, only the engine can tell: ask it before each removal.

@@ -102,7 +102,7 @@ def is_ours(labels: Mapping[str, str], thing: str) -> bool:
 
 
 def pairs(containers: Iterable[Container], thing: str) -> dict[str, ContainerPair]:
-    """Return what there is of each application: our label and our name, or it is not ours."""
+    """Return the containers of each application: with our label and our name, or it is not ours."""
     found: dict[str, ContainerPair] = {}
     for container in containers:
         if not is_ours(container.labels, thing):

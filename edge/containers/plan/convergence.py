@@ -18,7 +18,7 @@ def is_pending(view: AppSnapshot) -> bool:
 
 
 def is_deciding(view: AppSnapshot) -> bool:
-    """Whether looking soon may show news that no event tells of."""
+    """Whether looking again soon may show a change that no event announces."""
     current = view.pair.current
     return _unmet(view) or _undecided(view) or (_comes_up(view) and current is not None and current.alive)
 

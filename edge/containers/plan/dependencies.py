@@ -26,7 +26,7 @@ class Dependencies:
 
     @property
     def pulls_pending(self) -> bool:
-        """Whether something of this revision is still on its way: nothing may be stopped for it yet."""
+        """Whether an image of this revision is still being pulled: nothing may be stopped for it yet."""
         return any(self._lacks(view) for view in self.views.values())
 
     @property

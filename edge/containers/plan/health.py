@@ -78,7 +78,7 @@ def is_crashing(history: HealthHistory) -> bool:
 
 
 def why_crashing(history: HealthHistory) -> str:
-    """Return how it ended the last time; the same words each time, so that each is no news."""
+    """Return how it ended the last time; always the same text, so that no report is sent for each end."""
     if history.course.out_of_memory:
         return "it keeps ending: the kernel stops it for its memory"
     return f"it keeps ending, the last time with {history.course.exit_code}"

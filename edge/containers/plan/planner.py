@@ -245,7 +245,7 @@ def _clear_place(view: AppSnapshot, reason: str) -> list[Step]:
 
 
 def _bring_back(view: AppSnapshot) -> list[Step]:
-    """Start before renaming: until it has its name again, a crash leaves no doubt that it must run."""
+    """Start before renaming: until it has its name again, it is certain after a crash that it must run."""
     previous = view.pair.previous
     if previous is None:
         return []

@@ -43,7 +43,7 @@ class Backoff:
 
 
 def failure_of(error: BaseException) -> StepFailure:
-    """Return what an error means, whoever raised it."""
+    """Return the failure that an error means, wherever it was raised."""
     match error:
         case EngineError():
             return StepFailure(error.code, str(error), error.retry)

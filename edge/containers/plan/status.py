@@ -21,7 +21,7 @@ _TEXT = 512  # the report's own limit is as many characters
 
 
 def status(view: AppSnapshot, failure: StepFailure | None, next_try_at: datetime | None) -> ApplicationStatus:
-    """Return the report's words for one application; ``failure`` is the latest failure still in force."""
+    """Return an application's status for the report; ``failure`` is the latest one still in force."""
     shown = _shown(view)
     failed = view.memory.failed if view.gave_up and not view.refusal else None
     code, message = (failure.code, failure.message) if failure else (None, None)
@@ -82,7 +82,7 @@ def _shown(view: AppSnapshot) -> Observed | None:
 
 
 def state(view: AppSnapshot) -> ApplicationState:
-    """Return the report's one word for an application."""
+    """Return the state of an application for the report."""
     current = view.pair.current
     how = None if current is None else _STATES[condition(current, view.history, on_trial=view.on_trial)]
     if view.wanted is None:

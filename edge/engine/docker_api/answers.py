@@ -40,7 +40,7 @@ def usage(raw: Mapping[str, Any]) -> Usage | None:
     if "usage" not in memory or "total_usage" not in cpu:
         return None
     details = memory.get("stats") or {}
-    # As `docker stats` has it: the page cache that the kernel gives back first is nobody's need.
+    # As `docker stats` has it: without the page cache that the kernel gives back first.
     cached = details.get("total_inactive_file", details.get("inactive_file", 0))  # cgroup v1, v2
     return Usage(cpu_s=cpu["total_usage"] / 1e9, memory_bytes=max(0, memory["usage"] - cached))
 

@@ -26,7 +26,7 @@ class PullProgress:
     _percent: int = 0
 
     def hear(self, event: Mapping[str, Any]) -> int:
-        """Return the percentage after ``event``: never less than before, and 100 only when all is done."""
+        """Take an event and return the percentage: never less than before, and 100 only when all is done."""
         said, layer_id = event.get("status"), event.get("id")
         if said == "Pulling fs layer" or layer_id in self._layers:
             self._note(self._layers.setdefault(str(layer_id), _Layer()), str(said), event)

@@ -23,7 +23,7 @@ def test_a_duty_that_fails_stops_no_other_and_is_counted(
 
     assert sweep({"first": fails, "second": works}) == {"first": None, "second": 3}
     assert done == ["works"]
-    assert "duty=first" in caplog.text
+    assert "task=first" in caplog.text
     assert emitted(capsys) == {"sweep_failures": [1]}
 
 
