@@ -1,7 +1,7 @@
 """Constants that both sides agree on, each with its unit in the name and its reason beside it."""
 
-#: What an agent can, as its hello and reports say. 0 (said by nobody): as the first release, which has its
-#: configuration validated. 1: takes acknowledgements of results, validates nothing, tells what it refused.
+#: The agent's feature level, in its hello and reports. 0 (never sent): the first release, which validates
+#: configurations. 1: takes acknowledgements of results, validates nothing, reports what it refused.
 LEVEL = 1
 
 HEARTBEAT_S = 60.0  # a report at least this often, jittered by HEARTBEAT_JITTER

@@ -232,7 +232,7 @@ class Agent:
         try:
             call()
         except LinkGone:
-            raise  # the one failure that only a new process can mend
+            raise  # the one failure that only a new process can fix
         except Exception:  # whoever reads the log gets the answer
             self._failed = True
             self._internal_errors += 1

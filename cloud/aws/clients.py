@@ -138,7 +138,7 @@ def _when_transactions_met(
     """Return the seconds after which to try again what met a transaction on the same item; else None.
 
     DynamoDB refuses it before it judges its conditions, and no SDK tries that again (developer guide,
-    "Transaction conflict handling"): who lost a race would be told 503 and not that somebody else won.
+    "Transaction conflict handling"): the loser of a race would get 503 instead of the conflict.
     """
     if response is None or attempts > _MEETINGS:
         return None

@@ -74,7 +74,7 @@ class Greengrass:
         Raises:
             Conflict: another operation on the target is under way, or the token was used otherwise.
             Refused: it was not created.
-            Unavailable: nobody knows.
+            Unavailable: it is unknown whether it was created.
         """
         with translated():
             created = self._greengrass.create_deployment(

@@ -16,7 +16,7 @@ class Publisher:
         """Hand ``payload`` to the broker.
 
         Raises:
-            Unavailable: nobody knows whether the broker has it.
+            Unavailable: it is unknown whether the broker has it.
             Refused: it does not.
         """
         with translated():

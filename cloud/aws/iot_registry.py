@@ -64,7 +64,7 @@ class Registry:
     def fix_nucleus(self, group: str, nucleus: Nucleus) -> Nucleus | None:
         """Set the nucleus of ``group`` unless it has one already; return the one that it has then.
 
-        None where that is a word that we do not know: it is not ours to change.
+        None where that is an unknown text, which is left as it is.
 
         Raises:
             NotFound: there is no such group.

@@ -16,7 +16,7 @@ class Queue:
         """Put a message into the queue.
 
         Raises:
-            Unavailable: nobody knows whether it is there.
+            Unavailable: it is unknown whether it is there.
             Refused: it is not.
         """
         with translated():

@@ -138,7 +138,7 @@ class Submission:
         target, where it was looked at already.
 
         Raises:
-            Unavailable: nobody knows whether Greengrass has it; it stays SUBMITTING.
+            Unavailable: it is unknown whether Greengrass has it; it stays SUBMITTING.
         """
         try:
             submitted, warnings = self._submit(deployment, group)

@@ -113,7 +113,7 @@ class Dispatcher:
         log_event(log, "command sent", device=command.device, command=command.id, kind=command.kind)
 
     def _upload_url(self, command: Command, now: datetime) -> str | None:
-        """Return a new URL: one that was given away is a secret that nobody keeps."""
+        """Return a new URL: the earlier ones are secrets, and are stored nowhere."""
         if not command.uploads:
             return None
         assert self.uploads is not None  # noqa: S101 - whoever wires a route with uploads gives it one

@@ -65,7 +65,7 @@ class GroupMembership:
         """Return where ``device`` belongs, with the registry brought to it.
 
         Raises:
-            MovedMeanwhile: somebody is bringing it there.
+            MovedMeanwhile: another caller is moving it.
             NotEnrolled: there is no such device.
         """
         found = self.memberships.get(device)

@@ -36,8 +36,8 @@ class ProvesReboots(Protocol):
 def proven(device: Device) -> Rebooting | None:
     """Return the reboot that the newest message of ``device`` proves; None where it proves none.
 
-    The row orders what the device says by epoch and sequence. Its newest message must be of another boot,
-    and heard after IN_PROGRESS was, by the rule's time.
+    The row orders the device's messages by epoch and sequence. The newest one must be of another boot, and
+    must have arrived after IN_PROGRESS, by the rule's time.
     """
     began = device.rebooting
     if began is None or device.boot_id in (None, began.boot_id, began.older_boot_id):
@@ -49,7 +49,7 @@ def proven(device: Device) -> Rebooting | None:
 def came_to_nothing(device: Device) -> Rebooting | None:
     """Return the reboot that did not happen, as ``device`` reports the same boot long after; else None.
 
-    A later boot is another one's: somebody's hand, a power cut.
+    A later boot has another cause: a manual reboot, a power cut.
     """
     began = device.rebooting
     if began is None or device.boot_id != began.boot_id or device.last_report_at is None:

@@ -36,7 +36,7 @@ BY_DUE, BY_WAITING = "by-due", "by-waiting"
 log = logging.getLogger(__name__)
 
 _COUNTED = {"no-proof": Metric.COMMANDS_NO_PROOF, "no-answer": Metric.COMMANDS_NO_ANSWER}
-_RACES = 8  # writers of one command's row: its own words, and the sweep
+_RACES = 8  # writers of one command's row: the device's results, and the sweep
 _SWEEP_PAGE = 100
 _WAITING_MAX = 20
 
@@ -87,9 +87,8 @@ class Commands:
     def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> Command | None:
         """Store the device's result if it is a step forward, and return the command as it is then.
 
-        It replaces what the cloud had inferred. None for an unknown command and for a word that was said
-        before, where nothing changes, and for one that a later word overtook on its way, which only takes
-        its place in the history.
+        It replaces what the cloud had inferred. None for an unknown command and for a repeated result, where
+        nothing changes, and for a result that a later one overtook, which is only added to the history.
         """
         earlier = command_ledger.earlier_than(result.state)
         if not earlier:
@@ -209,7 +208,7 @@ class Commands:
     def look_again(self, command: Command, at: datetime, *, unmoved: bool = False) -> bool:
         """Let the sweep look at a waiting command again at ``at``; False where it waits no more.
 
-        With ``unmoved``, False too where somebody else moved that time since ``command`` was read.
+        With ``unmoved``, False too where that time has changed since ``command`` was read.
         """
         assert command.due_at is not None  # noqa: S101 - what waits is due at some time
         stored = self._update(

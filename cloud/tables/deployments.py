@@ -9,7 +9,7 @@ Keys ``pk``, ``sk``; four kinds of rows:
 ``key#{sha256}``       ``-``                   which deployment an Idempotency-Key made; TTL
 =====================  ======================  ============================================
 
-Sparse index ``by-due``: ``due_shard``, ``due_at``, while somebody must look at the row again.
+Sparse index ``by-due``: ``due_shard``, ``due_at``, while the row must be looked at again.
 Sparse index ``by-created``: ``kind``, ``id``, of deployments alone (``cloud.tables.deployment_lists``).
 """
 
@@ -155,7 +155,7 @@ class Deployments:
     def look_again(self, deployment: Deployment, *, due_at: datetime) -> bool:
         """Have ``due`` give the deployment at ``due_at``, while its state and what is due are as read.
 
-        So nobody who wants it looked at earlier (``carried_by``) is overruled by who read it before that.
+        So an earlier time that was set meanwhile (``carried_by``) is not overwritten.
         """
         change = "SET due_at = :due_at"
         return self._update(deployment, change, {":due_at": to_ms(due_at)}, {}, due_as_read=True)

@@ -25,7 +25,7 @@ _NOWHERE = "-"
 class Membership:
     """The group that a device belongs to, and the state of its move.
 
-    Until ``settling_until`` somebody brings the registry there, from ``leaving`` (None: from no group);
+    Until ``settling_until`` one caller updates the registry, from ``leaving`` (None: from no group);
     it is None once that is done.
     """
 

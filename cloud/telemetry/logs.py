@@ -18,7 +18,7 @@ _ABOUT: ContextVar[Mapping[str, Fact] | None] = ContextVar("about", default=None
 
 
 def start_logging() -> None:
-    """Let INFO through, which the Lambda runtime may not; but not what boto3 tells of its credentials."""
+    """Let INFO through, which the Lambda runtime may not; but not boto3's lines about credentials."""
     logging.getLogger().setLevel(logging.INFO)
     logging.getLogger("botocore").setLevel(logging.WARNING)
 

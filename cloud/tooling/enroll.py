@@ -62,7 +62,7 @@ class Enrolled:
     """The result of an enrolment; ``made`` names what this run created, in order; ``notes`` are remarks.
 
     ``agent_version`` is what the group's first deployment has; None where it was made before. ``nucleus`` is
-    what the group is of; None while nobody said it, and no device did.
+    the group's; None while it was not given, and no device has reported its own.
     """
 
     thing: str
@@ -250,8 +250,8 @@ def _notes(
     notes = []
     if fixed is None:
         notes.append(
-            f"nobody said which nucleus {group} is of: its deployment is as for "
-            f"{NAMES[kind or Nucleus.CLASSIC]}, and the first device that reports decides; say "
+            f"the nucleus of {group} was not given: its deployment is made for "
+            f"{NAMES[kind or Nucleus.CLASSIC]}, and the first device that reports decides; give "
             f"--nucleus lite for {NAMES[Nucleus.LITE]}"
         )
     out = fitting(components, fixed)[1]
@@ -299,8 +299,7 @@ def _agent_version(clients: Clients, group_arn: str, named: str) -> str:
 def _first_components(clients: Clients, agent_version: str, nucleus: Nucleus | None) -> Components:
     """Return the components of a group's first deployment; a group without a nucleus counts as classic.
 
-
-    It carries no ``desired``: the agent touches nothing until somebody deploys.
+    It has no ``desired``: the agent touches nothing until the first deployment.
     """
     agent = {COMPONENT: {"componentVersion": agent_version, "runWith": dict(RUN_WITH)}}
     if nucleus is Nucleus.LITE:

@@ -107,7 +107,7 @@ def deploy(
 def _upload(clients: Clients, stack: str, code: Path) -> tuple[str, str]:
     """Put the zip where its hash says; return bucket and key.
 
-    The bucket's name can be guessed: one that somebody else made first is refused.
+    The bucket's name can be guessed: one that another account created first is refused.
     """
     account = clients.sts.get_caller_identity()["Account"]
     bucket = f"{stack}-code-{clients.region}-{account}"

@@ -103,7 +103,7 @@ def upgrade_agent(
 
     Raises:
         UpgradeRefused: there is no such group, no published version, nothing was deployed to it or nothing
-            would change; devices would fail it; somebody else deploys to it at this moment.
+            would change; it would fail on devices; others deploy to it at this moment.
     """
     arn = _arn(clients.iot, group)
     version = version or _newest(clients.greengrass, arn)
@@ -241,6 +241,6 @@ def _upgraded(
     elif lacks_time_source(before.components) and not lacks_time_source(after):
         changed.append(f"{NUCLEUS} merges values by the time at which a device processes a deployment")
     if not watched:
-        log.warning("nothing was ever deployed by us: nobody looks whether agents of %s fall silent", group)
+        log.warning("no deployment of ours yet, so silent agents of %s will not be noticed", group)
     log.info("upgraded: group=%s version=%s greengrass=%s", group, version, greengrass_id)
     return Upgraded(group, version, was, greengrass_id, tuple(changed), watched)

@@ -272,8 +272,8 @@ class Reconciler:
     def _execute(self, steps: list[Step]) -> bool:
         """Do the steps and return whether looking again may show more to do.
 
-        A failure skips that application's later steps and nobody else's; an answer that does not come ends
-        the round, because the caller must not wait for one after the other.
+        A failure skips the later steps of that application only. An engine that does not answer ends the
+        pass, so that the caller does not wait for one timeout after the other.
         """
         failed: set[str] = set()
         again = False

@@ -248,8 +248,8 @@ class DockerEngine:
     def _changes(self, events: Iterator[dict[str, Any]]) -> Iterator[str]:
         """Return what happened, without its details (``health_status: healthy``), until a long silence.
 
-        The engine tells of a death before it cleans up (moby, daemon/monitor.go), and lists the container as
-        running until it has. Meanwhile it holds the container's lock: an inspect comes back right after.
+        The engine sends ``die`` before it cleans up (moby, daemon/monitor.go), and lists the container as
+        running until it has. Meanwhile it holds the container's lock, so an inspect returns right after that.
         """
         try:
             for event in events:

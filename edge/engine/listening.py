@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 class Listening:
     """Calls ``told`` whenever the engine's containers of ``thing`` may look different: look again.
 
-    That is after each change, and each time the stream is up again, because what happened before was
-    not heard. So nothing depends on the stream: without it things are only seen later. ``told`` is
-    called from a thread of its own; ``wait`` waits so many seconds and says whether it is all over.
+    That is after each change, and each time the stream is up again, because events before that were
+    missed. So nothing depends on the stream: without it changes are only seen later. ``told`` is
+    called from a thread of its own; ``wait`` waits so many seconds and returns whether to end.
     """
 
     def __init__(

@@ -67,7 +67,7 @@ class GreengrassLink:
         """Connect, or connect again, and wait until it is done.
 
         Raises:
-            LinkDown: nobody listens.
+            LinkDown: no nucleus listens.
             TokenRefused: the token is not (or no longer) good.
         """
         self._open(self._next_connection(), 0)

@@ -3,7 +3,7 @@
 ::
 
     EngineError                 engine-error           anything the engine refuses that has no name below
-    ├── EngineUnavailable       engine-unavailable     nobody answers on the engine's socket
+    ├── EngineUnavailable       engine-unavailable     the engine's socket does not answer
     ├── ContainerGone           container-gone         the container was removed meanwhile
     ├── NameTaken               name-taken             another container has the name
     ├── ImageInUse              image-in-use           a container needs the image
@@ -19,7 +19,7 @@
         ├── ImageMissing        image-missing          the engine does not have it (pull it first)
         ├── RegistryDenied      registry-denied        the registry does not let us
         └── RegistryUnreachable registry-unreachable   the registry does not answer, or breaks off
-            └── PullStalled     pull-stalled           no byte came for so long that nobody believes in it
+            └── PullStalled     pull-stalled           no byte came for so long that the pull was given up
 """
 
 from typing import ClassVar, Literal

@@ -6,7 +6,7 @@ LinkError
 ├── Missing            no such configuration key
 ├── PublishFailed      the message was not taken: keep it and try again
 └── LinkDown           no connection, or no answer in time
-    └── TokenRefused   somebody listens, and does not take this process's token
+    └── TokenRefused   a nucleus listens, and refuses this process's token
 """
 
 from collections.abc import Callable, Mapping
@@ -76,7 +76,7 @@ class Link(Protocol):
     def reconnect(self, number: int) -> None:
         """Begin to connect again; subscriptions of an earlier connection are gone, pending ones too.
 
-        ``LinkAnswered`` has ``LinkDown`` where nobody listens, ``TokenRefused`` where the token is no good.
+        ``LinkAnswered`` has ``LinkDown`` where no nucleus listens, ``TokenRefused`` for a wrong token.
         """
 
     def subscribe(self, topic: str, number: int) -> None:

@@ -30,7 +30,7 @@ class HttpRegistry:
         Raises:
             ImageNotFound: the registry does not have it.
             RegistryDenied: these credentials do not open it.
-            RegistryUnreachable: nobody knows.
+            RegistryUnreachable: it is unknown now.
         """
         host, repository, digest = _parts(reference)
         return self._get(host, f"{repository}/manifests/{digest}", credentials, accept=_ACCEPTED)

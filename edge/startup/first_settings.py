@@ -23,7 +23,7 @@ class FirstLink(Link, Protocol):
         """Connect, and wait until it is done.
 
         Raises:
-            LinkDown: nobody listens; or TokenRefused, where the token is no good.
+            LinkDown: no nucleus listens; or TokenRefused, where the token is no good.
         """
 
 

@@ -109,7 +109,7 @@ class AgentLock:
         return None if kind == fcntl.F_UNLCK else max(pid, 0)
 
     def _signal(self, byte: int, holder: int, number: signal.Signals) -> None:
-        """Signal the holder, and nobody who got its number since: it must still hold once it is pinned."""
+        """Signal the holder, and no later process with its number: it must still hold once it is pinned."""
         if holder == 0:
             return  # in another pid namespace: all that can be done is to wait
         try:

@@ -52,7 +52,7 @@ class MemberState(StrEnum):
 class Member:
     """One device of the group. ``code`` says why it failed or was skipped.
 
-    ``inferred``: the end is the cloud's conclusion; the device's own word replaces a failure.
+    ``inferred``: the cloud concluded the end; the device's own result replaces a failure.
     """
 
     device: str

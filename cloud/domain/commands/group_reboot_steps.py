@@ -98,7 +98,7 @@ def decide(reboot: GroupReboot, facts: DeviceFacts, now: datetime) -> Step | Non
 
     It settles what the ledger has settled, stops at the threshold, starts the next devices while fewer
     than ``max_concurrent`` are unproven, and ends when nothing is in flight and nothing will follow. A
-    stop stays a stop, also when a device's late word takes a failure back.
+    stop stays a stop, also when a device's late result replaces a failure.
     """
     if reboot.state.final or not reboot.listed:
         return None

@@ -19,8 +19,8 @@ class Connection(NamedTuple):
     ended: datetime
 
 
-#: A device that is heard in the boot that it began to end so much later did not reboot; its own grace is two
-#: minutes, and what it said before it went may have been on its way.
+#: A device that reports the old boot id this long after it began to reboot did not reboot; its own grace is
+#: two minutes, and a message from before the reboot may arrive late.
 STILL_UP_AFTER = timedelta(minutes=10)
 
 
@@ -35,11 +35,11 @@ class Rebooting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One enrolled device: its connection, and the newest of what it said of itself.
+    """One enrolled device: its connection, and its newest reported facts.
 
     ``connected`` is None until the first presence event; ``presence_*`` are of the newest one that
     counted. ``connections`` are the last ones that ended, the newest first, at most
-    ``device_reducer.CONNECTIONS_KEPT``. ``goodbye`` is set while a goodbye is the newest thing heard.
+    ``device_reducer.CONNECTIONS_KEPT``. ``goodbye`` is set while a goodbye is the newest message.
     ``applications`` maps a name to its status as reported (``contract.reports``,
     JSON types); ``application_sequences`` says by which report each of them is known.
     """

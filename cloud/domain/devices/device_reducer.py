@@ -31,9 +31,9 @@ def after(device: Device, event: Presence | DeviceMessage) -> Device:
 def supersedes(event: Presence, device: Device) -> bool:
     """Return whether a presence event is newer than what the device's row has.
 
-    It does when none did yet; when its version is higher than the stored one; when it ends the very
-    session that is stored as connected; or when it is so much later that the version may have started
-    again. The end of a connection does not count once the device was heard by a later one.
+    It is if the row has none yet; if its version is higher than the stored one; if it ends the very session
+    that is stored as connected; or if it is so much later that the version may have started again. The end
+    of a connection does not count once a message came by a later connection.
     """
     if not event.connected and _was_heard_after(device, event.received_at):
         return False

@@ -83,9 +83,9 @@ def presence_of(event: PresenceEvent, received_at: datetime) -> Presence | None:
 def state(device: Device, now: datetime, *, offline_debounce_s: float = OFFLINE_DEBOUNCE_S) -> Seen:
     """Return the device's state at ``now``.
 
-    ``online``: connected, and heard within three intervals. ``stale``: connected, but its agent is
-    silent or said goodbye. ``offline``: disconnected for longer than the debounce, within which it is
-    still what it was. ``unknown``: never seen.
+    ``online``: connected, and a report came within three intervals. ``stale``: connected, but its agent is
+    silent or said goodbye. ``offline``: disconnected for longer than the debounce, within which it keeps
+    its earlier state. ``unknown``: never seen.
     """
     if device.connected is None and device.last_report_at is None:
         return Seen("unknown", "never-seen", device.enrolled_at)
@@ -108,9 +108,9 @@ def state(device: Device, now: datetime, *, offline_debounce_s: float = OFFLINE_
 def lost_at(device: Device, given_at: Iterable[datetime], now: datetime) -> datetime | None:
     """Return the time of the change to its group with which the agent fell silent.
 
-    Its core is connected, the agent was well at that moment, was heard for the last time within
-    ``LOST_WITHIN`` of it, and is overdue. A goodbye counts as any last word: an update stops the agent, and
-    the new one may not start. The latest such moment; None where there is none.
+    Its core is connected, the agent was reporting in time then, its last message came within
+    ``LOST_WITHIN`` of it, and it is overdue. A goodbye counts as any last message: an update stops the
+    agent, and the new one may not start. The latest such time; None where there is none.
     """
     said_at, stale_at = device.last_report_at, device.stale_at
     if device.connected is not True or said_at is None or stale_at is None or stale_at >= now:

@@ -60,7 +60,7 @@ class FindsMembers(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What creating a deployment needs of the world."""
+    """The ports that creating a deployment needs."""
 
     account: Account
     images: ResolvesImages

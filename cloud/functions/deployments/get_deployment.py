@@ -35,7 +35,7 @@ def get_deployment(
     """Answer with the deployment, its counts and every device's outcome.
 
     An ACTIVE deployment that every member runs is SUCCEEDED from this look on. Of the deployment in force,
-    outcomes and what is amiss (``code``, ``message``) are as devices are now, else as last recorded. The
+    outcomes and the problem (``code``, ``message``) are as devices are now, else as last recorded. The
     ``ETag`` is the revision's, for ``If-Match`` of the next one; no cache may go by it, as the outcomes go
     on changing.
 

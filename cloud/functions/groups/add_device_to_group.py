@@ -42,7 +42,7 @@ class FindsDevices(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """What putting a device into a group needs of the world."""
+    """The ports that putting a device into a group needs."""
 
     account: Account
     registry: KnowsGroups

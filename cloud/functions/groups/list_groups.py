@@ -45,7 +45,7 @@ def list_groups(
     request: Request, *, registry: ListsGroups, devices: CountsDevices, deployments: FindsDeployments
 ) -> Response:
     """Answer with ``{groups, cursor}``; a group says which nucleus it is of, how many devices it has, as far
-    as they are counted (``devices_exact``), its latest deployment, and what the last look found to be amiss
+    as they are counted (``devices_exact``), its latest deployment, and what the last check found to be wrong
     with the one in force.
 
     A caller whose role is scoped to groups sees those only, so a page may hold fewer than ``limit``.

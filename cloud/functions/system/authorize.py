@@ -31,8 +31,8 @@ def authorize(event: Mapping[str, Any], verifier: Verifier, names: Mapping[str, 
     A refusal says nothing to the caller; the log has its code.
 
     Raises:
-        KeysUnavailable: nobody can say. The gateway answers 500 and keeps nothing; a refusal it would
-            keep for as long as its cache does, long after the issuer is back.
+        KeysUnavailable: the token cannot be checked now. The gateway answers 500, which it does not cache;
+            a refusal would be cached, and outlast the issuer's outage.
     """
     route = ROUTES.get(str(event.get("routeKey")))
     if route is None:

@@ -108,7 +108,7 @@ def _rebooting(row: Mapping[str, Any]) -> Rebooting | None:
 def reboot_began(command: str, boot_id: str, at: datetime) -> Write:
     """Return the write that notes a reboot, which holds if none of a later command is noted, nor this one.
 
-    It notes too what boot was heard of last, and when: that boot may be an older one still.
+    It also stores the boot id reported last, and when: it may be an even older one.
     """
     return Write(
         "SET rebooting = :rebooting, rebooting_known = if_not_exists(boot_id, :none), "

@@ -89,7 +89,7 @@ class BackgroundSteps:
     def withdraw(self) -> Mapping[str, "Future[None]"]:
         """Take back the starts and stops that have not begun; return, by application, what has.
 
-        Not what somebody asked for and waits for the end of.
+        A restart by command is not taken back, because its sender waits for the outcome.
         """
         self._jobs = {
             name: (step, job)

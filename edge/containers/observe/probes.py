@@ -36,7 +36,7 @@ def tcp_probe(address: str, port: int, timeout_s: float) -> None:
     """Connect and go away again.
 
     Raises:
-        OSError: nobody took the connection within ``timeout_s``.
+        OSError: the connection was not accepted within ``timeout_s``.
     """
     socket.create_connection((address, port), timeout=timeout_s).close()
 

@@ -164,7 +164,7 @@ def test_that_an_upgrade_of_a_group_without_a_revision_is_not_watched_is_said(
     watched.world.post()
 
     assert (unwatched.upgrade().watched, watched.upgrade().watched) == (False, True)
-    assert "nobody looks whether agents of line-3 fall silent" in caplog.text
+    assert "silent agents of line-3 will not be noticed" in caplog.text
 
 
 def test_a_run_that_died_before_the_row_followed_is_finished_by_the_next_one() -> None:
