@@ -1,4 +1,4 @@
-"""Wheels of the artifact: every requirement, binary, for each Python that a device may have.
+"""The wheels an artifact carries: every requirement, binary, for each Python a device may have.
 
 One resolution fixes the versions; then each wheel that is not pure is fetched for each architecture and
 Python (a wheel for the stable ABI serves them all). What was fetched is kept in a cache folder, so only
