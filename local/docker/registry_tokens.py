@@ -15,7 +15,7 @@ LIFETIME_S = 12 * 3600  # as ECR's (API reference, GetAuthorizationToken)
 
 @dataclass(frozen=True, slots=True)
 class RegistryToken:
-    """When a genuine token was issued, and until when it is good; both in milliseconds of Unix time."""
+    """Issue and expiry time of a genuine token, in milliseconds of Unix time."""
 
     issued_at_ms: int
     expires_at_ms: int

@@ -19,7 +19,7 @@ Call = TypeVar("Call")
 
 
 class Outcome(Enum):
-    """What one attempt came to."""
+    """The result of one attempt."""
 
     DONE = "done"
     FAILED = "failed"  # the function raised, timed out, or is not there

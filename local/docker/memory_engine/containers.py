@@ -16,7 +16,7 @@ _KILLED = 137
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How a container looks at one moment."""
+    """The state of a container at one moment."""
 
     state: str  # created, running, restarting, exited
     health: str | None = None  # starting, healthy, unhealthy; None: no health check, or it does not run

@@ -36,7 +36,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back: a status, a JSON body, and AWS's error code when it is one."""
+    """An answer: a status, a JSON body, and AWS's error code when it is an error."""
 
     status: int
     body: Mapping[str, Any]

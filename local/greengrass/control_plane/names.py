@@ -32,7 +32,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class ComponentArn:
-    """What a component ARN names; ``version`` is None for the component as a whole."""
+    """The parts of a component ARN; ``version`` is None for the component as a whole."""
 
     owner: str
     name: str
@@ -54,7 +54,7 @@ class ComponentArn:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a deployment is for: a thing or a thing group."""
+    """The target of a deployment: a thing or a thing group."""
 
     kind: str
     name: str

@@ -17,7 +17,7 @@ class InitialService(BaseModel):
 
 
 class InitialConfiguration(BaseModel):
-    """What a nucleus is installed with (``--init-config``): below newer deployments only."""
+    """The configuration of a nucleus' installation (``--init-config``): below newer deployments only."""
 
     services: dict[str, InitialService] = Field(default_factory=dict)
 

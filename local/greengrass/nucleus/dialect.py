@@ -16,7 +16,7 @@ _UNBOUNDED = 1 << 40
 
 @dataclass(frozen=True, slots=True)
 class JsonBudget:
-    """How much JSON one local message may hold: list elements and map pairs have each their cost."""
+    """The limit on the JSON of one local message: each list element and map pair has its cost."""
 
     element_cost: int
     pair_cost: int

@@ -42,7 +42,7 @@ _MORE: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
 
 
 class Nucleus:
-    """What runs between power-on and power-off. Start it once; then stop it or cut it, once."""
+    """A nucleus between power-on and power-off. Start it once; then stop it or cut it, once."""
 
     def __init__(self, device: Device, folder: Folder) -> None:
         self._device = device

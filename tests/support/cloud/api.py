@@ -1,4 +1,4 @@
-"""What the tests of the API share: gateway events, tables in memory, a clock to hold, a device to reach."""
+"""Fixtures of the API's tests: gateway events, tables in memory, a clock to set, a device to reach."""
 
 import json
 import threading

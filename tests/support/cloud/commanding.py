@@ -1,4 +1,4 @@
-"""What the tests of commands share: every operation on one ledger, with a clock and a broker to play with."""
+"""Fixtures of the command tests: every operation on one ledger, with a clock and a broker to control."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the tests of deployments share: the world around them in memory, able to die at any call."""
+"""Fixtures of the deployment tests: all ports in memory, able to die at any call."""
 
 import json
 from collections.abc import Callable, Mapping

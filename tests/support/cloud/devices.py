@@ -1,4 +1,4 @@
-"""What the tests of devices share: their table in memory, messages with defaults, rule events."""
+"""Fixtures of the device tests: their table in memory, messages with defaults, rule events."""
 
 import base64
 import itertools

@@ -1,4 +1,4 @@
-"""What a test's code wrote for CloudWatch, held against the specification's shape."""
+"""Metrics that a test's code wrote for CloudWatch, checked against the specification's shape."""
 
 import json
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""What the tests of group reboots share: the functions, tables in memory, devices that do as told."""
+"""Fixtures of the group reboot tests: the functions, tables in memory, devices that do as told."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

@@ -1,4 +1,4 @@
-"""What the tests of moves share: what Greengrass has for each group, and the ports around it."""
+"""Fixtures of the tests of moves: what Greengrass has for each group, and the ports around it."""
 
 from typing import Any
 

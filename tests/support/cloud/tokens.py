@@ -1,4 +1,4 @@
-"""What the tests of tokens share: two issuers with their keys, tokens with defaults, a clock to hold."""
+"""Fixtures of the token tests: two issuers with their keys, tokens with defaults, a clock to set."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What the agent's AWS child needs of AWS, on loopback: credentials, desired documents, a registry login."""
+"""A small AWS on loopback for the agent's AWS process: credentials, desired documents, a registry login."""
 
 import base64
 import json

@@ -67,7 +67,7 @@ class ArtifactUnusable(ComponentError):
 
 
 class ComponentStore(Protocol):
-    """What a deployment needs of the cloud."""
+    """Port to the cloud, as far as a deployment needs it."""
 
     def resolve(self, requirements: Mapping[str, Mapping[str, str]]) -> dict[str, bytes]:
         """Return a recipe's source for each component; ``requirements`` is name → who asks → version.

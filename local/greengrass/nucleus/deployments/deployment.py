@@ -80,7 +80,7 @@ class Update(BaseModel):
 
 
 class RunWith(BaseModel):
-    """Whom one component is to run as instead of the default user; classic only."""
+    """The user that one component runs as instead of the default user; classic only."""
 
     posixUser: str | None = None
 
@@ -101,7 +101,7 @@ class UpdatePolicy(BaseModel):
 
 
 class ValidationPolicy(BaseModel):
-    """How long a component may take to judge its new configuration."""
+    """The time that a component has to validate its new configuration."""
 
     timeout: float = 20
 

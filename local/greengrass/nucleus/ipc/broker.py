@@ -60,7 +60,7 @@ def matches(topic_filter: str, topic: str) -> bool:
 
 
 class Subscriptions:
-    """Who wants which filter on one connection; safe from any thread."""
+    """The subscribers of each filter on one connection; safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -96,7 +96,7 @@ class Subscriptions:
 
 
 class Waiting:
-    """Who waits for the first connection of a nucleus' life; safe from any thread."""
+    """The callers that wait for the first connection of a nucleus' life; safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

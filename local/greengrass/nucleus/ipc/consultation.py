@@ -48,7 +48,7 @@ Tell = Callable[[Asked], None]
 
 
 class Consultation:
-    """Who wants to be asked, and the answers as they come. Safe from any thread; one deployment asks."""
+    """Listening components and their answers. Safe from any thread; one deployment asks."""
 
     def __init__(self) -> None:
         self._news = threading.Condition()

@@ -16,7 +16,7 @@ class _Subscription:
 
 
 class LocalTopics:
-    """Who subscribed to which local topic; safe from any thread."""
+    """The subscribers of local topics; safe from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
