@@ -30,9 +30,7 @@ class DiagnosisFacts:
     deployment: Deployment | None  # the newest of the device's group that was not refused
     job: Job | None = None
     job_known: bool = True  # False: Greengrass did not answer
-    nucleus: Nucleus | None = (
-        None  # of the device's group; None where it is unknown, or the registry did not answer
-    )
+    nucleus: Nucleus | None = None  # of the device's group; None where unknown, or without an answer
     lost_at: datetime | None = (
         None  # with which deployment the agent fell silent (cloud.domain.devices.presence)
     )
