@@ -33,6 +33,7 @@ class Running:
         self.recipes: dict[str, Recipe] = {}
         self.posix_users: Mapping[str, str] = {}  # by component, where a deployment said so
         self.off = threading.Event()
+        self._ending = threading.Lock()  # nothing starts once ``off`` is set
         self._all = surroundings
         self._changed = changed
         self._components: dict[str, Component] = {}
@@ -50,9 +51,8 @@ class Running:
         for recipe in in_order(recipes):
             self._all.components.add(recipe.name)
             component = self._component(recipe)
-            if not self.off.is_set() and component is not None:
-                self._components[recipe.name] = component
-                component.start(installed=False)
+            if component is not None:
+                self._start(recipe.name, component, installed=False)
 
     def switch(self, document: Document, installed: Installed, recipes: Sequence[Recipe]) -> None:
         """Replace what is to be replaced, in this nucleus' order, and wait as long as this nucleus does.
@@ -69,6 +69,7 @@ class Running:
             if self._needs_start(recipe, document, installed):
                 self.stay_on()
                 self._replace(recipe)
+        self.stay_on()
         for name in gone:
             self._uninstall(name)
         self._differs.clear()
@@ -92,8 +93,7 @@ class Running:
                 self._components.pop(name).stop()
             for recipe in in_order(recipes):
                 if recipe.name not in self._components and (component := self._component(recipe)) is not None:
-                    self._components[recipe.name] = component
-                    component.start(installed=False)
+                    self._start(recipe.name, component, installed=False)
         except DocumentRefused as error:
             log.error("rollback failed: error=%s", error)
 
@@ -102,8 +102,7 @@ class Running:
         component = self._components.get(name)
         if component is not None:
             component.stop()
-            if not self.off.is_set():
-                component.start(installed=True)
+            self._start(name, component, installed=True)
 
     def kill_token_exchange(self) -> None:
         """Have Lite's token exchange die and come back: what needs it HARD is stopped and stays so."""
@@ -121,19 +120,19 @@ class Running:
 
     def stop(self) -> None:
         """Stop everything in order, what depends on others first."""
-        self.off.set()
+        self._end()
         for component in reversed(list(self._components.values())):
             component.stop()
 
     def cut(self) -> None:
         """End everything at once: there is no power."""
-        self.off.set()
+        self._end()
         for component in self._every():
             component.kill()
 
     def leave(self) -> None:
         """Be gone as a nucleus is whose process was killed: what it started lives on."""
-        self.off.set()
+        self._end()
         for component in self._every():
             component.leave()
 
@@ -155,6 +154,16 @@ class Running:
         if self.off.is_set():
             raise PowerLost
 
+    def _start(self, name: str, component: Component, *, installed: bool) -> None:
+        with self._ending:
+            if not self.off.is_set():
+                self._components[name] = component
+                component.start(installed=installed)
+
+    def _end(self) -> None:
+        with self._ending:
+            self.off.set()
+
     def _every(self) -> Iterable[Component]:
         return [*self._components.values(), *filter(None, [self._preparing])]
 
@@ -171,9 +180,8 @@ class Running:
             old.stop()
             del self._components[recipe.name]
         if component is not None:
-            self._components[recipe.name] = component
             self._replaced.append(recipe.name)
-            component.start(installed=beside)
+            self._start(recipe.name, component, installed=beside)
 
     def _look(self) -> None:
         """Return as soon as all that was replaced runs at one look, a second after the one before.

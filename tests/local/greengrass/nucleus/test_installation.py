@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -18,7 +19,12 @@ from local.greengrass.nucleus.deployments.component_store import (
     GroupsForbidden,
     NotResolved,
 )
-from local.greengrass.nucleus.deployments.deployment import DeploymentFailed, DeploymentRejected, read
+from local.greengrass.nucleus.deployments.deployment import (
+    DeploymentFailed,
+    DeploymentRejected,
+    PowerLost,
+    read,
+)
 from local.greengrass.nucleus.deployments.installation import Installation
 from local.greengrass.nucleus.device import Device, Folder
 from local.greengrass.nucleus.dialect import DIALECTS
@@ -641,6 +647,41 @@ def test_a_killed_nucleus_leaves_its_components_running_and_the_next_one_starts_
     machine.installation.cut()
     kill_leftovers(machine.folder.processes)  # what a power cut does besides
     assert until(lambda: not alive(first[0]) and not alive(second[0]))
+
+
+SLOW_TO_STOP = """
+trap "touch stopping; sleep 1; exit 0" TERM
+echo "$$ {configuration:/word}" >> "{work:path}/said"; while :; do sleep 0.05; done
+"""
+
+
+@classic
+def test_a_nucleus_that_is_killed_while_it_replaces_a_component_starts_nothing_any_more(
+    machine: Machine,
+) -> None:
+    """Else a dead nucleus would go on supervising an agent of its own beside the next one's."""
+    machine.store.publish(APP, "2.0.0", {"word": "second"}, run=SLOW_TO_STOP)
+    machine.store.publish(APP, "3.0.0", {"word": "third"}, run=SAY)
+    machine.deploy("2.0.0")
+    machine.said(1)
+    ended: list[BaseException] = []
+
+    def deploy() -> None:
+        try:
+            machine.deploy("3.0.0")
+        except PowerLost as error:
+            ended.append(error)
+
+    deploying = threading.Thread(target=deploy)
+    deploying.start()
+    assert until(lambda: (machine.folder.work(APP) / "stopping").exists())
+    machine.installation.leave()
+    deploying.join(timeout=20)
+
+    assert not deploying.is_alive()
+    assert len(ended) == 1
+    time.sleep(0.5)
+    assert [word for _, word in machine.said(1)] == ["second"]
 
 
 SESSIONS = """
