@@ -1,6 +1,7 @@
 """Consistency checks between the parts of a desired document; every problem names its path. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from contract.applications import Application, HttpHealthCheck, TcpHealthCheck
 
@@ -119,21 +120,14 @@ def _dependencies(applications: Sequence[Application]) -> Iterator[str]:
 
 def _circle(needs: Mapping[str, Sequence[str]]) -> list[str]:
     """Return one circle of dependencies, its first name again at the end; empty when there is none."""
-    done: set[str] = set()
-    for start in needs:
-        path: list[str] = []
-        waiting = [(start, iter(needs[start]))] if start not in done else []
-        while waiting:
-            name, rest = waiting[-1]
-            if len(path) < len(waiting):
-                path.append(name)
-            following = next((each for each in rest if each in needs and each not in done), None)
-            if following is None:
-                done.add(name)
-                waiting.pop()
-                path.pop()
-            elif following in path:
-                return [*path[path.index(following) :], following]
-            else:
-                waiting.append((following, iter(needs[following])))
+    waiting: TopologicalSorter[str] = TopologicalSorter(dict.fromkeys(needs, ()))
+    for name, each in needs.items():
+        for dependency in each:
+            if dependency in needs:
+                waiting.add(dependency, name)  # this way round a circle is told from who waits to whom
+    try:
+        waiting.prepare()
+    except CycleError as error:
+        circle: list[str] = error.args[1]
+        return circle
     return []
