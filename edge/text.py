@@ -30,13 +30,13 @@ def _ends(text: str, kept: int) -> str:
 
 def tail(lines: Sequence[str], max_bytes: int) -> list[str]:
     """Return the last lines that fit into ``max_bytes`` as a JSON list."""
-    kept: list[str] = []
+    room, kept = max_bytes - 2, 0
     for line in reversed(lines):
-        max_bytes -= _size(line) + 4  # its quotes, a comma, a blank
-        if max_bytes < 0:
+        room -= _size(line) + 3  # its quotes, a comma
+        if room < 0:
             break
-        kept.insert(0, line)
-    return kept
+        kept += 1
+    return list(lines[len(lines) - kept :])
 
 
 def _size(text: str) -> int:

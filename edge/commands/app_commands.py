@@ -1,6 +1,5 @@
 """Commands other than reboot: what each asks of the agent's parts, and its outcome."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, assert_never
@@ -17,6 +16,7 @@ from contract.commands import (
 from contract.defaults import LOG_BYTES
 from edge.containers.execute.operator_actions import ActionRefusal, Ended, Heard
 from edge.events import Collected
+from edge.text import tail
 
 AppCommand = (
     RestartApplicationCommand
@@ -130,15 +130,4 @@ def _outcome(
 def _logs(found: Sequence[str] | ActionRefusal) -> CommandOutcome:
     if isinstance(found, ActionRefusal):
         return _outcome(found, CommandState.FAILED)
-    return CommandOutcome(CommandState.SUCCEEDED, log_lines=latest(found, LOG_BYTES))
-
-
-def latest(lines: Sequence[str], max_bytes: int) -> Sequence[str]:
-    """Return the last lines whose JSON is within ``max_bytes``, oldest first."""
-    room, kept = max_bytes - 2, 0
-    for line in reversed(lines):
-        room -= len(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace")) + 1
-        if room < 0:
-            break
-        kept += 1
-    return list(lines[len(lines) - kept :])
+    return CommandOutcome(CommandState.SUCCEEDED, log_lines=tail(found, LOG_BYTES))
