@@ -46,6 +46,23 @@ def known_nucleus(word: object) -> Nucleus | None:
 #: As a device reports it: an unknown text is no reason to refuse the rest of the message.
 SaidNucleus = Annotated[Nucleus | None, BeforeValidator(known_nucleus)]
 
+#: Docker's names for what ``uname -m`` says.
+_ARCHITECTURES = {
+    "x86_64": "amd64",
+    "aarch64": "arm64",
+    "armv8l": "arm",
+    "armv7l": "arm",
+    "armv6l": "arm",
+    "i686": "386",
+    "i386": "386",
+}
+
+
+def docker_architecture(machine: str) -> str:
+    """Return Docker's name for the ``machine`` of ``uname -m``; that word itself where we know none."""
+    return _ARCHITECTURES.get(machine, machine)
+
+
 _CROCKFORD = "0123456789abcdefghjkmnpqrstvwxyz"
 
 

@@ -23,6 +23,7 @@ from docker.auth import encode_header
 from docker.utils import kwargs_from_env, version_lt
 
 from contract.defaults import APPLICATIONS_MAX
+from contract.names import docker_architecture
 from edge.engine.docker_api import answers, creation, meaning
 from edge.engine.docker_api.output import lines
 from edge.engine.docker_api.progress import PullProgress
@@ -57,7 +58,6 @@ ANSWER_TIMEOUT_S = 60  # an engine that says nothing for this long is taken for 
 #: registry whose line went dead; the longest honest silence is the unpacking of a small file's last block.
 SILENCE_S = 120.0
 
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv6l": "arm"}
 # What docker-init and shells exit with when the command itself could not be run.
 _COULD_NOT_RUN = (126, 127, 255)
 
@@ -96,10 +96,9 @@ class DockerEngine:
         if known is None:
             with self._talking() as client:
                 raw = client.info()
-            machine = str(raw["Architecture"])
             known = EngineInformation(
                 version=str(raw["ServerVersion"]),
-                architecture=_ARCHITECTURES.get(machine, machine),
+                architecture=docker_architecture(str(raw["Architecture"])),
                 data_root=str(raw["DockerRootDir"]),
                 storage_driver=str(raw.get("Driver", "")),
             )

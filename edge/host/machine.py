@@ -6,19 +6,10 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from contract.names import docker_architecture
 from edge.ports.machine import MachineError
 
 REBOOT_CALL_S = 20.0  # the call only asks; a machine that goes down may never let it return
-
-#: Docker's names for what ``uname -m`` says.
-_ARCHITECTURES = {
-    "x86_64": "amd64",
-    "aarch64": "arm64",
-    "armv7l": "arm",
-    "armv6l": "arm",
-    "i686": "386",
-    "riscv64": "riscv64",
-}
 
 
 class LinuxMachine:
@@ -69,4 +60,4 @@ CHECKS = {"boot_id_path": _no_boot_id, "reboot_command": _no_command}
 
 def architecture() -> str:
     """Return this machine's architecture as Docker names it, else as the kernel does."""
-    return _ARCHITECTURES.get(platform.machine(), platform.machine() or "unknown")
+    return docker_architecture(platform.machine()) or "unknown"

@@ -17,6 +17,8 @@ from typing import Any
 
 import requests
 
+from contract.names import docker_architecture
+
 REPOSITORY = "fleetgrass/hello"
 PORT = 8080
 BUSYBOX = Path("/bin/busybox")
@@ -26,7 +28,6 @@ UNHEALTHY_LABEL = "io.fleetgrass.sample.unhealthy"  # "true": its health check n
 MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 _CONFIG = "application/vnd.docker.container.image.v1+json"
 _LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
-_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}
 _SECOND_NS = 1_000_000_000
 _TIMEOUT_S = 30
 
@@ -118,8 +119,7 @@ def assemble(layer: bytes, config: Mapping[str, Any], architecture: str) -> Imag
 
 def architecture() -> str:
     """Return this machine's architecture as Docker names it."""
-    machine = platform.machine()
-    return _ARCHITECTURES.get(machine, machine)
+    return docker_architecture(platform.machine())
 
 
 def push(image: Image, registry: str, repository: str, tags: Sequence[str]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contract.names import docker_architecture
 from local.greengrass.nucleus.dialect import DIALECTS, Dialect, Name
 
 
@@ -127,6 +128,5 @@ class Folder:
 
 def architecture() -> str:
     """Return this machine's architecture as recipes name it."""
-    return {"x86_64": "amd64", "aarch64": "aarch64", "armv7l": "arm"}.get(
-        platform.machine(), platform.machine()
-    )
+    name = docker_architecture(platform.machine())
+    return {"arm64": "aarch64", "386": "x86"}.get(name, name)
