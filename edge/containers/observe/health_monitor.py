@@ -7,8 +7,16 @@ from enum import Enum
 
 from contract.defaults import LAST_LINES
 from edge.containers.model.observed import ContainerPair, Observed
-from edge.containers.observe.probes import Probed, Prober
-from edge.containers.plan.health import CALM_S, CRASHES, Condition, HealthHistory, condition, steady_enough_s
+from edge.containers.observe.probes import Prober
+from edge.containers.plan.health import (
+    CALM_S,
+    CRASHES,
+    Condition,
+    HealthHistory,
+    Probed,
+    condition,
+    steady_enough_s,
+)
 from edge.containers.plan.restart_policy import RESTART_FORGET_S
 from edge.ports.clock import Clock
 from edge.ports.engine import ContainerRun, Engine, State

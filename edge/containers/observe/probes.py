@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from contract.applications import HttpHealthCheck, TcpHealthCheck
+from edge.containers.plan.health import Probed
 
 #: ``(address, port, path, timeout_s)`` → the HTTP status, or OSError.
 Ask = Callable[[str, int, str, float], int]
 #: ``(address, port, timeout_s)`` → nothing, or OSError.
 Knock = Callable[[str, int, float], None]
-#: Checks that this agent makes itself; the others are the engine's.
-Probed = HttpHealthCheck | TcpHealthCheck
 
 
 def http_probe(address: str, port: int, path: str, timeout_s: float) -> int:

@@ -11,7 +11,7 @@ from edge.ports.engine import ContainerRun
 #: half its window, if that is less): one that dies at once is seen running between its restarts.
 STEADY_S = 3.0
 #: Checks that the agent makes itself; the others are the engine's.
-PROBED = (HttpHealthCheck, TcpHealthCheck)
+Probed = HttpHealthCheck | TcpHealthCheck
 #: So often it must have ended, and been started again, to be called a crash loop; it is called so until it
 #: has run for CALM_S, which is longer than the engine ever waits between two starts (a minute).
 CRASHES = 3
@@ -91,7 +91,7 @@ def condition(observed: Observed, history: HealthHistory, *, on_trial: bool) -> 
         return Condition.ENDED
     if container.state != "running" or (not on_trial and is_crashing(history)):
         return Condition.UNHEALTHY
-    if isinstance(observed.supervision.health_check, PROBED):
+    if isinstance(observed.supervision.health_check, Probed):
         if history.refusals == 0:
             return Condition.HEALTHY if history.answered else Condition.STARTING
         if history.refusals >= REFUSALS:
@@ -163,7 +163,7 @@ def _ending(course: ContainerRun) -> tuple[str, str]:
 
 
 def _silence(observed: Observed, history: HealthHistory) -> tuple[str, str]:
-    if isinstance(observed.supervision.health_check, PROBED):
+    if isinstance(observed.supervision.health_check, Probed):
         return "unhealthy", history.answer or "its health check was never answered"
     if observed.container.health == "none":
         times = history.course.restarts
