@@ -5,10 +5,10 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from contract.applications import NetworkMode, RestartPolicy
+
 State = Literal["created", "running", "paused", "restarting", "removing", "exited", "dead"]
 Health = Literal["none", "starting", "healthy", "unhealthy"]
-RestartPolicy = Literal["unless-stopped", "on-failure", "no"]
-Network = Literal["bridge", "host", "none"]
 
 LABEL_THING = "io.fleetgrass.thing"
 LABEL_APPLICATION = "io.fleetgrass.application"
@@ -92,7 +92,7 @@ class ContainerSpec:
     entrypoint: tuple[str, ...] | None = None
     mounts: tuple[Mount, ...] = ()
     devices: tuple[DeviceNode, ...] = ()
-    network_mode: Network = "bridge"
+    network_mode: NetworkMode = "bridge"
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     privileged: bool = False
