@@ -29,7 +29,7 @@ from cloud.tables.device_lists import DeviceLists
 from local.aws.account import ROOT_KEY, LocalAws, client_arguments
 from local.process.children import free_ports
 from tests.support.cloud.api import NOW, Clock, an_event, body_of
-from tests.support.cloud.memory_deployments import MemoryDeployments
+from tests.support.cloud.deployments import deployments_in_memory
 from tests.support.cloud.memory_dynamodb import table_of
 
 PAGES = 4  # of each list
@@ -89,7 +89,7 @@ def pages(dynamodb: Any, table: str, query: Mapping[str, str], calls: list[str])
     """Return what each of the first pages called, and how many milliseconds one took, in the median."""
     entry = lambda_handler(
         lambda request: list_devices(
-            request, devices=DeviceLists(dynamodb, table), deployments=MemoryDeployments(), clock=Clock()
+            request, devices=DeviceLists(dynamodb, table), deployments=deployments_in_memory(), clock=Clock()
         ),
         route="GET /devices",
     )

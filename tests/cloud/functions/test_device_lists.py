@@ -19,6 +19,7 @@ from cloud.http.handler import lambda_handler
 from cloud.tables.device_lists import DeviceLists
 from cloud.tables.devices import Devices, Effect
 from tests.support.cloud.api import NOW, Clock, Watched, an_event, body_of
+from tests.support.cloud.deployments import deployments_in_memory
 from tests.support.cloud.devices import (
     Calls,
     a_connection_event,
@@ -28,7 +29,6 @@ from tests.support.cloud.devices import (
     at,
     news,
 )
-from tests.support.cloud.memory_deployments import MemoryDeployments
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 
 LIST = "GET /devices"
@@ -70,7 +70,7 @@ class Fleet:
     def page(self, roles: str = "Fleet.Reader", **query: str) -> dict[str, Any]:
         lists = DeviceLists(self.dynamodb, self.table._name)
         entry = lambda_handler(
-            lambda r: list_devices(r, devices=lists, deployments=MemoryDeployments(), clock=self.clock),
+            lambda r: list_devices(r, devices=lists, deployments=deployments_in_memory(), clock=self.clock),
             route=LIST,
         )
         return entry(an_event(LIST, roles=roles) | {"queryStringParameters": query or None}, None)

@@ -14,6 +14,7 @@ from cloud.tables.device_lists import DeviceLists
 from cloud.tables.devices import Devices
 from contract.reports import DesiredStatus, PublishedPort
 from tests.support.cloud.api import NOW, Clock, an_event, body_of
+from tests.support.cloud.deployments import a_deployment, deployments_in_memory
 from tests.support.cloud.devices import (
     Calls,
     a_presence,
@@ -24,7 +25,6 @@ from tests.support.cloud.devices import (
     dynamodb_in_memory,
     news,
 )
-from tests.support.cloud.memory_deployments import MemoryDeployments, a_deployment
 
 LIST, GET = "GET /devices", "GET /devices/{device}"
 IMAGE = f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/fleetgrass/hello@sha256:{'a' * 64}"
@@ -34,7 +34,7 @@ class Api:
     def __init__(self, devices: Devices, calls: Calls) -> None:
         self.devices, self.calls = devices, calls
         self.lists = DeviceLists(devices._table, devices._name)
-        self.deployments = MemoryDeployments()
+        self.deployments = deployments_in_memory()
 
     def page(self, roles: str = "Fleet.Reader", **query: str) -> dict[str, Any]:
         entry = lambda_handler(

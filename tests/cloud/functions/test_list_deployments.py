@@ -16,7 +16,7 @@ from cloud.tables.deployment_lists import DeploymentLists
 from cloud.tables.deployments import Deployments
 from contract.names import identifier
 from tests.support.cloud.api import DEPLOYMENTS, NOW, an_event, body_of, empty, tables_in_memory
-from tests.support.cloud.memory_deployments import a_deployment
+from tests.support.cloud.deployments import a_deployment
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 
 LIST = "GET /deployments"

@@ -1,4 +1,4 @@
-"""The deployments table: the same tests on DynamoDB (moto) and on the fake that other tests use."""
+"""The deployments table on DynamoDB (moto)."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,7 +13,7 @@ from cloud.domain.idempotency import Idempotency, KeyReused
 from cloud.tables.deployments import Deployments
 from contract.names import identifier
 from tests.support.cloud.api import DEPLOYMENTS, NOW, empty, tables_in_memory
-from tests.support.cloud.memory_deployments import TARGET, MemoryDeployments, a_deployment
+from tests.support.cloud.deployments import TARGET, a_deployment
 
 LATER = NOW + timedelta(minutes=1)
 
@@ -24,10 +24,10 @@ def table() -> Iterator[Any]:
         yield dynamodb
 
 
-@pytest.fixture(params=["memory", "dynamodb"])
-def deployments(request: pytest.FixtureRequest, table: Any) -> Deployments:
+@pytest.fixture
+def deployments(table: Any) -> Deployments:
     empty(table, DEPLOYMENTS)
-    return MemoryDeployments() if request.param == "memory" else Deployments(table, DEPLOYMENTS)
+    return Deployments(table, DEPLOYMENTS)
 
 
 def test_a_deployment_comes_back_as_it_was_made(deployments: Deployments) -> None:

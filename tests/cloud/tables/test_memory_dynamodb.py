@@ -25,6 +25,7 @@ from cloud.tables.memberships import Membership, Memberships
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.names import identifier
 from tests.support.cloud.api import NOW
+from tests.support.cloud.deployments import a_deployment
 from tests.support.cloud.devices import (
     a_connection_event,
     a_presence,
@@ -34,7 +35,6 @@ from tests.support.cloud.devices import (
     dynamodb_in_memory,
     news,
 )
-from tests.support.cloud.memory_deployments import a_deployment
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, Twin, table_of
 
 EXAMPLES = settings(max_examples=5)  # on moto: a call is five milliseconds

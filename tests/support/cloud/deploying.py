@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cloud.aws.account import Account
+from cloud.aws.attributes import to_item
 from cloud.aws.ecr import Image
 from cloud.aws.errors import Conflict, NotFound
 from cloud.aws.iot_registry import Group
+from cloud.domain.deployments.deployment import Deployment, DeploymentState
 from cloud.domain.deployments.greengrass import Submitted, TargetDeployment
 from cloud.domain.deployments.greengrass_components import NUCLEUS, Components
 from cloud.domain.devices.diagnosis_facts import Job
@@ -17,10 +19,20 @@ from cloud.functions.deployments.get_deployment import get_deployment
 from cloud.http.handler import lambda_handler
 from cloud.services.deployment_submission import Submission
 from cloud.tables.deployments import Deployments
+from cloud.tables.rows.deployment_rows import sort_key
 from contract.documents import document_key
 from contract.names import COMPONENT, Nucleus
-from tests.support.cloud.api import ACCOUNT, DEPLOYMENTS, REGION, Clock, FakeDevices, a_device, an_event
-from tests.support.cloud.memory_deployments import MemoryDeployments
+from tests.support.cloud.api import (
+    ACCOUNT,
+    DEPLOYMENTS,
+    REGION,
+    Clock,
+    FakeDevices,
+    a_device,
+    an_event,
+    with_tables,
+)
+from tests.support.cloud.memory_dynamodb import MemoryDynamoDB
 
 POST, GET = "POST /deployments", "GET /deployments/{deployment}"
 WEB = {"name": "web", "image": "fleetgrass/hello:v1"}
@@ -199,7 +211,8 @@ class World:
         self.account = Account("aws", REGION, ACCOUNT)
         self.arn = self.account.iot_arn("thinggroup/line-3")
         self.greengrass = FakeGreengrass(self.arn, self.enrolled)
-        self.deployments = MemoryDeployments() if self.table is None else Deployments(self.table, DEPLOYMENTS)
+        self.kept_in = with_tables(MemoryDynamoDB()) if self.table is None else self.table
+        self.deployments = Deployments(self.kept_in, DEPLOYMENTS)
 
     def submission(self) -> Submission:
         return Submission(
@@ -240,6 +253,16 @@ class World:
             route=GET,
         )
         return entry(an_event(GET, path={"deployment": deployment}, **more), None)
+
+    def put_back(self, deployment: Deployment) -> None:
+        """Have ``deployment`` be SUBMITTING, as if its process had died before it said how it went."""
+        self.kept_in.update_item(
+            TableName=DEPLOYMENTS,
+            Key=to_item({"pk": deployment.target, "sk": sort_key(deployment.revision)}),
+            UpdateExpression="SET #state = :state",
+            ExpressionAttributeNames={"#state": "state"},
+            ExpressionAttributeValues=to_item({":state": DeploymentState.SUBMITTING.value}),
+        )
 
     def sweep(self) -> int:
         return self.submission().finish_stale(self.clock.now)

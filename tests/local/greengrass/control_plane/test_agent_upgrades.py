@@ -11,7 +11,7 @@ from contract.names import COMPONENT
 from tests.local.greengrass.control_plane.memory_emulator import MemoryEmulator
 from tests.local.greengrass.control_plane.requests_as_sdk import GROUP, a_recipe
 from tests.support.cloud.api import FakeDevices, a_device
-from tests.support.cloud.memory_deployments import MemoryDeployments
+from tests.support.cloud.deployments import deployments_in_memory
 
 EARLIER: Mapping[str, Mapping[str, Any]] = {
     COMPONENT: {"componentVersion": "0.1.0", "runWith": {"systemResourceLimits": {"memory": 102400}}},
@@ -40,7 +40,9 @@ def test_the_job_of_an_upgrade_brings_version_user_and_time_source_at_once(
     ours.create(GROUP, name="revision 1", components=pointed, client_token="dep-1")
     devices = FakeDevices([a_device("r-1", agent_version="0.1.0", level=0)])
 
-    done = upgrade_agent(Clients(Iot(), ours, MemoryDeployments(), devices), group="line-3", version="0.2.0")
+    done = upgrade_agent(
+        Clients(Iot(), ours, deployments_in_memory(), devices), group="line-3", version="0.2.0"
+    )
 
     latest = ours.latest(GROUP)
     assert latest is not None
