@@ -57,7 +57,6 @@ LOG_BUNDLE_BYTES = 5 << 20  # of a bundle of logs, compressed
 LOG_BYTES = 5_500  # of a result's 7,000
 REPORT_MAX_BYTES = 7_000
 DESIRED_DOCUMENT_MAX_BYTES = 256 * 1024
-CONFIGURATION_VALUE_MAX_BYTES = 1_024
 APPLICATIONS_MAX = 64
 LAST_LINES = 20  # of its output that a report tells of an application that failed
 WINDOWS_MAX = 16

@@ -13,7 +13,6 @@
     ├── SpecRefused             spec-refused           the engine calls the container's specification invalid
     ├── CommandNotFound         command-not-found      the image has no such command
     ├── WrongArchitecture       wrong-architecture     the image is for another kind of machine
-    ├── OutOfMemory             out-of-memory          the kernel stopped it for its memory
     └── PullFailed              pull-failed            the registry's answer made no sense to the engine
         ├── ImageNotFound       image-not-found        the registry does not have it
         ├── ImageMissing        image-missing          the engine does not have it (pull it first)
@@ -97,12 +96,6 @@ class WrongArchitecture(EngineError):
 
     code = "wrong-architecture"
     retry = "never"
-
-
-class OutOfMemory(EngineError):
-    """The kernel stopped the container for using more memory than it may."""
-
-    code = "out-of-memory"
 
 
 class PullFailed(EngineError):

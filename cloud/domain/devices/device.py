@@ -89,8 +89,3 @@ class Device:
     def architecture(self) -> str | None:
         """``amd64``, ``arm64`` or ``arm``; None until its first report."""
         return self.host.get("architecture")
-
-    @property
-    def disk_free_bytes(self) -> int | None:
-        """Free bytes of the engine's data root; None when it never said."""
-        return self.host.get("disk_free_bytes")

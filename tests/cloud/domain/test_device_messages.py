@@ -27,7 +27,7 @@ def test_a_report_is_kept_with_the_servers_time_and_the_devices_skew() -> None:
     assert device.last_report_at == at(100)
     assert device.stale_at == at(100 + 3 * 60)
     assert device.clock_skew_s == -97.0
-    assert (device.architecture, device.disk_free_bytes) == ("amd64", 1 << 33)
+    assert (device.architecture, device.host["disk_free_bytes"]) == ("amd64", 1 << 33)
     assert device.applications["web"]["state"] == "RUNNING"
 
 
