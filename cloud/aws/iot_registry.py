@@ -115,16 +115,6 @@ class Registry:
             if _attributes(self._describe(group)).get(_MADE_BY) != made_by:
                 raise
 
-    def groups_of(self, thing: str) -> frozenset[str]:
-        """Return the groups that a thing is in itself.
-
-        Raises:
-            NotFound: there is no such thing.
-        """
-        with translated():
-            page = self._iot.list_thing_groups_for_thing(thingName=thing, maxResults=100)
-        return frozenset(one["groupName"] for one in page["thingGroups"])
-
     def add(self, thing: str, group: str) -> None:
         """Put a thing into a group; the same again changes nothing.
 

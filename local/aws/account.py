@@ -68,10 +68,6 @@ class LocalAws:
             self.stop()
             raise
 
-    def client_environment(self, key: Key) -> dict[str, str]:
-        """Return what a process needs to use this AWS with ``key`` as if it were the real one."""
-        return aws_environment(self.endpoint_url, key)
-
     def ca_certificate(self) -> bytes:
         """Return the certificate (PEM) that the MQTT listener's is signed with."""
         answer = requests.get(f"{self.endpoint_url}/_ministack/iot/ca.pem", timeout=10)

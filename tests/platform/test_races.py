@@ -29,6 +29,14 @@ def a_client(aws: LocalAws, service: str) -> Any:
     return boto3.client(service, **client_arguments(aws.endpoint_url, ROOT_KEY), config=many)  # type: ignore[call-overload]
 
 
+class ReadableRegistry(Registry):
+    """The cloud's registry, which need not ask what these tests look at in the end."""
+
+    def groups_of(self, thing: str) -> frozenset[str]:
+        page = self._iot.list_thing_groups_for_thing(thingName=thing, maxResults=100)
+        return frozenset(one["groupName"] for one in page["thingGroups"])
+
+
 class Gate:
     """Opens for each caller's first write once all have come to theirs."""
 
@@ -78,7 +86,7 @@ def stage(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
     yield Stage(
         Gated(dynamodb, gate),
-        Gated(Registry(iot), gate),
+        Gated(ReadableRegistry(iot), gate),
         lambda thing: iot.create_thing(thingName=thing),
         at_once,
     )

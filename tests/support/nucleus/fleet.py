@@ -21,7 +21,7 @@ import paho.mqtt.client as paho
 from botocore.exceptions import BotoCoreError, ClientError
 from paho.mqtt.enums import CallbackAPIVersion
 
-from local.aws.account import ACCOUNT, REGION, ROOT_KEY, LocalAws, client_arguments
+from local.aws.account import ACCOUNT, REGION, ROOT_KEY, LocalAws, aws_environment, client_arguments
 from local.greengrass.nucleus.dialect import CLASSIC
 from local.process.children import Child, free_ports
 
@@ -121,7 +121,7 @@ class Fleet:
                 *("--endpoint-url", self.aws.endpoint_url, "--folder", str(folder / "greengrass")),
             ],
             log=folder / "control-plane.log",
-            environment=self.aws.client_environment(ROOT_KEY),
+            environment=aws_environment(self.aws.endpoint_url, ROOT_KEY),
         )
         self._ca = folder / "ca.pem"
         self._ca.write_bytes(self.aws.ca_certificate())
