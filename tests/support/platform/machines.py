@@ -15,11 +15,11 @@ from contract import topics
 from contract.commands import AnyCommand, RebootCommand, name_of
 from contract.names import COMPONENT, identifier
 from local.demo.api_client import Api
-from local.greengrass.cable import Cable
 from local.greengrass.devices import Device
 from local.greengrass.nucleus.configuration.store import Configuration, Json
 from local.greengrass.nucleus.dialect import DIALECTS
 from local.platform import Dialect, Platform
+from tests.support.platform.cable import Cable
 from tests.support.platform.lab import Lab, until
 
 KEEP_ALIVE_S = 4

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from local.greengrass.cable import Cable
 from tests.support.nucleus.fleet import PROBE, Cloud, Core, Fleet, soon
+from tests.support.platform.cable import Cable
 
 pytestmark = pytest.mark.platform
 

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from local.greengrass.cable import Cable
+from tests.support.platform.cable import Cable
 
 
 @pytest.fixture
