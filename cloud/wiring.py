@@ -7,10 +7,10 @@ from cloud.aws.clients import client
 from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_registry import Registry
 from cloud.clock import utc_now
+from cloud.defaults import SUBMITTING_STALE_S
 from cloud.services.deployment_submission import Submission
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
-from contract.defaults import SUBMITTING_STALE_S
 
 
 def submission(function_arn: str) -> Submission:

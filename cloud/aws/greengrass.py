@@ -5,10 +5,14 @@ from typing import Any, cast
 
 from cloud.aws.clients import translated
 from cloud.aws.errors import NotFound
+from cloud.defaults import (
+    COMPONENT_UPDATE_S,
+    CONFIGURATION_VALIDATION_S,
+    DEPLOYMENT_TIMEOUT_MIN,
+)
 from cloud.domain.deployments.greengrass import Submitted, TargetDeployment
 from cloud.domain.deployments.greengrass_components import Components
 from cloud.domain.devices.diagnosis_facts import Job
-from contract.defaults import COMPONENT_UPDATE_S, CONFIGURATION_VALIDATION_S, DEPLOYMENT_TIMEOUT_MIN
 
 
 class Greengrass:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from cloud.aws.clients import client, iot_data
 from cloud.aws.iot_data import Publisher
 from cloud.clock import Clock, new_id, utc_now
+from cloud.defaults import COMMAND_EXPIRY_S, OFFLINE_DEBOUNCE_S
 from cloud.domain.commands.command import Command
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.presence import state
@@ -26,7 +27,7 @@ from cloud.http.reached_device import FindsDevices, reached_device
 from cloud.services.dispatch import Dispatcher, NotSent, SignsUploads, TooLarge
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
-from contract.defaults import COMMAND_EXPIRY_MAX_S, COMMAND_EXPIRY_S, OFFLINE_DEBOUNCE_S
+from contract.defaults import COMMAND_EXPIRY_MAX_S
 
 
 class CommandRequest(BaseModel):

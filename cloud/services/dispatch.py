@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import Protocol
 
 from cloud.aws.errors import CloudError
+from cloud.defaults import INFER_EXPIRED_AFTER_S
 from cloud.domain.commands.command import Command
 from cloud.domain.commands.command_ledger import NOT_SENT, Inferred
 from cloud.domain.idempotency import Idempotency
 from cloud.tables.commands import Commands
 from cloud.telemetry.logs import log_event
 from contract.commands import UPLOAD_URL_MAX, CommandState
-from contract.defaults import COMMAND_MAX_BYTES, INFER_EXPIRED_AFTER_S
+from contract.defaults import COMMAND_MAX_BYTES
 from contract.topics import command_request
 
 log = logging.getLogger(__name__)

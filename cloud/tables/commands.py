@@ -17,6 +17,7 @@ from typing import Any
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, Unavailable
+from cloud.defaults import INFER_EXPIRED_AFTER_S
 from cloud.domain.commands import command_ledger
 from cloud.domain.commands.command import Command
 from cloud.domain.commands.command_ledger import Inferred
@@ -29,7 +30,7 @@ from cloud.tables.rows.command_rows import DUE_SHARDS, shard, to_command, to_row
 from cloud.telemetry.logs import log_event
 from cloud.telemetry.metrics import Metric, count
 from contract.commands import CommandResult, CommandState
-from contract.defaults import COMMAND_EXPIRY_MAX_S, INFER_EXPIRED_AFTER_S
+from contract.defaults import COMMAND_EXPIRY_MAX_S
 from contract.names import identifier
 
 BY_DUE, BY_WAITING = "by-due", "by-waiting"

@@ -13,8 +13,8 @@ from contract.commands import (
     RetryApplicationCommand,
     RotateSecretsCommand,
 )
-from contract.defaults import LOG_BYTES
 from edge.containers.execute.operator_actions import ActionRefusal, Ended, Heard
+from edge.defaults import LOG_BYTES
 from edge.events import Collected
 from edge.text import tail
 

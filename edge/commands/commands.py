@@ -15,11 +15,11 @@ from typing import Literal, assert_never
 
 from contract import topics
 from contract.commands import AnyCommand, Bundle, CommandResult, CommandState, RebootCommand, name_of
-from contract.defaults import HELD_COMMANDS_S
 from edge.commands.app_commands import AppCommand, CommandOutcome
 from edge.commands.rebooting import Rebooting
 from edge.commands.rules.decide import CommandContext, Defer, Proceed, Refuse, Repeat, Wait, decide
 from edge.commands.rules.ledger import Ledger
+from edge.defaults import HELD_COMMANDS_S
 from edge.host.boot import Boot
 from edge.ports.clock import Clock
 from edge.ports.machine import Machine

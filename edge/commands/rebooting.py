@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from contract.defaults import REBOOT_STOP_S
+from edge.defaults import REBOOT_STOP_S
 from edge.ports.clock import Clock
 from edge.ports.machine import Machine, MachineError
 from edge.text import clip

@@ -24,10 +24,10 @@ from pydantic import (
     ValidationError,
 )
 
-from contract.defaults import DISK_FLOOR_BYTES, HEARTBEAT_S, REBOOT_BUDGET, REBOOT_GRACE_S
 from contract.names import ThingName
 from edge.containers.execute.secrets import SECRETS_FOLDER
 from edge.containers.model.policy import DEFAULT, Policy
+from edge.defaults import DISK_FLOOR_BYTES, HEARTBEAT_S, REBOOT_BUDGET, REBOOT_GRACE_S
 from edge.lenient_values import from_json
 from edge.ports.link import Link, Missing, NotSupported
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 
 from pydantic import ValidationError
 
-from contract.defaults import CREDENTIALS_BACKOFF_MAX_S, PULL_BACKOFF_MAX_S
 from contract.desired import DesiredDocument
 from contract.documents import parse_document_uri
 from contract.reports import NO_CREDENTIALS, DesiredStatus
 from contract.wire import complaint
 from edge.backoff import backoff_s
+from edge.defaults import CREDENTIALS_BACKOFF_MAX_S, PULL_BACKOFF_MAX_S
 from edge.desired.examination import Examination
 from edge.events import Examined, Fetched
 from edge.ports.clock import Clock

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 from pydantic import BaseModel, ConfigDict
 
-from contract.defaults import PULL_BACKOFF_MAX_S
 from contract.desired import DesiredDocument
 from contract.reports import RefusedDocument
 from edge.backoff import backoff_s
+from edge.defaults import PULL_BACKOFF_MAX_S
 from edge.events import Examined
 from edge.ports.clock import Clock
 from edge.ports.state import State, StateUnwritable

@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Literal, TypeVar
 
 from contract import topics
-from contract.defaults import HEARTBEAT_JITTER, LEVEL
+from contract.defaults import LEVEL
 from contract.events import ConnectionEvent
 from contract.names import Nucleus
 from contract.reports import ApplicationStatus
+from edge.defaults import HEARTBEAT_JITTER
 from edge.ports.clock import Clock
 from edge.ports.health import Health
 from edge.reporting.outbox import Outbox, Outgoing

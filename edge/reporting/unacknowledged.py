@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from contract.defaults import ACK_HELLOS, ACK_WAITS_S
+from edge.defaults import ACK_HELLOS, ACK_WAITS_S
 from edge.ports.state import State, StateUnwritable
 from edge.storage.state_file import StateFile
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from cloud.aws.errors import Unavailable
+from cloud.defaults import OFFLINE_DEBOUNCE_S
 from cloud.domain.commands.command import Command
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.presence import Seen, state
@@ -23,7 +24,6 @@ from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from cloud.tables.rows.command_rows import to_command
-from contract.defaults import OFFLINE_DEBOUNCE_S
 from tests.support.cloud.api import FakeNuclei, an_event
 from tests.support.cloud.memory_dynamodb import table_of
 from tests.support.edge.fakes import THING

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from cloud.defaults import INFER_EXPIRED_AFTER_S, INFER_NO_PROOF_AFTER_S
 from contract.commands import CommandState
-from contract.defaults import INFER_EXPIRED_AFTER_S, INFER_NO_PROOF_AFTER_S
 
 _RANK: Mapping[CommandState, int] = {
     CommandState.PENDING: 0,

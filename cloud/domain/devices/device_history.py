@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
+from cloud.defaults import HISTORY_POINT_S, HISTORY_S
 from cloud.domain.devices.device import Device
 from cloud.domain.timestamps import from_ms, to_ms
-from contract.defaults import HISTORY_POINT_S, HISTORY_S
 from contract.reports import HostHealth
 
 POINTS_MAX = int(HISTORY_S / HISTORY_POINT_S) + 1

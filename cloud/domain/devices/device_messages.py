@@ -8,9 +8,9 @@ higher sequence wins, for each application by the sequence of the part that carr
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from cloud.defaults import STALE_AFTER_INTERVALS
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.device_history import span_of
-from contract.defaults import STALE_AFTER_INTERVALS
 from contract.events import ConnectionEvent
 from contract.reports import DeviceReport
 

@@ -7,9 +7,9 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from cloud.defaults import FLAP_WINDOW_S, OFFLINE_DEBOUNCE_S
 from cloud.domain.devices.device import Device
 from cloud.domain.timestamps import LATEST_MS, from_ms
-from contract.defaults import FLAP_WINDOW_S, OFFLINE_DEBOUNCE_S
 from contract.names import ThingName
 
 State = Literal["online", "stale", "offline", "unknown"]

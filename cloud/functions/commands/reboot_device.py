@@ -6,13 +6,13 @@ from typing import Annotated
 from pydantic import Field
 
 from cloud.auth.permissions import Role
+from cloud.defaults import COMMAND_EXPIRY_WHEN_ONLINE_S
 from cloud.domain.commands.command import Command
 from cloud.domain.devices.device import Device
 from cloud.http.command_handler import CommandFields, CommandRequest, CommandRoute
 from cloud.http.gateway_events import Problem
 from cloud.http.handler import Request
 from contract.commands import RebootCommand
-from contract.defaults import COMMAND_EXPIRY_WHEN_ONLINE_S
 
 
 class RebootRequest(CommandRequest):

@@ -12,6 +12,7 @@ from cloud.aws.errors import CloudError
 from cloud.aws.greengrass import Greengrass
 from cloud.aws.iot_registry import Registry
 from cloud.clock import Clock, utc_now
+from cloud.defaults import OFFLINE_DEBOUNCE_S
 from cloud.domain.deployments.deployment import Deployment, wanted_of
 from cloud.domain.deployments.greengrass import TargetDeployment
 from cloud.domain.deployments.greengrass_components import carries
@@ -25,7 +26,6 @@ from cloud.http.reached_device import FindsDevices, reached_device
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.telemetry.logs import log_event
-from contract.defaults import OFFLINE_DEBOUNCE_S
 from contract.names import Nucleus
 
 log = logging.getLogger(__name__)

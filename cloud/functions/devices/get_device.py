@@ -4,6 +4,7 @@ import os
 
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
+from cloud.defaults import OFFLINE_DEBOUNCE_S
 from cloud.domain.devices.wanted_state import FindsDeployments, wanted_by_group
 from cloud.http.device_view import detail
 from cloud.http.gateway_events import Response
@@ -11,7 +12,6 @@ from cloud.http.handler import Request, lambda_handler
 from cloud.http.reached_device import FindsDevices, reached_device
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
-from contract.defaults import OFFLINE_DEBOUNCE_S
 
 
 def get_device(

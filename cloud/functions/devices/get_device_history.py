@@ -7,13 +7,13 @@ from typing import Any, Protocol
 
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
+from cloud.defaults import HISTORY_POINT_S
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.device_history import kept_since, shown
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.tables.devices import Devices
 from cloud.tables.history import History
-from contract.defaults import HISTORY_POINT_S
 
 
 class FindsDevices(Protocol):

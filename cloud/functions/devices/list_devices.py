@@ -10,6 +10,7 @@ from pydantic import Field, Json, StringConstraints, TypeAdapter
 
 from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
+from cloud.defaults import OFFLINE_DEBOUNCE_S
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.device_filter import DeviceFilter
 from cloud.domain.devices.presence import State, state
@@ -21,7 +22,6 @@ from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.tables.deployments import Deployments
 from cloud.tables.device_lists import DeviceLists, Page, Position, Stream, streams
-from contract.defaults import OFFLINE_DEBOUNCE_S
 from contract.events import ShortText
 from contract.names import ApplicationName, GroupName, ThingName
 

@@ -16,6 +16,7 @@ from cloud.aws.errors import Conflict, Unavailable
 from cloud.aws.iot_data import Publisher
 from cloud.aws.sqs import Queue
 from cloud.clock import Clock, utc_now
+from cloud.defaults import OFFLINE_DEBOUNCE_S
 from cloud.domain.commands.command import Command
 from cloud.domain.commands.group_reboot import GroupReboot, Member, MemberState, State, StoppedBy
 from cloud.domain.commands.group_reboot_steps import (
@@ -36,7 +37,6 @@ from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots
 from cloud.telemetry.logs import log_context, log_event, start_logging
 from cloud.telemetry.metrics import Metric, count
-from contract.defaults import OFFLINE_DEBOUNCE_S
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from cloud.aws.clients import client
 from cloud.aws.sqs import Queue
 from cloud.clock import Clock, new_id, utc_now
+from cloud.defaults import COMMAND_EXPIRY_S
 from cloud.domain.commands.group_reboot import MAX_CONCURRENT, STOP_AFTER_FAILURES_MAX, GroupReboot
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.group_reboot_view import submitted, where
@@ -17,7 +18,7 @@ from cloud.services.wake_ups import SendsMessages, wake_up
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots, StillRunning
 from cloud.telemetry.logs import log_event
-from contract.defaults import COMMAND_EXPIRY_MAX_S, COMMAND_EXPIRY_S
+from contract.defaults import COMMAND_EXPIRY_MAX_S
 
 log = logging.getLogger(__name__)
 

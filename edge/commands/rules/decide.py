@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from contract.commands import Command, CommandResult, CommandState, RebootCommand
-from contract.defaults import COMMAND_EXPIRY_MAX_S, HELD_COMMANDS
+from contract.defaults import COMMAND_EXPIRY_MAX_S
 from edge.commands.rules.ledger import Ledger
+from edge.defaults import HELD_COMMANDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,12 @@ from pydantic import BaseModel, ConfigDict
 
 from contract import topics
 from contract.commands import AnyCommand, CommandResult, CommandState, RebootCommand, name_of
-from contract.defaults import COMMAND_MEMORY_AFTER_EXPIRY_S, COMMAND_MEMORY_IDS, REBOOT_BUDGET_WINDOW_S
 from contract.wire import Utc
+from edge.defaults import (
+    COMMAND_MEMORY_AFTER_EXPIRY_S,
+    COMMAND_MEMORY_IDS,
+    REBOOT_BUDGET_WINDOW_S,
+)
 
 
 class Entry(BaseModel):

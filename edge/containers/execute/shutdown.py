@@ -13,11 +13,11 @@ from graphlib import TopologicalSorter
 from math import ceil, floor
 
 from contract.applications import Application
-from contract.defaults import REBOOT_STOP_S
 from edge.containers.execute.background_steps import STOPS
 from edge.containers.execute.executor import Executor
 from edge.containers.model.observed import ContainerPair, Observed, pairs
 from edge.containers.plan.steps import Stop, describe
+from edge.defaults import REBOOT_STOP_S
 from edge.ports.clock import Clock
 from edge.ports.engine_errors import EngineError
 from edge.ports.workers import Workers

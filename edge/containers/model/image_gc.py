@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
-from contract.defaults import DISK_FLOOR_BYTES, DISK_FLOOR_SHARE
+from edge.defaults import DISK_FLOOR_BYTES, DISK_FLOOR_SHARE
 from edge.host.disk_space import DiskSpace
 
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from contract.applications import Application
-from contract.defaults import CREDENTIALS_BACKOFF_MAX_S, PULL_BACKOFF_FIRST_S, PULL_BACKOFF_MAX_S
 from contract.reports import NO_CREDENTIALS
 from edge.backoff import backoff_s
 from edge.containers.model.errors import SecretsUnavailable
@@ -13,6 +12,7 @@ from edge.containers.model.observed import ContainerPair
 from edge.containers.model.trial import Failure
 from edge.containers.plan.app_snapshot import AppSnapshot
 from edge.containers.plan.steps import Create, InspectImage, Pull, SetAside, Start, Step
+from edge.defaults import CREDENTIALS_BACKOFF_MAX_S, PULL_BACKOFF_FIRST_S, PULL_BACKOFF_MAX_S
 from edge.ports.engine_errors import EngineError, Retry
 from edge.ports.state import StateUnwritable
 

@@ -8,13 +8,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cloud.aws.attributes import to_item
+from cloud.defaults import HISTORY_POINT_S, HISTORY_S
 from cloud.domain.devices.device_history import point_of
 from cloud.domain.timestamps import from_ms, to_ms
 from cloud.functions.devices.get_device_history import get_device_history
 from cloud.http.handler import lambda_handler
 from cloud.tables.devices import Devices, Effect
 from cloud.tables.history import History
-from contract.defaults import HISTORY_POINT_S, HISTORY_S
 from contract.reports import HostHealth
 from tests.support.cloud.api import NOW, Clock, a_device, an_event, body_of
 from tests.support.cloud.devices import (

@@ -12,6 +12,7 @@ from moto import mock_aws
 
 from cloud.aws import clients
 from cloud.aws.s3 import Bundles
+from cloud.defaults import COMMAND_EXPIRY_S
 from cloud.domain.commands.command import Command
 from cloud.services.dispatch import Dispatcher
 from cloud.tables.commands import Commands
@@ -22,7 +23,7 @@ from contract.commands import (
     CommandState,
     parse_command,
 )
-from contract.defaults import COMMAND_EXPIRY_S, COMMAND_MAX_BYTES, LOG_BUNDLE_BYTES
+from contract.defaults import COMMAND_MAX_BYTES, LOG_BUNDLE_BYTES
 from contract.names import identifier
 from tests.support.cloud.api import COMMANDS, NOW, FakeBroker, body_of, empty
 from tests.support.cloud.commanding import Api

@@ -20,9 +20,9 @@ from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from contract.commands import CommandResult, CommandState, RebootCommand
-from contract.defaults import REBOOT_GRACE_S
 from contract.events import ConnectionEvent
 from contract.topics import command_result
+from edge.defaults import REBOOT_GRACE_S
 from tests.cloud.functions.test_record_report import Outcomes
 from tests.support.cloud.api import COMMANDS, NOW, FakeNuclei, FakeQueue, Watched, empty
 from tests.support.cloud.devices import (

@@ -3,7 +3,7 @@
 import pytest
 
 from contract.commands import CommandState
-from contract.defaults import REBOOT_GRACE_S
+from edge.defaults import REBOOT_GRACE_S
 from tests.support.edge.fakes import World
 
 IN_PROGRESS, SUCCEEDED = CommandState.IN_PROGRESS, CommandState.SUCCEEDED

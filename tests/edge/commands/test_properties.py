@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.commands import CommandState
-from contract.defaults import REBOOT_BUDGET
+from edge.defaults import REBOOT_BUDGET
 from tests.support.edge.fakes import FakeMachine, Fate, World, a_pass, until_killed
 
 _ACTIONS = st.one_of(

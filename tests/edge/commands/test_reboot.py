@@ -8,8 +8,8 @@ import pytest
 
 from contract import topics
 from contract.commands import CommandResult, CommandState
-from contract.defaults import REBOOT_STOP_S
 from edge.commands.rules.ledger import Entry, Ledger
+from edge.defaults import REBOOT_STOP_S
 from edge.events import MessageReceived, Progressed
 from tests.support.edge.fakes import START, THING, World, a_pass, until_killed
 

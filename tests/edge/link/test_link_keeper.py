@@ -7,7 +7,8 @@ import pytest
 
 from contract import topics
 from contract.commands import CommandState, ResultAck
-from contract.defaults import ACK_WAITS_S, HEARTBEAT_S, LEVEL
+from contract.defaults import LEVEL
+from edge.defaults import ACK_WAITS_S, HEARTBEAT_S
 from edge.events import LinkAnswered, LinkLost, MessageReceived
 from edge.link.endings import ENDS_MAX
 from edge.ports.link import Unauthorized

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from contract import topics
 from contract.commands import CommandResult, CommandState, ResultAck
-from contract.defaults import ACK_HELLOS, ACK_WAITS_S
 from contract.names import identifier
+from edge.defaults import ACK_HELLOS, ACK_WAITS_S
 from edge.ports.link import QoS
 from edge.reporting.outbox import FILE, MESSAGES, RESULT, RETRY_MAX_S, Outbox, Outgoing
 from edge.reporting.unacknowledged import HELLO_ONLY_MAX, JUST_NOW_S

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.defaults import REBOOT_STOP_S
+from edge.defaults import REBOOT_STOP_S
 from edge.ports.engine_errors import EngineError, EngineUnavailable
 from edge.worker_pool import Threads
 from tests.support.edge.containers import Device, Later, a_document, an_application, an_engine, current
