@@ -12,6 +12,7 @@ import platform
 import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def hello(busybox: bytes, architecture: str, *, page: str, healthy: bool = True)
 
 def assemble(layer: bytes, config: Mapping[str, Any], architecture: str) -> Image:
     """Return the image of one uncompressed ``layer`` with Docker's image ``config``; same in, same bytes."""
-    compressed = gzip.compress(layer, mtime=0)
+    compressed = _compressed(layer)
     described = json.dumps(
         {
             "architecture": architecture,
@@ -159,6 +160,11 @@ def layer_of(busybox: bytes, files: Mapping[str, bytes]) -> bytes:
         shell.type, shell.linkname = tarfile.SYMTYPE, "busybox"
         tar.addfile(shell)
     return buffer.getvalue()
+
+
+@lru_cache(maxsize=1)  # images that differ in their configuration only
+def _compressed(layer: bytes) -> bytes:
+    return gzip.compress(layer, mtime=0)
 
 
 def _descriptor(media_type: str, content: bytes) -> dict[str, Any]:
