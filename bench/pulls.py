@@ -16,7 +16,7 @@ from edge.containers.model.image_gc import STANDARD_FLOOR
 from edge.containers.store.pulled_images import PulledImages
 from edge.engine.docker import DockerEngine
 from edge.ports.engine import ignore_progress
-from edge.preflight.images import ImageInspector
+from edge.preflight.image_inspector import ImageInspector
 from edge.preflight.registry import HttpRegistry
 from edge.storage.state import StateFolder
 

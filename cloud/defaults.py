@@ -1,7 +1,7 @@
 """The cloud's own numbers, each with its unit in the name and its reason beside it."""
 
 STALE_AFTER_INTERVALS = 3  # connected but silent this long: the agent is dead or wedged
-OFFLINE_DEBOUNCE_S = 30.0  # a nucleus that restarts is not an outage
+OFFLINE_DEBOUNCE_S = 30.0  # a nucleus that restarts is not an outage; a stack goes by its OfflineDebounceS
 
 FLAP_WINDOW_S = 3600.0  # disconnects are counted over this
 HISTORY_S = 24 * 3600.0  # a device's key figures are kept this long,
@@ -17,4 +17,4 @@ COMPONENT_UPDATE_S = 60.0  # how long the nucleus waits for "this is a bad momen
 #: How long it waits for the verdict of an agent of level 0, which answers in half of it; from level 1 on no
 #: agent validates, and nothing is waited for.
 CONFIGURATION_VALIDATION_S = 60.0
-SUBMITTING_STALE_S = 60.0  # a deployment still SUBMITTING after this is finished by sweep or the next POST
+SUBMITTING_STALE_S = 60.0  # SUBMITTING for longer, sweep finishes it; a stack goes by its SubmittingStaleS

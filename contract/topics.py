@@ -5,16 +5,12 @@ The infrastructure template and the recipe spell the same topics; tests hold the
 
 from typing import Literal
 
-Command = Literal[
-    "reboot",
-    "restart-application",
-    "retry-application",
-    "report-now",
-    "collect-logs",
-    "rotate-secrets",
-    "time",
-    "ack",
+#: What may be asked of a device.
+CommandKind = Literal[
+    "reboot", "restart-application", "retry-application", "report-now", "collect-logs", "rotate-secrets"
 ]
+#: Every request that a device hears; ``time`` and ``ack`` are sent by IoT rules.
+Command = Literal[CommandKind, "time", "ack"]
 
 COMMAND_RESULTS = "cmd/fleetgrass/+/+/res"
 CONNECTIONS = "dt/fleetgrass/+/connection"

@@ -49,7 +49,7 @@ from edge.ports.engine_errors import EngineError
 from edge.ports.link import LinkError
 from edge.ports.machine import MachineError
 from edge.preflight.examiner import Examiner
-from edge.preflight.images import ImageInspector
+from edge.preflight.image_inspector import ImageInspector
 from edge.preflight.registry import HttpRegistry
 from edge.preflight.verdict import Verdict
 from edge.startup.first_settings import first_settings

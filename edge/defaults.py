@@ -15,8 +15,10 @@ REBOOT_BUDGET_WINDOW_S = 3600.0
 HELD_COMMANDS = 64  # commands held while this boot has no server time
 HELD_COMMANDS_S = 60.0
 
-PULL_BACKOFF_FIRST_S = 5.0
-PULL_BACKOFF_MAX_S = 600.0
+RETRY_BACKOFF_FIRST_S = (
+    5.0  # of a failed step: pull, create, start; and of fetching or examining the document
+)
+RETRY_BACKOFF_MAX_S = 600.0
 CREDENTIALS_BACKOFF_MAX_S = 60.0  # token exchange keeps an error for minutes as it is; then no more is lost
 DISK_FLOOR_BYTES = 1 << 30  # or DISK_FLOOR_SHARE of the disk, whichever is more: a full disk kills the agent
 DISK_FLOOR_SHARE = 0.05

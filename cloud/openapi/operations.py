@@ -161,7 +161,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "commands", "List a device's commands, newest first", commands.CommandPage,
         query=(
             *_PAGED,
-            Query("kind", "Only this kind", {"enum": list(get_args(topics.Command))}),
+            Query("kind", "Only this kind", {"enum": list(get_args(topics.CommandKind))}),
             Query("state", "Only in this state", {"enum": [state.value for state in CommandState]}),
         ),
         problems=_NO_DEVICE,

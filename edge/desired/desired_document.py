@@ -16,7 +16,7 @@ from contract.documents import parse_document_uri
 from contract.reports import NO_CREDENTIALS, DesiredStatus
 from contract.wire import complaint
 from edge.backoff import backoff_s
-from edge.defaults import CREDENTIALS_BACKOFF_MAX_S, PULL_BACKOFF_MAX_S
+from edge.defaults import CREDENTIALS_BACKOFF_MAX_S, RETRY_BACKOFF_MAX_S
 from edge.desired.examination import Examination
 from edge.events import Examined, Fetched
 from edge.ports.clock import Clock
@@ -186,7 +186,7 @@ class Desired:
         )  # fmt: skip
 
     def _again(self, code: str, message: str) -> None:
-        most_s = CREDENTIALS_BACKOFF_MAX_S if code == NO_CREDENTIALS else PULL_BACKOFF_MAX_S
+        most_s = CREDENTIALS_BACKOFF_MAX_S if code == NO_CREDENTIALS else RETRY_BACKOFF_MAX_S
         self._tries += 1
         wait_s = self._spread(backoff_s(self._tries, RETRY_FIRST_S, most_s))
         self._retry_at_s = self._clock.monotonic() + wait_s

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from contract.desired import DesiredDocument
 from contract.reports import RefusedDocument
 from edge.backoff import backoff_s
-from edge.defaults import PULL_BACKOFF_MAX_S
+from edge.defaults import RETRY_BACKOFF_MAX_S
 from edge.events import Examined
 from edge.ports.clock import Clock
 from edge.ports.state import State, StateUnwritable
@@ -142,7 +142,7 @@ class Examination:
 
     def _look_again(self) -> None:
         self._tries += 1
-        wait_s = self._spread(backoff_s(self._tries, AGAIN_FIRST_S, PULL_BACKOFF_MAX_S))
+        wait_s = self._spread(backoff_s(self._tries, AGAIN_FIRST_S, RETRY_BACKOFF_MAX_S))
         self._again_at_s = self._clock.monotonic() + wait_s
         log.info("refused document is looked into again: wait_s=%.0f", wait_s)
 

@@ -22,7 +22,7 @@ from edge.ports.engine_errors import (
     RegistryUnreachable,
     WrongArchitecture,
 )
-from edge.preflight.images import ImageInspector, is_certain
+from edge.preflight.image_inspector import ImageInspector, is_certain
 from edge.preflight.manifests import ManifestUnreadable
 from edge.preflight.verdict import PreflightRefusal, Verdict
 

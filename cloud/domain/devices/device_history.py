@@ -16,8 +16,8 @@ from contract.reports import HostHealth
 
 POINTS_MAX = int(HISTORY_S / HISTORY_POINT_S) + 1
 _SPAN_MS = int(HISTORY_POINT_S * 1000)
-#: What the machine measures; the name says the unit.
-_MEASURED = tuple(name for name in HostHealth.model_fields if name != "architecture")
+#: What the machine measures, which no text is; the name says the unit.
+_MEASURED = tuple(name for name, field in HostHealth.model_fields.items() if field.annotation is not str)
 
 
 def span_of(at: datetime) -> datetime:

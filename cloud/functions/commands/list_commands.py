@@ -20,7 +20,7 @@ from contract.commands import CommandState
 from contract.names import Identifier
 
 _ID: TypeAdapter[str] = TypeAdapter(Identifier)
-_KIND: TypeAdapter[str] = TypeAdapter(topics.Command)
+_KIND: TypeAdapter[str] = TypeAdapter(topics.CommandKind)
 _STATE: TypeAdapter[str] = TypeAdapter(CommandState)
 _PAGES = 5  # that one call reads at the most, to find what it is asked for
 

@@ -8,10 +8,7 @@ from pydantic import Field
 from cloud.openapi.models.answers import Answer, Cursor
 from contract.commands import Bundle, CommandState
 from contract.names import Identifier, ThingName
-
-Kind = Literal[
-    "reboot", "restart-application", "retry-application", "report-now", "collect-logs", "rotate-secrets"
-]
+from contract.topics import CommandKind
 
 
 class CommandAccepted(Answer):
@@ -19,7 +16,7 @@ class CommandAccepted(Answer):
 
     id: Identifier
     device: ThingName
-    kind: Kind
+    kind: CommandKind
     state: CommandState
     issued_at: datetime
     expires_at: Annotated[datetime, Field(description="The latest start.")]

@@ -12,7 +12,7 @@ from edge.containers.model.observed import ContainerPair
 from edge.containers.model.trial import Failure
 from edge.containers.plan.app_snapshot import AppSnapshot
 from edge.containers.plan.steps import Create, InspectImage, Pull, SetAside, Start, Step
-from edge.defaults import CREDENTIALS_BACKOFF_MAX_S, PULL_BACKOFF_FIRST_S, PULL_BACKOFF_MAX_S
+from edge.defaults import CREDENTIALS_BACKOFF_MAX_S, RETRY_BACKOFF_FIRST_S, RETRY_BACKOFF_MAX_S
 from edge.ports.engine_errors import EngineError, Retry
 from edge.ports.state import StateUnwritable
 
@@ -94,16 +94,16 @@ def after(
             to_image=working.image if working else None,
         )
     short = contended or failure.code == "engine-unavailable"
-    most_s = CREDENTIALS_BACKOFF_MAX_S if failure.code == NO_CREDENTIALS else PULL_BACKOFF_MAX_S
+    most_s = CREDENTIALS_BACKOFF_MAX_S if failure.code == NO_CREDENTIALS else RETRY_BACKOFF_MAX_S
     return Backoff(monotonic + (SHORT_HOLD_S if short else wait_s(tries, jitter(), most_s)), tries, failure)
 
 
-def wait_s(tries: int, jitter: float, most_s: float = PULL_BACKOFF_MAX_S) -> float:
+def wait_s(tries: int, jitter: float, most_s: float = RETRY_BACKOFF_MAX_S) -> float:
     """Return seconds to wait after ``tries`` failures: doubling from 5 s to ``most_s``, less up to a half.
 
     ``jitter`` is 0 to 1; it only shortens, so that a fleet cut off at once does not return at once.
     """
-    return backoff_s(tries, PULL_BACKOFF_FIRST_S, most_s) * (1 - jitter / 2)
+    return backoff_s(tries, RETRY_BACKOFF_FIRST_S, most_s) * (1 - jitter / 2)
 
 
 def _is_over(step: Step, failure: StepFailure, view: AppSnapshot, tries: int, *, contended: bool) -> bool:

@@ -10,6 +10,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import ValidationError
 
+from cloud import defaults
 from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
 from cloud.aws.s3 import Bundles
 from cloud.services.group_membership import SETTLES_WITHIN
@@ -388,8 +389,8 @@ def test_a_function_publishes_the_one_command_that_its_route_is_for_and_who_send
         )
     }
 
-    every = frozenset(get_args(topics.Command)) - {"time", "ack"}  # these two are rules'
-    orders: dict[str, frozenset[topics.Command]] = {
+    every = frozenset(get_args(topics.CommandKind))
+    orders: dict[str, frozenset[topics.CommandKind]] = {
         "reboot-device": frozenset({"reboot"}),
         "request-report": frozenset({"report-now"}),
         "restart-application": frozenset({"restart-application"}),
@@ -403,6 +404,13 @@ def test_a_function_publishes_the_one_command_that_its_route_is_for_and_who_send
     assert published == {
         name: {topics.command_request("*", kind) for kind in kinds} for name, kinds in orders.items()
     }
+
+
+def test_a_number_that_is_a_parameter_of_the_stack_too_has_one_value() -> None:
+    """The functions go by the parameter; the number is for whoever has none, as the tests."""
+    parameters = {name: each.get("Default") for name, each in template()["Parameters"].items()}
+    assert parameters["OfflineDebounceS"] == defaults.OFFLINE_DEBOUNCE_S
+    assert parameters["SubmittingStaleS"] == defaults.SUBMITTING_STALE_S
 
 
 def test_bundles_are_put_by_collect_logs_and_read_by_get_command_alone() -> None:

@@ -14,7 +14,7 @@ from edge.host.disk_space import DiskSpace
 from edge.ports.engine import Credentials
 from edge.ports.engine_errors import RegistryUnreachable
 from edge.preflight.examiner import Examiner
-from edge.preflight.images import ImageInspector
+from edge.preflight.image_inspector import ImageInspector
 from edge.preflight.verdict import FINE, Verdict
 from tests.edge.preflight.builders import GOOD, REPOSITORY, STALE, MemoryRegistry
 from tests.support.edge.fake_engine import FakeEngine, FakeImage

@@ -15,7 +15,7 @@ from edge.containers.reconciler import Reconciler
 from edge.engine.docker import DockerEngine
 from edge.ports.clock import Clock
 from edge.ports.engine import Credentials
-from edge.preflight.images import ImageInspector
+from edge.preflight.image_inspector import ImageInspector
 from edge.preflight.registry import HttpRegistry
 from edge.storage.state import StateFolder
 from tests.support.engine.tiny_registry import LOGIN

@@ -6,7 +6,7 @@ import pytest
 
 from edge.containers.model.image_references import CredentialsUnavailable
 from edge.ports.engine_errors import EngineUnavailable, WrongArchitecture
-from edge.preflight.images import ImageInspector
+from edge.preflight.image_inspector import ImageInspector
 from tests.edge.preflight.test_examiner import (
     Device,
     no_engine,
