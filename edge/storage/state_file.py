@@ -26,10 +26,13 @@ class StateFile(Generic[Value]):
         try:
             content = self._state.read(self._name)
             return None if content is None else self._parse(content)
-        except (StateUnreadable, ValueError) as error:
-            self.was_broken = True
-            self._state.set_aside(self._name, type(error).__name__)
-            return None
+        except StateUnreadable as error:
+            reason = str(error)
+        except ValueError as error:
+            reason = type(error).__name__  # its text may repeat what the file holds
+        self.was_broken = True
+        self._state.set_aside(self._name, reason)
+        return None
 
     def write(self, content: bytes) -> None:
         """Replace it, durably before this returns.

@@ -13,13 +13,15 @@ import pytest
 from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
 from cloud.tooling import build
 from cloud.tooling.build import BuildFailed, Target
+from cloud.tooling.template import modules
 
 pytestmark = pytest.mark.slow
 
 MACHINE = "arm64" if platform.machine() == "aarch64" else "x86_64"
 HERE = Target(f"{sys.version_info.major}.{sys.version_info.minor}", MACHINE)
 HANDLERS = sorted(
-    {r.operation for r in ROUTES.values()}
+    modules()[name]
+    for name in {r.operation for r in ROUTES.values()}
     | set(PUBLIC_ROUTES.values())
     | {"advance-group-reboot", "authorize", "record-connection", "record-report", "sweep"}
 )
@@ -32,7 +34,7 @@ def hook(event, arguments):
         compiled.append(arguments[1])
 sys.addaudithook(hook)
 for name in sys.argv[2:]:
-    assert callable(importlib.import_module("cloud.functions." + name.replace("-", "_")).handler), name
+    assert callable(importlib.import_module(name).handler), name
 outside = [p for p in sys.path[1:] if "site-packages" in p]
 assert not outside, outside
 assert not compiled, compiled
@@ -82,8 +84,8 @@ def test_the_authorizer_loads_no_boto3(unpacked: Path) -> None:
 
 def test_the_api_s_description_is_answered_from_the_zip_alone(unpacked: Path) -> None:
     script = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from system.get_openapi import handler; "
-        "sys.stdout.write(handler({}, None)['body'])"
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from cloud.functions.system.get_openapi import handler; sys.stdout.write(handler({}, None)['body'])"
     )
 
     outcome = subprocess.run(

@@ -198,7 +198,6 @@ class MqttConnection:
         if reason.is_failure:
             log.error("mqtt connection refused: reason=%s", reason)
             return
-        log.info("mqtt connected: client=%s", self._device.thing)
         self._writer = threading.get_ident()
         with self._lock:
             wanted = self._subscriptions.filters()
@@ -209,6 +208,7 @@ class MqttConnection:
             while self._spool:
                 self._send(*self._spool.popleft())
             self._spooled_bytes = 0
+        log.info("mqtt connected: client=%s", self._device.thing)  # now: what is sent from here on is heard
         self._waiting.answer()
         for action in self._when_online:
             action()
