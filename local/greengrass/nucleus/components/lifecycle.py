@@ -159,7 +159,8 @@ class Component:
         process = self._spawn(step, new_token=True)
         self._become("RUNNING")
         code = process.wait(step.timeout_s)
-        process.end(spares_children=self._dialect.children_outlive_their_main)
+        if not self._ending.is_set():  # else whoever ends it gives the rest of the tree its time, too
+            process.end(spares_children=self._dialect.children_outlive_their_main)
         self._process = None
         return True, None if code == 0 else _ended(code)
 
