@@ -19,6 +19,7 @@ from contract.defaults import LOG_MAX_FILES, LOG_MAX_SIZE_MIB, STOP_GRACE_S
 from contract.desired import Application, DesiredDocument
 from contract.reports import ApplicationState
 from edge.clock import SystemClock
+from edge.containers.container_ports import ContainerPorts, ContainerSettings
 from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
 from edge.engine.docker import DockerEngine
@@ -84,17 +85,17 @@ class Ours:
         self._wake = threading.Event()
         self._revision = 0
         folder.mkdir(parents=True, exist_ok=True)
-        self._reconciler = Reconciler(
+        ports = ContainerPorts(
             engine=self.engine,
             credentials=Logins(),
             clock=SystemClock(),
-            folder=folder,
             state=StateFolder(folder),
-            thing=thing,
-            publish_address="127.0.0.1",
-            registry_mirrors={ECR: registry},
             on_progress=self._wake.set,
         )
+        settings = ContainerSettings(
+            thing=thing, folder=folder, publish_address="127.0.0.1", registry_mirrors={ECR: registry}
+        )
+        self._reconciler = Reconciler(ports, settings)
 
     def up(self, fleet: Fleet) -> None:
         self._desire(fleet)

@@ -6,23 +6,23 @@ import random
 import secrets
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from contract.commands import CollectLogsCommand
 from edge.agent import Agent
 from edge.agent_log import keep_log
 from edge.agent_ports import Ports
 from edge.aws import token_exchange
 from edge.aws.logins import RegistryLogins
-from edge.aws.process import AwsProcess, AwsUnavailable
+from edge.aws.process import AwsProcess
 from edge.aws.secrets import AwsSecrets
-from edge.bundles.collecting import BundleFailed, LogBundles
+from edge.background import run_and_deliver
+from edge.bundles.collecting import LogBundles
 from edge.clock import SystemClock
 from edge.configuration.kept_settings import KeptSettings, say
 from edge.configuration.settings import Environment, EnvironmentInvalid, Reading, parse_environment
+from edge.containers.container_ports import ContainerPorts, ContainerSettings
 from edge.containers.model.image_gc import DiskReserve
 from edge.containers.observe.usage import Meter
 from edge.containers.reconciler import Reconciler
@@ -32,7 +32,6 @@ from edge.engine.listening import Listening
 from edge.events import (
     Collected,
     EngineChanged,
-    Event,
     Examined,
     Fetched,
     Inbox,
@@ -51,7 +50,6 @@ from edge.ports.machine import MachineError
 from edge.preflight.examiner import Examiner
 from edge.preflight.image_inspector import ImageInspector
 from edge.preflight.registry import HttpRegistry
-from edge.preflight.verdict import Verdict
 from edge.startup.first_settings import first_settings
 from edge.startup.own_folder import OwnFolder
 from edge.startup.own_folder import take as take_own_folder
@@ -134,7 +132,8 @@ def wire(
         secrets_folder=settings.secrets_folder,
         disk=disk_space,
     )
-    bundlers = Threads("bundle", 1)
+    # Documents of two revisions: looking into one may wait for an engine that hangs.
+    fetchers, examiners, bundlers = Threads("fetch-desired", 1), Threads("preflight", 2), Threads("bundle", 1)
     agent = Agent(
         Ports(
             link=link,
@@ -143,33 +142,53 @@ def wire(
             machine=LinuxMachine(reboot_command=settings.reboot_command),
             health=LinuxHealth(engine_disk),
             containers=Reconciler(
-                engine=engine,
-                credentials=credentials,
-                clock=clock,
-                folder=folder,
-                state=StateFolder(folder),
-                earlier_folder=own_folder.earlier,
-                thing=environment.thing,
-                publish_address=settings.publish_address,
-                registry_mirrors=settings.registry_mirrors,
-                estimate_pull_bytes=lambda image: images.estimate_pull_bytes(
-                    image, settings.registry_mirrors
+                ContainerPorts(
+                    engine=engine,
+                    credentials=credentials,
+                    clock=clock,
+                    state=StateFolder(folder),
+                    estimate_pull_bytes=partial(
+                        images.estimate_pull_bytes, mirrors=settings.registry_mirrors
+                    ),
+                    secrets=AwsSecrets(aws.secrets),
+                    disk=lambda: disk_space(engine_disk()),
+                    on_progress=lambda: inbox.put(Progressed()),
                 ),
-                secrets=AwsSecrets(aws.secrets),
-                secrets_folder=settings.secrets_folder,
-                policy=settings.policy,
-                disk=lambda: disk_space(engine_disk()),
-                floor=DiskReserve(settings.disk_floor_mib << 20),
-                healthy_poll_s=settings.healthy_poll_s,
-                on_progress=lambda: inbox.put(Progressed()),
+                ContainerSettings(
+                    thing=environment.thing,
+                    folder=folder,
+                    publish_address=settings.publish_address,
+                    registry_mirrors=settings.registry_mirrors,
+                    secrets_folder=settings.secrets_folder,
+                    policy=settings.policy,
+                    floor=DiskReserve(settings.disk_floor_mib << 20),
+                    healthy_poll_s=settings.healthy_poll_s,
+                    earlier_folder=own_folder.earlier,
+                ),
             ),
             meter=Meter(engine, clock),
             clock=clock,
-            fetch=lambda uri: _fetch_in_background(aws, uri, inbox.put),
-            inspect=lambda number, document, policy: _look_into_in_background(
-                lambda: examiner.verdict(document, policy), number, inbox.put
+            fetch=lambda uri: run_and_deliver(
+                fetchers,
+                "fetching the desired document",
+                lambda: Fetched(uri, aws.document(uri)),
+                inbox.put,
+                partial(Fetched, uri, None),
             ),
-            collect=lambda command: _collect_in_background(bundlers, bundles, command, inbox.put),
+            inspect=lambda number, document, policy: run_and_deliver(
+                examiners,
+                "looking into a document",
+                lambda: Examined(number, examiner.verdict(document, policy)),
+                inbox.put,
+                lambda *_: Examined(number, None),  # a fault of ours is no fault of the document
+            ),
+            collect=lambda command: run_and_deliver(
+                bundlers,
+                "collecting logs",
+                lambda: Collected(command.id, bundles.bundle(command)),
+                inbox.put,
+                partial(Collected, command.id, None),
+            ),
             random=random.random,
             token=lambda: secrets.token_hex(16),
             checks=CHECKS,
@@ -204,62 +223,6 @@ def _token_exchange(link: GreengrassLink) -> str | None:
     except LinkError as error:
         log.info("the nucleus does not say where token exchange is: code=%s", error.code)
         return None
-
-
-def _fetch_in_background(aws: AwsProcess, uri: str, deliver: Callable[[Event], None]) -> None:
-    def fetch() -> None:
-        try:
-            deliver(Fetched(uri, aws.document(uri)))
-        except AwsUnavailable as error:
-            deliver(Fetched(uri, None, error.code, str(error)))
-        except Exception as error:  # otherwise no document would ever be fetched again
-            log.exception("fetching the desired document failed inside the agent")
-            deliver(Fetched(uri, None, "internal-error", type(error).__name__))
-
-    # A daemon, so that a slow answer does not keep the process when it is told to end.
-    thread = threading.Thread(target=fetch, name="fetch-desired", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError as error:  # a machine out of threads or memory: the next try may find some
-        deliver(Fetched(uri, None, "no-thread", str(error)))
-
-
-def _look_into_in_background(
-    verdict: Callable[[], Verdict], number: int, deliver: Callable[[Event], None]
-) -> None:
-    def examine() -> None:
-        try:
-            deliver(Examined(number, verdict()))
-        except Exception:  # a fault of ours is no fault of the document
-            log.exception("looking into a document failed")
-            deliver(Examined(number, None))
-
-    thread = threading.Thread(target=examine, name="preflight", daemon=True)
-    try:
-        thread.start()
-    except RuntimeError as error:  # a machine out of threads or memory: what it can hold, applying tells
-        log.warning("document cannot be looked into: error=%s", error)
-        deliver(Examined(number, None))
-
-
-def _collect_in_background(
-    bundlers: Threads, bundles: LogBundles, command: CollectLogsCommand, deliver: Callable[[Event], None]
-) -> None:
-    def collect() -> None:
-        try:
-            deliver(Collected(command.id, bundles.bundle(command)))
-        except BundleFailed as error:
-            deliver(Collected(command.id, None, error.code, str(error)))
-        except Exception as error:  # noqa: BLE001 - whoever asked is told; its text might have the URL
-            log.error(
-                "collecting logs failed inside the agent: id=%s error=%s", command.id, type(error).__name__
-            )
-            deliver(Collected(command.id, None, "internal-error", type(error).__name__))
-
-    try:
-        bundlers.submit(collect)
-    except RuntimeError as error:  # a machine out of threads or memory
-        deliver(Collected(command.id, None, "no-thread", str(error)))
 
 
 class _EngineDisk:

@@ -13,7 +13,7 @@ from contract.commands import (
     RetryApplicationCommand,
     RotateSecretsCommand,
 )
-from edge.containers.execute.operator_actions import ActionRefusal, Ended, Heard
+from edge.containers.execute.operator_actions import ActionRefusal, OnLines, OnRestarted
 from edge.defaults import LOG_BYTES
 from edge.events import Collected
 from edge.text import tail
@@ -44,7 +44,9 @@ DONE = CommandOutcome(CommandState.SUCCEEDED)
 class Applications(Protocol):
     """Port to the part that owns the engine. The loop's thread calls and is called."""
 
-    def restart(self, application: str, ended: Ended, *, force: bool = False) -> ActionRefusal | None:
+    def restart(
+        self, application: str, on_restarted: OnRestarted, *, force: bool = False
+    ) -> ActionRefusal | None:
         """Begin to stop and start the application's container; a refusal when it cannot begin now.
 
         ``force`` passes over its update lock.
@@ -53,7 +55,7 @@ class Applications(Protocol):
     def retry(self, application: str) -> ActionRefusal | None:
         """Try again, from the next pass on, what failed or waits; a refusal when there is nothing to try."""
 
-    def logs(self, application: str, lines: int, heard: Heard) -> ActionRefusal | None:
+    def logs(self, application: str, lines: int, on_lines: OnLines) -> ActionRefusal | None:
         """Begin to read the end of what the application said; a refusal when it has no container."""
 
     def rotate_secrets(self, application: str, rotation: str) -> ActionRefusal | None:

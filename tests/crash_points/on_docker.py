@@ -9,6 +9,7 @@ from typing import Any
 
 from contract.desired import Application, DesiredDocument
 from edge.clock import SystemClock
+from edge.containers.container_ports import ContainerPorts, ContainerSettings
 from edge.containers.model.observed import current_name
 from edge.containers.pass_result import Pass
 from edge.containers.reconciler import Reconciler
@@ -140,18 +141,21 @@ class DockerWorld:
         )
 
     def _new(self) -> Reconciler:
-        return Reconciler(
+        ports = ContainerPorts(
             engine=mortal(self.engine, self.fate),
             credentials=Logins(),
             clock=SystemClock(),
-            folder=self.folder,
+            state=StateFolder(self.folder, MortalDisk(self.fate)),
+            workers=Inline,
+        )
+        settings = ContainerSettings(
             thing=self.thing,
+            folder=self.folder,
             publish_address="127.0.0.1",
             registry_mirrors={HOST: self.registry.address},
             healthy_poll_s=0.1,
-            workers=Inline,
-            state=StateFolder(self.folder, MortalDisk(self.fate)),
         )
+        return Reconciler(ports, settings)
 
 
 def sampled(

@@ -18,6 +18,7 @@ from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.desired import Application, DesiredDocument
 from contract.documents import document_key
 from edge.agent import Agent
+from edge.containers.container_ports import ContainerPorts, ContainerSettings
 from edge.containers.execute.update_gate import LOCK_FILE
 from edge.containers.plan.container_spec import lock_folder
 from edge.containers.reconciler import Reconciler
@@ -110,18 +111,16 @@ class World(fakes.World):
         self.effects.effects.clear()
 
     def start(self, *, connected: bool = True) -> Agent:
-        self.containers = Reconciler(  # type: ignore[assignment]
+        ports = ContainerPorts(
             engine=mortal(self.engine, self.effects),  # type: ignore[arg-type]
             credentials=FakeCredentials(),
             clock=self.clock,
-            folder=self.folder,
-            thing=fakes.THING,
-            publish_address="127.0.0.1",
-            registry_mirrors={},
+            state=StateFolder(self.folder, MortalDisk(self.effects)),  # type: ignore[arg-type]
             workers=Inline,
             jitter=lambda: 0.0,
-            state=StateFolder(self.folder, MortalDisk(self.effects)),  # type: ignore[arg-type]
         )
+        settings = ContainerSettings(thing=fakes.THING, folder=self.folder, publish_address="127.0.0.1")
+        self.containers = Reconciler(ports, settings)  # type: ignore[assignment]
         return super().start(connected=connected)
 
     def power_cycle(self, off_s: float = 8.0) -> None:

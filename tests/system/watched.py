@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from edge.containers.execute.operator_actions import ActionRefusal, Ended
+from edge.containers.execute.operator_actions import ActionRefusal, OnRestarted
 from edge.reporting.server_time import ROUND_TRIP_MAX_S
 from tests.support.edge.fakes import FakeContainers, FakeMachine, FakeState, Fate
 
@@ -105,15 +105,17 @@ class WatchedContainers(FakeContainers):
         super().__init__()
         self._watch = watch
         self._state = state
-        self.under_way: list[Ended] = []
+        self.under_way: list[OnRestarted] = []
 
-    def restart(self, application: str, ended: Ended, *, force: bool = False) -> ActionRefusal | None:
+    def restart(
+        self, application: str, on_restarted: OnRestarted, *, force: bool = False
+    ) -> ActionRefusal | None:
         self._watch.ran(f"restart of {application}", self._state.running("restart-application"))
-        self.under_way.append(ended)
+        self.under_way.append(on_restarted)
         return None
 
     def end_restarts(self) -> None:
         """Let every restart under way end well."""
         under_way, self.under_way = self.under_way, []
-        for ended in under_way:
-            ended(None)
+        for on_restarted in under_way:
+            on_restarted(None)

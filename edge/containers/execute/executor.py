@@ -24,7 +24,7 @@ from edge.containers.plan.steps import (
     Stop,
     Try,
 )
-from edge.containers.store.trials import Memories
+from edge.containers.store.trials import TrialRecords
 from edge.ports.engine import Engine
 
 
@@ -36,15 +36,16 @@ class Executor:
     """
 
     engine: Engine
-    memories: Memories
+    records: TrialRecords
     thing: str
     publish_address: str
     folder: Path  # the agent's
     secrets: Secrets
 
-    def name_after(self, step: Create | SetAside) -> str:
+    @staticmethod
+    def name_after(step: Create | SetAside, thing: str) -> str:
         """Return the container name that ``step`` takes."""
-        return (current_name if isinstance(step, Create) else previous_name)(self.thing, step.application)
+        return (current_name if isinstance(step, Create) else previous_name)(thing, step.application)
 
     def apply(self, step: Step) -> None:
         """Do ``step``, except those that fetch: they have their own ways (pulling and secrets).
@@ -55,7 +56,7 @@ class Executor:
         """
         match step:
             case SetAside():
-                self.engine.rename(step.container_id, self.name_after(step))
+                self.engine.rename(step.container_id, self.name_after(step, self.thing))
             case BringBack():
                 self.engine.rename(step.container_id, current_name(self.thing, step.application))
             case Create():
@@ -70,13 +71,13 @@ class Executor:
             case Remove():
                 self.engine.remove(step.container_id)
             case Try():
-                self.memories.trying(step.application, step.spec)
+                self.records.trying(step.application, step.spec)
             case Confirm():
-                self.memories.confirmed({step.application: step.spec, **dict(step.others)})
+                self.records.confirmed({step.application: step.spec, **dict(step.others)})
             case GiveUp():
-                self.memories.failed(step.application, step.failure)
+                self.records.failed(step.application, step.failure)
             case Forget():
-                self.memories.forget(step.application)
+                self.records.forget(step.application)
             case Pull() | InspectImage() | FetchSecrets():
                 raise TypeError("this is not applied, it is fetched")
             case _:

@@ -1,11 +1,13 @@
 """Operator actions on one application (restart, logs), apart from its desired state."""
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil
 
+from edge.background import Background
+from edge.containers.model.trial import Failure
 from edge.containers.plan.app_snapshot import AppSnapshot
+from edge.containers.plan.dependencies import DEPENDENCY_FAILED
 from edge.containers.plan.retry_policy import failure_of
 from edge.containers.plan.steps import Restart
 from edge.ports.engine import Engine
@@ -23,45 +25,44 @@ class ActionRefusal:
 UNKNOWN = ActionRefusal("application-unknown", "this device has no container of that name")
 
 #: Called once, on the reconciler's thread: None when it was done.
-Ended = Callable[[ActionRefusal | None], None]
+OnRestarted = Callable[[ActionRefusal | None], None]
 #: Called once, on the reconciler's thread, with the lines, oldest first.
-Heard = Callable[[Sequence[str] | ActionRefusal], None]
+OnLines = Callable[[Sequence[str] | ActionRefusal], None]
 
 
-class Requests:
-    """What was asked and has not ended; owned by the reconciler's thread, ``ended`` comes from workers."""
+class OperatorActions:
+    """The actions that have not ended; owned by the reconciler's thread, ``ended`` is called from workers."""
 
     def __init__(self, engine: Engine, workers: Workers, ended: Callable[[], None]) -> None:
-        self._engine, self._workers, self._ended = engine, workers, ended
-        self._restarts: dict[str, Ended] = {}
-        self._readings: list[tuple[Future[tuple[str, ...]], Heard]] = []
+        self._engine, self._workers = engine, workers
+        self._restarts: dict[str, OnRestarted] = {}
+        self._readings: Background[OnLines, Sequence[str]] = Background(ended)
 
-    def restarting(self, application: str, ended: Ended) -> None:
+    def restarting(self, application: str, on_restarted: OnRestarted) -> None:
         """Remember whom to tell that a restart ended."""
-        self._restarts[application] = ended
+        self._restarts[application] = on_restarted
 
     def restarted(self, application: str, error: BaseException | None) -> None:
         """Report the outcome of a restart to its caller."""
-        ended = self._restarts.pop(application, None)
-        if ended is not None:
-            ended(None if error is None else _refusal(error))
+        on_restarted = self._restarts.pop(application, None)
+        if on_restarted is not None:
+            on_restarted(None if error is None else refusal_of(error))
 
-    def read(self, container_id: str, lines: int, secret_values: Sequence[str], heard: Heard) -> None:
+    def read(self, container_id: str, lines: int, secret_values: Sequence[str], on_lines: OnLines) -> None:
         """Begin to read the last lines of a container's output, without its ``secret_values``."""
-        reading = self._workers.submit(lambda: self._engine.last_lines(container_id, lines, secret_values))
-        self._readings.append((reading, heard))
-        reading.add_done_callback(lambda _: self._ended())
+        self._readings.start(
+            on_lines, self._workers, lambda: self._engine.last_lines(container_id, lines, secret_values)
+        )
 
-    def collect(self) -> None:
-        """Tell what was read since the last call."""
-        done = [each for each in self._readings if each[0].done()]
-        self._readings = [each for each in self._readings if not each[0].done()]
-        for reading, heard in done:
+    def take_in_finished(self) -> None:
+        """Hand on what was read since the last call."""
+        for on_lines, reading in self._readings.finished():
             error = reading.exception()
-            heard(reading.result() if error is None else _refusal(error))
+            on_lines(reading.result() if error is None else refusal_of(error))
 
 
-def _refusal(error: BaseException) -> ActionRefusal:
+def refusal_of(error: BaseException) -> ActionRefusal:
+    """Return the refusal that an error means."""
     failure = failure_of(error)
     return ActionRefusal(failure.code, failure.message)
 
@@ -78,3 +79,15 @@ def restart(view: AppSnapshot, *, locked: bool) -> Restart | ActionRefusal:
     if locked:
         return ActionRefusal("locked", "it holds its update lock; send it again, or with force")
     return Restart(view.application, current.id, ceil(current.supervision.stop_grace_s), "asked for")
+
+
+def retried_with(application: str, failures: Mapping[str, Failure | None], *, atomic: bool) -> list[str]:
+    """Return the application, and those that failed only because of another. Pure.
+
+    ``failures``: of every wanted application, by name; all of an ``atomic`` deployment go together.
+    """
+    return [
+        name
+        for name, failure in failures.items()
+        if atomic or name == application or (failure is not None and failure.code == DEPENDENCY_FAILED)
+    ]

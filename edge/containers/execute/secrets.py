@@ -7,12 +7,12 @@ a start.
 
 import os
 import shutil
-from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Protocol
 
 from contract.applications import Secret
+from edge.background import Background
 from edge.containers.model.errors import SecretsUnavailable
 from edge.ports.workers import Workers
 
@@ -49,15 +49,15 @@ class Secrets:
         workers: Callable[[str, int], Workers],
         ended: Callable[[], None],
     ) -> None:
-        self._source, self._folder, self._ended = source, folder, ended
+        self._source, self._folder = source, folder
         self._workers = workers("secrets", FETCHES)
         self._variables: dict[str, Mapping[str, str]] = {}
-        self._fetches: dict[str, tuple[str, Future[Mapping[str, str]]]] = {}  # by application
+        self._fetches: Background[tuple[str, str], Mapping[str, str]] = Background(ended)
 
     @property
-    def fetching(self) -> Collection[str]:
+    def fetching(self) -> Set[str]:
         """The applications whose secrets are on their way."""
-        return self._fetches.keys()
+        return {application for application, _ in self._fetches.running}
 
     def has_all(self, spec: str, secrets: Sequence[Secret]) -> bool:
         """Whether a container can be created: its variables are known and its files in place."""
@@ -85,21 +85,17 @@ class Secrets:
 
     def fetch(self, application: str, spec: str, secrets: Sequence[Secret]) -> bool:
         """Begin to fetch, unless that is under way; return whether it has ended already."""
-        if application in self._fetches:
+        if application in self.fetching:
             return False
-        fetch = self._workers.submit(lambda: self._fetch(spec, secrets))
-        self._fetches[application] = (spec, fetch)
-        fetch.add_done_callback(lambda _: self._ended())
-        return fetch.done()
+        return self._fetches.start((application, spec), self._workers, lambda: self._fetch(spec, secrets))
 
     def finished(self) -> list[tuple[str, str, BaseException | None]]:
         """Return ``(application, specification, error)`` of every fetch that ended since the last call."""
-        done = [(name, spec, fetch) for name, (spec, fetch) in self._fetches.items() if fetch.done()]
-        for name, spec, fetch in done:
-            del self._fetches[name]
+        done = self._fetches.finished()
+        for (_, spec), fetch in done:
             if fetch.exception() is None:
                 self._variables[spec] = fetch.result()
-        return [(name, spec, fetch.exception()) for name, spec, fetch in done]
+        return [(name, spec, fetch.exception()) for (name, spec), fetch in done]
 
     def keep_only(self, specs: Collection[str]) -> None:
         """Forget the variables, and remove the files, of all other specifications."""

@@ -34,7 +34,7 @@ def to_stop(pair: ContainerPair) -> list[Observed]:
     ]
 
 
-class OrderlyStop:
+class Shutdown:
     """Stops everything in workers; ``ended`` is called from one of them when it is over."""
 
     def __init__(
@@ -45,7 +45,7 @@ class OrderlyStop:
         ended: Callable[[], None],
     ) -> None:
         self._executor, self._clock, self._ended = executor, clock, ended
-        self._overseer, self._stoppers = workers("orderly-stop", 1), workers("last-stop", STOPS)
+        self._overseer, self._stoppers = workers("shutdown", 1), workers("last-stop", STOPS)
 
     def begin(
         self, wanted: Sequence[Application], background: Mapping[str, "Future[None]"]

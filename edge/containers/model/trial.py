@@ -1,4 +1,4 @@
-"""Trial memory: what is on trial, and what failed its trial; the few facts that the engine cannot tell."""
+"""Trial record: what is on trial, and what failed its trial; the few facts that the engine cannot tell."""
 
 from pydantic import BaseModel, ConfigDict
 
@@ -17,7 +17,7 @@ class Failure(BaseModel):
     last_lines: tuple[str, ...] = ()  # of what the one that failed said
 
 
-class Memory(BaseModel):
+class TrialRecord(BaseModel):
     """The facts that are remembered of one application."""
 
     model_config = ConfigDict(frozen=True)
@@ -27,4 +27,4 @@ class Memory(BaseModel):
 
     @property
     def empty(self) -> bool:
-        return self == Memory()
+        return self == TrialRecord()

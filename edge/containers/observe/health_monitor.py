@@ -1,11 +1,11 @@
 """Health monitor: each container's run time, check results and restarts, as seen over time."""
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from enum import Enum
 
 from contract.defaults import LAST_LINES
+from edge.background import Background
 from edge.containers.model.observed import ContainerPair, Observed
 from edge.containers.observe.probes import Prober
 from edge.containers.plan.health import (
@@ -50,11 +50,11 @@ class _Watch:
     last_lines: tuple[str, ...] = ()
     crashes: int = 0
     crashed_at: float = 0.0
-    asking: "Future[str] | None" = None
-    ask_at: float = 0.0
+    probe_at: float = 0.0
     answered: bool = False
     refusals: int = 0
     answer: str = ""
+    starts: int = 0  # by us: what a probe of an earlier one says does not count
     was_healthy: bool = False
     restarts: int = 0
     restarted_at: float = 0.0
@@ -73,11 +73,12 @@ class HealthMonitor:
         clock: Clock,
         workers: Workers,
         prober: Prober,
-        told: Callable[[], None],
+        ended: Callable[[], None],
         secret_values: Callable[[str], Sequence[str]],
     ) -> None:
         self._engine, self._clock, self._workers = engine, clock, workers
-        self._prober, self._told, self._secret_values = prober, told, secret_values
+        self._prober, self._secret_values = prober, secret_values
+        self._probes: Background[tuple[str, int], str] = Background(ended)  # by container and its start
         self._watches: dict[str, _Watch] = {}
         self._looked_at = 0.0
         self._lost_sight = False
@@ -91,6 +92,7 @@ class HealthMonitor:
         on trial and at a turn of it; and more when one has ended.
         """
         self._leave_out_what_nobody_saw()
+        self._take_in_probes()
         seen = {pair.current.id for pair in pairs.values() if pair.current}
         self._watches = {each: watch for each, watch in self._watches.items() if each in seen}
         for application, pair in pairs.items():
@@ -145,7 +147,8 @@ class HealthMonitor:
         forgotten = now - watch.restarted_at > RESTART_FORGET_S
         watch.restarts = 1 if forgotten else watch.restarts + 1
         watch.restarted_at, watch.was_healthy = now, False
-        watch.answered, watch.refusals, watch.answer, watch.asking, watch.ask_at = False, 0, "", None, 0.0
+        watch.starts += 1
+        watch.answered, watch.refusals, watch.answer, watch.probe_at = False, 0, "", 0.0
 
     def stopping(self, container_id: str) -> None:
         """Take note that we stop the container: how it ends is our doing, until it is started again."""
@@ -154,7 +157,11 @@ class HealthMonitor:
 
     def next_check_s(self) -> float | None:
         """Return seconds until the next check is due; None when there is none to make."""
-        due = [watch.ask_at for watch in self._watches.values() if watch.ask_at and watch.asking is None]
+        due = [
+            watch.probe_at
+            for container_id, watch in self._watches.items()
+            if watch.probe_at and (container_id, watch.starts) not in self._probes.running
+        ]
         return max(0.0, min(due) - self._clock.monotonic()) if due else None
 
     def _run(self, observed: Observed, watch: _Watch, watch_level: WatchLevel) -> None:
@@ -204,27 +211,25 @@ class HealthMonitor:
         if not isinstance(check, Probed):
             return
         if observed.container.state != "running" or address is None:
-            watch.ask_at = 0.0
+            watch.probe_at = 0.0
             return
-        if watch.asking is not None and watch.asking.done():
-            self._note(watch, watch.asking)
-            watch.asking = None
-        if watch.asking is None and self._clock.monotonic() >= watch.ask_at:
-            pace = check.interval_s if watch.answered else min(check.interval_s, FIRST_ANSWER_POLL_S)
-            watch.ask_at = self._clock.monotonic() + pace
-            watch.asking = self._workers.submit(lambda: self._prober.complaint(check, address))
-            if watch.asking.done():
-                self._note(watch, watch.asking)
-                watch.asking = None
-            else:
-                watch.asking.add_done_callback(lambda _: self._told())
+        probe = (observed.id, watch.starts)
+        if probe not in self._probes.running and self._clock.monotonic() >= watch.probe_at:
+            pace_s = check.interval_s if watch.answered else min(check.interval_s, FIRST_ANSWER_POLL_S)
+            watch.probe_at = self._clock.monotonic() + pace_s
+            if self._probes.start(probe, self._workers, lambda: self._prober.complaint(check, address)):
+                self._take_in_probes()
 
-    def _note(self, watch: _Watch, asked: "Future[str]") -> None:
-        watch.answer = asked.result()
-        if watch.answer:
-            watch.refusals += 1
-        else:
-            watch.answered, watch.refusals = True, 0
+    def _take_in_probes(self) -> None:
+        for (container_id, start), probe in self._probes.finished():
+            watch = self._watches.get(container_id)
+            if watch is None or watch.starts != start:
+                continue
+            watch.answer = probe.result()
+            if watch.answer:
+                watch.refusals += 1
+            else:
+                watch.answered, watch.refusals = True, 0
 
 
 def _matters(observed: Observed, watch: _Watch, watch_level: WatchLevel, before: State, now: float) -> bool:

@@ -10,9 +10,9 @@ from contract.applications import HttpHealthCheck, TcpHealthCheck
 from edge.containers.plan.health import Probed
 
 #: ``(address, port, path, timeout_s)`` → the HTTP status, or OSError.
-Ask = Callable[[str, int, str, float], int]
+HttpProbe = Callable[[str, int, str, float], int]
 #: ``(address, port, timeout_s)`` → nothing, or OSError.
-Knock = Callable[[str, int, float], None]
+TcpProbe = Callable[[str, int, float], None]
 
 
 def http_probe(address: str, port: int, path: str, timeout_s: float) -> int:
@@ -44,8 +44,8 @@ def tcp_probe(address: str, port: int, timeout_s: float) -> None:
 class Prober:
     """Makes the checks that are this agent's; in worker threads."""
 
-    http_probe: Ask = http_probe
-    tcp_probe: Knock = tcp_probe
+    http_probe: HttpProbe = http_probe
+    tcp_probe: TcpProbe = tcp_probe
 
     def complaint(self, check: Probed, address: str) -> str:
         """Return what is wrong with the container at ``address``, in words; empty when nothing is."""

@@ -1,11 +1,12 @@
 """Snapshot of one application: everything that a decision about it rests on, gathered beforehand."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 from contract.desired import Application
 from edge.containers.model.observed import ContainerPair, Observed
-from edge.containers.model.trial import Memory
+from edge.containers.model.trial import TrialRecord
 from edge.containers.plan.health import HealthHistory
 
 
@@ -27,6 +28,20 @@ class SecretsState(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Wait:
+    """The reason why an application is not further, in the words of the report."""
+
+    code: str
+    message: str
+    until: datetime | None = None  # its next try, or when it may go on; None where nobody knows
+
+    def __str__(self) -> str:
+        return f"{self.code}, {self.message}" + (
+            f", until {self.until:%Y-%m-%d %H:%M:%S}" if self.until else ""
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class AppSnapshot:
     """One application: wanted, observed, remembered, and what is under way."""
 
@@ -35,7 +50,7 @@ class AppSnapshot:
     spec: str = ""  # the digest of what is wanted, computed once per document
     deployment_id: str = ""
     pair: ContainerPair = field(default_factory=ContainerPair)
-    memory: Memory = field(default_factory=Memory)
+    record: TrialRecord = field(default_factory=TrialRecord)
     image: ImageState = ImageState.NEEDED
     preflight_passed: bool = False  # it was looked into: nothing is known that it would fail with here
     reference: str = ""  # the local name of the wanted image, when it is here
@@ -45,12 +60,13 @@ class AppSnapshot:
     history: HealthHistory = field(default_factory=HealthHistory)  # of the container in place
     busy: bool = False  # a step of it runs in the background
     held: bool = False  # a step of it failed, and the next try is not due
+    retry: Wait | None = None  # for the next try of what failed, due or not
     refusal: str | None = None  # the rule of the device's policy that forbids what is wanted
 
     @property
     def gave_up(self) -> bool:
         """Whether the wanted specification failed in this very deployment."""
-        failed = self.memory.failed
+        failed = self.record.failed
         return (
             self.wanted is not None
             and failed is not None
@@ -61,7 +77,7 @@ class AppSnapshot:
     @property
     def on_trial(self) -> bool:
         """Whether the container in place has not proven itself yet."""
-        return self.pair.current is not None and self.pair.current.spec == self.memory.trial
+        return self.pair.current is not None and self.pair.current.spec == self.record.trial
 
     @property
     def proven(self) -> Observed | None:
@@ -71,7 +87,7 @@ class AppSnapshot:
     @property
     def is_failed(self) -> bool:
         """Whether the container in place is what is left of a failure, in whichever deployment."""
-        failed, current = self.memory.failed, self.pair.current
+        failed, current = self.record.failed, self.pair.current
         return failed is not None and current is not None and self.on_trial and failed.spec == current.spec
 
     @property

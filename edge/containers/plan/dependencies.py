@@ -5,12 +5,13 @@ on, and not at all when one of them failed. An atomic deployment is confirmed by
 whole.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from contract.applications import Dependency
-from edge.containers.plan.app_snapshot import AppSnapshot, ImageState
+from edge.containers.plan.app_snapshot import AppSnapshot, ImageState, Wait
 from edge.containers.plan.health import Condition, TrialPassed, condition, judge
+from edge.containers.plan.snapshot import Snapshot
 
 DEPENDENCY_FAILED = "dependency-failed"
 DEPLOYMENT_FAILED = "deployment-failed"
@@ -71,13 +72,14 @@ class Dependencies:
         """Whether something that it depends on does not run; in whichever version."""
         return self._unready(view, as_wanted=False) is not None
 
-    def awaited(self, view: AppSnapshot) -> str | None:
-        """Return the application that this one waits for just now, to be replaced or to be started."""
+    def wait(self, view: AppSnapshot) -> Wait | None:
+        """Return for which application this one waits just now, to be replaced or to be started."""
         current = view.pair.current
         runs = view.is_as_wanted and current is not None and (current.alive or current.is_done)
         if view.gave_up or view.refusal or runs:
             return None
-        return self._unready(view, as_wanted=not view.is_as_wanted)
+        awaited = self._unready(view, as_wanted=not view.is_as_wanted)
+        return None if awaited is None else Wait(DEPENDENCY_NOT_READY, f"waits for {awaited}")
 
     def passed_together(self) -> tuple[tuple[str, str], ...]:
         """Return who is on trial, once they and all others are good: ``(application, specification)``."""
@@ -112,9 +114,9 @@ class Dependencies:
         return current.is_done or condition(current, view.history, on_trial=False) is Condition.HEALTHY
 
 
-def dependencies_of(views: Sequence[AppSnapshot], *, atomic: bool) -> Dependencies:
-    """Return the dependencies between the applications of ``views``."""
-    return Dependencies({view.application: view for view in views}, atomic)
+def dependencies_in(snapshot: Snapshot) -> Dependencies:
+    """Return the dependencies between the applications of a snapshot."""
+    return Dependencies({view.application: view for view in snapshot.applications}, snapshot.atomic)
 
 
 def _has_failed(view: AppSnapshot) -> bool:

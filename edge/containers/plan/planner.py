@@ -1,6 +1,7 @@
-"""The planner: from what is wanted, observed and remembered to the next steps. Pure.
+"""The planner: from a snapshot to the next steps, and why each application waits. Pure.
 
-Decided per application; ``dependencies`` says what one must wait for because of others.
+Decided per application; ``dependencies`` says what one must wait for because of others, and
+``update_policy`` what for a lock or a window.
 
 A plan holds only what can be done on what was seen. Looking again after it gives the next one, and
 the last is empty; so a crash anywhere needs no journal. An application's containers go through::
@@ -10,19 +11,21 @@ the last is empty; so a crash anywhere needs no journal. An application's contai
     on trial + previous ─ Confirm, Remove previous ─▶ proven
     on trial + previous ─ GiveUp, Stop, Remove ─▶ previous ─ Start, BringBack ─▶ proven (the old one)
 
-With kill-then-download, LookInto, SetAside and Stop come before Pull. With hand-over the previous one is
+With kill-then-download, InspectImage, SetAside and Stop come before Pull. With hand-over the previous one is
 stopped after Confirm.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from math import ceil
 
 from edge.containers.model.observed import Observed
 from edge.containers.model.trial import Failure
-from edge.containers.plan.app_snapshot import AppSnapshot, ImageState, SecretsState
-from edge.containers.plan.dependencies import Dependencies, dependencies_of
+from edge.containers.plan.app_snapshot import AppSnapshot, ImageState, SecretsState, Wait
+from edge.containers.plan.dependencies import Dependencies, dependencies_in
 from edge.containers.plan.health import TrialFailed, TrialPassed, judge
 from edge.containers.plan.restart_policy import is_ailing, is_due
+from edge.containers.plan.snapshot import Snapshot
 from edge.containers.plan.steps import (
     BringBack,
     Confirm,
@@ -40,22 +43,45 @@ from edge.containers.plan.steps import (
     Stop,
     Try,
 )
+from edge.containers.plan.update_policy import withheld
 
 
-def plan(views: Iterable[AppSnapshot], *, atomic: bool = False) -> list[Step]:
-    """Return the next steps of every application; empty when all is as wanted, or under way.
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The next steps, in order, and why each application that waits does.
+
+    ``withheld`` are the steps that would be next, but for an update lock or a closed window.
+    """
+
+    steps: tuple[Step, ...] = ()
+    waiting: Mapping[str, Wait] = field(default_factory=dict)  # by application
+    withheld: tuple[Step, ...] = ()
+
+    def __str__(self) -> str:
+        """One line a step, ``pull web: wanted, and not known to be here``; then one for each that waits."""
+        steps = [f"{type(step).__name__.lower()} {step.application}: {step.reason}" for step in self.steps]
+        return "\n".join([*steps, *(f"{name} waits: {each}" for name, each in self.waiting.items())])
+
+
+def plan(snapshot: Snapshot) -> Plan:
+    """Return the next steps of every application; none when all is as wanted, or under way.
 
     What is not wanted any more goes first, to free ports and memory. Nothing running is stopped
-    before the engine has every image of the revision that can be had. ``atomic``: all or none.
+    before the engine has every image of the revision that can be had.
     """
-    views = list(views)
-    dependencies = dependencies_of(views, atomic=atomic)
-    return [
-        step
-        for view in sorted(views, key=lambda view: view.wanted is not None)
-        if not view.busy
-        for step in _steps(view, dependencies)
-    ]
+    dependencies = dependencies_in(snapshot)
+    steps: list[Step] = []
+    later: list[Step] = []
+    waiting: dict[str, Wait] = {}
+    for view in sorted(snapshot.applications, key=lambda view: view.wanted is not None):
+        following = [] if view.busy else _steps(view, dependencies)
+        kept_back, deferral = withheld(following, view, snapshot)
+        steps += following[: len(following) - len(kept_back)]
+        later += kept_back
+        wait = view.retry or deferral or dependencies.wait(view)
+        if wait is not None:
+            waiting[view.application] = wait
+    return Plan(tuple(steps), waiting, tuple(later))
 
 
 def _steps(view: AppSnapshot, dependencies: Dependencies) -> list[Step]:
@@ -237,7 +263,7 @@ def _take_away(view: AppSnapshot, dependencies: Dependencies) -> list[Step]:
     containers = [each for each in (view.pair.current, view.pair.previous) if each is not None]
     if containers:
         return _end(view.application, containers[0], "not wanted any more")
-    return [] if view.memory.empty else [Forget(view.application, "not wanted any more")]
+    return [] if view.record.empty else [Forget(view.application, "not wanted any more")]
 
 
 def _clear_place(view: AppSnapshot, reason: str) -> list[Step]:

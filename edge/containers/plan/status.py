@@ -1,13 +1,10 @@
 """Reported status of an application: the one place where what is known becomes a state and a code."""
 
-from datetime import datetime
-
 from contract.defaults import LAST_LINES
 from contract.reports import ApplicationState, ApplicationStatus, PublishedPort, Rollback
 from edge.containers.model.observed import Observed
-from edge.containers.plan.app_snapshot import AppSnapshot, ImageState
+from edge.containers.plan.app_snapshot import AppSnapshot, ImageState, Wait
 from edge.containers.plan.health import CRASH_LOOP, Condition, condition, is_crashing, why_crashing
-from edge.containers.plan.retry_policy import StepFailure
 from edge.text import clip
 
 _STATES = {
@@ -20,11 +17,11 @@ POLICY_REFUSED = "policy-refused"
 _TEXT = 512  # the report's own limit is as many characters
 
 
-def status(view: AppSnapshot, failure: StepFailure | None, next_try_at: datetime | None) -> ApplicationStatus:
-    """Return an application's status for the report; ``failure`` is the latest one still in force."""
+def status(view: AppSnapshot, wait: Wait | None) -> ApplicationStatus:
+    """Return an application's status for the report; ``wait`` is why it is not further."""
     shown = _shown(view)
-    failed = view.memory.failed if view.gave_up and not view.refusal else None
-    code, message = (failure.code, failure.message) if failure else (None, None)
+    failed = view.record.failed if view.gave_up and not view.refusal else None
+    code, message = (wait.code, wait.message) if wait else (None, None)
     if view.refusal:
         code, message = POLICY_REFUSED, view.refusal
     rollback = None
@@ -64,7 +61,7 @@ def status(view: AppSnapshot, failure: StepFailure | None, next_try_at: datetime
         ],
         code=code,
         message=clip(message, _TEXT) if message else None,
-        next_try_at=next_try_at,
+        next_try_at=wait.until if wait else None,
         pull_percent=view.pull_percent if found is ApplicationState.PULLING else None,
         rollback=rollback,
         last_lines=[clip(line, _TEXT) for line in last_lines[-LAST_LINES:]],

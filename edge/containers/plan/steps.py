@@ -160,11 +160,6 @@ Step = (
 Fetch = Pull | InspectImage | FetchSecrets
 
 
-def in_background(step: Step) -> bool:
-    """Whether the step may take long, and runs in a worker."""
-    return isinstance(step, Fetch | Start | Stop | Restart)
-
-
 def describe(step: Step) -> str:
     """Return the step in one line without its cause: ``stop web 4f2a91c0d3e1``."""
     words = [type(step).__name__.lower(), step.application]

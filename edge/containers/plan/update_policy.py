@@ -4,61 +4,31 @@ Only steps that end a serving container wait, and the steps that lead up to them
 once the old container has stopped, neither lock nor window delays the new one, or the rollback.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal
+from collections.abc import Sequence
 
-from edge.containers.plan.app_snapshot import AppSnapshot
+from edge.containers.plan.app_snapshot import AppSnapshot, Wait
+from edge.containers.plan.snapshot import Snapshot
 from edge.containers.plan.steps import Restart, SetAside, Step, Stop
 
 
-@dataclass(frozen=True, slots=True)
-class Deferral:
-    """The reason why a step waits, in the words of the report."""
+def withheld(
+    steps: Sequence[Step], view: AppSnapshot, snapshot: Snapshot
+) -> tuple[Sequence[Step], Wait | None]:
+    """Return those of an application's ``steps`` that must wait, from the first one on, and for what."""
+    for number, step in enumerate(steps):
+        if _ends_what_serves(step, view) and (wait := _wait(step, snapshot)) is not None:
+            return steps[number:], wait
+    return (), None
 
-    code: Literal["update-locked", "outside-window"]
-    message: str
-    until: datetime | None = None  # when it may go on, if anybody knows
 
-
-@dataclass(frozen=True, slots=True)
-class Circumstances:
-    """The update locks that are held now, and a closed window for all applications."""
-
-    locked: frozenset[str] = frozenset()
-    closed: bool = False
-    opens_at: datetime | None = None
-
-    def deferral(self, step: Step) -> Deferral | None:
-        """Return why ``step``, which ends what serves, has to wait; None when it may be done."""
-        if step.application in self.locked:
-            return Deferral("update-locked", "the application holds its update lock")
-        if self.closed and not isinstance(step, Restart):  # a restart heals, and is no update
-            return Deferral("outside-window", "no maintenance window is open", self.opens_at)
+def _wait(step: Step, snapshot: Snapshot) -> Wait | None:
+    if snapshot.force:
         return None
-
-
-def sift(
-    steps: Sequence[Step], views: Iterable[AppSnapshot], circumstances: Circumstances
-) -> tuple[list[Step], dict[str, Deferral]]:
-    """Return the steps that may be done, and of each application that must wait why.
-
-    The later steps of an application wait with the first one that does.
-    """
-    by_name = {view.application: view for view in views}
-    permitted: list[Step] = []
-    waiting: dict[str, Deferral] = {}
-    for step in steps:
-        if step.application in waiting:
-            continue
-        if _ends_what_serves(step, by_name[step.application]):
-            deferral = circumstances.deferral(step)
-            if deferral is not None:
-                waiting[step.application] = deferral
-                continue
-        permitted.append(step)
-    return permitted, waiting
+    if step.application in snapshot.locked:
+        return Wait("update-locked", "the application holds its update lock")
+    if snapshot.window is not None and not isinstance(step, Restart):  # a restart heals, and is no update
+        return Wait("outside-window", "no maintenance window is open", snapshot.window.opens_at)
+    return None
 
 
 def _ends_what_serves(step: Step, view: AppSnapshot) -> bool:

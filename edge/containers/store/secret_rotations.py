@@ -22,7 +22,7 @@ class _File(BaseModel):
     rotations: dict[str, str] = {}  # by application: the command that asked
 
 
-class Rotations:
+class SecretRotations:
     """The latest rotation of every application, on disk before ``rotate`` returns.
 
     Owned by the reconciler's thread. A lost file costs one more replacement of what was rotated.

@@ -6,6 +6,7 @@ import pytest
 
 from contract.reports import ApplicationState
 from edge.containers.model.image_references import CredentialsUnavailable
+from edge.containers.observe.probes import Prober
 from edge.ports.engine_errors import DiskFull, PortTaken, PullStalled, RegistryDenied, RegistryUnreachable
 from tests.support.edge.containers import (
     HOST,
@@ -292,7 +293,7 @@ def test_an_http_check_passes_on_200_to_399_asked_at_the_containers_own_address(
             raise OSError("connection refused")
         return code
 
-    device = Device(engine, tmp_path, http_probe=ask)
+    device = Device(engine, tmp_path, prober=Prober(http_probe=ask))
     check = {"kind": "http", "port": 8080, "path": "/health", "timeout_s": 1.5}
     result = device.deploy(an_application(health_check=check, healthy_window_s=5))
 
@@ -310,7 +311,7 @@ def test_a_healthy_application_may_miss_two_answers_and_not_three(engine: FakeEn
     def ask(*_: object) -> int:
         return answer
 
-    device = Device(engine, tmp_path, http_probe=ask)
+    device = Device(engine, tmp_path, prober=Prober(http_probe=ask))
     device.deploy(an_application(health_check={"kind": "http", "port": 80, "interval_s": 5}, restart="no"))
     answer = 500
     states = []

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from contract.desired import Application, DesiredDocument
+from edge.containers.container_ports import ContainerPorts, ContainerSettings
 from edge.containers.model.image_references import RegistryCredentials
 from edge.containers.model.observed import current_name, previous_name
 from edge.containers.pass_result import Pass
@@ -168,17 +169,18 @@ class Device:
         return self.settle()
 
     def _new(self) -> Reconciler:
-        return Reconciler(
-            engine=self.engine,
-            credentials=self.credentials,
-            clock=self.clock,
-            folder=self.folder,
-            thing=THING,
-            publish_address="127.0.0.1",
-            workers=self.workers,
-            jitter=lambda: 0.0,
-            **{"registry_mirrors": {}, "state": StateFolder(self.folder), **self.options},
-        )
+        ports: dict[str, Any] = {
+            "engine": self.engine,
+            "credentials": self.credentials,
+            "clock": self.clock,
+            "state": StateFolder(self.folder),
+            "workers": self.workers,
+            "jitter": lambda: 0.0,
+        }
+        settings: dict[str, Any] = {"thing": THING, "folder": self.folder, "publish_address": "127.0.0.1"}
+        for name, value in self.options.items():
+            (ports if name in ContainerPorts.__dataclass_fields__ else settings)[name] = value
+        return Reconciler(ContainerPorts(**ports), ContainerSettings(**settings))
 
 
 def current(application: str = "web") -> str:

@@ -29,7 +29,7 @@ from edge.agent import Agent
 from edge.agent_ports import Ports
 from edge.configuration.kept_settings import KeptSettings
 from edge.configuration.settings import DEFAULTS, Checks, Reading, parse_settings
-from edge.containers.execute.operator_actions import ActionRefusal, Ended, Heard
+from edge.containers.execute.operator_actions import ActionRefusal, OnLines, OnRestarted
 from edge.containers.model.policy import Policy
 from edge.containers.pass_result import Pass
 from edge.events import (
@@ -317,7 +317,7 @@ class FakeContainers:
         self.found: Pass | Exception | None = None
         self.passes = 0
         self.closed = False
-        self.restarts: dict[str, Ended] = {}
+        self.restarts: dict[str, OnRestarted] = {}
         self.retried: list[str] = []
         self.rotated: list[tuple[str, str]] = []
         self.said: list[str] = []
@@ -341,14 +341,16 @@ class FakeContainers:
         document = self.desired[-1]
         return a_pass(*(running(a.name, a.image) for a in (document.applications if document else [])))
 
-    def restart(self, application: str, ended: Ended, *, force: bool = False) -> ActionRefusal | None:
+    def restart(
+        self, application: str, on_restarted: OnRestarted, *, force: bool = False
+    ) -> ActionRefusal | None:
         if self.refusal is None:
-            self.restarts[application] = ended
+            self.restarts[application] = on_restarted
         return self.refusal
 
-    def logs(self, application: str, lines: int, heard: Heard) -> ActionRefusal | None:
+    def logs(self, application: str, lines: int, on_lines: OnLines) -> ActionRefusal | None:
         if self.refusal is None:
-            heard(self.said[-lines:])
+            on_lines(self.said[-lines:])
         return self.refusal
 
     def retry(self, application: str) -> ActionRefusal | None:

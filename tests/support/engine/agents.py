@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from contract.desired import Application, DesiredDocument
 from edge.clock import SystemClock
+from edge.containers.container_ports import ContainerPorts, ContainerSettings
 from edge.containers.execute.disk_guard import Disk
 from edge.containers.model.image_references import RegistryCredentials
 from edge.containers.pass_result import Pass
@@ -105,17 +106,20 @@ class Agent:
     def _new(self) -> Reconciler:
         mirrors = {HOST: self.registry.address}
         images = ImageInspector(self.engine, self.credentials, HttpRegistry())
-        return Reconciler(
+        ports = ContainerPorts(
             engine=self.engine,
             credentials=self.credentials,
             clock=self.clock,
-            folder=self.folder,
             state=StateFolder(self.folder),
-            thing=self.world.thing,
-            publish_address="127.0.0.1",
-            registry_mirrors=mirrors,
             estimate_pull_bytes=lambda image: images.estimate_pull_bytes(image, mirrors),
             disk=lambda: self.disk(),
-            healthy_poll_s=0.1,
             on_progress=self.wake.set,
         )
+        settings = ContainerSettings(
+            thing=self.world.thing,
+            folder=self.folder,
+            publish_address="127.0.0.1",
+            registry_mirrors=mirrors,
+            healthy_poll_s=0.1,
+        )
+        return Reconciler(ports, settings)

@@ -4,6 +4,7 @@ import threading
 from pathlib import Path
 
 from contract.reports import ApplicationState
+from edge.containers.observe.probes import Prober
 from edge.ports.engine import ContainerSpec
 from edge.ports.engine_errors import EngineUnavailable
 from edge.ports.workers import Workers
@@ -60,7 +61,7 @@ def test_checks_that_hang_do_not_keep_another_application_from_its_own(tmp_path:
     def workers(name: str, bound: int) -> Workers:
         return Threads(name, bound) if name == "ask" else Inline()
 
-    device = Device(engine, tmp_path, workers=workers, http_probe=ask)
+    device = Device(engine, tmp_path, workers=workers, prober=Prober(http_probe=ask))
     hanging = [
         an_application(f"hangs-{number}", health_check={"kind": "http", "port": 1000 + number})
         for number in range(8)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
+from edge.containers.observe.probes import Prober
 from edge.containers.pass_result import Pass
 from tests.support.edge.containers import Device, a_document, an_application, an_engine, current, image
 from tests.support.edge.fake_engine import FakeEngine, FakeImage
@@ -38,7 +39,7 @@ def door() -> Door:
 
 @pytest.fixture
 def device(engine: FakeEngine, door: Door, tmp_path: Path) -> Device:
-    return Device(engine, tmp_path, tcp_probe=door)
+    return Device(engine, tmp_path, prober=Prober(tcp_probe=door))
 
 
 def first_pass_after(device: Device, what: Callable[[], None]) -> Pass:

@@ -13,11 +13,10 @@ from contract.desired import DesiredDocument
 from contract.reports import ApplicationState
 from edge.containers.plan.app_snapshot import AppSnapshot, ImageState
 from edge.containers.plan.health import HealthHistory
-from edge.containers.plan.planner import plan
-from edge.containers.plan.steps import SetAside, Stop, describe
+from edge.containers.plan.steps import SetAside, Stop
 from edge.ports.engine import State
 from edge.ports.engine_errors import RegistryUnreachable
-from tests.edge.containers.plan.test_planner import LONG, a_view, made_from, views
+from tests.edge.containers.plan.test_planner import LONG, a_view, made_from, planned, views
 from tests.support.edge.containers import (
     Device,
     Later,
@@ -73,7 +72,7 @@ def test_nothing_that_works_is_stopped_while_an_image_of_the_revision_is_on_its_
     coming = AppSnapshot("coming", an_application("coming"), spec="new", image=ImageState.COMING)
     named = [replace(view, application=f"app-{i}") for i, view in enumerate(several)]
 
-    steps = plan([*named, coming])
+    steps = planned(*named, coming).steps
 
     working = {(view.application, view.proven.id) for view in named if view.proven and view.proven.alive}
     ended = {(step.application, step.container_id) for step in steps if isinstance(step, Stop | SetAside)}
@@ -267,15 +266,13 @@ def a_dependent_pair(db: HealthHistory, previous: State) -> list[AppSnapshot]:
 
 
 def test_nothing_that_serves_is_stopped_for_what_depends_on_one_whose_trial_could_begin_anew() -> None:
-    steps = plan(a_dependent_pair(LONG, "running"))
-
-    assert [describe(step).split()[:2] for step in steps] == [["confirm", "db"]]
+    assert str(planned(*a_dependent_pair(LONG, "running"))) == "confirm db: healthy"
 
 
 def test_who_was_stopped_to_be_replaced_starts_as_soon_as_what_it_needs_runs() -> None:
-    steps = plan(a_dependent_pair(HealthHistory(), "exited"), atomic=True)
-
-    assert [describe(step).split()[:2] for step in steps] == [["start", "web"]]
+    assert str(planned(*a_dependent_pair(HealthHistory(), "exited"), atomic=True)) == (
+        "start web: created\nweb waits: dependency-not-ready, waits for db"
+    )
 
 
 def test_when_one_fails_who_depends_on_it_keeps_what_it_has_and_the_others_go_on(

@@ -1,6 +1,7 @@
 """Plans, by table and by property: what the next steps are, and what they never are."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 
 from contract.desired import Application
 from edge.containers.model.observed import ContainerPair, Observed, Supervision
-from edge.containers.model.trial import Failure, Memory
-from edge.containers.plan.app_snapshot import AppSnapshot, ImageState, SecretsState
+from edge.containers.model.trial import Failure, TrialRecord
+from edge.containers.plan.app_snapshot import AppSnapshot, ImageState, SecretsState, Wait
 from edge.containers.plan.health import HealthHistory
-from edge.containers.plan.planner import plan
+from edge.containers.plan.planner import Plan, plan
+from edge.containers.plan.snapshot import ClosedWindow, Snapshot
 from edge.containers.plan.steps import (
     BringBack,
     Confirm,
@@ -69,7 +71,7 @@ def a_failure(application: Application, deployment_id: str = "d1") -> Failure:
 
 def a_view(wanted: Application | None = NEW, **fields: Any) -> AppSnapshot:
     pair = ContainerPair(fields.pop("current", None), fields.pop("previous", None))
-    memory = Memory(trial=fields.pop("trial", None), failed=fields.pop("failed", None))
+    record = TrialRecord(trial=fields.pop("trial", None), failed=fields.pop("failed", None))
     here = {"image": ImageState.HERE, "reference": wanted.image if wanted else ""}
     return AppSnapshot(
         **{
@@ -81,30 +83,37 @@ def a_view(wanted: Application | None = NEW, **fields: Any) -> AppSnapshot:
             **fields,
         },
         pair=pair,
-        memory=memory,
+        record=record,
     )
+
+
+def planned(*views: AppSnapshot, atomic: bool = False) -> Plan:
+    return plan(Snapshot(views, atomic=atomic))
 
 
 TRIAL = NEW.digest()
 TABLE: dict[str, tuple[AppSnapshot, str]] = {
-    "nothing there, image not here": (a_view(image=ImageState.NEEDED), "pull"),
+    "nothing there, image not here": (
+        a_view(image=ImageState.NEEDED),
+        "pull web: wanted, and not known to be here",
+    ),
     "nothing there, image coming": (a_view(image=ImageState.COMING), ""),
-    "nothing there, image here": (a_view(), "try create"),
-    "created": (a_view(current=made_from(NEW, "created"), trial=TRIAL), "start"),
+    "nothing there, image here": (a_view(), "try web: about to be created\ncreate web: wanted"),
+    "created": (a_view(current=made_from(NEW, "created"), trial=TRIAL), "start web: created"),
     "started a moment ago": (a_view(current=made_from(NEW), trial=TRIAL), ""),
-    "started long ago": (a_view(current=made_from(NEW), trial=TRIAL, history=LONG), "confirm"),
+    "started long ago": (a_view(current=made_from(NEW), trial=TRIAL, history=LONG), "confirm web: healthy"),
     "its health check is not done": (
         a_view(current=made_from(NEW, health="starting"), trial=TRIAL, history=HealthHistory(window_s=1)),
         "",
     ),
     "its health check never passed": (
         a_view(current=made_from(NEW, health="unhealthy"), trial=TRIAL, history=LONG),
-        "giveup",
+        "giveup web: not healthy within 30 s: its health check says unhealthy",
     ),
     "proven and running": (a_view(current=made_from(NEW)), ""),
     "proven and unhealthy": (
         a_view(current=made_from(NEW, health="unhealthy"), history=SICK),
-        "restart",
+        "restart web: it was healthy and is not now",
     ),
     "proven and unhealthy, and restarted a moment ago": (
         a_view(current=made_from(NEW, health="unhealthy"), history=replace(SICK, restarts=3)),
@@ -118,29 +127,44 @@ TABLE: dict[str, tuple[AppSnapshot, str]] = {
         a_view(current=made_from(NEW, "exited"), history=replace(SICK, restarts=3)),
         "",
     ),
-    "proven and ended": (a_view(current=made_from(NEW, "exited")), "start"),
+    "proven and ended": (a_view(current=made_from(NEW, "exited")), "start web: it should run"),
     "proven and being restarted by the engine": (a_view(current=made_from(NEW, "restarting")), ""),
     "proven and paused by somebody": (a_view(current=made_from(NEW, "paused")), ""),
-    "half removed by the engine": (a_view(current=made_from(NEW, "dead")), "remove"),
-    "another one runs, image not here": (a_view(current=made_from(OLD), image=ImageState.NEEDED), "pull"),
+    "half removed by the engine": (
+        a_view(current=made_from(NEW, "dead")),
+        "remove web: the engine could not remove it before",
+    ),
+    "another one runs, image not here": (
+        a_view(current=made_from(OLD), image=ImageState.NEEDED),
+        "pull web: wanted, and not known to be here",
+    ),
     "another one ended, image not here": (
         a_view(current=made_from(OLD, "exited"), image=ImageState.HELD),
-        "start",
+        "start web: it should run",
     ),
-    "another one runs, image here": (a_view(current=made_from(OLD)), "setaside try create"),
-    "set aside, then the agent died": (a_view(previous=made_from(OLD)), "try create"),
+    "another one runs, image here": (
+        a_view(current=made_from(OLD)),
+        "setaside web: to be replaced\ntry web: about to be created\ncreate web: its specification changed",
+    ),
+    "set aside, then the agent died": (
+        a_view(previous=made_from(OLD)),
+        "try web: about to be created\ncreate web: wanted",
+    ),
     "the new one is made, the old one runs": (
         a_view(current=made_from(NEW, "created"), previous=made_from(OLD), trial=TRIAL),
-        "stop",
+        "stop web: to be replaced",
     ),
     "the new one is made, the old one stopped": (
         a_view(current=made_from(NEW, "created"), previous=made_from(OLD, "exited"), trial=TRIAL),
-        "start",
+        "start web: created",
     ),
-    "the new one is proven": (a_view(current=made_from(NEW), previous=made_from(OLD, "exited")), "remove"),
+    "the new one is proven": (
+        a_view(current=made_from(NEW), previous=made_from(OLD, "exited")),
+        "remove web: the one in place has proven itself",
+    ),
     "the new one failed and runs": (
         a_view(current=made_from(NEW), previous=made_from(OLD, "exited"), trial=TRIAL, failed=a_failure(NEW)),
-        "stop",
+        "stop web: it failed",
     ),
     "the new one failed and stopped": (
         a_view(
@@ -149,33 +173,36 @@ TABLE: dict[str, tuple[AppSnapshot, str]] = {
             trial=TRIAL,
             failed=a_failure(NEW),
         ),
-        "remove",
+        "remove web: it failed",
     ),
     "the new one failed and is gone": (
         a_view(previous=made_from(OLD, "exited"), trial=TRIAL, failed=a_failure(NEW)),
-        "start",
+        "start web: it is the last one that worked",
     ),
     "the old one runs again, not in its place": (
         a_view(previous=made_from(OLD), trial=TRIAL, failed=a_failure(NEW)),
-        "bringback",
+        "bringback web: it is the last one that worked",
     ),
     "rolled back": (a_view(current=made_from(OLD), trial=TRIAL, failed=a_failure(NEW)), ""),
     "what failed is deployed again": (
         a_view(current=made_from(OLD), trial=TRIAL, failed=a_failure(NEW, "d0")),
-        "setaside try create",
+        "setaside web: to be replaced\ntry web: about to be created\ncreate web: its specification changed",
     ),
-    "the first one failed": (a_view(current=made_from(NEW), trial=TRIAL, failed=a_failure(NEW)), "stop"),
+    "the first one failed": (
+        a_view(current=made_from(NEW), trial=TRIAL, failed=a_failure(NEW)),
+        "stop web: it failed",
+    ),
     "the first one failed and stopped": (
         a_view(current=made_from(NEW, "exited"), trial=TRIAL, failed=a_failure(NEW)),
         "",
     ),
     "the first one failed and is deployed again": (
         a_view(current=made_from(NEW, "exited"), trial=TRIAL, failed=a_failure(NEW, "d0")),
-        "remove",
+        "remove web: another one is wanted, and it never proved itself",
     ),
     "the previous one is wanted again": (
         a_view(OLD, current=made_from(NEW), previous=made_from(OLD, "exited"), trial=TRIAL),
-        "stop",
+        "stop web: the previous one is wanted again",
     ),
     "a third one during a trial, image not here": (
         a_view(
@@ -185,7 +212,7 @@ TABLE: dict[str, tuple[AppSnapshot, str]] = {
             trial=TRIAL,
             image=ImageState.NEEDED,
         ),
-        "pull",
+        "pull web: wanted, and not known to be here",
     ),
     "a third one cannot be had and the trial failed": (
         a_view(
@@ -196,17 +223,20 @@ TABLE: dict[str, tuple[AppSnapshot, str]] = {
             image=ImageState.HELD,
             history=LONG,
         ),
-        "stop",
+        "stop web: it failed",
     ),
     "a third one cannot be had and the trial passed": (
         a_view(THIRD, current=made_from(NEW), trial=TRIAL, image=ImageState.HELD, history=LONG),
-        "confirm",
+        "confirm web: healthy",
     ),
-    "not wanted, running": (a_view(None, current=made_from(OLD)), "stop"),
-    "not wanted, ended": (a_view(None, current=made_from(OLD, "exited")), "remove"),
+    "not wanted, running": (a_view(None, current=made_from(OLD)), "stop web: not wanted any more"),
+    "not wanted, ended": (a_view(None, current=made_from(OLD, "exited")), "remove web: not wanted any more"),
     "not wanted, being removed": (a_view(None, current=made_from(OLD, "removing")), ""),
-    "not wanted, only a previous one": (a_view(None, previous=made_from(OLD, "exited")), "remove"),
-    "not wanted, only remembered": (a_view(None, trial=TRIAL), "forget"),
+    "not wanted, only a previous one": (
+        a_view(None, previous=made_from(OLD, "exited")),
+        "remove web: not wanted any more",
+    ),
+    "not wanted, only remembered": (a_view(None, trial=TRIAL), "forget web: not wanted any more"),
     "not wanted, nothing known": (a_view(None), ""),
     "busy": (a_view(busy=True), ""),
     "held after a failure": (a_view(held=True), ""),
@@ -217,7 +247,50 @@ TABLE: dict[str, tuple[AppSnapshot, str]] = {
 def test_the_next_steps(situation: str) -> None:
     view, expected = TABLE[situation]
 
-    assert " ".join(describe(step).split()[0] for step in plan([view])) == expected
+    assert str(planned(view)) == expected
+
+
+LOCKED: dict[str, Any] = {"locked": frozenset({"web"})}
+CLOSED: dict[str, Any] = {"window": ClosedWindow(datetime(2026, 11, 29, 22, tzinfo=UTC))}
+REPLACED = a_view(current=made_from(OLD))
+SICK_ONE = a_view(current=made_from(NEW, health="unhealthy"), history=SICK)
+BEGUN = a_view(previous=made_from(OLD, "exited"))  # the old one has stopped for the new one
+LOCK_WAIT = "web waits: update-locked, the application holds its update lock"
+WINDOW_WAIT = "web waits: outside-window, no maintenance window is open, until 2026-11-29 22:00:00"
+REPLACING = (
+    "setaside web: to be replaced\ntry web: about to be created\ncreate web: its specification changed"
+)
+
+
+@pytest.mark.parametrize(
+    ("view", "held_back", "expected", "withheld"),
+    [
+        (REPLACED, {}, REPLACING, 0),
+        (REPLACED, LOCKED, LOCK_WAIT, 3),
+        (REPLACED, CLOSED, WINDOW_WAIT, 3),
+        (REPLACED, LOCKED | CLOSED, LOCK_WAIT, 3),
+        (REPLACED, LOCKED | CLOSED | {"force": True}, REPLACING, 0),
+        (SICK_ONE, LOCKED, LOCK_WAIT, 1),
+        (SICK_ONE, CLOSED, "restart web: it was healthy and is not now", 0),  # which heals, and is no update
+        (BEGUN, LOCKED | CLOSED, "try web: about to be created\ncreate web: wanted", 0),
+        (replace(REPLACED, image=ImageState.NEEDED), CLOSED, "pull web: wanted, and not known to be here", 0),
+        (replace(REPLACED, busy=True), LOCKED, "", 0),
+    ],
+)
+def test_what_ends_a_serving_container_waits_for_lock_and_window_and_says_so(
+    view: AppSnapshot, held_back: Any, expected: str, withheld: int
+) -> None:
+    found = plan(Snapshot((view,), **held_back))
+
+    assert (str(found), len(found.withheld)) == (expected, withheld)
+
+
+def test_a_failure_that_waits_for_its_next_try_is_said_before_all_else() -> None:
+    retry = Wait("pull-failed", "the registry does not answer")
+
+    found = plan(Snapshot((replace(REPLACED, retry=retry),), **LOCKED))
+
+    assert str(found) == "web waits: pull-failed, the registry does not answer"
 
 
 APPLICATIONS = st.sampled_from([OLD, NEW, THIRD])
@@ -252,7 +325,7 @@ def views(draw: st.DrawFn) -> AppSnapshot:
 
 def carried_out(view: AppSnapshot, step: Step, *, answers: bool) -> AppSnapshot:
     """Return the view after ``step`` went well; ``answers``: what is started is healthy."""
-    current, previous, memory = view.pair.current, view.pair.previous, view.memory
+    current, previous, record = view.pair.current, view.pair.previous, view.record
 
     def with_state(observed: Observed | None, of: str, state: State) -> Observed | None:
         if observed is None or observed.id != of:
@@ -289,25 +362,25 @@ def carried_out(view: AppSnapshot, step: Step, *, answers: bool) -> AppSnapshot:
             kept = [None if each and each.id == step.container_id else each for each in (current, previous)]
             return replace(view, pair=ContainerPair(*kept))
         case Try():
-            return replace(view, memory=Memory(trial=step.spec))
+            return replace(view, record=TrialRecord(trial=step.spec))
         case Confirm():
-            failed = memory.failed if memory.failed and memory.failed.spec != step.spec else None
-            return replace(view, memory=Memory(failed=failed))
+            failed = record.failed if record.failed and record.failed.spec != step.spec else None
+            return replace(view, record=TrialRecord(failed=failed))
         case GiveUp():
-            return replace(view, memory=replace_failed(memory, step.failure))
+            return replace(view, record=replace_failed(record, step.failure))
         case Forget():
-            return replace(view, memory=Memory())
+            return replace(view, record=TrialRecord())
 
 
-def replace_failed(memory: Memory, failure: Failure) -> Memory:
-    return Memory(trial=memory.trial, failed=failure)
+def replace_failed(record: TrialRecord, failure: Failure) -> TrialRecord:
+    return TrialRecord(trial=record.trial, failed=failure)
 
 
 def followed(view: AppSnapshot, *, answers: bool) -> tuple[AppSnapshot, list[Step]]:
     """Return where plans lead, and every step on the way; fails when they lead nowhere."""
     done: list[Step] = []
     for _ in range(30):
-        steps = plan([view])
+        steps = planned(view).steps
         if not steps:
             return view, done
         for step in steps:
@@ -320,7 +393,7 @@ def followed(view: AppSnapshot, *, answers: bool) -> tuple[AppSnapshot, list[Ste
 def test_plans_come_to_an_end_where_nothing_is_left_to_do(view: AppSnapshot, answers: bool) -> None:
     end, _ = followed(view, answers=answers)
 
-    assert plan([end]) == []
+    assert planned(end) == Plan()
 
 
 @given(views())
@@ -344,7 +417,7 @@ def test_what_is_not_wanted_leaves_nothing_behind(view: AppSnapshot) -> None:
     end, _ = followed(replace(view, wanted=None, spec=""), answers=True)
 
     assert end.pair == ContainerPair()
-    assert end.memory.empty
+    assert end.record.empty
 
 
 @given(views())
@@ -354,7 +427,9 @@ def test_no_proven_container_is_stopped_or_removed_before_the_new_image_is_here(
     if view.proven.spec == view.wanted.digest():
         return
 
-    touched = {step.container_id for step in plan([view]) if isinstance(step, Stop | Remove | SetAside)}
+    touched = {
+        step.container_id for step in planned(view).steps if isinstance(step, Stop | Remove | SetAside)
+    }
 
     assert view.proven.container.state == "dead" or view.proven.id not in touched
 
@@ -362,7 +437,7 @@ def test_no_proven_container_is_stopped_or_removed_before_the_new_image_is_here(
 @given(views())
 def test_a_previous_container_is_only_removed_when_the_one_in_place_is_proven(view: AppSnapshot) -> None:
     previous = view.pair.previous
-    removed = {step.container_id for step in plan([view]) if isinstance(step, Remove)}
+    removed = {step.container_id for step in planned(view).steps if isinstance(step, Remove)}
 
     if view.wanted is not None and previous is not None and previous.id in removed:
         assert view.proven is not None
@@ -372,9 +447,9 @@ def test_a_previous_container_is_only_removed_when_the_one_in_place_is_proven(vi
 def test_applications_are_planned_independently(several: list[AppSnapshot]) -> None:
     named = [replace(view, application=f"app-{i}", image=ImageState.HERE) for i, view in enumerate(several)]
 
-    together = plan(named)
+    together = planned(*named).steps
 
-    assert sorted(map(repr, together)) == sorted(repr(step) for view in named for step in plan([view]))
+    assert sorted(map(repr, together)) == sorted(repr(step) for view in named for step in planned(view).steps)
 
 
 @given(st.lists(views(), max_size=4))
@@ -382,6 +457,6 @@ def test_what_is_not_wanted_goes_first(several: list[AppSnapshot]) -> None:
     named = [replace(view, application=f"app-{i}") for i, view in enumerate(several)]
     unwanted = {view.application for view in named if view.wanted is None}
 
-    order = [step.application in unwanted for step in plan(named)]
+    order = [step.application in unwanted for step in planned(*named).steps]
 
     assert order == sorted(order, reverse=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
+from edge.containers.observe.probes import Prober
 from tests.support.edge.containers import Device, an_application, an_engine, current
 from tests.support.edge.fake_engine import FakeEngine
 
@@ -37,7 +38,7 @@ def door() -> Door:
 
 @pytest.fixture
 def device(engine: FakeEngine, door: Door, tmp_path: Path) -> Device:
-    return Device(engine, tmp_path, tcp_probe=door)
+    return Device(engine, tmp_path, prober=Prober(tcp_probe=door))
 
 
 def live(device: Device, seconds: float) -> None:
