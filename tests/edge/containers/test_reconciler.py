@@ -5,8 +5,11 @@ from pathlib import Path
 import pytest
 
 from contract.reports import ApplicationState
+from edge.containers import reconciler
 from edge.containers.model.image_references import CredentialsUnavailable
 from edge.containers.observe.probes import Prober
+from edge.containers.plan.planner import Plan, plan
+from edge.containers.plan.snapshot import Snapshot
 from edge.ports.engine_errors import DiskFull, PortTaken, PullStalled, RegistryDenied, RegistryUnreachable
 from tests.support.edge.containers import (
     HOST,
@@ -645,3 +648,21 @@ def test_an_image_that_was_here_for_an_earlier_revision_is_looked_for_again_befo
 
     assert engine.calls.index("pull") < engine.calls.index("rename")
     assert engine.calls.count("create") == 1
+
+
+def test_a_pass_looks_once_and_plans_once_where_there_is_nothing_to_do(
+    device: Device, engine: FakeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device.deploy(an_application())
+    plans: list[Plan] = []
+
+    def counted(snapshot: Snapshot) -> Plan:
+        plans.append(plan(snapshot))
+        return plans[-1]
+
+    monkeypatch.setattr(reconciler, "plan", counted)
+    engine.calls.clear()
+
+    assert device.reconciler.converge().converged
+
+    assert engine.calls.count("list") == len(plans) == 1

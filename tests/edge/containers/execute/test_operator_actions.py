@@ -1,6 +1,7 @@
 """What a person asks of one application."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,10 @@ from edge.containers.execute.operator_actions import ActionRefusal
 from edge.containers.execute.update_gate import LOCK_FILE
 from edge.containers.plan.container_spec import lock_folder
 from edge.ports.engine_errors import EngineUnavailable, ImageNotFound
+from edge.ports.workers import Result, Workers
 from tests.support.edge.containers import (
     Device,
+    Inline,
     Later,
     a_document,
     an_application,
@@ -200,3 +203,37 @@ def test_who_asked_is_told_that_it_failed_while_the_engine_is_still_down(
 
     assert ended == [ActionRefusal("engine-unavailable", "no answer")]
     assert heard == [ActionRefusal("engine-unavailable", "no answer")]
+
+
+def test_a_machine_without_a_thread_for_it_costs_a_step_one_try_and_is_told_to_who_asked(
+    engine: FakeEngine, tmp_path: Path
+) -> None:
+    workers = Rationed()
+    device = Device(engine, tmp_path, workers=workers)
+    device.deploy(an_application())
+    workers.has_threads = False
+    ended: list[ActionRefusal | None] = []
+
+    assert device.reconciler.restart("web", ended.append) is None
+    assert [each.code for each in ended if each] == ["internal-error"]
+
+    device.desire(a_document(an_application(image_name="hello:v2"), revision=2))
+    [status] = device.reconciler.converge().statuses
+    assert (status.code, status.next_try_at is not None) == ("internal-error", True)
+
+    workers.has_threads = True
+    assert device.settle().converged
+
+
+class Rationed(Inline):
+    """Workers of a machine that has threads when the test says so."""
+
+    has_threads = True
+
+    def __call__(self, name: str, bound: int) -> Workers:
+        return self
+
+    def submit(self, call: Callable[[], Result], /) -> "Future[Result]":
+        if not self.has_threads:
+            raise RuntimeError("can't start new thread")
+        return super().submit(call)
