@@ -213,8 +213,8 @@ def _reboot_when_back(story: Story, operator: Api, reader: Api, device: Device) 
         (status, body.get("code")) == (409, "device-offline"),
         f"{body}",
     )
-    wish = {"reason": "demo", "when_online": True}
-    status, body = operator.post(f"/devices/{robot}/reboot", wish)
+    request = {"reason": "demo", "when_online": True}
+    status, body = operator.post(f"/devices/{robot}/reboot", request)
     story.claim(
         f"one that may wait is accepted: {body.get('id')} is {body.get('state')}",
         status == 202,
@@ -226,8 +226,8 @@ def _reboot_when_back(story: Story, operator: Api, reader: Api, device: Device) 
 
 
 def _logs(story: Story, operator: Api, device: Device) -> None:
-    wish = {"reason": "demo"}
-    status, body = operator.post(f"/devices/{device.thing}/applications/hello/logs", wish)
+    request = {"reason": "demo"}
+    status, body = operator.post(f"/devices/{device.thing}/applications/hello/logs", request)
     story.claim("its logs are asked for as a bundle", status == 202, f"{status} {body}")
     bundle = _succeeded(story, operator, body)["bundle"]
     packed = requests.get(bundle["url"], timeout=10).content

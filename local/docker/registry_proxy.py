@@ -121,11 +121,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         length = int(self.headers.get("Content-Length") or 0)
         try:
-            wish = json.loads(self.rfile.read(length))
-            if wish.get("expire"):
+            asked = json.loads(self.rfile.read(length))
+            if asked.get("expire"):
                 self.front.expire_tokens()
             else:
-                self.front.behaviour = Behaviour(**wish)
+                self.front.behaviour = Behaviour(**asked)
         except (ValueError, TypeError, AttributeError) as error:
             self._refuse(400, "UNSUPPORTED", str(error))
             return

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.crash_points.fate import Moment
+from tests.crash_points.harness import DeviceHarness, Ending, killed
 from tests.crash_points.scenarios import Scenario
-from tests.crash_points.world import Ending, World, killed
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +37,11 @@ class Finding:
 
 def reference(scenario: Scenario, folder: Path) -> Reference:
     """Return how the scenario goes undisturbed."""
-    world = World(folder, scenario.before, scenario.kept)
-    world.want(scenario.document, rotated=scenario.rotated)
-    ending = world.ending()
-    acts = tuple(world.fate.acts)
-    return Reference(acts, ending, dict(world.outages.count), dict(world.outages.seconds))
+    harness = DeviceHarness(folder, scenario.before, scenario.kept)
+    harness.want(scenario.document, rotated=scenario.rotated)
+    ending = harness.ending()
+    acts = tuple(harness.fate.acts)
+    return Reference(acts, ending, dict(harness.outages.count), dict(harness.outages.seconds))
 
 
 def once(scenario: Scenario, folder: Path) -> Iterator[Finding]:
@@ -69,39 +69,41 @@ def _finding(
     moments: tuple[Moment, ...],
     acts: tuple[str, ...],
 ) -> Finding:
-    world = World(folder, scenario.before, scenario.kept)
-    world.want(scenario.document, rotated=scenario.rotated)
+    harness = DeviceHarness(folder, scenario.before, scenario.kept)
+    harness.want(scenario.document, rotated=scenario.rotated)
     # A second agent may have too little left to do to be killed so late.
-    deaths = [killed(world, moment) for moment in moments]
+    deaths = [killed(harness, moment) for moment in moments]
     trouble = [] if deaths[0] else ["it was not killed there: the scenario goes another way each time"]
     try:
-        trouble += _trouble(scenario, undisturbed, world, sum(deaths))
+        trouble += _trouble(scenario, undisturbed, harness, sum(deaths))
     except AssertionError as error:  # it never settled
         trouble.append(str(error))
     return Finding(moments, acts, tuple(trouble))
 
 
-def _trouble(scenario: Scenario, undisturbed: Reference, world: World, deaths: int) -> Iterator[str]:
-    ending = world.ending()
+def _trouble(
+    scenario: Scenario, undisturbed: Reference, harness: DeviceHarness, deaths: int
+) -> Iterator[str]:
+    ending = harness.ending()
     if ending.states != scenario.states:
         yield f"reported {ending.states} instead of {scenario.states}"
     if ending != undisturbed.ending:
         yield f"another end: {ending} instead of {undisturbed.ending}"
-    if not world.neighbours_are_well():
+    if not harness.neighbours_are_well():
         yield "a container that is not ours was touched"
-    now = world.identities()
+    now = harness.identities()
     for name in sorted(scenario.untouched):
-        if now.get(name) != world.started_with.get(name):
+        if now.get(name) != harness.started_with.get(name):
             yield f"{name} did not change and was recreated or started again"
     for name in sorted(scenario.kept):
-        count, down_s = world.outages.count.get(name, 0), world.outages.seconds.get(name, 0.0)
+        count, down_s = harness.outages.count.get(name, 0), harness.outages.seconds.get(name, 0.0)
         if count > undisturbed.outages.get(name, 0):
             yield f"{name} was down {count} times"
         allowed_s = undisturbed.down_s.get(name, 0.0) + deaths * scenario.grace_s
         if down_s > allowed_s + 0.001:
             yield f"{name} was down {down_s} s instead of {allowed_s} s"
-    if world.outages.pulls_meanwhile and not scenario.pulls_down:
-        yield f"pulled while {world.outages.pulls_meanwhile} was down"
+    if harness.outages.pulls_meanwhile and not scenario.pulls_down:
+        yield f"pulled while {harness.outages.pulls_meanwhile} was down"
 
 
 def _moments(acts: int) -> Iterator[Moment]:

@@ -62,7 +62,7 @@ class Ending:
     told: tuple[object, ...]
 
 
-class DockerWorld:
+class DockerHarness:
     """A device on a real engine, that has settled on ``before``."""
 
     def __init__(
@@ -162,41 +162,41 @@ def sampled(
     engine: DockerEngine, registry: TinyRegistry, folder: Path, scenario: str, count: int
 ) -> Iterator[Finding]:
     """Yield what comes of killing the agent at ``count`` of the acts that change something."""
-    wish = SCENARIOS[scenario]
+    case = SCENARIOS[scenario]
     thing = f"crash-{secrets.token_hex(4)}"
     theirs = _neighbour(engine, registry, f"{thing}-neighbour")
     started_at = engine.course(theirs).started_at
-    _forget(engine, registry, wish)
-    world = DockerWorld(engine, registry, folder / "reference", thing, wish.before)
+    _forget(engine, registry, case)
+    harness = DockerHarness(engine, registry, folder / "reference", thing, case.before)
     try:
-        world.want(wish.after, **wish.fields)
-        expected = world.ending()
-        changes = [act for act in world.fate.acts if act not in LOOKING]
+        harness.want(case.after, **case.fields)
+        expected = harness.ending()
+        changes = [act for act in harness.fate.acts if act not in LOOKING]
         for i in range(count):
             at = (2 * i + 1) * len(changes) // (2 * count)
             moment = Moment(changes[: at + 1].count(changes[at]), "after" if i % 2 else "before", changes[at])
-            world.clear()
-            _forget(engine, registry, wish)
-            world = DockerWorld(engine, registry, folder / f"{i}", thing, wish.before)
-            other = world.untouched()
-            world.want(wish.after, **wish.fields)
-            trouble = [] if world.killed(moment) else ["it was not killed there"]
-            if (ending := world.ending()) != expected:
+            harness.clear()
+            _forget(engine, registry, case)
+            harness = DockerHarness(engine, registry, folder / f"{i}", thing, case.before)
+            other = harness.untouched()
+            harness.want(case.after, **case.fields)
+            trouble = [] if harness.killed(moment) else ["it was not killed there"]
+            if (ending := harness.ending()) != expected:
                 trouble.append(f"another end: {ending} instead of {expected}")
-            if world.untouched() != other:
+            if harness.untouched() != other:
                 trouble.append("other did not change and was recreated or started again")
             if engine.course(theirs).started_at != started_at:
                 trouble.append("a container that is not ours was touched")
             yield Finding((moment,), (changes[at],), tuple(trouble))
     finally:
-        world.clear()
+        harness.clear()
         engine.remove(theirs)
 
 
-def _forget(engine: DockerEngine, registry: TinyRegistry, wish: OnDocker) -> None:
+def _forget(engine: DockerEngine, registry: TinyRegistry, case: OnDocker) -> None:
     """Have the image that comes be pulled each time; no container has it where that one is new."""
-    if wish.after is not None:
-        engine.remove_image(registry.reference(wish.after))
+    if case.after is not None:
+        engine.remove_image(registry.reference(case.after))
 
 
 def _neighbour(engine: DockerEngine, registry: TinyRegistry, name: str) -> str:

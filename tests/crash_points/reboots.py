@@ -93,7 +93,7 @@ class State(fakes.FakeState):
         super().write(name, content)
 
 
-class World(fakes.World):
+class RebootHarness(fakes.AgentHarness):
     """A device whose agent has settled on three applications, in a cloud that knows the time."""
 
     def __init__(self, folder: Path, *, obeys: bool) -> None:
@@ -156,66 +156,66 @@ class World(fakes.World):
 class Reboots:
     """What happens to a device: ``play`` is the stretch of its life in which its agent dies."""
 
-    commands: Callable[[World], tuple[RebootCommand, ...]]
-    play: Callable[[World, tuple[RebootCommand, ...]], None]
+    commands: Callable[[RebootHarness], tuple[RebootCommand, ...]]
+    play: Callable[[RebootHarness, tuple[RebootCommand, ...]], None]
     obeys: bool = True  # the machine goes down when it is asked
 
 
-def _plain(world: World, commands: tuple[RebootCommand, ...]) -> None:
+def _plain(harness: RebootHarness, commands: tuple[RebootCommand, ...]) -> None:
     for command in commands:
-        world.send(command)
-    world.live(1.0)
+        harness.send(command)
+    harness.live(1.0)
 
 
-def _repeated(world: World, commands: tuple[RebootCommand, ...]) -> None:
+def _repeated(harness: RebootHarness, commands: tuple[RebootCommand, ...]) -> None:
     for command in (*commands, *commands):
-        world.send(command)
-    _plain(world, commands)
-    _plain(world, commands)
+        harness.send(command)
+    _plain(harness, commands)
+    _plain(harness, commands)
 
 
-def _delayed(world: World, commands: tuple[RebootCommand, ...]) -> None:
-    _plain(world, commands)
-    world.live(DELAY_S)
+def _delayed(harness: RebootHarness, commands: tuple[RebootCommand, ...]) -> None:
+    _plain(harness, commands)
+    harness.live(DELAY_S)
 
 
-def _locked(world: World, commands: tuple[RebootCommand, ...]) -> None:
-    lock = world.lock()
+def _locked(harness: RebootHarness, commands: tuple[RebootCommand, ...]) -> None:
+    lock = harness.lock()
     try:
-        world.turns(6.0)
-        _plain(world, commands)
+        harness.turns(6.0)
+        _plain(harness, commands)
     finally:
         lock.unlink()  # whatever becomes of the agent
-    world.live(6.0)
+    harness.live(6.0)
 
 
-def _unheard(world: World, commands: tuple[RebootCommand, ...]) -> None:
-    world.link.broker_up = False
-    _plain(world, commands)
+def _unheard(harness: RebootHarness, commands: tuple[RebootCommand, ...]) -> None:
+    harness.link.broker_up = False
+    _plain(harness, commands)
 
 
-def _refused(world: World, commands: tuple[RebootCommand, ...]) -> None:
-    _plain(world, commands)
-    world.live(GRACE_S + 2.0)
+def _refused(harness: RebootHarness, commands: tuple[RebootCommand, ...]) -> None:
+    _plain(harness, commands)
+    harness.live(GRACE_S + 2.0)
 
 
-def _one(world: World) -> tuple[RebootCommand, ...]:
-    return (world.a_command(),)
+def _one(harness: RebootHarness) -> tuple[RebootCommand, ...]:
+    return (harness.a_command(),)
 
 
-def _older_waits(world: World) -> tuple[RebootCommand, ...]:
-    return world.a_command(delay_s=DELAY_S), world.a_command()
+def _older_waits(harness: RebootHarness) -> tuple[RebootCommand, ...]:
+    return harness.a_command(delay_s=DELAY_S), harness.a_command()
 
 
-def _older_is_late(world: World) -> tuple[RebootCommand, ...]:
-    older = world.a_command()
-    return world.a_command(delay_s=DELAY_S), older
+def _older_is_late(harness: RebootHarness) -> tuple[RebootCommand, ...]:
+    older = harness.a_command()
+    return harness.a_command(delay_s=DELAY_S), older
 
 
 SCENARIOS: dict[str, Reboots] = {
     "reboot": Reboots(_one, _plain),
     "reboot, delivered again and again": Reboots(_one, _repeated),
-    "reboot, put off": Reboots(lambda world: (world.a_command(delay_s=DELAY_S),), _delayed),
+    "reboot, put off": Reboots(lambda harness: (harness.a_command(delay_s=DELAY_S),), _delayed),
     "reboot, held up by an update lock": Reboots(_one, _locked),
     "reboot, replaced by a newer one": Reboots(_older_waits, _delayed),
     "reboot, older than one that waits": Reboots(_older_is_late, _delayed),
@@ -240,43 +240,43 @@ def twice(scenario: Reboots, folder: Path, gaps: Iterable[int]) -> Iterator[Find
 
 def acts(scenario: Reboots, folder: Path) -> list[str]:
     """Return the effects of an undisturbed course."""
-    world = World(folder, obeys=scenario.obeys)
-    scenario.play(world, scenario.commands(world))
-    return list(world.effects.effects)
+    harness = RebootHarness(folder, obeys=scenario.obeys)
+    scenario.play(harness, scenario.commands(harness))
+    return list(harness.effects.effects)
 
 
 def _finding(scenario: Reboots, folder: Path, deaths: tuple[int, ...], boots: tuple[Boot, ...]) -> Finding:
-    world = World(folder, obeys=scenario.obeys)
-    commands = scenario.commands(world)
+    harness = RebootHarness(folder, obeys=scenario.obeys)
+    commands = scenario.commands(harness)
     died: list[str] = []
 
-    begin: Callable[[], object] = partial(scenario.play, world, commands)
+    begin: Callable[[], object] = partial(scenario.play, harness, commands)
     for after, boot in zip(deaths, boots, strict=True):
-        world.effects.kill(after)
+        harness.effects.kill(after)
         killed = fakes.until_killed(begin)
-        died.append(world.effects.effects[-1] if killed else "nothing")
-        world.effects.spare()
-        begin = world.power_cycle if boot == "new" else world.start
+        died.append(harness.effects.effects[-1] if killed else "nothing")
+        harness.effects.spare()
+        begin = harness.power_cycle if boot == "new" else harness.start
     begin()
-    world.link.broker_up = True
-    world.live(GRACE_S + DELAY_S)
+    harness.link.broker_up = True
+    harness.live(GRACE_S + DELAY_S)
     for command in commands:
-        if command.id.encode() not in world.disk.files.get("commands.json", b""):
-            world.send(command)  # the broker redelivers what nobody took
+        if command.id.encode() not in harness.disk.files.get("commands.json", b""):
+            harness.send(command)  # the broker redelivers what nobody took
     for _ in range(2):  # what had not been begun is begun now
-        world.live(GRACE_S + DELAY_S)
-    trouble = list(_trouble(world, commands))
+        harness.live(GRACE_S + DELAY_S)
+    trouble = list(_trouble(harness, commands))
     if died[0] == "nothing":
         trouble.append("it was not killed there: the scenario goes another way each time")
     return Finding(tuple(Moment(after, "after") for after in deaths), tuple(died), tuple(trouble))
 
 
-def _trouble(world: World, commands: tuple[RebootCommand, ...]) -> Iterator[str]:
-    for command_id, times in world.asked.asked_for.items():
+def _trouble(harness: RebootHarness, commands: tuple[RebootCommand, ...]) -> Iterator[str]:
+    for command_id, times in harness.asked.asked_for.items():
         if times > 1 or command_id == NOBODY:
             yield f"the machine was asked {times} times for {command_id}"
     for command in commands:
-        told = world.results(command)
+        told = harness.results(command)
         if not told or not told[-1].state.final:
             yield f"never answered: {[result.state for result in told]}"
         yield from _backward("told", told)
@@ -284,14 +284,14 @@ def _trouble(world: World, commands: tuple[RebootCommand, ...]) -> Iterator[str]
             if result.state is CommandState.SUCCEEDED and result.boot_id in (None, result.boot_id_before):
                 yield "SUCCEEDED without another boot id"
         yield from _backward(
-            "on disk", [each[command.id] for each in world.disk.ledgers if command.id in each]
+            "on disk", [each[command.id] for each in harness.disk.ledgers if command.id in each]
         )
-    for before, after in zip(world.disk.ledgers, world.disk.ledgers[1:], strict=False):
+    for before, after in zip(harness.disk.ledgers, harness.disk.ledgers[1:], strict=False):
         if not before.keys() <= after.keys():
             yield f"the ledger forgot {before.keys() - after.keys()}"
-    down = [each.name for each in world.engine.all.values() if each.state != "running"]
-    if down or len(world.engine.all) != len(APPLICATIONS):
-        yield f"{len(world.engine.all)} containers, and these do not run: {down}"
+    down = [each.name for each in harness.engine.all.values() if each.state != "running"]
+    if down or len(harness.engine.all) != len(APPLICATIONS):
+        yield f"{len(harness.engine.all)} containers, and these do not run: {down}"
 
 
 def _backward(where: str, results: list[CommandResult]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from edge.startup.earlier_state import LOST
 from local.greengrass.nucleus.dialect import CLASSIC, LITE, Dialect
 from local.greengrass.nucleus.ipc import MemoryBroker
 from tests.edge.bundles.storage import Storage
-from tests.support.edge.fakes import THING, World
+from tests.support.edge.fakes import THING, AgentHarness
 from tests.support.edge.process import ANSWER_S, DeviceProcess
 
 pytestmark = pytest.mark.slow
@@ -36,9 +36,9 @@ def device(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DevicePro
 
 
 def a_command() -> RebootCommand:
-    world = World()
-    world.clock.date = world.clock.date.fromtimestamp(time.time(), world.clock.date.tzinfo)
-    return world.a_command()
+    harness = AgentHarness()
+    harness.clock.date = harness.clock.date.fromtimestamp(time.time(), harness.clock.date.tzinfo)
+    return harness.a_command()
 
 
 def test_a_device_comes_online_reboots_with_proof_and_leaves_in_order(device: DeviceProcess) -> None:
@@ -354,9 +354,9 @@ def test_a_bundle_with_the_logs_of_this_agent_and_the_one_before_it_arrives_and_
     device.kill()
     device.start()
     device.hello(after=hello.sequence)
-    world = World()
-    world.clock.date = datetime.now(UTC)
-    command = world.an_errand(CollectLogsCommand, upload={"url": storage.url, "max_bytes": 50_000})
+    harness = AgentHarness()
+    harness.clock.date = datetime.now(UTC)
+    command = harness.an_errand(CollectLogsCommand, upload={"url": storage.url, "max_bytes": 50_000})
 
     device.send(command)
     told = device.result(command, "SUCCEEDED")

@@ -12,7 +12,7 @@ from edge.configuration.settings import Settings
 from edge.containers.execute.operator_actions import ActionRefusal
 from edge.events import Progressed
 from edge.text import clip
-from tests.support.edge.fakes import World, a_pass, running
+from tests.support.edge.fakes import AgentHarness, a_pass, running
 
 ANY_TEXT = st.one_of(
     st.text(st.characters(exclude_categories=())),  # what JSON cannot hold as well
@@ -32,9 +32,9 @@ class BrokenHealth:
         raise OverflowError("a thermometer")
 
 
-def said(world: World) -> tuple[str | None, str]:
+def said(harness: AgentHarness) -> tuple[str | None, str]:
     """Return the code and the text of the newest report."""
-    desired = [report.desired for report in world.reports() if report.desired is not None][-1]
+    desired = [report.desired for report in harness.reports() if report.desired is not None][-1]
     return desired.code, desired.message or ""
 
 
@@ -50,56 +50,56 @@ def said(world: World) -> tuple[str | None, str]:
 def test_a_configuration_that_is_bad_at_length_is_told_and_silences_nobody(
     configuration: dict[str, object], begins: str
 ) -> None:
-    world = World(**configuration)
+    harness = AgentHarness(**configuration)
 
-    world.start()
-    world.turns(600.0)
+    harness.start()
+    harness.turns(600.0)
 
-    code, message = said(world)
+    code, message = said(harness)
     assert (code, message.startswith(begins)) == ("configuration-invalid", True)
-    assert len(world.reports()) >= 8
+    assert len(harness.reports()) >= 8
 
 
 @pytest.mark.parametrize("folder", ["/" + "f" * 4_000, "/srv/\udcff\udcfe"], ids=["long", "stray bytes"])
 def test_a_folder_of_any_name_that_others_may_change_is_told(folder: str) -> None:
-    world = World()
-    world.unsafe_folder = f"{folder} may be written by others"
+    harness = AgentHarness()
+    harness.unsafe_folder = f"{folder} may be written by others"
 
-    world.start()
+    harness.start()
 
-    code, message = said(world)
+    code, message = said(harness)
     assert code == "unsafe-folder"
     assert message.startswith(folder[:5])
     assert message.endswith(" may be written by others")
 
 
 def test_as_many_applications_as_there_may_be_can_fail_at_once_and_that_is_told() -> None:
-    world = World()
-    world.link.values["desired"] = {"document_uri": world.publish_document("web")}
-    world.containers.found = a_pass(
+    harness = AgentHarness()
+    harness.link.values["desired"] = {"document_uri": harness.publish_document("web")}
+    harness.containers.found = a_pass(
         *(
             ApplicationStatus(name=f"{n:040d}", state=ApplicationState.FAILED, code="denied")
             for n in range(64)
         )
     )
 
-    world.start()
-    world.turns(5.0)
+    harness.start()
+    harness.turns(5.0)
 
-    assert said(world)[0] == "application-failed"
+    assert said(harness)[0] == "application-failed"
 
 
 def test_whoever_waits_for_credentials_with_a_long_text_and_a_name_is_told_of() -> None:
-    world = World()
-    world.containers.found = a_pass(
+    harness = AgentHarness()
+    harness.containers.found = a_pass(
         ApplicationStatus(
             name="a" * 40, state=ApplicationState.PULLING, code=NO_CREDENTIALS, message="m" * 512
         )
     )
 
-    world.start()
+    harness.start()
 
-    assert said(world)[0] == NO_CREDENTIALS
+    assert said(harness)[0] == NO_CREDENTIALS
 
 
 @settings(max_examples=60, deadline=None)
@@ -108,37 +108,37 @@ def test_whatever_texts_the_parts_give_reports_and_results_go_out(
     key: str, folder: str, failure: str, engine: str, refusal: str
 ) -> None:
     for managed in (False, True):
-        world = World(registry_mirrors={key: "not a host!"})
-        world.unsafe_folder = folder
-        world.failure = ("access-denied", failure)
-        world.containers.found = a_pass(running("web"), engine=engine)
-        world.containers.refusal = ActionRefusal("locked", refusal)
+        harness = AgentHarness(registry_mirrors={key: "not a host!"})
+        harness.unsafe_folder = folder
+        harness.failure = ("access-denied", failure)
+        harness.containers.found = a_pass(running("web"), engine=engine)
+        harness.containers.refusal = ActionRefusal("locked", refusal)
         if managed:
-            world.link.values["desired"] = {"document_uri": f"s3://bucket/desired/{'0' * 64}.json"}
-        world.start()
-        world.turns(30.0)
-        reports = len(world.reports())
-        assert said(world)[0] == ("desired-unreadable" if managed else "configuration-invalid")
+            harness.link.values["desired"] = {"document_uri": f"s3://bucket/desired/{'0' * 64}.json"}
+        harness.start()
+        harness.turns(30.0)
+        reports = len(harness.reports())
+        assert said(harness)[0] == ("desired-unreadable" if managed else "configuration-invalid")
 
-        world.containers.found = a_pass(engine=engine)
-        world.deliver(Progressed())
-        command = world.an_errand(RestartApplicationCommand, application="web")
-        world.send(command)
+        harness.containers.found = a_pass(engine=engine)
+        harness.deliver(Progressed())
+        command = harness.an_errand(RestartApplicationCommand, application="web")
+        harness.send(command)
 
-        assert len(world.reports()) > reports
-        assert world.states(command)[-1] is CommandState.REJECTED
+        assert len(harness.reports()) > reports
+        assert harness.states(command)[-1] is CommandState.REJECTED
 
 
 def test_a_fault_in_the_status_of_the_document_costs_the_report_that_status_only(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world = World()
-    world.start()
+    harness = AgentHarness()
+    harness.start()
 
-    world.containers.found = replace(a_pass(running("web")), converged=Unknowable())  # type: ignore[arg-type]
-    world.deliver(Progressed())
+    harness.containers.found = replace(a_pass(running("web")), converged=Unknowable())  # type: ignore[arg-type]
+    harness.deliver(Progressed())
 
-    report = world.reports()[-1]
+    report = harness.reports()[-1]
     assert report.desired is not None
     assert (report.desired.state, report.desired.code) == ("FAILED", "internal-error")
     assert report.application_names == ["web"]
@@ -148,12 +148,12 @@ def test_a_fault_in_the_status_of_the_document_costs_the_report_that_status_only
 def test_a_machine_that_cannot_be_measured_is_reported_without_its_health(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    world = World()
-    world.health = BrokenHealth()
+    harness = AgentHarness()
+    harness.health = BrokenHealth()
 
-    world.start()
+    harness.start()
 
-    [report] = world.reports()
+    [report] = harness.reports()
     assert report.host is None
     assert "left out of the report: part=health" in caplog.text
 

@@ -9,7 +9,7 @@ from contract import topics
 from contract.commands import CommandState, ReportNowCommand, ResultAck, TimeAnswer, name_of, parse_command
 from contract.defaults import COMMAND_MAX_BYTES
 from edge.events import MessageReceived
-from tests.support.edge.fakes import THING, World
+from tests.support.edge.fakes import THING, AgentHarness
 
 TOPICS = [topics.command_request(THING, name) for name in get_args(topics.Command)]
 KEPT = 150  # messages of one device: less than its ledger remembers
@@ -42,7 +42,7 @@ class Device:
         self._begin()
 
     def _begin(self) -> None:
-        self._world = World(heartbeat_s=60)
+        self._world = AgentHarness(heartbeat_s=60)
         self._world.start()
         self._fed = self._malformed = 0
 
@@ -68,16 +68,16 @@ class Device:
 
     def end(self) -> None:
         """See that the device is still itself: counts right, takes its configuration and commands."""
-        world = self._world
-        world.link.values.clear()
-        world.configure(heartbeat_s=60)
-        world.turns(200.0)  # a reboot that was asked for is known not to have been done
-        command = world.an_errand(ReportNowCommand)
-        world.send(command)
+        harness = self._world
+        harness.link.values.clear()
+        harness.configure(heartbeat_s=60)
+        harness.turns(200.0)  # a reboot that was asked for is known not to have been done
+        command = harness.an_errand(ReportNowCommand)
+        harness.send(command)
         self._judge()
-        if world.states(command)[-1:] != [CommandState.SUCCEEDED]:
-            raise Crash(f"a valid command came to {world.states(command)}")
-        report = world.reports()[-1]
+        if harness.states(command)[-1:] != [CommandState.SUCCEEDED]:
+            raise Crash(f"a valid command came to {harness.states(command)}")
+        report = harness.reports()[-1]
         if report.malformed_messages != self._malformed:
             raise Crash(f"{report.malformed_messages} were counted as malformed, not {self._malformed}")
         if report.desired is None or report.desired.code is not None:

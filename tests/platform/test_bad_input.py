@@ -69,8 +69,8 @@ def test_a_deployment_to_an_unknown_group_is_404(platform: Platform) -> None:
 
 
 def test_an_unknown_tag_is_422_and_named(platform: Platform) -> None:
-    wish = deployment(image="fleetgrass/hello:never-pushed")
-    status, body = api(platform, "Fleet.Deployer").post("/deployments", wish)
+    request = deployment(image="fleetgrass/hello:never-pushed")
+    status, body = api(platform, "Fleet.Deployer").post("/deployments", request)
 
     assert status == 422
     assert "never-pushed" in body["detail"]

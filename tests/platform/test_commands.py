@@ -50,8 +50,8 @@ def secret(robots: Mapping[Dialect, Machine]) -> Secret:
     }
     broken = {"name": "broken", "image": "fleetgrass/hello:failing"}
     for group in sorted({each.group for each in robots.values()}):
-        wish = {"target": {"group": group}, "applications": [hello | common, broken | common]}
-        status, body = robot.api("Fleet.Deployer").post("/deployments", wish)
+        request = {"target": {"group": group}, "applications": [hello | common, broken | common]}
+        status, body = robot.api("Fleet.Deployer").post("/deployments", request)
         assert (status, body.get("warnings")) == (201, []), body
     return secret
 

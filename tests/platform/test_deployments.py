@@ -26,8 +26,8 @@ def test_the_second_of_two_operators_is_told_which_revision_is_the_newest(platfo
 
     def deploy(**condition: str) -> requests.Response:
         headers = {name.replace("_", "-"): value for name, value in condition.items()}
-        wish = {"target": {"group": GROUP}, "applications": []}
-        return session.post(f"{platform.api_url}/deployments", json=wish, headers=headers, timeout=30)
+        request = {"target": {"group": GROUP}, "applications": []}
+        return session.post(f"{platform.api_url}/deployments", json=request, headers=headers, timeout=30)
 
     def listed(query: str) -> list[tuple[str, int]]:
         answer = session.get(f"{platform.api_url}/deployments{query}", timeout=30)

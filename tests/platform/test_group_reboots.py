@@ -47,8 +47,8 @@ def operator(platform: Platform) -> Api:
     return Api(platform.api_url, platform.token(f"Fleet.Operator:{GROUP}"))
 
 
-def begin(operator: Api, **wish: Any) -> str:
-    status, body = operator.post(f"/groups/{GROUP}/reboots", {"reason": "update", **wish})
+def begin(operator: Api, **request: Any) -> str:
+    status, body = operator.post(f"/groups/{GROUP}/reboots", {"reason": "update", **request})
     assert status == 202, body
     return f"/groups/{GROUP}/reboots/{body['id']}"
 

@@ -49,8 +49,8 @@ def application(name: str, tag: str, *, window_s: float = 20) -> dict[str, Any]:
 
 def deploy(machine: Machine, *applications: Mapping[str, Any]) -> str:
     """Deploy to the machine's group; return the deployment's id."""
-    wish = {"target": {"group": _GROUP}, "applications": list(applications)}
-    status, body = machine.api("Fleet.Deployer").post("/deployments", wish)
+    request = {"target": {"group": _GROUP}, "applications": list(applications)}
+    status, body = machine.api("Fleet.Deployer").post("/deployments", request)
     assert status == 201, body
     return str(body["id"])
 

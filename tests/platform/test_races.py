@@ -168,14 +168,14 @@ def test_eight_through_the_api_create_a_group_once_and_place_a_device_in_one(
 
 
 def test_eight_through_the_api_deploy_one_revision_with_one_key(callers: Callers, robot: Robot) -> None:
-    wish = {"target": {"group": "race-1"}, "applications": []}
-    answers = callers.at_once([("POST", "/deployments", wish, "deploy")] * 8)
+    request = {"target": {"group": "race-1"}, "applications": []}
+    answers = callers.at_once([("POST", "/deployments", request, "deploy")] * 8)
 
     assert codes(answers) <= {(201, None), (409, "deployment-in-progress")}
     (made,) = {(body["id"], body["revision"]) for status, body in answers if status == 201}
     assert made[1] == 1
-    assert callers.ask("POST", "/deployments", wish, "deploy")[1]["id"] == made[0]
-    assert codes([callers.ask("POST", "/deployments", {**wish, "reason": "x"}, "deploy")]) == {
+    assert callers.ask("POST", "/deployments", request, "deploy")[1]["id"] == made[0]
+    assert codes([callers.ask("POST", "/deployments", {**request, "reason": "x"}, "deploy")]) == {
         (422, "idempotency-key-reused")
     }
 

@@ -73,8 +73,8 @@ class Fleet:
             "healthy_window_s": 2,
             "stop_grace_s": 1,
         }
-        wish = {"target": {"group": _GROUPS[device]}, "applications": [application]}
-        status, created = self.operator.post("/deployments", wish)
+        request = {"target": {"group": _GROUPS[device]}, "applications": [application]}
+        status, created = self.operator.post("/deployments", request)
         assert status == 201, created
         path = f"/deployments/{created['id']}"
         assert until(lambda: self.operator.get(path)[1]["state"] == "SUCCEEDED", 90), (

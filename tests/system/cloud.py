@@ -64,11 +64,11 @@ class Cloud:
         raise AssertionError(body)
 
     def order(
-        self, route: CommandRoute[Any], key: str, wish: Mapping[str, object], app: str = ""
+        self, route: CommandRoute[Any], key: str, fields: Mapping[str, object], app: str = ""
     ) -> dict[str, Any]:
         """Return the answer to an operator's POST."""
         path = {"device": THING, **({"app": app} if app else {})}
-        body = {"reason": "because", **wish}
+        body = {"reason": "because", **fields}
         return self.answer(route, an_event(route.key, path=path, body=body, headers={"Idempotency-Key": key}))
 
     def answer(self, route: CommandRoute[Any], event: dict[str, Any]) -> dict[str, Any]:
@@ -82,8 +82,8 @@ class Cloud:
         )
         return entry(event, None)
 
-    def reboot(self, key: str, **wish: object) -> dict[str, Any]:
-        return self.order(reboot_device.ROUTE, key, wish)
+    def reboot(self, key: str, **fields: object) -> dict[str, Any]:
+        return self.order(reboot_device.ROUTE, key, fields)
 
     def restart(self, key: str, app: str) -> dict[str, Any]:
         return self.order(restart_application.ROUTE, key, {}, app)

@@ -19,7 +19,7 @@ from contract.reports import ApplicationStatus, DeviceReport
 from edge.events import MessageReceived
 from tests.support.cloud.api import NOW
 from tests.support.cloud.devices import a_rule_event
-from tests.support.edge.fakes import THING, Killed, World, a_pass
+from tests.support.edge.fakes import THING, AgentHarness, Killed, a_pass
 from tests.system.cloud import Cloud
 from tests.system.watched import LEDGER, Watch, WatchedContainers, WatchedMachine, WatchedState
 
@@ -72,15 +72,15 @@ class System:
         self, dynamodb: Any, *runs: ApplicationStatus, keeps_session: bool, tells_time: bool
     ) -> None:
         self.keeps_session = keeps_session  # the classic nucleus; Lite does not
-        self.world = world = World(heartbeat_s=HEARTBEAT_S)
-        world.answers_time = world.acknowledges = False  # the answers go through the air as well
-        self.watch = Watch(lambda: world.server_now, lambda: world.clock.date)
-        self.state = WatchedState(world.fate, self.watch, lambda: world.machine.boot)
+        self.harness = harness = AgentHarness(heartbeat_s=HEARTBEAT_S)
+        harness.answers_time = harness.acknowledges = False  # the answers go through the air as well
+        self.watch = Watch(lambda: harness.server_now, lambda: harness.clock.date)
+        self.state = WatchedState(harness.fate, self.watch, lambda: harness.machine.boot)
         self.containers = WatchedContainers(self.watch, self.state)
-        world.state, world.containers = self.state, self.containers
-        world.machine = WatchedMachine(world.fate, self.watch, self.state)
+        harness.state, harness.containers = self.state, self.containers
+        harness.machine = WatchedMachine(harness.fate, self.watch, self.state)
         self.look(*runs)
-        self.cloud = Cloud(dynamodb, lambda: world.server_now, self.to_device)
+        self.cloud = Cloud(dynamodb, lambda: harness.server_now, self.to_device)
         self.prompt = True
         self.tells_time = self.acknowledges = tells_time  # a cloud that does neither is an old one
         self.air: list[Flying] = []
@@ -105,7 +105,7 @@ class System:
     @property
     def now(self) -> datetime:
         """The true time."""
-        return self.world.server_now
+        return self.harness.server_now
 
     # The device
 
@@ -113,8 +113,8 @@ class System:
         if self.powered:
             return
         self.powered = True
-        self.world.machine.boot += 1
-        self.world.clock.elapsed_s = 20.0
+        self.harness.machine.boot += 1
+        self.harness.clock.elapsed_s = 20.0
         self.connect()
         self.start_agent()
 
@@ -123,7 +123,7 @@ class System:
         if not self.powered:
             return
         if in_order:
-            self._agent(self.world.stop)
+            self._agent(self.harness.stop)
         self.alive = self.powered = False
         self._spool.clear()
         self.disconnect("CONNECTION_LOST")
@@ -136,7 +136,7 @@ class System:
             self._agent(self._start)
 
     def _start(self) -> None:
-        self.world.start()
+        self.harness.start()
 
     def kill_agent(self) -> None:
         self._remember_reached()
@@ -144,22 +144,22 @@ class System:
 
     def will_be_killed(self, effects: int) -> None:
         """Have the agent die right after that many more effects."""
-        self.world.fate.effects.clear()
-        self.world.fate.kill_after = effects
+        self.harness.fate.effects.clear()
+        self.harness.fate.kill_after = effects
 
     def spare(self) -> None:
         """Let it live, if it has not died yet."""
-        self.world.fate.kill_after = None
+        self.harness.fate.kill_after = None
 
     def stop_agent(self) -> None:
-        self._agent(self.world.stop)
+        self._agent(self.harness.stop)
 
     def lose_link(self) -> None:
         """Close the IPC connection under the agent."""
 
         def lose() -> int | None:
-            self.world.link.lost("closed")
-            return self.world.turns()
+            self.harness.link.lost("closed")
+            return self.harness.turns()
 
         self._agent(lose)
 
@@ -170,8 +170,8 @@ class System:
 
     def jump_clock(self, by: timedelta) -> None:
         """Change the device's date, and nobody else's."""
-        self.world.clock.date += by
-        self.world.server_ahead -= by
+        self.harness.clock.date += by
+        self.harness.server_ahead -= by
 
     def lose_ledger(self) -> None:
         """Have the disk return nonsense for the ledger at the agent's next start."""
@@ -184,16 +184,16 @@ class System:
     def advance(self, seconds: float) -> None:
         """Let time pass; the agent wakes when it wants to."""
         while seconds > 0:
-            agent = self.world.agent if self.alive else None
+            agent = self.harness.agent if self.alive else None
             step = min(agent.wait_s(), seconds) if agent is not None else seconds
-            self.world.clock.advance(step)
+            self.harness.clock.advance(step)
             seconds -= step
-            self._agent(self.world.turns)
+            self._agent(self.harness.turns)
 
     def end_restarts(self) -> None:
         def end() -> int | None:
             self.containers.end_restarts()
-            return self.world.turns()
+            return self.harness.turns()
 
         self._agent(end)
 
@@ -204,28 +204,28 @@ class System:
         try:
             status = call()
         except Killed:
-            self.world.fate.kill_after = None
+            self.harness.fate.kill_after = None
             self.kill_agent()
         else:
             self._remember_reached()
             self.alive = status is None
         self._collect()
-        if self.world.machine.reboots > self._asked:
-            self._asked = self.world.machine.reboots
+        if self.harness.machine.reboots > self._asked:
+            self._asked = self.harness.machine.reboots
             if self.obeys:
                 self.power_off(in_order=self.alive)
-                self.world.clock.advance(8.0)
+                self.harness.clock.advance(8.0)
                 self.power_on()
 
     def _remember_reached(self) -> None:
         """What the disk knows at this moment has reached the device."""
         if LEDGER in self.state.files and self.state.files[LEDGER].startswith(b"{"):
-            ledger = self.world.ledger()
+            ledger = self.harness.ledger()
             self.reached |= ledger.get("entries", {}).keys() | {c["id"] for c in ledger.get("held", [])}
 
     def _collect(self) -> None:
         """Take what the agent published since the last time."""
-        new = self.world.link.published[self._published :]
+        new = self.harness.link.published[self._published :]
         self._published += len(new)
         self._spool += [Flying("up", topic, payload) for topic, payload in new]
         if self.connected:
@@ -241,8 +241,8 @@ class System:
         away_s = 0.0 if self._left_at is None else (self.now - self._left_at).total_seconds()
         self._version = 0 if away_s > VERSION_FORGOTTEN_S else self._version + 1 + skipped
         self._session_id = f"session-{next(self._sessions)}"
-        self.connected = self.world.link.broker_up = True
-        self.world.link.refuses_qos_0 = False
+        self.connected = self.harness.link.broker_up = True
+        self.harness.link.refuses_qos_0 = False
         self._tell_presence("connected", clock_off_s)
         self.air += [*self._session, *self._spool]
         self._session.clear()
@@ -253,8 +253,8 @@ class System:
         if not self.connected:
             return
         self.connected = False
-        self.world.link.broker_up = self.keeps_session  # Lite refuses at once, the classic one spools
-        self.world.link.refuses_qos_0 = True  # and neither keeps this
+        self.harness.link.broker_up = self.keeps_session  # Lite refuses at once, the classic one spools
+        self.harness.link.refuses_qos_0 = True  # and neither keeps this
         self._left_at = self.now
         self._tell_presence("disconnected", clock_off_s, disconnectReason=reason)
         down = [message for message in self.air if message.way == "down"]
@@ -307,7 +307,7 @@ class System:
         message = self.air.pop(index % len(self.air))
         if message.way == "down":
             self.delivered.append(message)
-            self._agent(lambda: self.world.deliver(MessageReceived(message.topic, message.payload)))
+            self._agent(lambda: self.harness.deliver(MessageReceived(message.topic, message.payload)))
         else:
             self._arrive(message.topic, message.payload)
         self._flow()
@@ -333,7 +333,7 @@ class System:
         """Lose a message in the air."""
         message = self.air.pop(index % len(self.air))
         if message.topic.endswith("/res"):
-            self.lost_words |= {r.id for r in self.world.results() if r.to_json() == message.payload}
+            self.lost_words |= {r.id for r in self.harness.results() if r.to_json() == message.payload}
 
     def lose_arrived(self, index: int) -> None:
         """Lose what a rule handed to record-connection; what goes through the queue is not lost."""

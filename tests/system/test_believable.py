@@ -72,8 +72,8 @@ class Believable(RuleBasedStateMachine):
         override_budget=st.booleans(),
         delay_s=st.sampled_from([0, 0, 0, 20, 200, 1_500]),
     )
-    def an_operator_wants_a_reboot(self, **wish: Any) -> None:
-        self.system.cloud.reboot(self.new_key(), **wish)
+    def an_operator_wants_a_reboot(self, **fields: Any) -> None:
+        self.system.cloud.reboot(self.new_key(), **fields)
 
     @rule(expires_in_s=st.sampled_from([45, 300]))
     def the_broker_does_not_take_a_reboot_at_first(self, expires_in_s: int) -> None:

@@ -34,12 +34,12 @@ def of_the_ledger(before: Mapping[str, Command], after: Mapping[str, Command]) -
 def of_what_was_carried_out(system: System) -> Iterator[str]:
     """Yield what the device did and must not have done, and what it said that was not so."""
     yield from system.watch.violations
-    for result in system.world.results():
+    for result in system.harness.results():
         if result.state is not CommandState.SUCCEEDED or result.id not in system.watch.reboots:
             continue
         if result.boot_id is None or result.boot_id == result.boot_id_before:
             yield f"{result.id} SUCCEEDED without another boot id"
-        if system.world.machine.boot == system.watch.reboots[result.id]:
+        if system.harness.machine.boot == system.watch.reboots[result.id]:
             yield f"{result.id} SUCCEEDED and the machine never went down"
 
 
@@ -62,7 +62,7 @@ def of_the_row(system: System) -> Iterator[str]:
 def at_rest(system: System) -> Iterator[str]:
     """Yield what is not as it is, when everything was delivered and time enough has passed."""
     rows = system.cloud.ledger()
-    said = {result.id: result.state for result in system.world.results()}
+    said = {result.id: result.state for result in system.harness.results()}
     ends = _ends(system)
     for name, states in ends.items():
         # What it forgot, an hour after its end or with its ledger, it calls EXPIRED: it is too late for it.
@@ -85,7 +85,7 @@ def at_rest(system: System) -> Iterator[str]:
 
 
 def _row_at_rest(system: System) -> Iterator[str]:
-    reports = system.world.reports()
+    reports = system.harness.reports()
     last: list[DeviceReport] = [r for r in reports if r.sequence == reports[-1].sequence]
     row = system.cloud.device()
     told = {status.name: status.to_dict() for part in last for status in part.applications}
@@ -101,7 +101,7 @@ def _row_at_rest(system: System) -> Iterator[str]:
 def _ends(system: System) -> dict[str, set[CommandState]]:
     """Return how each command ended, by the device's word."""
     ends: dict[str, set[CommandState]] = {}
-    for result in system.world.results():
+    for result in system.harness.results():
         if result.state.final:
             ends.setdefault(result.id, set()).add(result.state)
     return ends

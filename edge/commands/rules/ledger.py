@@ -66,13 +66,13 @@ class Ledger(BaseModel):
 
         Not after ``until``, if given: one from the future must not keep the device from every reboot.
         """
-        wishes = [(c.issued_at, c.id) for c in self.held if isinstance(c, RebootCommand)]
-        wishes += [
+        reboots = [(c.issued_at, c.id) for c in self.held if isinstance(c, RebootCommand)]
+        reboots += [
             (entry.issued_at, command_id)
             for command_id, entry in self.entries.items()
             if entry.command == "reboot" and entry.issued_at is not None
         ]
-        counted = [wish for wish in wishes if until is None or wish[0] <= until]
+        counted = [each for each in reboots if until is None or each[0] <= until]
         newest = max(counted, default=None)
         return newest[1] if newest is not None and newest > (than.issued_at, than.id) else None
 

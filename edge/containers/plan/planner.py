@@ -114,15 +114,15 @@ def _steps(view: AppSnapshot, dependencies: Dependencies) -> list[Step]:
         if way:
             return way
     if view.image is not ImageState.HERE or view.secrets is not SecretsState.HERE:
-        wish: list[Step] = []
+        fetches: list[Step] = []
         if view.image is ImageState.NEEDED:
-            wish.append(Pull(view.application, view.wanted.image, "wanted, and not known to be here"))
+            fetches.append(Pull(view.application, view.wanted.image, "wanted, and not known to be here"))
         if view.secrets is SecretsState.NEEDED:
             secrets = tuple(view.wanted.secrets)
-            wish.append(FetchSecrets(view.application, spec, secrets, "needed to create it"))
+            fetches.append(FetchSecrets(view.application, spec, secrets, "needed to create it"))
         if _kills_first(view) and view.pair.current is None:
-            return wish  # the previous one stays down meanwhile
-        return wish + _keep_serving(view, dependencies)
+            return fetches  # the previous one stays down meanwhile
+        return fetches + _keep_serving(view, dependencies)
     return _replace(view, dependencies)
 
 

@@ -186,10 +186,10 @@ class Nucleus:
         self._jobs.finish(job, status, details)
 
     def _deploy_from_shadow(self) -> None:
-        if (wish := self._shadow.take()) is None:
+        if (deployment := self._shadow.take()) is None:
             return
-        self._shadow.tell(wish, "IN_PROGRESS", {})
-        self._shadow.tell(wish, *self._outcome(wish.arn, wish.document))
+        self._shadow.tell(deployment, "IN_PROGRESS", {})
+        self._shadow.tell(deployment, *self._outcome(deployment.arn, deployment.document))
 
     def _outcome(self, job_id: str, document: Mapping[str, Any]) -> tuple[JobStatus, dict[str, str]]:
         """Carry a deployment out; return how it ended.

@@ -81,7 +81,7 @@ class World:
         )
         return []
 
-    def hears(self, device: robots.World, received: float) -> None:
+    def hears(self, device: robots.AgentHarness, received: float) -> None:
         """Take everything that an agent has published up to now, once more too."""
         for topic, payload in device.link.published:
             if topic.endswith("/connection"):
@@ -239,7 +239,7 @@ def test_nothing_is_proven_of_what_the_device_did_not_begin(
 def test_nothing_a_device_says_while_its_boot_ids_source_is_gone_is_taken_for_a_proof(
     world: World, *, went_down: bool
 ) -> None:
-    device = robots.World(boot_id_path="/mnt/boot_id")
+    device = robots.AgentHarness(boot_id_path="/mnt/boot_id")
     device.checks = {"boot_id_path": device.machine.check}
     device.start()
     order = device.a_command()

@@ -17,7 +17,7 @@ from edge.host.disk_space import DiskSpace
 from edge.ports.engine_errors import EngineUnavailable
 from tests.support.edge.containers import THING, Device, an_application, an_engine, current
 from tests.support.edge.fake_engine import FakeEngine
-from tests.support.edge.fakes import World
+from tests.support.edge.fakes import AgentHarness
 
 URL = "https://bucket.example/bundle?X-Amz-Signature=5ec4e7"
 
@@ -79,7 +79,7 @@ def site(tmp_path: Path) -> Site:
 
 
 def a_command(*, application: str | None = None, max_bytes: int = 100_000) -> CollectLogsCommand:
-    return World().an_errand(
+    return AgentHarness().an_errand(
         CollectLogsCommand, application=application, upload={"url": URL, "max_bytes": max_bytes}
     )
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contract.commands import CommandState
 from edge.defaults import REBOOT_BUDGET
-from tests.support.edge.fakes import FakeMachine, Fate, World, a_pass, until_killed
+from tests.support.edge.fakes import AgentHarness, FakeMachine, Fate, a_pass, until_killed
 
 _ACTIONS = st.one_of(
     st.tuples(st.just("send"), st.integers(0, 3)),
@@ -33,13 +33,13 @@ _RANKS = {
 class WatchedMachine(FakeMachine):
     """Knows for which command it was rebooted, by what the disk said at that moment."""
 
-    def __init__(self, fate: Fate, world: World) -> None:
+    def __init__(self, fate: Fate, harness: AgentHarness) -> None:
         super().__init__(fate)
-        self.world = world
+        self.harness = harness
         self.rebooted_for: Counter[str] = Counter()
 
     def reboot(self) -> None:
-        entries = json.loads(self.world.state.files["commands.json"])["entries"]
+        entries = json.loads(self.harness.state.files["commands.json"])["entries"]
         self.rebooted_for.update(k for k, e in entries.items() if e["result"]["state"] == "IN_PROGRESS")
         super().reboot()
 
@@ -47,13 +47,13 @@ class WatchedMachine(FakeMachine):
 @settings(max_examples=120, deadline=None)
 @given(st.lists(_ACTIONS, max_size=14))
 def test_no_command_reboots_twice_and_every_one_is_answered(actions: list[tuple[str, int]]) -> None:
-    world = World()
-    machine = WatchedMachine(world.fate, world)
-    world.machine = machine
-    world.containers.found = replace(a_pass(), next_look_s=60.0)  # containers are not what this is about
-    world.start()
+    harness = AgentHarness()
+    machine = WatchedMachine(harness.fate, harness)
+    harness.machine = machine
+    harness.containers.found = replace(a_pass(), next_look_s=60.0)  # containers are not what this is about
+    harness.start()
     commands = [
-        world.a_command(valid_s=600 + 600 * n, delay_s=300 if n % 2 else None, override_budget=n == 3)
+        harness.a_command(valid_s=600 + 600 * n, delay_s=300 if n % 2 else None, override_budget=n == 3)
         for n in range(4)
     ]
     delivered = set()
@@ -61,45 +61,45 @@ def test_no_command_reboots_twice_and_every_one_is_answered(actions: list[tuple[
         match action:
             case "send":
                 delivered.add(commands[number].id)
-                killed = until_killed(lambda: world.send(commands[number]))  # noqa: B023
+                killed = until_killed(lambda: harness.send(commands[number]))  # noqa: B023
             case "pass time":
-                killed = until_killed(lambda: world.turns(number))  # noqa: B023
+                killed = until_killed(lambda: harness.turns(number))  # noqa: B023
             case "kill":
-                world.fate.effects.clear()
-                world.fate.kill_after = number
+                harness.fate.effects.clear()
+                harness.fate.kill_after = number
                 killed = False
             case "power cycle":
-                killed = until_killed(world.power_cycle)
+                killed = until_killed(harness.power_cycle)
             case "broker":
-                world.link.broker_up, killed = bool(number), False
+                harness.link.broker_up, killed = bool(number), False
             case "lock":
-                world.containers.found = replace(a_pass(locked=bool(number)), next_look_s=60.0)
+                harness.containers.found = replace(a_pass(locked=bool(number)), next_look_s=60.0)
                 killed = False
             case "applications stop at once":
-                world.containers.stop_at_once, killed = bool(number), False
+                harness.containers.stop_at_once, killed = bool(number), False
             case "time answers":
-                world.answers_time, killed = bool(number), False
+                harness.answers_time, killed = bool(number), False
             case _:
                 jump = timedelta(seconds=number)
-                world.clock.date += jump
-                world.server_ahead -= jump
+                harness.clock.date += jump
+                harness.server_ahead -= jump
                 killed = False
         if killed:
-            world.fate.kill_after = None
-            world.start()
+            harness.fate.kill_after = None
+            harness.start()
 
-    world.fate.kill_after = None
-    world.link.broker_up = world.answers_time = True  # its own clock may be hours late
-    world.containers.found = replace(a_pass(), next_look_s=60.0)
-    world.start()
-    world.turns(2_500.0)  # longer than any of them may wait
+    harness.fate.kill_after = None
+    harness.link.broker_up = harness.answers_time = True  # its own clock may be hours late
+    harness.containers.found = replace(a_pass(), next_look_s=60.0)
+    harness.start()
+    harness.turns(2_500.0)  # longer than any of them may wait
 
     assert all(count == 1 for count in machine.rebooted_for.values())
     assert len(machine.rebooted_for) <= REBOOT_BUDGET * 3  # at most three windows pass in one example
-    final = {r.id: r.state for r in world.results()}
+    final = {r.id: r.state for r in harness.results()}
     assert all(final[command].final for command in delivered)
     for command in delivered:
-        states = [r.state for r in world.results() if r.id == command]
+        states = [r.state for r in harness.results() if r.id == command]
         assert states == sorted(states, key=_RANKS.get)  # type: ignore[arg-type]
     newest = max(
         (command for command in commands if command.id in delivered), key=lambda c: c.id, default=None

@@ -8,62 +8,62 @@ import pytest
 from edge.containers.pass_result import Pass
 from edge.desired.update_deferral import ASK_AGAIN_S, PUT_OFF_MAX_S
 from edge.events import LinkLost, Progressed
-from tests.support.edge.fakes import World, a_pass, running
+from tests.support.edge.fakes import AgentHarness, a_pass, running
 
 CRITICAL = a_pass(running("web"), settled=False, critical=True)
 
 
-def asked(world: World) -> float:
+def asked(harness: AgentHarness) -> float:
     """Ask as the link's own thread does: without a turn of the loop."""
-    assert world.link.recheck_after_s is not None
-    return world.link.recheck_after_s("d-1")
+    assert harness.link.recheck_after_s is not None
+    return harness.link.recheck_after_s("d-1")
 
 
 def test_an_update_goes_on_at_once_when_no_container_is_being_replaced() -> None:
-    world = World()
-    world.start()
+    harness = AgentHarness()
+    harness.start()
 
-    assert asked(world) == 0.0
+    assert asked(harness) == 0.0
 
 
 def test_an_update_waits_until_the_replacement_of_a_container_is_through() -> None:
-    world = World()
-    world.containers.found = CRITICAL
-    world.start()
-    first = asked(world)
-    world.containers.found = a_pass(running("web"))
-    world.turns(ASK_AGAIN_S)
+    harness = AgentHarness()
+    harness.containers.found = CRITICAL
+    harness.start()
+    first = asked(harness)
+    harness.containers.found = a_pass(running("web"))
+    harness.turns(ASK_AGAIN_S)
 
-    assert (first, asked(world)) == (ASK_AGAIN_S, 0.0)
+    assert (first, asked(harness)) == (ASK_AGAIN_S, 0.0)
 
 
 def test_a_replacement_that_never_ends_does_not_keep_an_update_away_for_ever() -> None:
-    world = World()
-    world.containers.found = CRITICAL
-    world.start()
-    assert asked(world) == ASK_AGAIN_S
+    harness = AgentHarness()
+    harness.containers.found = CRITICAL
+    harness.start()
+    assert asked(harness) == ASK_AGAIN_S
 
-    world.turns(PUT_OFF_MAX_S)
+    harness.turns(PUT_OFF_MAX_S)
 
-    assert asked(world) == 0.0
+    assert asked(harness) == 0.0
 
 
 def test_a_deployment_that_was_let_go_and_is_announced_anew_is_put_off_like_any_other() -> None:
-    world = World()
-    world.start()
-    assert asked(world) == 0.0
+    harness = AgentHarness()
+    harness.start()
+    assert asked(harness) == 0.0
 
-    world.containers.found = CRITICAL
-    world.turns(PUT_OFF_MAX_S + 5.0)
+    harness.containers.found = CRITICAL
+    harness.turns(PUT_OFF_MAX_S + 5.0)
 
-    assert asked(world) == ASK_AGAIN_S
+    assert asked(harness) == ASK_AGAIN_S
 
 
 @pytest.mark.parametrize("critical", [False, True])
 def test_a_loop_that_hangs_in_its_engine_delays_no_answer(*, critical: bool) -> None:
-    world = World()
-    world.containers.found = CRITICAL if critical else a_pass(running("web"))
-    world.start()
+    harness = AgentHarness()
+    harness.containers.found = CRITICAL if critical else a_pass(running("web"))
+    harness.start()
     hangs, goes_on = threading.Event(), threading.Event()
 
     def hanging() -> Pass:
@@ -71,12 +71,12 @@ def test_a_loop_that_hangs_in_its_engine_delays_no_answer(*, critical: bool) -> 
         assert goes_on.wait(10.0)
         return CRITICAL
 
-    world.containers.converge = hanging  # type: ignore[method-assign]
+    harness.containers.converge = hanging  # type: ignore[method-assign]
     with ThreadPoolExecutor(2) as threads:  # the loop's, and the link's
-        loop = threads.submit(world.deliver, Progressed())
+        loop = threads.submit(harness.deliver, Progressed())
         try:
             assert hangs.wait(10.0)
-            answer = threads.submit(asked, world).result(5.0)
+            answer = threads.submit(asked, harness).result(5.0)
             assert not loop.done()
         finally:
             goes_on.set()
@@ -86,32 +86,32 @@ def test_a_loop_that_hangs_in_its_engine_delays_no_answer(*, critical: bool) -> 
 
 
 def test_a_nucleus_that_never_asks_is_told_hello_once_and_not_pestered() -> None:
-    world = World()
-    world.link.consults = False
+    harness = AgentHarness()
+    harness.link.consults = False
 
-    world.start()
-    world.turns(120.0)
+    harness.start()
+    harness.turns(120.0)
 
-    assert len(world.events()) == 1
-    assert "updates" not in world.link.subscribed
+    assert len(harness.events()) == 1
+    assert "updates" not in harness.link.subscribed
 
 
 def test_a_nucleus_that_asks_is_listened_to_again_after_a_lost_connection() -> None:
-    world = World()
-    world.start()
+    harness = AgentHarness()
+    harness.start()
 
-    world.deliver(LinkLost("closed"))
-    world.turns(5.0)
+    harness.deliver(LinkLost("closed"))
+    harness.turns(5.0)
 
-    assert world.link.connects == 1
-    assert "updates" in world.link.subscribed
+    assert harness.link.connects == 1
+    assert "updates" in harness.link.subscribed
 
 
 def test_no_configuration_is_validated_so_that_no_deployment_waits_for_us() -> None:
-    world = World()
+    harness = AgentHarness()
 
-    world.start()
+    harness.start()
 
-    assert world.link.asked.keys() - {"configuration", "updates"} == {
-        topic for topic in world.link.asked if topic.startswith("cmd/fleetgrass/")
+    assert harness.link.asked.keys() - {"configuration", "updates"} == {
+        topic for topic in harness.link.asked if topic.startswith("cmd/fleetgrass/")
     }

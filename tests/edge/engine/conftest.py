@@ -16,9 +16,9 @@ from local.docker.memory_engine.server import MemoryEngineServer
 from tests.support.edge.fake_engine import FakeEngine, FakeImage
 from tests.support.engine.agents import Agent
 from tests.support.engine.counting_proxy import CountingProxy
+from tests.support.engine.harness import EngineHarness
 from tests.support.engine.sites import Site
 from tests.support.engine.tiny_registry import IMAGES, LOGIN, TinyRegistry
-from tests.support.engine.worlds import World
 
 FAKES = {
     "healthy": FakeImage(health="healthy"),
@@ -50,7 +50,7 @@ def clean_docker_host(docker_host: str, registry: TinyRegistry) -> Iterator[str]
     client.close()
 
 
-def _fake() -> World:
+def _fake() -> EngineHarness:
     fake = FakeEngine()
 
     def reference(image: str) -> str:
@@ -59,7 +59,7 @@ def _fake() -> World:
     fake.registry = {reference(image): FAKES.get(image, FakeImage()) for image in IMAGES}
     fake.login_needed = Credentials(*LOGIN)
     fake.pull_errors = {"127.0.0.1:9/nobody@sha256:" + "0" * 64: RegistryUnreachable("connection refused")}
-    return World(fake, reference, simulated=True)
+    return EngineHarness(fake, reference, simulated=True)
 
 
 @pytest.fixture
@@ -74,15 +74,15 @@ def memory_host(tmp_path: Path) -> Iterator[str]:
 @pytest.fixture(
     params=["fake", "memory", pytest.param("clean_docker", marks=pytest.mark.engine, id="docker")]
 )
-def world(request: pytest.FixtureRequest) -> Iterator[World]:
+def harness(request: pytest.FixtureRequest) -> Iterator[EngineHarness]:
     if request.param == "fake":
         yield _fake()
         return
     served: TinyRegistry = request.getfixturevalue("registry")
     docker = DockerEngine({"DOCKER_HOST": request.getfixturevalue(f"{request.param}_host")})
-    world = World(docker, served.reference, simulated=request.param == "memory")
-    yield world
-    world.clear()
+    harness = EngineHarness(docker, served.reference, simulated=request.param == "memory")
+    yield harness
+    harness.clear()
     docker.close()
 
 
@@ -106,14 +106,16 @@ def agent(
     request: pytest.FixtureRequest, host: str, proxy: CountingProxy, registry: TinyRegistry, tmp_path: Path
 ) -> Iterator[Agent]:
     engine = DockerEngine({"DOCKER_HOST": host})
-    world = World(engine, registry.reference, simulated=request.node.callspec.params["host"] == "memory")
-    acting = Agent(world, registry, tmp_path / "work", proxy.host)
+    harness = EngineHarness(
+        engine, registry.reference, simulated=request.node.callspec.params["host"] == "memory"
+    )
+    acting = Agent(harness, registry, tmp_path / "work", proxy.host)
     yield acting
     acting.reconciler.close()
     acting.engine.close()
-    world.clear()
-    world.thing = f"neighbour-of-{world.thing}"
-    world.clear()
+    harness.clear()
+    harness.thing = f"neighbour-of-{harness.thing}"
+    harness.clear()
     engine.close()
 
 

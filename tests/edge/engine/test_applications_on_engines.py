@@ -9,7 +9,7 @@ from contract.reports import ApplicationState, ApplicationStatus
 from edge.host.disk_space import DiskSpace
 from tests.support.engine.agents import Agent
 from tests.support.engine.counting_proxy import CountingProxy
-from tests.support.engine.worlds import World
+from tests.support.engine.harness import EngineHarness
 
 pytestmark = pytest.mark.slow
 
@@ -24,8 +24,8 @@ PORTS = [{"container_port": 8080}]
 
 
 def test_a_deployment_is_served_replaced_rolled_back_and_removed_beside_a_neighbour(agent: Agent) -> None:
-    neighbour = World(
-        agent.world.engine, agent.registry.reference, False, f"neighbour-of-{agent.world.thing}"
+    neighbour = EngineHarness(
+        agent.harness.engine, agent.registry.reference, False, f"neighbour-of-{agent.harness.thing}"
     )
     theirs = neighbour.create()
     neighbour.engine.start(theirs)
@@ -47,7 +47,7 @@ def test_a_deployment_is_served_replaced_rolled_back_and_removed_beside_a_neighb
     assert page(third) == b"hello\n"
 
     assert agent.deploy().statuses == ()
-    assert agent.world.engine.containers(agent.world.thing) == []
+    assert agent.harness.engine.containers(agent.harness.thing) == []
     [left] = neighbour.engine.containers(neighbour.thing)
     assert (left.id, left.state) == (theirs, "running")
 
@@ -66,7 +66,7 @@ def test_a_process_that_keeps_ending_fails_its_first_deployment(agent: Agent) ->
     [status] = agent.deploy(patient).statuses
 
     assert (status.state, status.code) == (ApplicationState.FAILED, "crash-loop")
-    assert [each.state for each in agent.world.engine.containers(agent.world.thing)] == ["exited"]
+    assert [each.state for each in agent.harness.engine.containers(agent.harness.thing)] == ["exited"]
 
 
 @pytest.mark.parametrize("strategy", ["download-then-kill", "kill-then-download"])
@@ -74,19 +74,19 @@ def test_an_image_for_another_machine_is_refused_by_name_with_nothing_stopped(
     agent: Agent, strategy: str
 ) -> None:
     [before] = agent.deploy(agent.application("server")).statuses
-    [container] = agent.world.engine.containers(agent.world.thing)
-    started_at = agent.world.engine.course(container.id).started_at
+    [container] = agent.harness.engine.containers(agent.harness.thing)
+    started_at = agent.harness.engine.course(container.id).started_at
 
     [status] = agent.deploy(agent.application("foreign-machine", update_strategy=strategy)).statuses
 
     assert (status.state, status.code) == (ApplicationState.ROLLED_BACK, "wrong-architecture")
     assert status.container_id == before.container_id
-    assert agent.world.engine.course(container.id).started_at == started_at
+    assert agent.harness.engine.course(container.id).started_at == started_at
 
 
 def test_an_image_for_another_machine_that_is_here_already_rolls_back_and_is_named_so(agent: Agent) -> None:
     agent.deploy(agent.application("server"))
-    agent.world.engine.pull(agent.world.reference("foreign-machine"), agent.world.login)
+    agent.harness.engine.pull(agent.harness.reference("foreign-machine"), agent.harness.login)
 
     [status] = agent.deploy(agent.application("foreign-machine")).statuses
 
@@ -142,7 +142,7 @@ def test_a_container_keeps_itself_from_being_replaced_by_a_file_in_its_lock_fold
     lock = agent.folder / "locks" / "web" / "lock"
     locking = "trap 'exit 0' TERM; : > /run/fleetgrass/lock; while :; do sleep 1; done"
     first = agent.deploy(agent.application("server", command=["sh", "-c", locking], update_lock=True))
-    if agent.world.simulated:
+    if agent.harness.simulated:
         lock.touch()  # as the container's process does on a real engine
     agent.until(lambda found: found.locked)
 

@@ -18,11 +18,11 @@ from tests.support.engine.sites import Site
 pytestmark = pytest.mark.slow
 
 
-def a_cloud() -> fakes.World:
+def a_cloud() -> fakes.AgentHarness:
     """Something that makes commands of now."""
-    world = fakes.World()
-    world.clock.date = world.clock.date.fromtimestamp(time.time(), world.clock.date.tzinfo)
-    return world
+    harness = fakes.AgentHarness()
+    harness.clock.date = harness.clock.date.fromtimestamp(time.time(), harness.clock.date.tzinfo)
+    return harness
 
 
 def test_what_would_fail_here_is_refused_before_anything_changes_and_the_rest_passes(site: Site) -> None:
@@ -33,11 +33,11 @@ def test_what_would_fail_here_is_refused_before_anything_changes_and_the_rest_pa
 
     site.deploy("foreign-machine")
     report = site.device.wait_for(
-        topics.report(site.world.thing),
+        topics.report(site.harness.thing),
         DeviceReport,
         lambda r: r.desired is not None and r.desired.refused is not None,
     )
-    [ours] = site.engine.containers(site.world.thing)
+    [ours] = site.engine.containers(site.harness.thing)
     site.deploy("healthy")
 
     assert report.desired is not None
@@ -74,6 +74,6 @@ def test_commands_to_an_application_are_carried_out_and_answered(site: Site) -> 
     assert site.device.result(logs, "SUCCEEDED").log_lines is not None
     assert site.device.result(retry, "REJECTED").code == "nothing-to-retry"
     site.device.result(report, "SUCCEEDED")
-    [ours] = site.engine.containers(site.world.thing)
+    [ours] = site.engine.containers(site.harness.thing)
     assert (ours.id[:12], ours.state) == (before.container_id, "running")
     assert site.engine.course(ours.id).started_at != course.started_at

@@ -17,19 +17,19 @@ from edge.engine.docker import DockerEngine
 from edge.ports.engine import Check, Container, DeviceNode, Mount
 from edge.ports.engine_errors import SpecRefused
 from tests.support.edge.containers import Inline
+from tests.support.engine.harness import EngineHarness
 from tests.support.engine.tiny_registry import TinyRegistry
-from tests.support.engine.worlds import World
 
 pytestmark = pytest.mark.engine
 SH = ("/bin/sh", "-c")
 
 
 @pytest.fixture
-def world(clean_docker_host: str, registry: TinyRegistry) -> Iterator[World]:
+def harness(clean_docker_host: str, registry: TinyRegistry) -> Iterator[EngineHarness]:
     engine = DockerEngine({"DOCKER_HOST": clean_docker_host})
-    world = World(engine, registry.reference, simulated=False)
-    yield world
-    world.clear()
+    harness = EngineHarness(engine, registry.reference, simulated=False)
+    yield harness
+    harness.clear()
     engine.close()
 
 
@@ -41,119 +41,125 @@ def raw(docker_host: str) -> Iterator[APIClient]:
 
 
 @pytest.fixture
-def volume(world: World, raw: APIClient) -> Iterator[Mount]:
-    mount = Mount("volume", f"{world.thing}.data", "/data", labels={"owner": world.thing})
+def volume(harness: EngineHarness, raw: APIClient) -> Iterator[Mount]:
+    mount = Mount("volume", f"{harness.thing}.data", "/data", labels={"owner": harness.thing})
     yield mount
-    world.clear()
+    harness.clear()
     raw.remove_volume(mount.source)
 
 
-def run(world: World, script: str, **fields: Any) -> int:
+def run(harness: EngineHarness, script: str, **fields: Any) -> int:
     """Return what ``script`` exits with in a container made with ``fields``."""
-    container_id = world.create(entrypoint=SH, command=(script,), restart="no", **fields)
-    world.engine.start(container_id)
+    container_id = harness.create(entrypoint=SH, command=(script,), restart="no", **fields)
+    harness.engine.start(container_id)
     end = time.monotonic() + 30
     while time.monotonic() < end:
-        if _only(world).state == "exited":
-            code = _only(world).exit_code
-            world.engine.remove(container_id)
+        if _only(harness).state == "exited":
+            code = _only(harness).exit_code
+            harness.engine.remove(container_id)
             assert code is not None
             return code
         time.sleep(0.05)
     raise AssertionError("it did not end")
 
 
-def _only(world: World) -> Container:
-    [container] = world.engine.containers(world.thing)
+def _only(harness: EngineHarness) -> Container:
+    [container] = harness.engine.containers(harness.thing)
     return container
 
 
-def test_the_entrypoint_replaces_the_images_and_its_exit_code_is_in_the_list(world: World) -> None:
-    assert run(world, "exit 7") == 7
+def test_the_entrypoint_replaces_the_images_and_its_exit_code_is_in_the_list(harness: EngineHarness) -> None:
+    assert run(harness, "exit 7") == 7
 
 
 def test_a_volume_outlives_its_container_and_keeps_its_labels(
-    world: World, raw: APIClient, volume: Mount
+    harness: EngineHarness, raw: APIClient, volume: Mount
 ) -> None:
-    assert run(world, "echo kept > /data/file", mounts=(volume,)) == 0
-    assert run(world, 'read word < /data/file && [ "$word" = kept ]', mounts=(volume,)) == 0
-    assert raw.inspect_volume(volume.source)["Labels"] == {"owner": world.thing}
+    assert run(harness, "echo kept > /data/file", mounts=(volume,)) == 0
+    assert run(harness, 'read word < /data/file && [ "$word" = kept ]', mounts=(volume,)) == 0
+    assert raw.inspect_volume(volume.source)["Labels"] == {"owner": harness.thing}
 
 
-def test_a_folder_of_the_machine_is_seen_and_written_only_if_it_may_be(world: World, tmp_path: Path) -> None:
+def test_a_folder_of_the_machine_is_seen_and_written_only_if_it_may_be(
+    harness: EngineHarness, tmp_path: Path
+) -> None:
     (tmp_path / "file").write_text("here\n")
     folder = Mount("bind", str(tmp_path), "/plant")
 
     script = 'read word < /plant/file && [ "$word" = here ] && echo there > /plant/answer'
-    assert run(world, script, mounts=(folder,)) == 0
+    assert run(harness, script, mounts=(folder,)) == 0
     assert (tmp_path / "answer").read_text() == "there\n"
     read_only = Mount("bind", str(tmp_path), "/plant", read_only=True)
-    assert run(world, "echo no > /plant/refused", mounts=(read_only,)) != 0
+    assert run(harness, "echo no > /plant/refused", mounts=(read_only,)) != 0
 
 
-def test_a_folder_that_the_machine_does_not_have_is_refused(world: World, tmp_path: Path) -> None:
+def test_a_folder_that_the_machine_does_not_have_is_refused(harness: EngineHarness, tmp_path: Path) -> None:
     with pytest.raises(SpecRefused, match="does not exist"):
-        world.create(mounts=(Mount("bind", str(tmp_path / "nothing"), "/plant"),))
+        harness.create(mounts=(Mount("bind", str(tmp_path / "nothing"), "/plant"),))
 
 
-def test_a_read_only_root_is_not_written_and_its_volumes_are(world: World, volume: Mount) -> None:
-    assert run(world, "echo no > /file", read_only_root=True) != 0
-    assert run(world, "echo yes > /data/file", read_only_root=True, mounts=(volume,)) == 0
+def test_a_read_only_root_is_not_written_and_its_volumes_are(harness: EngineHarness, volume: Mount) -> None:
+    assert run(harness, "echo no > /file", read_only_root=True) != 0
+    assert run(harness, "echo yes > /data/file", read_only_root=True, mounts=(volume,)) == 0
 
 
-def test_a_device_of_the_machine_is_there_under_the_name_it_was_given(world: World) -> None:
+def test_a_device_of_the_machine_is_there_under_the_name_it_was_given(harness: EngineHarness) -> None:
     device = DeviceNode("/dev/null", "/dev/plant", "rw")
 
-    assert run(world, "[ -c /dev/plant ] && echo x > /dev/plant", devices=(device,)) == 0
-    assert run(world, "[ -c /dev/plant ]") != 0
+    assert run(harness, "[ -c /dev/plant ] && echo x > /dev/plant", devices=(device,)) == 0
+    assert run(harness, "[ -c /dev/plant ]") != 0
 
 
-def test_a_user_without_rights_cannot_write_where_root_can(world: World) -> None:
-    assert run(world, "echo yes > /file") == 0
-    assert run(world, "echo no > /file", user="1000:1000") != 0
+def test_a_user_without_rights_cannot_write_where_root_can(harness: EngineHarness) -> None:
+    assert run(harness, "echo yes > /file") == 0
+    assert run(harness, "echo no > /file", user="1000:1000") != 0
 
 
-def test_the_engine_asks_the_command_and_tells_the_health(world: World) -> None:
+def test_the_engine_asks_the_command_and_tells_the_health(harness: EngineHarness) -> None:
     check = Check(("/bin/sh", "-c", "[ -e /ready ]"), interval_s=0.2, timeout_s=1, retries=3)
-    world.engine.start(
-        world.create(entrypoint=SH, command=("sleep 1; echo > /ready; sleep 60",), check=check, restart="no")
+    harness.engine.start(
+        harness.create(
+            entrypoint=SH, command=("sleep 1; echo > /ready; sleep 60",), check=check, restart="no"
+        )
     )
 
     end, seen = time.monotonic() + 30, []
     while time.monotonic() < end and "healthy" not in seen:
-        seen.append(_only(world).health)
+        seen.append(_only(harness).health)
         time.sleep(0.1)
     assert seen[0] == "starting"
     assert seen[-1] == "healthy"
 
 
-def test_a_container_on_the_machines_own_network_is_reached_at_the_machine(world: World) -> None:
-    world.engine.start(world.create(entrypoint=("sleep",), command=("60",), network_mode="host"))
+def test_a_container_on_the_machines_own_network_is_reached_at_the_machine(harness: EngineHarness) -> None:
+    harness.engine.start(harness.create(entrypoint=("sleep",), command=("60",), network_mode="host"))
 
-    assert _only(world).address == "127.0.0.1"
-
-
-def test_a_container_without_a_network_has_no_address(world: World) -> None:
-    world.engine.start(world.create(entrypoint=("sleep",), command=("60",), network_mode="none"))
-
-    assert _only(world).address is None
+    assert _only(harness).address == "127.0.0.1"
 
 
-def test_a_process_that_failed_is_started_again_on_failure_and_one_that_is_done_is_not(world: World) -> None:
-    world.engine.start(world.create("job", entrypoint=SH, command=("exit 0",), restart="on-failure"))
-    failing = world.create("failing", entrypoint=SH, command=("exit 3",), restart="on-failure")
-    world.engine.start(failing)
+def test_a_container_without_a_network_has_no_address(harness: EngineHarness) -> None:
+    harness.engine.start(harness.create(entrypoint=("sleep",), command=("60",), network_mode="none"))
+
+    assert _only(harness).address is None
+
+
+def test_a_process_that_failed_is_started_again_on_failure_and_one_that_is_done_is_not(
+    harness: EngineHarness,
+) -> None:
+    harness.engine.start(harness.create("job", entrypoint=SH, command=("exit 0",), restart="on-failure"))
+    failing = harness.create("failing", entrypoint=SH, command=("exit 3",), restart="on-failure")
+    harness.engine.start(failing)
 
     end = time.monotonic() + 30
-    while time.monotonic() < end and not world.engine.course(failing).restarts:
+    while time.monotonic() < end and not harness.engine.course(failing).restarts:
         time.sleep(0.1)
-    states = {each.name: each for each in world.engine.containers(world.thing)}
-    assert world.engine.course(failing).restarts
-    assert (states[world.name("job")].state, states[world.name("job")].exit_code) == ("exited", 0)
+    states = {each.name: each for each in harness.engine.containers(harness.thing)}
+    assert harness.engine.course(failing).restarts
+    assert (states[harness.name("job")].state, states[harness.name("job")].exit_code) == ("exited", 0)
 
 
-def test_limits_rights_and_bounds_are_taken_as_they_are(world: World, raw: APIClient) -> None:
-    container_id = world.create(
+def test_limits_rights_and_bounds_are_taken_as_they_are(harness: EngineHarness, raw: APIClient) -> None:
+    container_id = harness.create(
         cpus=0.25,
         privileged=True,  # created, not started: this kind of machine cannot run one
         cap_add=("NET_ADMIN",),
@@ -170,12 +176,12 @@ def test_limits_rights_and_bounds_are_taken_as_they_are(world: World, raw: APICl
     assert host["LogConfig"]["Config"] == {"max-size": "1m", "max-file": "2"}
 
 
-def test_a_right_that_was_dropped_is_gone(world: World) -> None:
+def test_a_right_that_was_dropped_is_gone(harness: EngineHarness) -> None:
     read_capabilities = 'while read key value; do [ "$key" = CapBnd: ] && [ "$value" = {} ] && exit 0; done'
     none = read_capabilities.format("0" * 16) + " < /proc/self/status; exit 1"
 
-    assert run(world, none, cap_drop=("ALL",)) == 0
-    assert run(world, none) == 1
+    assert run(harness, none, cap_drop=("ALL",)) == 0
+    assert run(harness, none) == 1
 
 
 @pytest.fixture
@@ -187,7 +193,7 @@ def memory() -> Iterator[Path]:
 
 
 def test_an_applications_secrets_reach_it_and_any_user_in_it_reads_the_files(
-    world: World, memory: Path, tmp_path: Path
+    harness: EngineHarness, memory: Path, tmp_path: Path
 ) -> None:
     """From the application's words to the process: through the agent's own fetching and creating."""
     values = {"ssm:/fleetgrass/a": b"hunter2", "ssm:/fleetgrass/b": b"key\n"}
@@ -207,15 +213,15 @@ def test_an_applications_secrets_reach_it_and_any_user_in_it_reads_the_files(
     kept = Secrets(FixedSource(values), memory, Inline, lambda: None)
     kept.fetch("web", spec, application.secrets)
     assert kept.finished() == [("web", spec, None)]
-    world.engine.pull(world.reference("server"), world.login)
+    harness.engine.pull(harness.reference("server"), harness.login)
 
-    world.engine.start(
-        world.engine.create(
+    harness.engine.start(
+        harness.engine.create(
             container_spec(
                 application,
                 spec=spec,
-                thing=world.thing,
-                reference=world.reference("server"),
+                thing=harness.thing,
+                reference=harness.reference("server"),
                 publish_address="127.0.0.1",
                 folder=tmp_path,
                 given=Given(kept.variables(spec), kept.folder(spec)),
@@ -224,9 +230,9 @@ def test_an_applications_secrets_reach_it_and_any_user_in_it_reads_the_files(
     )
 
     end = time.monotonic() + 30
-    while _only(world).exit_code is None and time.monotonic() < end:
+    while _only(harness).exit_code is None and time.monotonic() < end:
         time.sleep(0.05)
-    assert _only(world).exit_code == 0
+    assert _only(harness).exit_code == 0
 
 
 class FixedSource:

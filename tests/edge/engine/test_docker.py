@@ -10,16 +10,16 @@ from docker import APIClient
 from edge.engine.docker import DockerEngine
 from edge.ports.engine import PortBinding
 from edge.ports.engine_errors import CommandNotFound, DiskFull, EngineUnavailable, PullStalled
+from tests.support.engine.harness import EngineHarness
 from tests.support.engine.tiny_registry import TinyRegistry
-from tests.support.engine.worlds import World
 
 
 @pytest.fixture
-def world(clean_docker_host: str, registry: TinyRegistry) -> Iterator[World]:
+def harness(clean_docker_host: str, registry: TinyRegistry) -> Iterator[EngineHarness]:
     engine = DockerEngine({"DOCKER_HOST": clean_docker_host})
-    world = World(engine, registry.reference, simulated=False)
-    yield world
-    world.clear()
+    harness = EngineHarness(engine, registry.reference, simulated=False)
+    yield harness
+    harness.clear()
     engine.close()
 
 
@@ -43,8 +43,10 @@ def test_an_engine_that_nobody_answers_for_is_unavailable(where: str, tmp_path: 
 
 
 @pytest.mark.engine
-def test_every_container_has_an_init_bounded_logs_and_its_limits(world: World, raw: APIClient) -> None:
-    container_id = world.create(
+def test_every_container_has_an_init_bounded_logs_and_its_limits(
+    harness: EngineHarness, raw: APIClient
+) -> None:
+    container_id = harness.create(
         memory_bytes=64 << 20, stop_grace_s=7, ports=(PortBinding(53, None, "udp", "127.0.0.1"),)
     )
 
@@ -59,60 +61,60 @@ def test_every_container_has_an_init_bounded_logs_and_its_limits(world: World, r
 
 
 @pytest.mark.engine
-def test_a_process_over_its_memory_is_told_from_one_that_exits(world: World) -> None:
-    container_id = world.create(image="hungry", memory_bytes=8 << 20, restart="no")
-    world.engine.start(container_id)
+def test_a_process_over_its_memory_is_told_from_one_that_exits(harness: EngineHarness) -> None:
+    container_id = harness.create(image="hungry", memory_bytes=8 << 20, restart="no")
+    harness.engine.start(container_id)
 
     end = time.monotonic() + 30  # the engine hears of the end and of its reason apart, in either order
-    while not world.engine.course(container_id).out_of_memory and time.monotonic() < end:
+    while not harness.engine.course(container_id).out_of_memory and time.monotonic() < end:
         time.sleep(0.1)
 
-    assert world.engine.course(container_id).out_of_memory
+    assert harness.engine.course(container_id).out_of_memory
 
 
 @pytest.mark.engine
-def test_a_process_deaf_to_sigterm_is_ended_after_its_grace(world: World) -> None:
-    container_id = world.create(image="deaf")
-    world.engine.start(container_id)
+def test_a_process_deaf_to_sigterm_is_ended_after_its_grace(harness: EngineHarness) -> None:
+    container_id = harness.create(image="deaf")
+    harness.engine.start(container_id)
 
-    world.engine.stop(container_id, 1)
+    harness.engine.stop(container_id, 1)
 
-    assert world.engine.course(container_id).exit_code in (137, 143)
+    assert harness.engine.course(container_id).exit_code in (137, 143)
 
 
 @pytest.mark.engine
 def test_a_pull_that_nothing_comes_of_is_broken_off(
-    clean_docker_host: str, registry: TinyRegistry, world: World
+    clean_docker_host: str, registry: TinyRegistry, harness: EngineHarness
 ) -> None:
     impatient = DockerEngine({"DOCKER_HOST": clean_docker_host}, silence_s=1.0)
 
     with pytest.raises(PullStalled):
-        impatient.pull(world.reference("never-coming"), world.login)
+        impatient.pull(harness.reference("never-coming"), harness.login)
 
-    assert not impatient.has_image(world.reference("never-coming"))
+    assert not impatient.has_image(harness.reference("never-coming"))
     impatient.close()
 
 
 @pytest.mark.engine
-def test_a_pull_ends_when_who_hears_of_it_has_had_enough(world: World, raw: APIClient) -> None:
+def test_a_pull_ends_when_who_hears_of_it_has_had_enough(harness: EngineHarness, raw: APIClient) -> None:
     def enough(percent: int) -> None:
         raise DiskFull("no more room")
 
     with pytest.raises(DiskFull):
-        world.engine.pull(world.reference("hungry"), world.login, enough)
+        harness.engine.pull(harness.reference("hungry"), harness.login, enough)
 
     assert raw.ping()
 
 
 @pytest.mark.engine
-def test_a_command_given_by_the_application_replaces_the_images(world: World) -> None:
-    container_id = world.create(command=("false",), restart="no")
+def test_a_command_given_by_the_application_replaces_the_images(harness: EngineHarness) -> None:
+    container_id = harness.create(command=("false",), restart="no")
     try:
-        world.engine.start(container_id)
+        harness.engine.start(container_id)
     except CommandNotFound as error:
         raise AssertionError from error
 
     end = time.monotonic() + 20
-    while world.engine.course(container_id).exit_code is None and time.monotonic() < end:
+    while harness.engine.course(container_id).exit_code is None and time.monotonic() < end:
         time.sleep(0.05)
-    assert world.engine.course(container_id).exit_code == 1
+    assert harness.engine.course(container_id).exit_code == 1

@@ -17,7 +17,7 @@ def test_killed_at_any_moment_of_an_update_the_next_process_finishes_it(site: Si
     site.deploy("server")
     assert site.ended().state == "RUNNING"
 
-    for number, moment in enumerate(FEW if site.world.simulated else MOMENTS):
+    for number, moment in enumerate(FEW if site.harness.simulated else MOMENTS):
         site.kill_at(moment)
         site.deploy(("healthy", "server")[number % 2])
         assert process.wait(ANSWER_S) == -9, moment
@@ -25,7 +25,7 @@ def test_killed_at_any_moment_of_an_update_the_next_process_finishes_it(site: Si
 
         status = site.ended()
         assert (status.state, status.code) == ("RUNNING", None), moment
-        [ours] = site.engine.containers(site.world.thing)
+        [ours] = site.engine.containers(site.harness.thing)
         assert ours.id.startswith(status.container_id or "?")
 
     assert site.device.end() == 0
@@ -47,5 +47,5 @@ def test_killed_while_a_bad_one_is_on_trial_the_next_process_brings_the_previous
 
     assert after.state == "ROLLED_BACK"
     assert after.container_id == before.container_id
-    [left] = site.engine.containers(site.world.thing)
+    [left] = site.engine.containers(site.harness.thing)
     assert left.state == "running"

@@ -16,8 +16,8 @@ from edge.ports.engine_errors import EngineUnavailable
 from local.docker.memory_engine.engine import MemoryEngine
 from local.docker.memory_engine.server import MemoryEngineServer
 from tests.support.edge.fake_engine import FakeEngine
+from tests.support.engine.harness import EngineHarness
 from tests.support.engine.tiny_registry import TinyRegistry
-from tests.support.engine.worlds import World
 
 
 class Ear:
@@ -156,20 +156,22 @@ def test_an_engine_that_ends_and_returns_is_listened_to_again(tmp_path: Path) ->
 
 
 @pytest.fixture
-def world(clean_docker_host: str, registry: TinyRegistry) -> Iterator[World]:
+def harness(clean_docker_host: str, registry: TinyRegistry) -> Iterator[EngineHarness]:
     engine = DockerEngine({"DOCKER_HOST": clean_docker_host}, silence_s=1.0)
-    world = World(engine, registry.reference, simulated=False)
-    yield world
-    world.clear()
+    harness = EngineHarness(engine, registry.reference, simulated=False)
+    yield harness
+    harness.clear()
     engine.close()
 
 
 @pytest.mark.engine
-def test_a_crash_is_heard_of_long_before_anybody_would_have_looked(world: World, docker_host: str) -> None:
-    container_id = world.create()
-    world.engine.start(container_id)
+def test_a_crash_is_heard_of_long_before_anybody_would_have_looked(
+    harness: EngineHarness, docker_host: str
+) -> None:
+    container_id = harness.create()
+    harness.engine.start(container_id)
     patient = DockerEngine({"DOCKER_HOST": docker_host}, silence_s=5.0)
-    bell = Bell(patient, world.thing)
+    bell = Bell(patient, harness.thing)
     assert bell.rings(within_s=5)
     raw = APIClient(base_url=docker_host, version="auto")
 
@@ -182,33 +184,35 @@ def test_a_crash_is_heard_of_long_before_anybody_would_have_looked(world: World,
 
 
 @pytest.mark.engine
-def test_a_death_is_told_when_the_list_shows_it(world: World, docker_host: str) -> None:
-    container_id = world.create(restart="no")
+def test_a_death_is_told_when_the_list_shows_it(harness: EngineHarness, docker_host: str) -> None:
+    container_id = harness.create(restart="no")
     raw = APIClient(base_url=docker_host, version="auto")
 
-    with world.engine.listen(world.thing) as changes:
-        world.engine.start(container_id)
+    with harness.engine.listen(harness.thing) as changes:
+        harness.engine.start(container_id)
         os.kill(raw.inspect_container(container_id)["State"]["Pid"], signal.SIGKILL)  # not by request
 
         assert [next(changes), next(changes)] == ["start", "die"]
-        [container] = world.engine.containers(world.thing)
+        [container] = harness.engine.containers(harness.thing)
         assert container.state == "exited"
     raw.close()
 
 
 @pytest.mark.engine
-def test_a_health_check_that_changes_its_mind_is_heard_of(world: World) -> None:
-    container_id = world.create(image="healthy")
+def test_a_health_check_that_changes_its_mind_is_heard_of(harness: EngineHarness) -> None:
+    container_id = harness.create(image="healthy")
 
-    with world.engine.listen(world.thing) as changes:
-        world.engine.start(container_id)
+    with harness.engine.listen(harness.thing) as changes:
+        harness.engine.start(container_id)
 
         assert [next(changes), next(changes)] == ["start", "health_status"]
 
 
 @pytest.mark.engine
-def test_a_long_silence_ends_the_stream_without_an_error_and_others_do_not_notice(world: World) -> None:
-    with world.engine.listen(world.thing) as changes:
+def test_a_long_silence_ends_the_stream_without_an_error_and_others_do_not_notice(
+    harness: EngineHarness,
+) -> None:
+    with harness.engine.listen(harness.thing) as changes:
         assert list(changes) == []
 
-    assert world.engine.containers(world.thing) == []
+    assert harness.engine.containers(harness.thing) == []

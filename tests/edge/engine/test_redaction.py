@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from edge.engine.docker import DockerEngine
 from edge.engine.redaction import LINE_LENGTH, redacted
+from tests.support.engine.harness import EngineHarness
 from tests.support.engine.tiny_registry import TinyRegistry
-from tests.support.engine.worlds import World
 
 SECRETS = st.lists(st.text(alphabet="abc", min_size=4, max_size=8), max_size=4)
 
@@ -57,8 +57,8 @@ def test_a_real_container_is_quoted_without_the_values_of_its_environment(
     clean_docker_host: str, registry: TinyRegistry
 ) -> None:
     engine = DockerEngine({"DOCKER_HOST": clean_docker_host})
-    world = World(engine, registry.reference, simulated=False)
-    made = world.create(
+    harness = EngineHarness(engine, registry.reference, simulated=False)
+    made = harness.create(
         command=("sh", "-c", "echo out $PASSWORD; echo err $PASSWORD >&2; exec sleep 60"),
         env={"PASSWORD": "hunter2-and-more"},
     )
@@ -74,5 +74,5 @@ def test_a_real_container_is_quoted_without_the_values_of_its_environment(
         assert all(datetime.fromisoformat(time) < datetime.now(UTC) for time, _ in found)
         assert sorted(said for _, said in found) == ["err [redacted]", "out [redacted]"]
     finally:
-        world.clear()
+        harness.clear()
         engine.close()

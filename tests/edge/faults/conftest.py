@@ -16,7 +16,7 @@ from local.process.crash_cleanup import Remains
 from tests.edge.faults.clocks import JumpingClock
 from tests.edge.faults.guarded_registry import GuardedRegistry
 from tests.support.engine.agents import Agent
-from tests.support.engine.worlds import World
+from tests.support.engine.harness import EngineHarness
 
 #: Makes a device on the engine at a DOCKER_HOST.
 NewAgent = Callable[[str], Agent]
@@ -78,13 +78,13 @@ def an_engine(data: Path) -> Iterator[PrivateEngine]:
 @contextmanager
 def _agent(docker_host: str, registry: GuardedRegistry, clock: JumpingClock, folder: Path) -> Iterator[Agent]:
     engine = DockerEngine({"DOCKER_HOST": docker_host})
-    world = World(engine, registry.reference, simulated=False)
-    acting = Agent(world, registry, folder / "work", docker_host, credentials=registry, clock=clock)
+    harness = EngineHarness(engine, registry.reference, simulated=False)
+    acting = Agent(harness, registry, folder / "work", docker_host, credentials=registry, clock=clock)
     try:
         yield acting
     finally:
         acting.reconciler.close()
         acting.engine.close()
-        world.clear()
+        harness.clear()
         engine.close()
         registry.sweep(docker_host)

@@ -84,8 +84,8 @@ def test_a_replacement_that_the_engines_death_interrupted_is_finished(
 
     assert status.state is ApplicationState.RUNNING
     assert _page(agent).startswith(b"v2 ")
-    thing = agent.world.thing
-    names = [each.name for each in agent.world.engine.containers(thing)]
+    thing = agent.harness.thing
+    names = [each.name for each in agent.harness.engine.containers(thing)]
     assert names == [current_name(thing, "web")]
 
 

@@ -15,7 +15,16 @@ from edge.defaults import ACK_HELLOS, ACK_WAITS_S
 from edge.ports.link import QoS
 from edge.reporting.outbox import FILE, MESSAGES, RESULT, RETRY_MAX_S, Outbox, Outgoing
 from edge.reporting.unacknowledged import HELLO_ONLY_MAX, JUST_NOW_S
-from tests.support.edge.fakes import START, THING, FakeClock, FakeLink, FakeState, Fate, World, until_killed
+from tests.support.edge.fakes import (
+    START,
+    THING,
+    AgentHarness,
+    FakeClock,
+    FakeLink,
+    FakeState,
+    Fate,
+    until_killed,
+)
 
 RESULTS, REPORTS = topics.command_result(THING, "reboot"), topics.report(THING)
 
@@ -158,18 +167,18 @@ def test_no_result_that_the_ledger_knows_is_dropped_whatever_comes_after_it() ->
 
 
 def test_only_answers_that_the_device_has_no_room_to_remember_may_be_dropped() -> None:
-    world = World(reboot_budget=0)
-    world.start()
-    world.answers_time = False
-    world.link.broker_up = False
-    first = world.a_command()
-    world.send(first)
-    world.start()  # it has no server time: 64 commands are held, and more are refused
-    commands = [world.a_command() for _ in range(66)]
+    harness = AgentHarness(reboot_budget=0)
+    harness.start()
+    harness.answers_time = False
+    harness.link.broker_up = False
+    first = harness.a_command()
+    harness.send(first)
+    harness.start()  # it has no server time: 64 commands are held, and more are refused
+    commands = [harness.a_command() for _ in range(66)]
     for command in commands:
-        world.send(command)
+        harness.send(command)
 
-    kept = json.loads(world.state.files[FILE])["messages"]
+    kept = json.loads(harness.state.files[FILE])["messages"]
     expendable = {each["key"]: each.get("expendable", False) for each in kept if "result:" in each["key"]}
     assert expendable == {
         f"result:{first.id}": False,
@@ -216,17 +225,17 @@ def test_a_link_that_comes_and_goes_within_a_message_makes_it_whole_again() -> N
 
 def test_what_comes_in_shows_that_the_way_out_is_open_so_a_reboot_is_announced_before_it_happens() -> None:
     """On Nucleus Lite nothing else tells that the broker is back; the back-off may have a minute to go."""
-    world = World()
-    world.start()
-    world.link.broker_up = False
-    world.turns(20 * 60)
-    world.link.broker_up = True
+    harness = AgentHarness()
+    harness.start()
+    harness.link.broker_up = False
+    harness.turns(20 * 60)
+    harness.link.broker_up = True
 
-    command = world.a_command()
-    world.send(command)
+    command = harness.a_command()
+    harness.send(command)
 
-    assert world.machine.reboots == 1
-    assert [result.state for result in world.results(command)] == [CommandState.IN_PROGRESS]
+    assert harness.machine.reboots == 1
+    assert [result.state for result in harness.results(command)] == [CommandState.IN_PROGRESS]
 
 
 def test_a_link_that_flaps_is_not_asked_more_often_than_the_patience_allows() -> None:

@@ -374,7 +374,7 @@ class FakeContainers:
         self.closed = True
 
 
-class World:
+class AgentHarness:
     """The cloud, the nucleus and the machine around the agent; what survives a kill survives here."""
 
     def __init__(self, **configuration: object) -> None:

@@ -19,8 +19,8 @@ from edge.ports.engine import Credentials
 from edge.preflight.image_inspector import ImageInspector
 from edge.preflight.registry import HttpRegistry
 from edge.storage.state import StateFolder
+from tests.support.engine.harness import EngineHarness
 from tests.support.engine.tiny_registry import LOGIN
-from tests.support.engine.worlds import World
 
 HOST = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
 
@@ -44,7 +44,7 @@ class Agent:
 
     def __init__(
         self,
-        world: World,
+        harness: EngineHarness,
         registry: Images,
         folder: Path,
         host: str,
@@ -53,7 +53,7 @@ class Agent:
         clock: Clock | None = None,
     ) -> None:
         self.disk: Disk = lambda: None  # a test may have one
-        self.world, self.registry, self.folder = world, registry, folder
+        self.harness, self.registry, self.folder = harness, registry, folder
         self.credentials, self.clock = credentials or Logins(), clock or SystemClock()
         self.engine = DockerEngine({"DOCKER_HOST": host})
         self.wake = threading.Event()
@@ -66,7 +66,7 @@ class Agent:
         return Application(
             name=name,
             image=f"{HOST}/{reference}",
-            healthy_window_s=1 if self.world.simulated else 3,
+            healthy_window_s=1 if self.harness.simulated else 3,
             stop_grace_s=1,
             **fields,
         )
@@ -116,7 +116,7 @@ class Agent:
             on_progress=self.wake.set,
         )
         settings = ContainerSettings(
-            thing=self.world.thing,
+            thing=self.harness.thing,
             folder=self.folder,
             publish_address="127.0.0.1",
             registry_mirrors=mirrors,

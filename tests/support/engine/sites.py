@@ -14,9 +14,9 @@ from local.docker.images import BUSYBOX
 from local.greengrass.nucleus.dialect import CLASSIC
 from tests.support.edge.process import DeviceProcess
 from tests.support.engine.counting_proxy import CountingProxy
+from tests.support.engine.harness import EngineHarness
 from tests.support.engine.tiny_aws import TinyAws
 from tests.support.engine.tiny_registry import TinyRegistry
-from tests.support.engine.worlds import World
 
 HOST = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
 #: What of an update is asked of the engine, in this order; the agent is killed before or after it happens.
@@ -39,14 +39,14 @@ class Site:
         self.engine = DockerEngine({"DOCKER_HOST": host})
         # Its own images, so that no other test has pulled them already.
         self.registry = TinyRegistry(BUSYBOX.read_bytes(), secrets.token_hex(8))
-        self.world = World(self.engine, self.registry.reference, simulated)
-        self.neighbour = World(self.engine, self.registry.reference, simulated)
+        self.harness = EngineHarness(self.engine, self.registry.reference, simulated)
+        self.neighbour = EngineHarness(self.engine, self.registry.reference, simulated)
         self.aws = TinyAws()
         self.proxy = CountingProxy(folder / "proxy.sock", host)
         self.device = DeviceProcess(
             folder,
             CLASSIC,
-            thing=self.world.thing,
+            thing=self.harness.thing,
             settings={
                 "publish_address": "127.0.0.1",
                 "healthy_poll_s": 0.1,
@@ -60,7 +60,7 @@ class Site:
         self.device.kill()
         self.proxy.stop()
         self.aws.stop()
-        self.world.clear()
+        self.harness.clear()
         self.neighbour.clear()
         self.engine.close()
         self.registry.stop()
@@ -107,7 +107,7 @@ class Site:
     def ended(self) -> ApplicationStatus:
         """Wait until the device has come to the end of the newest deployment; return what it says of it."""
         report = self.device.wait_for(
-            topics.report(self.world.thing),
+            topics.report(self.harness.thing),
             DeviceReport,
             lambda r: (
                 r.desired is not None

@@ -95,13 +95,13 @@ class Machine:
         assert until(lambda: self.shown().get("state") == state, within_s), self.shown()
         return self.shown()
 
-    def reboot(self, **wish: object) -> tuple[int, dict[str, Any]]:
+    def reboot(self, **request: object) -> tuple[int, dict[str, Any]]:
         """Ask for a reboot as an operator."""
-        return self.operator.post(f"{self.path}/reboot", {"reason": "a test", **wish})
+        return self.operator.post(f"{self.path}/reboot", {"reason": "a test", **request})
 
-    def order(self, path: str, **wish: object) -> str:
+    def order(self, path: str, **request: object) -> str:
         """Give the device a command as an operator, ``path`` as below its own; return the command's id."""
-        status, command = self.operator.post(f"{self.path}/{path}", {"reason": "a test", **wish})
+        status, command = self.operator.post(f"{self.path}/{path}", {"reason": "a test", **request})
         assert status == 202, command
         return str(command["id"])
 

@@ -19,7 +19,7 @@ NAME = "AWSManagedGreengrassV2Deployment"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ShadowDeployment:
     """The shadow's desired state: a document and the ARN that names it."""
 
     arn: str
@@ -39,7 +39,7 @@ class Shadow:
         self._subscribed = False
         self._version = 0
         self._last_arn: str | None = None
-        self._waiting: Wish | None = None
+        self._waiting: ShadowDeployment | None = None
         self._status: dict[str, Any] | None = None
 
     def online(self) -> None:
@@ -54,17 +54,17 @@ class Shadow:
             self._subscribed = True
         self._ask()
 
-    def take(self) -> Wish | None:
+    def take(self) -> ShadowDeployment | None:
         """Return the newest that is wanted and was not taken yet."""
         with self._lock:
-            wish, self._waiting = self._waiting, None
-            return wish
+            deployment, self._waiting = self._waiting, None
+            return deployment
 
-    def tell(self, wish: Wish, status: str, details: Mapping[str, str]) -> None:
+    def tell(self, deployment: ShadowDeployment, status: str, details: Mapping[str, str]) -> None:
         """Report how a deployment stands; said again until the shadow has it."""
         with self._lock:
             self._status = {
-                "arnForStatus": wish.arn,
+                "arnForStatus": deployment.arn,
                 "status": status,
                 "statusDetails": {
                     "detailedStatus": details.get("detailed-deployment-status"),
@@ -117,7 +117,7 @@ class Shadow:
                 return
             if again or (first and done):
                 return
-            self._waiting = Wish(arn, document)
+            self._waiting = ShadowDeployment(arn, document)
         log.info("shadow deployment: configuration=%s", arn)
         self._changed()
 

@@ -73,7 +73,7 @@ class Ending:
     critical: bool
 
 
-class World:
+class DeviceHarness:
     """A device that has settled on ``before``; its agent's acts from then on are ``fate``'s."""
 
     def __init__(self, folder: Path, before: tuple[Application, ...], kept: frozenset[str]) -> None:
@@ -187,12 +187,12 @@ class World:
         return container.state == "running" and engine.images[container.spec.image].health != "unhealthy"
 
 
-def killed(world: World, moment: Moment) -> bool:
+def killed(harness: DeviceHarness, moment: Moment) -> bool:
     """Kill the agent at ``moment`` and start another; return whether it came to that."""
-    world.fate.kill(moment)
-    survived = world.live()
-    world.fate.spare()
-    world.start_again()
+    harness.fate.kill(moment)
+    survived = harness.live()
+    harness.fate.spare()
+    harness.start_again()
     return not survived
 
 

@@ -9,7 +9,7 @@ from tests.support.engine.tiny_registry import LOGIN
 
 
 @dataclass
-class World:
+class EngineHarness:
     """An engine, and where its images come from. ``simulated``: its containers are no processes."""
 
     engine: Engine
