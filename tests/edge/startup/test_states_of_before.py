@@ -21,6 +21,7 @@ from contract.reports import ApplicationState
 from edge.agent import Agent
 from edge.configuration.kept_settings import KeptSettings
 from edge.configuration.settings import parse_settings
+from edge.containers.container_ports import ContainerPorts, ContainerSettings
 from edge.containers.model.observed import Supervision, pairs
 from edge.containers.reconciler import Reconciler
 from edge.containers.store.pulled_images import PulledImages
@@ -41,7 +42,7 @@ WEB = "fleetgrass-e1fe0754-web"
 CHANGES = {"create", "start", "stop", "rename", "remove", "pull", "remove image", "remove volume"}
 
 
-class World(fakes.World):
+class UpdatedDevice(fakes.AgentHarness):
     """A device after the boot: what it had before, and this agent in the current folder."""
 
     def __init__(self, before: Path, own_folder: OwnFolder) -> None:
@@ -62,19 +63,21 @@ class World(fakes.World):
 
     def start(self, *, connected: bool = True) -> Agent:
         self.state = self.own_folder.state()  # type: ignore[assignment]
-        self.containers = Reconciler(  # type: ignore[assignment]
+        ports = ContainerPorts(
             engine=self.engine,
             credentials=FakeCredentials(),
             clock=self.clock,
-            folder=Path.cwd(),
             state=StateFolder(Path.cwd()),
-            earlier_folder=self.own_folder.earlier,
-            thing=fakes.THING,
-            publish_address="0.0.0.0",
-            registry_mirrors={},
             workers=Inline,
             jitter=lambda: 0.0,
         )
+        settings = ContainerSettings(
+            thing=fakes.THING,
+            folder=Path.cwd(),
+            publish_address="0.0.0.0",
+            earlier_folder=self.own_folder.earlier,
+        )
+        self.containers = Reconciler(ports, settings)  # type: ignore[assignment]
         return super().start(connected=connected)
 
     def update(self) -> None:
@@ -116,12 +119,12 @@ def before(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def world(before: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def device(before: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[UpdatedDevice]:
     """The device, with no agent yet."""
     (before / "state").mkdir(exist_ok=True)
     monkeypatch.chdir(before / "state")
     own_folder = take({"FLEETGRASS_EARLIER": str(before / "work")})
-    yield World(before, own_folder)
+    yield UpdatedDevice(before, own_folder)
     assert own_folder.lock is not None
     own_folder.lock.close()
 
@@ -131,17 +134,17 @@ of_before_rooms = pytest.mark.parametrize("before", [BEFORE_ROOMS], indirect=Tru
 
 
 def test_nothing_is_set_aside_and_no_container_is_touched(
-    world: World, caplog: pytest.LogCaptureFixture
+    device: UpdatedDevice, caplog: pytest.LogCaptureFixture
 ) -> None:
-    there = {each.id: each.name for each in world.engine.all.values()}
+    there = {each.id: each.name for each in device.engine.all.values()}
 
-    world.update()
+    device.update()
 
-    assert not list(world.before.rglob("*.unreadable"))
+    assert not list(device.before.rglob("*.unreadable"))
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
-    assert world.changes() == []
-    assert there == {each.id: each.name for each in world.engine.all.values()}
-    [*_, report] = world.reports()
+    assert device.changes() == []
+    assert there == {each.id: each.name for each in device.engine.all.values()}
+    [*_, report] = device.reports()
     assert {each.name: (each.state, each.image) for each in report.applications} == {
         "web": (ApplicationState.STARTING, image("slow:v1")),
         "vault": (ApplicationState.RUNNING, image("hello:v2")),
@@ -149,8 +152,8 @@ def test_nothing_is_set_aside_and_no_container_is_touched(
     }
 
 
-def test_what_labels_say_of_a_container_is_understood(world: World) -> None:
-    found = pairs(world.engine.containers(fakes.THING), fakes.THING)["vault"].current
+def test_what_labels_say_of_a_container_is_understood(device: UpdatedDevice) -> None:
+    found = pairs(device.engine.containers(fakes.THING), fakes.THING)["vault"].current
 
     assert found is not None
     assert found.supervision == Supervision(
@@ -158,115 +161,115 @@ def test_what_labels_say_of_a_container_is_understood(world: World) -> None:
     )
 
 
-def test_a_trial_goes_on_and_ends_as_it_would_have(world: World) -> None:
-    world.update()
-    world.engine.named(WEB).health = "healthy"
-    world.turns(20.0)
+def test_a_trial_goes_on_and_ends_as_it_would_have(device: UpdatedDevice) -> None:
+    device.update()
+    device.engine.named(WEB).health = "healthy"
+    device.turns(20.0)
 
-    assert world.changes() == ["remove"]
-    assert f"{WEB}.previous" not in {each.name for each in world.engine.all.values()}
-    assert {each.reference for each in PulledImages(world.state).all()} == world.engine.images.keys()
-
-
-def test_a_trial_that_fails_ends_with_the_container_of_before(world: World) -> None:
-    previous = world.engine.named(f"{WEB}.previous")
-    world.update()
-    world.clock.advance(560.0)
-    world.turns(10.0)
-    assert world.changes() == []
-
-    world.turns(20.0)
-
-    assert world.changes() == ["stop", "remove", "start", "rename"]
-    assert world.engine.named(WEB) is previous
+    assert device.changes() == ["remove"]
+    assert f"{WEB}.previous" not in {each.name for each in device.engine.all.values()}
+    assert {each.reference for each in PulledImages(device.state).all()} == device.engine.images.keys()
 
 
-def test_what_waited_is_sent_and_the_open_command_is_answered(world: World) -> None:
-    world.update()
+def test_a_trial_that_fails_ends_with_the_container_of_before(device: UpdatedDevice) -> None:
+    previous = device.engine.named(f"{WEB}.previous")
+    device.update()
+    device.clock.advance(560.0)
+    device.turns(10.0)
+    assert device.changes() == []
 
-    assert REPORT_NOW in {result.id for result in world.waiting}
-    for result in world.waiting:  # of a command that is not over, something newer
-        assert result in world.told(result.id) or not result.state.final
-    [proof] = world.told(REBOOT)
+    device.turns(20.0)
+
+    assert device.changes() == ["stop", "remove", "start", "rename"]
+    assert device.engine.named(WEB) is previous
+
+
+def test_what_waited_is_sent_and_the_open_command_is_answered(device: UpdatedDevice) -> None:
+    device.update()
+
+    assert REPORT_NOW in {result.id for result in device.waiting}
+    for result in device.waiting:  # of a command that is not over, something newer
+        assert result in device.told(result.id) or not result.state.final
+    [proof] = device.told(REBOOT)
     assert (proof.state, proof.boot_id_before, proof.boot_id) == (CommandState.SUCCEEDED, "boot-1", "boot-2")
-    assert world.machine.reboots == 0
+    assert device.machine.reboots == 0
 
 
-def test_a_reboot_that_waits_is_done_in_its_time(world: World) -> None:
-    world.update()
-    assert {result.code for result in world.told(LATER_REBOOT)} == {"delayed"}
+def test_a_reboot_that_waits_is_done_in_its_time(device: UpdatedDevice) -> None:
+    device.update()
+    assert {result.code for result in device.told(LATER_REBOOT)} == {"delayed"}
 
-    world.clock.advance(3_600.0)
-    world.turns(60.0)
+    device.clock.advance(3_600.0)
+    device.turns(60.0)
 
-    assert world.told(LATER_REBOOT)[-1].state is CommandState.IN_PROGRESS
-    assert world.machine.reboots == 1
+    assert device.told(LATER_REBOOT)[-1].state is CommandState.IN_PROGRESS
+    assert device.machine.reboots == 1
 
 
-def test_a_rotation_that_comes_again_is_not_done_again(world: World) -> None:
-    world.update()
-    command = world.an_errand(RotateSecretsCommand, application="vault").model_copy(update={"id": ROTATION})
+def test_a_rotation_that_comes_again_is_not_done_again(device: UpdatedDevice) -> None:
+    device.update()
+    command = device.an_errand(RotateSecretsCommand, application="vault").model_copy(update={"id": ROTATION})
 
-    world.send(command)
-    world.turns(5.0)
+    device.send(command)
+    device.turns(5.0)
 
-    assert world.states(command)[-1] is CommandState.SUCCEEDED
-    assert world.changes() == []
+    assert device.states(command)[-1] is CommandState.SUCCEEDED
+    assert device.changes() == []
 
 
 @of_before_rooms
-def test_no_file_has_another_name(world: World) -> None:
-    world.update()
+def test_no_file_has_another_name(device: UpdatedDevice) -> None:
+    device.update()
 
     there = STATES / BEFORE_ROOMS / "state"
     assert {file.name for file in Path.cwd().iterdir()} == {file.name for file in there.iterdir()}
 
 
 @of_before_rooms
-def test_a_reboot_is_proven_by_the_source_that_it_began_with(world: World) -> None:
-    world.link.values["boot_id_path"] = "/of/the/new/recipe"
-    world.update()
+def test_a_reboot_is_proven_by_the_source_that_it_began_with(device: UpdatedDevice) -> None:
+    device.link.values["boot_id_path"] = "/of/the/new/recipe"
+    device.update()
 
-    assert [proof.boot_id for proof in world.told(REBOOT)] == ["boot-2"]
-
-
-@of_before_rooms
-def test_the_sequence_goes_on_in_its_epoch(world: World) -> None:
-    world.update()
-
-    assert {(event.epoch, event.sequence >= 128) for event in world.events()} == {("token-0000", True)}
+    assert [proof.boot_id for proof in device.told(REBOOT)] == ["boot-2"]
 
 
 @of_before_rooms
-def test_settings_and_a_refusal_of_before_are_kept(world: World) -> None:
-    there = KeptSettings(world.own_folder.state()).settings
-    assert there == parse_settings(world.link.values).settings
+def test_the_sequence_goes_on_in_its_epoch(device: UpdatedDevice) -> None:
+    device.update()
+
+    assert {(event.epoch, event.sequence >= 128) for event in device.events()} == {("token-0000", True)}
+
+
+@of_before_rooms
+def test_settings_and_a_refusal_of_before_are_kept(device: UpdatedDevice) -> None:
+    there = KeptSettings(device.own_folder.state()).settings
+    assert there == parse_settings(device.link.values).settings
     assert (there.heartbeat_s, there.policy.host_network) == (120.0, True)
 
-    world.update()
+    device.update()
 
-    [*_, report] = world.reports()
+    [*_, report] = device.reports()
     assert report.desired is not None
     assert report.desired.refused is not None
     assert report.desired.refused.code == "image-not-found"
 
 
 @of_before_rooms
-def test_how_often_a_result_was_said_and_an_agent_ended_still_counts(world: World) -> None:
-    world.acknowledges = False
-    world.update()
+def test_how_often_a_result_was_said_and_an_agent_ended_still_counts(device: UpdatedDevice) -> None:
+    device.acknowledges = False
+    device.update()
 
     said = json.loads(Path("acknowledgements.json").read_text())["said"]
     assert said[f"result:{ROTATION}"] == {"waits": 1, "hellos": 1}
-    endings = Endings(world.state, world.clock)
+    endings = Endings(device.state, device.clock)
     assert [endings.may_end(early=True) for _ in range(ENDS_MAX)] == [True, False]
 
 
 @of_published
-def test_the_published_version_could_come_back(world: World) -> None:
+def test_the_published_version_could_come_back(device: UpdatedDevice) -> None:
     """Decision 32, and ``earlier_state``: its epoch is left to it, its ledger is lost to it."""
-    world.update()
+    device.update()
 
-    assert "token-0000" not in {event.epoch for event in world.events()}
-    assert (world.before / "work" / "commands.json").read_bytes() == LOST
-    assert (world.before / "work" / "desired.json").read_bytes() == Path("desired.json").read_bytes()
+    assert "token-0000" not in {event.epoch for event in device.events()}
+    assert (device.before / "work" / "commands.json").read_bytes() == LOST
+    assert (device.before / "work" / "desired.json").read_bytes() == Path("desired.json").read_bytes()
