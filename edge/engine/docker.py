@@ -128,7 +128,7 @@ class DockerEngine:
             return None
         return raw["Config"]["Labels"] or {}
 
-    def course(self, container_id: str) -> ContainerRun:
+    def container_run(self, container_id: str) -> ContainerRun:
         with self._talking() as client:
             raw = client.inspect_container(container_id)
         state = raw["State"]
@@ -190,7 +190,7 @@ class DockerEngine:
         return True
 
     def pull(
-        self, reference: str, credentials: Credentials | None, told: OnProgress = ignore_progress
+        self, reference: str, credentials: Credentials | None, on_progress: OnProgress = ignore_progress
     ) -> None:
         login = (
             {}
@@ -211,7 +211,7 @@ class DockerEngine:
             for event in events:
                 if "error" in event:
                     raise meaning.of_pull(str(event["error"]))
-                told(progress.hear(event))
+                on_progress(progress.hear(event))
 
     def create(self, spec: ContainerSpec) -> str:
         with self._talking() as client:
@@ -329,7 +329,7 @@ class DockerEngine:
     def _client(self) -> APIClient:
         with self._lock:
             if self._connected is None:
-                self._knock()
+                self._ping()
                 self._connected = APIClient(
                     version="auto",
                     timeout=ANSWER_TIMEOUT_S,
@@ -338,7 +338,7 @@ class DockerEngine:
                 )
             return self._connected
 
-    def _knock(self) -> None:
+    def _ping(self) -> None:
         """Fail as the SDK would where nobody listens, without the socket that it then forgets to close."""
         where = self._environment.get("DOCKER_HOST") or DEFAULT_HOST
         if where.startswith("unix://"):

@@ -14,10 +14,10 @@ log = logging.getLogger(__name__)
 
 
 class Listening:
-    """Calls ``told`` whenever the engine's containers of ``thing`` may look different: look again.
+    """Calls ``on_change`` whenever the engine's containers of ``thing`` may look different: look again.
 
     That is after each change, and each time the stream is up again, because events before that were
-    missed. So nothing depends on the stream: without it changes are only seen later. ``told`` is
+    missed. So nothing depends on the stream: without it changes are only seen later. ``on_change`` is
     called from a thread of its own; ``wait`` waits so many seconds and returns whether to end.
     """
 
@@ -25,10 +25,10 @@ class Listening:
         self,
         engine: Engine,
         thing: str,
-        told: Callable[[], None],
+        on_change: Callable[[], None],
         wait: Callable[[float], bool] | None = None,
     ) -> None:
-        self._engine, self._thing, self._told = engine, thing, told
+        self._engine, self._thing, self._on_change = engine, thing, on_change
         self._over = threading.Event()
         self._wait = wait or self._over.wait
 
@@ -49,10 +49,10 @@ class Listening:
             try:
                 with self._engine.listen(self._thing) as changes:
                     wait_s = FIRST_WAIT_S
-                    self._told()
+                    self._on_change()
                     for change in changes:
                         log.debug("engine event: event=%s", change)
-                        self._told()
+                        self._on_change()
                         if self._over.is_set():
                             return
             except EngineError as error:

@@ -188,7 +188,7 @@ class Engine(Protocol):
     def labels_of(self, name: str) -> Mapping[str, str] | None:
         """Return the labels of whichever container has ``name``; None when nobody has it."""
 
-    def course(self, container_id: str) -> ContainerRun:
+    def container_run(self, container_id: str) -> ContainerRun:
         """Return how the container's run went. Raises ContainerGone."""
 
     def last_lines(self, container_id: str, count: int, secrets: Collection[str] = ()) -> tuple[str, ...]:
@@ -223,11 +223,11 @@ class Engine(Protocol):
         """Give up this name of an image, and the image with its last one; False when a container needs it."""
 
     def pull(
-        self, reference: str, credentials: Credentials | None, told: OnProgress = ignore_progress
+        self, reference: str, credentials: Credentials | None, on_progress: OnProgress = ignore_progress
     ) -> None:
         """Fetch the image; takes as long as it takes, unless nothing comes for long.
 
-        ``told`` hears how far it has come, in percent; when it raises, the pull is broken off. Raises
+        ``on_progress`` hears how far it has come, in percent; when it raises, the pull is broken off. Raises
         PullFailed (see the tree), DiskFull.
         """
 

@@ -24,7 +24,13 @@ from tests.support.engine.tiny_registry import LOGIN, TinyRegistry
 HOST = "000000000000.dkr.ecr.eu-west-1.amazonaws.com"
 SETTLE_S = 60.0
 WINDOW_S = 2.0
-LOOKING = ("containers", "course", "labels_of", "has_image", "last_lines")  # how often depends on the clock
+LOOKING = (
+    "containers",
+    "container_run",
+    "labels_of",
+    "has_image",
+    "last_lines",
+)  # how often depends on the clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +134,7 @@ class DockerHarness:
             for each in self.engine.containers(self.thing)
             if each.name == current_name(self.thing, "other")
         ]
-        return other.id, self.engine.course(other.id).started_at
+        return other.id, self.engine.container_run(other.id).started_at
 
     def clear(self) -> None:
         for each in self.engine.containers(self.thing):
@@ -165,7 +171,7 @@ def sampled(
     case = SCENARIOS[scenario]
     thing = f"crash-{secrets.token_hex(4)}"
     theirs = _neighbour(engine, registry, f"{thing}-neighbour")
-    started_at = engine.course(theirs).started_at
+    started_at = engine.container_run(theirs).started_at
     _forget(engine, registry, case)
     harness = DockerHarness(engine, registry, folder / "reference", thing, case.before)
     try:
@@ -185,7 +191,7 @@ def sampled(
                 trouble.append(f"another end: {ending} instead of {expected}")
             if harness.untouched() != other:
                 trouble.append("other did not change and was recreated or started again")
-            if engine.course(theirs).started_at != started_at:
+            if engine.container_run(theirs).started_at != started_at:
                 trouble.append("a container that is not ours was touched")
             yield Finding((moment,), (changes[at],), tuple(trouble))
     finally:

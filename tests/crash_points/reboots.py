@@ -239,7 +239,7 @@ def twice(scenario: Reboots, folder: Path, gaps: Iterable[int]) -> Iterator[Find
 
 
 def acts(scenario: Reboots, folder: Path) -> list[str]:
-    """Return the effects of an undisturbed course."""
+    """Return the effects of an undisturbed life."""
     harness = RebootHarness(folder, obeys=scenario.obeys)
     scenario.play(harness, scenario.commands(harness))
     return list(harness.effects.effects)

@@ -33,7 +33,7 @@ def _as_desired(facts: DiagnosisFacts) -> str:
     return f"it runs revision {revision}"
 
 
-def _no_wish(facts: DiagnosisFacts) -> Iterator[Cause]:
+def _nothing_wanted(facts: DiagnosisFacts) -> Iterator[Cause]:
     if facts.device.group is None:
         yield Cause("no-group", "the device is in no group, so nothing is deployed to it")
     elif facts.deployment is None:
@@ -279,7 +279,7 @@ def _converging(facts: DiagnosisFacts) -> Iterator[Cause]:
 
 #: In the order of the chain from the wish to the container.
 RULES: tuple[Rule, ...] = (
-    _no_wish,
+    _nothing_wanted,
     _not_there,
     _other_nucleus,
     _not_submitted,

@@ -42,7 +42,7 @@ class Puller:
         if self._found(image) is None:
             self.room.make(self.estimate_pull_bytes(image))
 
-    def fetch(self, image: str, told: OnProgress) -> str:
+    def fetch(self, image: str, on_progress: OnProgress) -> str:
         """Return the reference under which the engine has ``image`` by digest, pulling it where it must.
 
         What is there already needs no registry, no login and no room. A login that the registry refuses
@@ -62,12 +62,12 @@ class Puller:
         self.room.begin(pulled)
         try:
             try:
-                self._pull(pulled, told)
+                self._pull(pulled, on_progress)
             except DiskFull:
                 if not self.room.collect():
                     raise
                 log.info("the disk ran full in a pull, trying again after tidying up: image=%s", image)
-                self._pull(pulled, told)
+                self._pull(pulled, on_progress)
         except (EngineError, CredentialsUnavailable):
             self.room.abandon(pulled)
             raise
@@ -78,9 +78,9 @@ class Puller:
         names = references(image, self.mirrors)
         return next((name for name in names if self.engine.has_image(name)), None)
 
-    def _pull(self, pulled: Pulled, told: OnProgress) -> None:
+    def _pull(self, pulled: Pulled, on_progress: OnProgress) -> None:
         def guarded(percent: int) -> None:
-            told(percent)
+            on_progress(percent)
             self.room.watch()
 
         host = registry_host(pulled.image)

@@ -44,8 +44,8 @@ class _Watch:
     window_from: float | None = None
     looked_at: float = 0.0
     steady_from: float = 0.0
-    read_at: float = 0.0  # the course
-    course: ContainerRun = field(default_factory=ContainerRun)
+    read_at: float = 0.0  # the run
+    container_run: ContainerRun = field(default_factory=ContainerRun)
     ending: ContainerRun | None = None  # the latest one that told an exit code
     last_lines: tuple[str, ...] = ()
     crashes: int = 0
@@ -124,7 +124,7 @@ class HealthMonitor:
         return HealthHistory(
             window_s=watch.looked_at - watch.window_from,
             steady_s=max(0.0, watch.read_at - watch.steady_from),
-            course=watch.course,
+            container_run=watch.container_run,
             ending=watch.ending,
             last_lines=watch.last_lines,
             crashes=watch.crashes,
@@ -175,27 +175,31 @@ class HealthMonitor:
         if watch.ended_by_us or not _matters(observed, watch, watch_level, before, now):
             return
         try:
-            course = self._engine.course(observed.id)
-            self._note_ending(observed, watch, course, now)
+            container_run = self._engine.container_run(observed.id)
+            self._note_ending(observed, watch, container_run, now)
         except ContainerGone:
             return
-        is_first = watch.read_at == 0.0 and course.restarts == 0  # its only start: it ran since it was seen
-        has_ended = course.exit_code is not None  # which the list may not know yet
-        if has_ended or (course.started_at != watch.course.started_at and not is_first):
+        is_first = (
+            watch.read_at == 0.0 and container_run.restarts == 0
+        )  # its only start: it ran since it was seen
+        has_ended = container_run.exit_code is not None  # which the list may not know yet
+        if has_ended or (container_run.started_at != watch.container_run.started_at and not is_first):
             watch.steady_from = now
-        watch.course, watch.read_at = course, now
-        watch.ending = course if has_ended else watch.ending
+        watch.container_run, watch.read_at = container_run, now
+        watch.ending = container_run if has_ended else watch.ending
 
-    def _note_ending(self, observed: Observed, watch: _Watch, course: ContainerRun, now: float) -> None:
+    def _note_ending(
+        self, observed: Observed, watch: _Watch, container_run: ContainerRun, now: float
+    ) -> None:
         """Read what it said last, once per ending, and count how often it ended lately."""
-        ending = (course.started_at, course.restarts, course.exit_code)
-        before = (watch.course.started_at, watch.course.restarts, watch.course.exit_code)
-        if course.exit_code is None or ending == before:
+        ending = (container_run.started_at, container_run.restarts, container_run.exit_code)
+        before = (watch.container_run.started_at, watch.container_run.restarts, watch.container_run.exit_code)
+        if container_run.exit_code is None or ending == before:
             return
         if now - watch.crashed_at > CALM_S:
             watch.crashes = 0
         watch.crashes, watch.crashed_at = watch.crashes + 1, now
-        if course.exit_code != 0 or watch.crashes >= CRASHES:
+        if container_run.exit_code != 0 or watch.crashes >= CRASHES:
             try:
                 watch.last_lines = self._engine.last_lines(
                     observed.id, LAST_LINES, self._secret_values(observed.spec)
@@ -233,7 +237,7 @@ class HealthMonitor:
 
 
 def _matters(observed: Observed, watch: _Watch, watch_level: WatchLevel, before: State, now: float) -> bool:
-    """Whether its course may say now what the list does not, and that decides something."""
+    """Whether its run may say now what the list does not, and that decides something."""
     is_down = watch.state == "restarting" or (watch.state == "exited" and not observed.is_done)
     if watch_level is not WatchLevel.TRIED:
         return is_down and watch_level is WatchLevel.KEPT

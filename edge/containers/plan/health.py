@@ -35,8 +35,8 @@ class HealthHistory:
     """The history of a container as seen over time; durations by the monotonic clock."""
 
     window_s: float = 0.0  # from when it was first seen started until the latest look
-    steady_s: float = 0.0  # from its latest start until its course was read
-    course: ContainerRun = field(default_factory=ContainerRun)  # asked for while it is on trial
+    steady_s: float = 0.0  # from its latest start until its run was read
+    container_run: ContainerRun = field(default_factory=ContainerRun)  # asked for while it is on trial
     ending: ContainerRun | None = None  # the latest that told how it ended; since then it was started again
     answered: bool = False  # it has passed the agent's own check at least once since its start
     refusals: int = 0  # checks failed in a row
@@ -79,9 +79,9 @@ def is_crashing(history: HealthHistory) -> bool:
 
 def why_crashing(history: HealthHistory) -> str:
     """Return how it ended the last time; always the same text, so that no report is sent for each end."""
-    if history.course.out_of_memory:
+    if history.container_run.out_of_memory:
         return "it keeps ending: the kernel stops it for its memory"
-    return f"it keeps ending, the last time with {history.course.exit_code}"
+    return f"it keeps ending, the last time with {history.container_run.exit_code}"
 
 
 def condition(observed: Observed, history: HealthHistory, *, on_trial: bool) -> Condition:
@@ -122,14 +122,14 @@ def judge(observed: Observed, history: HealthHistory) -> Judgement:
     how = condition(observed, history, on_trial=True)
     if how is Condition.HEALTHY:
         return TrialPassed("healthy")
-    course = history.course
-    if how is Condition.ENDED and course.exit_code is not None:
-        if course.exit_code == 0 and observed.supervision.restart != "unless-stopped":
+    container_run = history.container_run
+    if how is Condition.ENDED and container_run.exit_code is not None:
+        if container_run.exit_code == 0 and observed.supervision.restart != "unless-stopped":
             return TrialPassed("ended well")
         if observed.supervision.restart == "no":
-            return TrialFailed(*_ending(course))
-    if course.wrong_architecture:
-        return TrialFailed(*_ending(course))
+            return TrialFailed(*_ending(container_run))
+    if container_run.wrong_architecture:
+        return TrialFailed(*_ending(container_run))
     if history.window_s < observed.supervision.healthy_window_s:
         return Undecided()
     code, reason = _why_missed(observed, history)
@@ -138,34 +138,34 @@ def judge(observed: Observed, history: HealthHistory) -> Judgement:
 
 def _why_missed(observed: Observed, history: HealthHistory) -> tuple[str, str]:
     """Return code and reason; one that keeps ending may be caught between two endings."""
-    course, ending = history.course, history.ending
-    if course.exit_code is not None:
-        return _ending(course)
-    if course.restarts >= CRASHES or observed.container.health == "none":
+    container_run, ending = history.container_run, history.ending
+    if container_run.exit_code is not None:
+        return _ending(container_run)
+    if container_run.restarts >= CRASHES or observed.container.health == "none":
         if ending is not None:
-            return _ending(replace(ending, restarts=course.restarts))
-        if course.restarts >= CRASHES:
-            return CRASH_LOOP, f"it keeps ending, restarted {course.restarts} times"
+            return _ending(replace(ending, restarts=container_run.restarts))
+        if container_run.restarts >= CRASHES:
+            return CRASH_LOOP, f"it keeps ending, restarted {container_run.restarts} times"
     return _silence(observed, history)
 
 
-def _ending(course: ContainerRun) -> tuple[str, str]:
-    if course.wrong_architecture:
+def _ending(container_run: ContainerRun) -> tuple[str, str]:
+    if container_run.wrong_architecture:
         return "wrong-architecture", "the image is for another kind of machine"
-    if course.out_of_memory:
+    if container_run.out_of_memory:
         return "out-of-memory", "the kernel stopped it for its memory"
-    times = f", restarted {course.restarts} times" if course.restarts else ""
-    if course.restarts >= CRASHES and course.exit_code != 127:
-        return CRASH_LOOP, f"it keeps ending, the last time with {course.exit_code}{times}"
-    if course.exit_code == 127:
+    times = f", restarted {container_run.restarts} times" if container_run.restarts else ""
+    if container_run.restarts >= CRASHES and container_run.exit_code != 127:
+        return CRASH_LOOP, f"it keeps ending, the last time with {container_run.exit_code}{times}"
+    if container_run.exit_code == 127:
         return "command-not-found", f"the image has no such command{times}"
-    return "exited", f"it exited with {course.exit_code}{times}"
+    return "exited", f"it exited with {container_run.exit_code}{times}"
 
 
 def _silence(observed: Observed, history: HealthHistory) -> tuple[str, str]:
     if isinstance(observed.supervision.health_check, Probed):
         return "unhealthy", history.answer or "its health check was never answered"
     if observed.container.health == "none":
-        times = history.course.restarts
+        times = history.container_run.restarts
         return "exited", f"it does not keep running, restarted {times} times"
     return "unhealthy", f"its health check says {observed.container.health}"

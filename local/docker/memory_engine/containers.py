@@ -15,7 +15,7 @@ _KILLED = 137
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class ContainerStatus:
     """The state of a container at one moment."""
 
     state: str  # created, running, restarting, exited
@@ -50,22 +50,24 @@ class SimulatedContainer:
         """Whether its process would keep running."""
         return EXIT not in self.image.labels
 
-    def course(self, now: float) -> Course:
+    def status_at(self, now: float) -> ContainerStatus:
         """Return how it looks at ``now``."""
         if self.started_at is None:
-            return Course("created", since=self.created_at)
+            return ContainerStatus("created", since=self.created_at)
         if self.ended_at is not None:
-            return Course("exited", exit_code=self.ended_with, since=self.ended_at)
+            return ContainerStatus("exited", exit_code=self.ended_with, since=self.ended_at)
         if self.serves:
-            return Course("running", health=self._health(now - self.started_at), since=self.started_at)
+            return ContainerStatus(
+                "running", health=self._health(now - self.started_at), since=self.started_at
+            )
         code = int(self.image.labels[EXIT])
         policy = ((self.config.get("HostConfig") or {}).get("RestartPolicy") or {}).get("Name") or "no"
         if policy == "no" or (policy == "on-failure" and code == 0):
-            return Course("exited", exit_code=code, since=self.started_at)
+            return ContainerStatus("exited", exit_code=code, since=self.started_at)
         restarts, at, wait = 0, self.started_at, _FIRST_RESTART_S
         while at + wait <= now:
             restarts, at, wait = restarts + 1, at + wait, min(wait * 2, _LONGEST_RESTART_S)
-        return Course("restarting", exit_code=code, restarts=restarts, since=at)
+        return ContainerStatus("restarting", exit_code=code, restarts=restarts, since=at)
 
     def end(self, now: float, exit_code: int = _KILLED) -> None:
         """End its process, if it has one; the engine does not restart it."""
@@ -73,9 +75,9 @@ class SimulatedContainer:
             self.page.end()
         self.page, self.bound = None, []
         if self.started_at is not None and self.ended_at is None:
-            course = self.course(now)
+            found = self.status_at(now)
             self.ended_at = now
-            self.ended_with = course.exit_code if course.state == "exited" else exit_code
+            self.ended_with = found.exit_code if found.state == "exited" else exit_code
 
     def _health(self, running_s: float) -> str | None:
         check = self.config.get("Healthcheck") or self.image.config.get("Healthcheck") or {}
@@ -91,8 +93,8 @@ class SimulatedContainer:
 
 def listed(container: SimulatedContainer, now: float) -> dict[str, Any]:
     """Return the container as ``GET /containers/json`` shows it (Docker Engine API v1.41)."""
-    course = container.course(now)
-    runs = course.state == "running"
+    found = container.status_at(now)
+    runs = found.state == "running"
     return {
         "Id": container.id,
         "Names": [f"/{container.name}"],
@@ -102,8 +104,8 @@ def listed(container: SimulatedContainer, now: float) -> dict[str, Any]:
         "Created": int(container.created_at),
         "Ports": container.bound,
         "Labels": container.labels,
-        "State": course.state,
-        "Status": _status(course, now),
+        "State": found.state,
+        "Status": _status(found, now),
         "HostConfig": {"NetworkMode": "default"},
         "NetworkSettings": {"Networks": {"bridge": {"IPAddress": container.address if runs else ""}}},
         "Mounts": [],
@@ -112,34 +114,34 @@ def listed(container: SimulatedContainer, now: float) -> dict[str, Any]:
 
 def inspected(container: SimulatedContainer, now: float) -> dict[str, Any]:
     """Return the container as ``GET /containers/{id}/json`` shows it (Docker Engine API v1.41)."""
-    course = container.course(now)
-    runs = course.state == "running"
+    found = container.status_at(now)
+    runs = found.state == "running"
     ports: dict[str, list[dict[str, str]]] = {}
     for port in container.bound:
         binding = {"HostIp": port["IP"], "HostPort": str(port["PublicPort"])}
         ports.setdefault(f"{port['PrivatePort']}/{port['Type']}", []).append(binding)
     address = container.address if runs else ""
     never = "0001-01-01T00:00:00Z"
-    started = _time(course.since if course.state in ("running", "restarting") else container.started_at)
+    started = _time(found.since if found.state in ("running", "restarting") else container.started_at)
     return {
         "Id": container.id,
         "Name": f"/{container.name}",
         "Created": _time(container.created_at),
         "Image": container.image.id,
-        "RestartCount": course.restarts,
+        "RestartCount": found.restarts,
         "State": {
-            "Status": course.state,
-            "Running": course.state in ("running", "restarting"),
+            "Status": found.state,
+            "Running": found.state in ("running", "restarting"),
             "Paused": False,
-            "Restarting": course.state == "restarting",
+            "Restarting": found.state == "restarting",
             "OOMKilled": False,
             "Dead": False,
             "Pid": 0,
-            "ExitCode": course.exit_code,
+            "ExitCode": found.exit_code,
             "Error": "",
             "StartedAt": started or never,
             "FinishedAt": _time(container.ended_at) or never,
-            **({"Health": {"Status": course.health, "FailingStreak": 0, "Log": []}} if course.health else {}),
+            **({"Health": {"Status": found.health, "FailingStreak": 0, "Log": []}} if found.health else {}),
         },
         "Config": {"Tty": False, **container.image.config, **container.config, "Labels": container.labels},
         "HostConfig": container.config.get("HostConfig") or {},
@@ -152,17 +154,17 @@ def inspected(container: SimulatedContainer, now: float) -> dict[str, Any]:
     }
 
 
-def _status(course: Course, now: float) -> str:
-    passed = f"{max(0, int(now - course.since))} seconds"
-    match course.state:
+def _status(found: ContainerStatus, now: float) -> str:
+    passed = f"{max(0, int(now - found.since))} seconds"
+    match found.state:
         case "created":
             return "Created"
         case "exited":
-            return f"Exited ({course.exit_code}) {passed} ago"
+            return f"Exited ({found.exit_code}) {passed} ago"
         case "restarting":
-            return f"Restarting ({course.exit_code}) {passed} ago"
+            return f"Restarting ({found.exit_code}) {passed} ago"
         case _:
-            shown = {"starting": " (health: starting)", None: ""}.get(course.health, f" ({course.health})")
+            shown = {"starting": " (health: starting)", None: ""}.get(found.health, f" ({found.health})")
             return f"Up {passed}{shown}"
 
 

@@ -114,7 +114,7 @@ class MemoryEngine:
         """Start a container; False when it runs already."""
         with self._lock:
             container = self._get(name)
-            if container.course(self._now()).state in ("running", "restarting"):
+            if container.status_at(self._now()).state in ("running", "restarting"):
                 return False
             if container.serves:
                 self._serve(container)
@@ -126,7 +126,7 @@ class MemoryEngine:
         """End a container's process for good; False when there was none."""
         with self._lock:
             container = self._get(name)
-            ran = container.course(self._now()).state in ("running", "restarting")
+            ran = container.status_at(self._now()).state in ("running", "restarting")
             container.end(self._now())
             if ran:
                 self._tell("die", container)
@@ -148,7 +148,7 @@ class MemoryEngine:
         """Remove a container; a running one only by force."""
         with self._lock:
             container = self._get(name)
-            if container.course(self._now()).state in ("running", "restarting") and not force:
+            if container.status_at(self._now()).state in ("running", "restarting") and not force:
                 raise Refused(409, f"You cannot remove a running container {container.id}. Stop it first")
             container.end(self._now())
             del self._containers[container.id]

@@ -75,13 +75,13 @@ def test_an_image_for_another_machine_is_refused_by_name_with_nothing_stopped(
 ) -> None:
     [before] = agent.deploy(agent.application("server")).statuses
     [container] = agent.harness.engine.containers(agent.harness.thing)
-    started_at = agent.harness.engine.course(container.id).started_at
+    started_at = agent.harness.engine.container_run(container.id).started_at
 
     [status] = agent.deploy(agent.application("foreign-machine", update_strategy=strategy)).statuses
 
     assert (status.state, status.code) == (ApplicationState.ROLLED_BACK, "wrong-architecture")
     assert status.container_id == before.container_id
-    assert agent.harness.engine.course(container.id).started_at == started_at
+    assert agent.harness.engine.container_run(container.id).started_at == started_at
 
 
 def test_an_image_for_another_machine_that_is_here_already_rolls_back_and_is_named_so(agent: Agent) -> None:

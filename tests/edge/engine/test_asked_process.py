@@ -58,7 +58,7 @@ def test_commands_to_an_application_are_carried_out_and_answered(site: Site) -> 
     site.device.hello()
     site.deploy("server")
     before = site.ended()
-    course = site.engine.course(before.container_id or "")
+    container_run = site.engine.container_run(before.container_id or "")
     cloud = a_cloud()
 
     restart = cloud.an_errand(RestartApplicationCommand, application="web")
@@ -76,4 +76,4 @@ def test_commands_to_an_application_are_carried_out_and_answered(site: Site) -> 
     site.device.result(report, "SUCCEEDED")
     [ours] = site.engine.containers(site.harness.thing)
     assert (ours.id[:12], ours.state) == (before.container_id, "running")
-    assert site.engine.course(ours.id).started_at != course.started_at
+    assert site.engine.container_run(ours.id).started_at != container_run.started_at

@@ -151,10 +151,10 @@ def test_a_process_that_failed_is_started_again_on_failure_and_one_that_is_done_
     harness.engine.start(failing)
 
     end = time.monotonic() + 30
-    while time.monotonic() < end and not harness.engine.course(failing).restarts:
+    while time.monotonic() < end and not harness.engine.container_run(failing).restarts:
         time.sleep(0.1)
     states = {each.name: each for each in harness.engine.containers(harness.thing)}
-    assert harness.engine.course(failing).restarts
+    assert harness.engine.container_run(failing).restarts
     assert (states[harness.name("job")].state, states[harness.name("job")].exit_code) == ("exited", 0)
 
 

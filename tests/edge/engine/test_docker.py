@@ -66,10 +66,10 @@ def test_a_process_over_its_memory_is_told_from_one_that_exits(harness: EngineHa
     harness.engine.start(container_id)
 
     end = time.monotonic() + 30  # the engine hears of the end and of its reason apart, in either order
-    while not harness.engine.course(container_id).out_of_memory and time.monotonic() < end:
+    while not harness.engine.container_run(container_id).out_of_memory and time.monotonic() < end:
         time.sleep(0.1)
 
-    assert harness.engine.course(container_id).out_of_memory
+    assert harness.engine.container_run(container_id).out_of_memory
 
 
 @pytest.mark.engine
@@ -79,7 +79,7 @@ def test_a_process_deaf_to_sigterm_is_ended_after_its_grace(harness: EngineHarne
 
     harness.engine.stop(container_id, 1)
 
-    assert harness.engine.course(container_id).exit_code in (137, 143)
+    assert harness.engine.container_run(container_id).exit_code in (137, 143)
 
 
 @pytest.mark.engine
@@ -115,6 +115,6 @@ def test_a_command_given_by_the_application_replaces_the_images(harness: EngineH
         raise AssertionError from error
 
     end = time.monotonic() + 20
-    while harness.engine.course(container_id).exit_code is None and time.monotonic() < end:
+    while harness.engine.container_run(container_id).exit_code is None and time.monotonic() < end:
         time.sleep(0.05)
-    assert harness.engine.course(container_id).exit_code == 1
+    assert harness.engine.container_run(container_id).exit_code == 1

@@ -112,7 +112,7 @@ def test_a_stopped_container_has_ended_and_stays_so(harness: EngineHarness) -> N
     harness.engine.stop(container_id, 1)
 
     assert only(harness).state == "exited"
-    assert harness.engine.course(container_id).exit_code is not None
+    assert harness.engine.container_run(container_id).exit_code is not None
 
 
 def test_whoever_listens_hears_of_starts_and_ends_of_the_things_own_containers(
@@ -175,7 +175,7 @@ def test_a_container_that_is_gone_is_called_so(harness: EngineHarness) -> None:
     with pytest.raises(ContainerGone):
         harness.engine.rename(NOBODY, harness.name())
     with pytest.raises(ContainerGone):
-        harness.engine.course(NOBODY)
+        harness.engine.container_run(NOBODY)
 
 
 def test_a_port_that_another_container_has_is_called_taken(harness: EngineHarness) -> None:
@@ -270,8 +270,12 @@ def test_a_process_that_ends_leaves_its_exit_code(harness: EngineHarness, image:
     harness.engine.start(container_id)
 
     assert eventually(lambda: only(harness).state == "exited")
-    course = harness.engine.course(container_id)
-    assert (course.exit_code, course.restarts, course.out_of_memory) == (exit_code, 0, False)
+    container_run = harness.engine.container_run(container_id)
+    assert (container_run.exit_code, container_run.restarts, container_run.out_of_memory) == (
+        exit_code,
+        0,
+        False,
+    )
 
 
 def test_a_process_that_keeps_ending_is_restarted_and_every_start_is_told_apart(
@@ -279,11 +283,11 @@ def test_a_process_that_keeps_ending_is_restarted_and_every_start_is_told_apart(
 ) -> None:
     container_id = harness.create(image="failing", restart="unless-stopped")
     harness.engine.start(container_id)
-    first = harness.engine.course(container_id).started_at
+    first = harness.engine.container_run(container_id).started_at
 
-    assert eventually(lambda: harness.engine.course(container_id).restarts >= 1)
+    assert eventually(lambda: harness.engine.container_run(container_id).restarts >= 1)
     if not harness.simulated:
-        assert eventually(lambda: harness.engine.course(container_id).started_at != first)
+        assert eventually(lambda: harness.engine.container_run(container_id).started_at != first)
     harness.engine.stop(container_id, 1)
     assert only(harness).state == "exited"
 
@@ -293,7 +297,7 @@ def test_an_image_for_another_machine_is_told_by_its_course(harness: EngineHarne
     harness.engine.start(container_id)
 
     assert eventually(lambda: only(harness).state == "exited")
-    assert harness.engine.course(container_id).wrong_architecture
+    assert harness.engine.container_run(container_id).wrong_architecture
 
 
 def test_a_command_that_the_image_does_not_have_is_told(harness: EngineHarness) -> None:
@@ -304,8 +308,8 @@ def test_a_command_that_the_image_does_not_have_is_told(harness: EngineHarness) 
         return
 
     assert eventually(lambda: only(harness).state == "exited")
-    assert harness.engine.course(container_id).exit_code == 127
-    assert not harness.engine.course(container_id).wrong_architecture
+    assert harness.engine.container_run(container_id).exit_code == 127
+    assert not harness.engine.container_run(container_id).wrong_architecture
 
 
 @pytest.mark.parametrize(("image", "again"), [("failing", True), ("job", False)])
@@ -316,7 +320,7 @@ def test_on_failure_starts_again_what_failed_and_leaves_what_is_done(
     harness.engine.start(container_id)
 
     if again:
-        assert eventually(lambda: harness.engine.course(container_id).restarts >= 1)
+        assert eventually(lambda: harness.engine.container_run(container_id).restarts >= 1)
     else:
         assert eventually(lambda: (only(harness).state, only(harness).exit_code) == ("exited", 0))
 

@@ -106,7 +106,7 @@ def _engine(there: dict[str, Any]) -> FakeEngine:
             each["name"],
             state=each["state"],
             ports=ports,
-            course=ContainerRun(exit_code=each["exit_code"]),
+            container_run=ContainerRun(exit_code=each["exit_code"]),
         )
     engine.named(WEB).health = "starting"  # its image's check begins anew at a boot
     return engine

@@ -61,7 +61,7 @@ class FakeContainer:
     lagging: bool = False  # the list still shows it running
     health: Health = "none"
     ports: tuple[PortBinding, ...] = ()
-    course: ContainerRun = field(default_factory=ContainerRun)
+    container_run: ContainerRun = field(default_factory=ContainerRun)
     starts: int = 0
     stopped_by_hand: bool = False  # by a request: an engine that boots leaves it so
     output: list[str] = field(default_factory=list)
@@ -133,9 +133,9 @@ class FakeEngine:
         with self._call("inspect"):
             return next((each.spec.labels for each in self.all.values() if each.name == name), None)
 
-    def course(self, container_id: str) -> ContainerRun:
+    def container_run(self, container_id: str) -> ContainerRun:
         with self._call("inspect"):
-            return self._get(container_id).course
+            return self._get(container_id).container_run
 
     def last_lines(self, container_id: str, count: int, secrets: Collection[str] = ()) -> tuple[str, ...]:
         with self._call("logs"):
@@ -223,7 +223,7 @@ class FakeEngine:
             self.happened.append("start")
             container.output += image.says
             container.state, container.health = "running", image.health
-            container.course = ContainerRun(started_at=f"start {container.starts}")
+            container.container_run = ContainerRun(started_at=f"start {container.starts}")
             if image.exits is not None:
                 self.end(container, image.exits, wrong_architecture=image.wrong_architecture)
 
@@ -238,7 +238,7 @@ class FakeEngine:
             if container.state in ("running", "restarting", "paused"):
                 container.stopped_by_hand = True
                 container.state, container.health, container.ports = "exited", "none", ()
-                container.course = replace(container.course, exit_code=143)
+                container.container_run = replace(container.container_run, exit_code=143)
                 self.happened.append("die")
 
     def rename(self, container_id: str, name: str) -> None:
@@ -277,25 +277,27 @@ class FakeEngine:
             "none",
             (),
         )
-        container.course = replace(
-            container.course,
+        container.container_run = replace(
+            container.container_run,
             exit_code=exit_code,
             wrong_architecture=wrong_architecture,
-            restarts=container.course.restarts + restarted,
+            restarts=container.container_run.restarts + restarted,
         )
 
     def run_again(self, container: FakeContainer) -> None:
         """Restart an ended container, as the engine does by its policy."""
         container.starts += 1
         container.state = "running"
-        container.course = replace(container.course, started_at=f"start {container.starts}", exit_code=None)
+        container.container_run = replace(
+            container.container_run, started_at=f"start {container.starts}", exit_code=None
+        )
 
     def power_cycle(self) -> None:
         """Cut every container's power, and start at boot those that an engine starts then."""
         for container in self.all.values():
             if container.state in ("running", "restarting", "paused"):
                 container.state, container.health, container.ports = "exited", "none", ()
-                container.course = replace(container.course, exit_code=137)
+                container.container_run = replace(container.container_run, exit_code=137)
                 if container.spec.restart == "unless-stopped" and not container.stopped_by_hand:
                     self.run_again(container)
 
@@ -324,7 +326,7 @@ class FakeEngine:
             health=container.health if state == "running" else "none",
             address="172.17.0.2" if state == "running" else None,
             ports=container.ports,
-            exit_code=container.course.exit_code if state == "exited" else None,
+            exit_code=container.container_run.exit_code if state == "exited" else None,
         )
 
     @contextmanager

@@ -96,7 +96,7 @@ def test_the_verdict_rests_on_what_the_engine_says_at_the_end_of_the_window(
         container = engine.named(current())
         if container.state == "running":
             engine.end(container, 3)
-            restarts = container.course.restarts
+            restarts = container.container_run.restarts
             engine.run_again(container)
 
     assert result.statuses[0].code == "crash-loop"
@@ -160,7 +160,7 @@ def test_one_that_the_kernel_stops_for_its_memory_again_and_again_is_named_so(
 ) -> None:
     device.deploy(an_application())
     container = engine.named(current())
-    container.course = replace(container.course, out_of_memory=True)
+    container.container_run = replace(container.container_run, out_of_memory=True)
 
     status = crash(device, engine, times=3, exit_code=137)
 

@@ -128,7 +128,7 @@ def engine_of(world):
                 "name": each.name,
                 "image": each.spec.image,
                 "state": each.state,
-                "exit_code": each.course.exit_code,
+                "exit_code": each.container_run.exit_code,
                 "ports": [asdict(port) for port in each.spec.ports if each.state == "running"],
                 "labels": each.spec.labels,
             }
