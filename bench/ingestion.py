@@ -24,8 +24,9 @@ from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from contract import topics
 from contract.reports import DeviceReport
-from tests.support.cloud.api import NOW, FakeNuclei, FakeQueue
+from tests.support.cloud.api import NOW
 from tests.support.cloud.devices import a_report, a_rule_event, a_status
+from tests.support.cloud.fakes import FakeGroups, FakeQueue
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 
 _SIZES = (100, 10_000)
@@ -54,7 +55,7 @@ class _Fleet:
         # Nobody has a command or a deployment: their tables need not be there.
         self._commands, self._deployments = Commands(table, "none"), Deployments(table, "none")
         self._proofs = Proofs(table, "none")
-        self._groups = GroupNuclei(FakeNuclei())
+        self._groups = GroupNuclei(FakeGroups())
         self._names = [f"robot-{i:05d}" for i in range(size)]
         for name in self._names:
             self._devices.create(name, "line-3", now=NOW)

@@ -10,6 +10,7 @@ import pytest
 from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
 
+from cloud.environment import ENVIRONMENT
 from local.docker.engine import find
 
 # What importing and collecting leave behind stays to the end: looking through it for garbage, again and
@@ -31,6 +32,12 @@ def pytest_collection_finish() -> None:
     """Collect garbage from here on, and only of what the tests make."""
     gc.freeze()
     gc.enable()
+
+
+@pytest.fixture(autouse=True)
+def environment_is_read_anew() -> None:
+    """A function's process keeps what it read of its environment; each test has its own."""
+    vars(ENVIRONMENT).clear()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,1 +1,1 @@
-"""Adapters, one file per AWS service; each raises only cloud.aws.errors."""
+"""Adapters, one file per AWS service, to the ports in ``cloud.ports``; each raises only cloud.aws.errors."""

@@ -1,38 +1,15 @@
 """The image catalog: ECR repositories below the stack's prefix, their images, tags, sizes and scans."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from cloud.aws.clients import translated
+from cloud.ports.catalog import Repository, StoredImage
 
 #: Calls of one answer: a registry holds at most 100,000 repositories, a page of ECR's at most 1,000.
 _PAGES_MAX = 4
 _PAGE = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """One repository; ``name`` is the part below the prefix, ``uri`` the whole without a tag."""
-
-    name: str
-    uri: str
-    created_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class StoredImage:
-    """One image by digest; ``findings`` counts a finished scan's findings by severity."""
-
-    digest: str
-    tags: tuple[str, ...]
-    size_bytes: int | None  # compressed, as ECR counts it
-    pushed_at: datetime
-    media_type: str | None = None
-    scan_status: str | None = None
-    scanned_at: datetime | None = None
-    findings: Mapping[str, int] = field(default_factory=dict)
 
 
 class Catalog:

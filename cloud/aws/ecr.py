@@ -1,24 +1,16 @@
 """Images in ECR: a tag's digest, and the architectures where they are cheap to know. Pulls nothing."""
 
 import json
-from dataclasses import dataclass
 from typing import Any
 
 from cloud.aws.clients import translated
 from cloud.aws.errors import NotFound
+from cloud.ports.images import Image
 
 _INDEXES = (
     "application/vnd.oci.image.index.v1+json",
     "application/vnd.docker.distribution.manifest.list.v2+json",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """The image that a tag or digest names now; ``architectures`` is empty when it is unknown."""
-
-    digest: str
-    architectures: frozenset[str]
 
 
 class Images:

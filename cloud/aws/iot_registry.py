@@ -1,33 +1,17 @@
 """The IoT registry: the source of truth for groups (thing groups) and their members."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from cloud.aws.clients import translated
 from cloud.aws.errors import Conflict, NotFound, Unavailable
+from cloud.ports.groups import Group, GroupPage
 from contract.names import Nucleus, known_nucleus
 
 #: The attribute of a thing group that says which nucleus its devices have; once there, it stays.
 NUCLEUS_ATTRIBUTE = "nucleus"
 _MADE_BY = "made_by"
 _ATTEMPTS = 3  # to write an attribute that others write at the same moment
-
-
-@dataclass(frozen=True, slots=True)
-class GroupPage:
-    """Names of groups as the registry lists them; ``cursor`` is its own, None on the last page."""
-
-    groups: tuple[str, ...]
-    cursor: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A thing group as the registry has it; ``nucleus`` is None while it is unknown."""
-
-    nucleus: Nucleus | None
-    has_members: bool
 
 
 class Registry:

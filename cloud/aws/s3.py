@@ -1,6 +1,5 @@
 """Objects in S3: desired documents, written once and never changed; log bundles, kept for a week."""
 
-from datetime import timedelta
 from typing import Any
 
 from cloud.aws.clients import translated
@@ -28,8 +27,6 @@ class Bundles:
     Both go by a presigned URL, which is a secret while it lasts: keep it nowhere, log it never. It
     lasts no longer than the credentials it was signed with. ``s3`` is ``cloud.aws.clients.s3_signer``.
     """
-
-    KEPT = timedelta(days=7)  # the bucket's lifecycle says the same
 
     def __init__(self, s3: Any, bucket: str) -> None:
         self._s3 = s3

@@ -1,5 +1,6 @@
 """Sending to a queue. Knows no message's meaning."""
 
+from collections.abc import Callable
 from typing import Any
 
 from cloud.aws.clients import translated
@@ -8,8 +9,8 @@ from cloud.aws.clients import translated
 class Queue:
     """One SQS queue."""
 
-    def __init__(self, sqs: Any, url: str) -> None:
-        self._sqs = sqs
+    def __init__(self, sqs: Callable[[], Any], url: str) -> None:
+        self._sqs = sqs  # asked for at the first message, as many a caller has none to send
         self._url = url
 
     def send(self, body: str) -> None:
@@ -20,4 +21,4 @@ class Queue:
             Refused: it is not.
         """
         with translated():
-            self._sqs.send_message(QueueUrl=self._url, MessageBody=body)
+            self._sqs().send_message(QueueUrl=self._url, MessageBody=body)

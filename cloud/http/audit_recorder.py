@@ -6,20 +6,17 @@ Every call that may change something is audited, however it ended, and every cal
 
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from typing import Any
 
 from cloud.auth.permissions import ROUTES, Caller
-from cloud.aws.clients import client
 from cloud.domain.audit_chain import CallOutcome, Event
 from cloud.http import gateway_events
-from cloud.tables.audit import Audit
 from cloud.telemetry.logs import log_event
 from cloud.telemetry.metrics import Metric, count
+from cloud.wiring.audit import audit
 
 log = logging.getLogger(__name__)
 
@@ -86,16 +83,11 @@ def keep(event: Event) -> None:
     The call it is of is over: failing it now would only make its caller do the same again.
     """
     try:
-        _audit().append(event)
+        audit().append(event)
     except Exception as error:  # noqa: BLE001 - whatever it was, the entry must not be lost with it
         entry = json.dumps(event.facts(), sort_keys=True)
         log_event(log, "audit entry not kept", level=logging.ERROR, error=error, entry=entry)
         count(Metric.AUDIT_ENTRIES_NOT_KEPT)
-
-
-@cache
-def _audit() -> Audit:
-    return Audit(client("dynamodb"), os.environ["AUDIT_TABLE"])
 
 
 def _who(caller: Caller) -> dict[str, object]:

@@ -4,7 +4,6 @@ A route is its key, its body, and a function that makes a command of that body. 
 ledger first; the answer is 202 with the command's Location once the broker has it.
 """
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,21 +11,22 @@ from typing import Annotated, Any, Generic, TypedDict, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from cloud.aws.clients import client, iot_data
-from cloud.aws.iot_data import Publisher
 from cloud.clock import Clock, new_id, utc_now
 from cloud.defaults import COMMAND_EXPIRY_S, OFFLINE_DEBOUNCE_S
 from cloud.domain.commands.command import Command
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.presence import state
 from cloud.domain.timestamps import from_ms, to_ms
+from cloud.environment import ENVIRONMENT
 from cloud.http.command_view import as_made
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler, location
-from cloud.http.reached_device import FindsDevices, reached_device
-from cloud.services.dispatch import Dispatcher, NotSent, SignsUploads, TooLarge
-from cloud.tables.commands import Commands
+from cloud.http.reached_device import reached_device
+from cloud.ports.bucket import Bundles
+from cloud.services.dispatch import Dispatcher, NotSent, TooLarge
 from cloud.tables.devices import Devices
+from cloud.wiring.devices import devices
+from cloud.wiring.dispatcher import dispatcher
 from contract.defaults import COMMAND_EXPIRY_MAX_S
 
 
@@ -72,7 +72,7 @@ class CommandRoute(Generic[Body]):
         self,
         request: Request,
         *,
-        devices: FindsDevices,
+        devices: Devices,
         dispatcher: Dispatcher,
         clock: Clock,
         offline_debounce_s: float = OFFLINE_DEBOUNCE_S,
@@ -108,22 +108,17 @@ class CommandRoute(Generic[Body]):
         return _accepted(command)
 
     def handler(
-        self, uploads: Callable[[], SignsUploads] | None = None
+        self, uploads: Callable[[], Bundles] | None = None
     ) -> Callable[[dict[str, Any], object], dict[str, Any]]:
         """Return the Lambda entry, wired by the environment; ``uploads`` is made at its first need."""
 
         def operation(request: Request) -> Response:
-            dynamodb = client("dynamodb")
             return self.answer(
                 request,
-                devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
-                dispatcher=Dispatcher(
-                    Commands(dynamodb, os.environ["COMMANDS_TABLE"]),
-                    Publisher(iot_data),
-                    uploads() if uploads else None,
-                ),
+                devices=devices(),
+                dispatcher=dispatcher(uploads() if uploads else None),
                 clock=utc_now,
-                offline_debounce_s=float(os.environ.get("OFFLINE_DEBOUNCE_S", OFFLINE_DEBOUNCE_S)),
+                offline_debounce_s=ENVIRONMENT.offline_debounce_s,
             )
 
         return lambda_handler(operation, route=self.key)

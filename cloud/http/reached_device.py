@@ -1,19 +1,12 @@
 """The device that a request names: enrolled, and within the caller's scope."""
 
-from typing import Protocol
-
 from cloud.domain.devices.device import Device
 from cloud.http.gateway_events import Problem
 from cloud.http.handler import Request
+from cloud.tables.devices import Devices
 
 
-class FindsDevices(Protocol):
-    """The part of the devices table that this needs."""
-
-    def get(self, device: str) -> Device | None: ...
-
-
-def reached_device(request: Request, devices: FindsDevices) -> Device:
+def reached_device(request: Request, devices: Devices) -> Device:
     """Return the device of the path.
 
     Raises:

@@ -1,19 +1,12 @@
 """The group reboot that a request names: within the caller's scope, and existing."""
 
-from typing import Protocol
-
 from cloud.domain.commands.group_reboot import GroupReboot
 from cloud.http.gateway_events import Problem
 from cloud.http.handler import Request
+from cloud.tables.group_reboots import GroupReboots
 
 
-class GetsGroupReboots(Protocol):
-    """The part of the table that this needs."""
-
-    def get(self, reboot_id: str) -> GroupReboot | None: ...
-
-
-def reached_group_reboot(request: Request, reboots: GetsGroupReboots) -> GroupReboot:
+def reached_group_reboot(request: Request, reboots: GroupReboots) -> GroupReboot:
     """Return the group reboot of the path.
 
     Raises:

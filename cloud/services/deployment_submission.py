@@ -14,10 +14,9 @@ The document comes first so that a row always names a document that exists. Neve
 import hashlib
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Protocol
 
+from cloud.aws.account import Account
 from cloud.aws.errors import CloudError, Conflict, Refused, Unavailable
 from cloud.clock import Clock
 from cloud.domain.deployments.deployment import Deployment, DeploymentState
@@ -35,10 +34,11 @@ from cloud.domain.deployments.greengrass_components import (
 from cloud.domain.deployments.group_nucleus import fitting, taken_out
 from cloud.domain.deployments.lost_agents import WATCHED
 from cloud.domain.deployments.validating_agents import validating, warnings_of
-from cloud.domain.devices.device import Device
-from cloud.domain.devices.diagnosis_facts import Job
+from cloud.ports.greengrass import Greengrass
+from cloud.ports.groups import Group, Groups
 from cloud.services.deployment_watch import LOOK_WHILE_LOST, Watch, rows_of
 from cloud.tables.deployments import Deployments
+from cloud.tables.devices import Devices
 from cloud.telemetry.logs import log_event
 from cloud.telemetry.metrics import Metric, count
 from contract.names import COMPONENT, Nucleus
@@ -50,51 +50,6 @@ LOOK_AT_LEAST_EVERY = timedelta(hours=6)
 GIVE_UP_AFTER = timedelta(minutes=15)  # on a conflict that does not pass: the target is not ours to block
 
 
-class Greengrass(Protocol):
-    """The control plane; ``cloud.aws.greengrass.Greengrass`` in AWS."""
-
-    def latest(self, target_arn: str) -> TargetDeployment | None: ...
-
-    def components(self, greengrass_id: str) -> Components | None: ...
-
-    def newest(self, component_arn: str) -> str | None: ...
-
-    def on_device(self, device: str, greengrass_id: str) -> Job | None: ...
-
-    def create(
-        self, target_arn: str, *, name: str, components: Components, client_token: str
-    ) -> Submitted: ...
-
-
-class FindsMembers(Protocol):
-    """The part of the devices table that knows who is in a group, and how each is."""
-
-    def named(self, names: Sequence[str]) -> Mapping[str, Device]: ...
-
-    def names_in_group(self, group: str) -> Collection[str]: ...
-
-
-class HasNucleus(Protocol):
-    """A group; ``cloud.aws.iot_registry.Group`` in AWS."""
-
-    @property
-    def nucleus(self) -> Nucleus | None: ...
-
-
-class KnowsNuclei(Protocol):
-    """The part of the IoT registry that knows which nucleus a group is of."""
-
-    def nucleus_of(self, group: str) -> Nucleus | None: ...
-
-
-class Arns(Protocol):
-    """The ARNs of targets in this account."""
-
-    def iot_arn(self, target: str) -> str: ...
-
-    def component_arn(self, name: str) -> str: ...
-
-
 class Submission:
     """Finishes what was begun; every method may be called again, by anybody, at any time."""
 
@@ -103,9 +58,9 @@ class Submission:
         *,
         deployments: Deployments,
         greengrass: Greengrass,
-        devices: FindsMembers,
-        groups: KnowsNuclei,
-        account: Arns,
+        devices: Devices,
+        groups: Groups,
+        account: Account,
         agent_version: str,
         stale_s: float,
         clock: Clock,
@@ -131,7 +86,7 @@ class Submission:
             deployment.created_at
         )
 
-    def finish(self, deployment: Deployment, group: HasNucleus | None = None) -> Deployment:
+    def finish(self, deployment: Deployment, group: Group | None = None) -> Deployment:
         """Complete a SUBMITTING deployment and return it as it is then: ACTIVE or FAILED.
 
         Adopts the target's latest Greengrass deployment when it carries our document. ``group`` is the
@@ -203,7 +158,7 @@ class Submission:
             self.deployments.look_again(after, due_at=now + wait)
         return after
 
-    def _submit(self, deployment: Deployment, group: HasNucleus | None) -> tuple[Submitted, tuple[str, ...]]:
+    def _submit(self, deployment: Deployment, group: Group | None) -> tuple[Submitted, tuple[str, ...]]:
         """Return what Greengrass calls it, and what is to be said of what the target had already."""
         target_arn = self._account.iot_arn(deployment.target)
         latest = self._greengrass.latest(target_arn)

@@ -7,10 +7,10 @@ into the deployment's row, where lists and groups show it.
 
 import logging
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from cloud.aws.errors import CloudError
 from cloud.domain.deployments.deployment import Deployment, DeploymentState, in_force
@@ -25,6 +25,9 @@ from cloud.domain.deployments.lost_agents import still_watched
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.diagnosis import job_words
 from cloud.domain.devices.diagnosis_facts import Job
+from cloud.ports.greengrass import Greengrass
+from cloud.tables.deployments import Deployments
+from cloud.tables.devices import Devices
 from cloud.telemetry.logs import log_event
 from cloud.telemetry.metrics import Metric, count
 
@@ -41,34 +44,7 @@ _ENDED = ("FAILED", "TIMED_OUT", "REJECTED")
 _NOT_BACK = ("UNABLE_TO_ROLLBACK", "ROLLBACK_NOT_REQUESTED")
 
 
-class FindsRows(Protocol):
-    """The part of the devices table that this needs."""
-
-    def named(self, names: Sequence[str]) -> Mapping[str, Device]: ...
-
-
-class KnowsJobs(Protocol):
-    """The part of Greengrass that this needs; ``cloud.aws.greengrass.Greengrass`` in AWS."""
-
-    def on_device(self, device: str, greengrass_id: str) -> Job | None: ...
-
-
-class Watched(Protocol):
-    """The part of the deployments table that this needs."""
-
-    def newest_first(self, target: str) -> Iterator[Deployment]: ...
-    def outcomes(self, deployment_id: str) -> dict[str, Mapping[str, Any]]: ...
-    def record_end_of_job(
-        self, deployment_id: str, device: str, outcome: Mapping[str, Any], at: datetime
-    ) -> bool: ...
-    def asked(self, deployment: Deployment, device: str) -> bool: ...
-    def note(
-        self, deployment: Deployment, *, code: str | None, message: str | None, agents_lost: int,
-        watched_at: Sequence[datetime],
-    ) -> bool: ...  # fmt: skip
-
-
-def rows_of(devices: FindsRows, names: Collection[str]) -> dict[str, Device]:
+def rows_of(devices: Devices, names: Collection[str]) -> dict[str, Device]:
     """Return the rows of devices by name, in as many calls as they have pages."""
     wanted, found = sorted(names), dict[str, Device]()
     for start in range(0, len(wanted), PAGE):
@@ -79,7 +55,7 @@ def rows_of(devices: FindsRows, names: Collection[str]) -> dict[str, Device]:
 class Watch:
     """Looks at deployments, as one sweep does. Raises ``cloud.aws.errors`` when a table cannot be asked."""
 
-    def __init__(self, deployments: Watched, devices: FindsRows, greengrass: KnowsJobs) -> None:
+    def __init__(self, deployments: Deployments, devices: Devices, greengrass: Greengrass) -> None:
         self._deployments = deployments
         self._devices = devices
         self._greengrass = greengrass

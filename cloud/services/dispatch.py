@@ -7,13 +7,14 @@ result of the device shows that it was received.
 import logging
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from cloud.aws.errors import CloudError
 from cloud.defaults import INFER_EXPIRED_AFTER_S
 from cloud.domain.commands.command import Command
 from cloud.domain.commands.command_ledger import NOT_SENT, Inferred
 from cloud.domain.idempotency import Idempotency
+from cloud.ports.bucket import Bundles
+from cloud.ports.messages import Broker
 from cloud.tables.commands import Commands
 from cloud.telemetry.logs import log_event
 from contract.commands import UPLOAD_URL_MAX, CommandState
@@ -42,25 +43,13 @@ class TooLarge(Exception):
     code = "command-too-large"
 
 
-class SignsUploads(Protocol):
-    """The port to where devices put bundles; ``cloud.aws.s3.Bundles`` in AWS."""
-
-    def put_url(self, device: str, command: str, *, expires_in_s: float) -> str: ...
-
-
-class SendsCommands(Protocol):
-    """The port to the devices; ``cloud.aws.iot_data.Publisher`` in AWS."""
-
-    def publish(self, topic: str, payload: bytes) -> None: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Dispatcher:
     """Issues commands. Raises ``cloud.aws.errors`` when the ledger cannot be asked."""
 
     commands: Commands
-    publisher: SendsCommands
-    uploads: SignsUploads | None = None  # needed for commands that ask for a bundle
+    publisher: Broker
+    uploads: Bundles | None = None  # needed for commands that ask for a bundle
 
     def issue(self, command: Command, idempotency: Idempotency | None = None) -> Command:
         """Store and send a new command; with a key that was used before, send the one it made then.

@@ -8,12 +8,12 @@ the device unsettled, and after that time the next caller or sweep finishes the 
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import timedelta
 
 from cloud.aws.errors import CloudError, NotFound
 from cloud.clock import Clock, utc_now
-from cloud.tables.memberships import Membership
+from cloud.ports.groups import Groups
+from cloud.tables.memberships import Membership, Memberships
 from cloud.telemetry.logs import log_event
 
 log = logging.getLogger(__name__)
@@ -22,23 +22,6 @@ _SETTLED_AT_ONCE = 50
 #: Longer than any function lives that moves devices: one that still runs is within it. A test holds the
 #: template to that.
 SETTLES_WITHIN = timedelta(seconds=60)
-
-
-class StoresMemberships(Protocol):
-    """The port to the table; ``cloud.tables.memberships.Memberships`` in AWS."""
-
-    def get(self, device: str) -> Membership | None: ...
-    def move(self, before: Membership, group: str | None, until: datetime) -> Membership | None: ...
-    def take_up(self, left: Membership, until: datetime) -> Membership | None: ...
-    def settle(self, membership: Membership) -> bool: ...
-    def unsettled(self, now: datetime, at_most: int) -> list[str]: ...
-
-
-class KeepsGroups(Protocol):
-    """The port to the registry; ``cloud.aws.iot_registry.Registry`` in AWS."""
-
-    def add(self, thing: str, group: str) -> None: ...
-    def remove(self, thing: str, group: str) -> None: ...
 
 
 class NotEnrolled(Exception):
@@ -57,8 +40,8 @@ class MovedMeanwhile(Exception):
 class GroupMembership:
     """Raises ``cloud.aws.errors`` where a service does not answer; what was begun is finished later."""
 
-    memberships: StoresMemberships
-    registry: KeepsGroups
+    memberships: Memberships
+    registry: Groups
     clock: Clock = utc_now
 
     def settled(self, device: str) -> Membership:

@@ -6,13 +6,12 @@ registry is asked once for each group and hour of a function's life, never for e
 
 import logging
 from datetime import datetime, timedelta
-from typing import Protocol
 
 from cloud.aws.errors import CloudError
 from cloud.clock import Clock, utc_now
 from cloud.domain.devices.device import Device
+from cloud.ports.groups import Groups
 from cloud.telemetry.logs import log_event
-from contract.names import Nucleus
 
 log = logging.getLogger(__name__)
 
@@ -21,16 +20,10 @@ REMEMBERED = timedelta(hours=1)
 REMEMBERED_AT_MOST = 10_000  # groups
 
 
-class FixesNuclei(Protocol):
-    """The part of the IoT registry that this needs."""
-
-    def fix_nucleus(self, group: str, nucleus: Nucleus) -> Nucleus | None: ...
-
-
 class GroupNuclei:
     """The groups whose nucleus is fixed, as far as this process has asked."""
 
-    def __init__(self, registry: FixesNuclei, clock: Clock = utc_now) -> None:
+    def __init__(self, registry: Groups, clock: Clock = utc_now) -> None:
         self._registry = registry
         self._clock = clock
         self._fixed: dict[str, datetime] = {}

@@ -10,27 +10,15 @@ devices cost nothing.
 
 import logging
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Protocol
 
 from cloud.domain.devices.device import STILL_UP_AFTER, Device, Rebooting
-from cloud.services.wake_ups import SendsMessages, wake_up
-from cloud.tables.proofs import Proven
+from cloud.ports.messages import Queue
+from cloud.services.wake_ups import wake_up
+from cloud.tables.devices import Devices
+from cloud.tables.proofs import Proofs
 from cloud.telemetry.logs import log_event
 
 log = logging.getLogger(__name__)
-
-
-class EndsReboots(Protocol):
-    """The part of the devices table that this needs."""
-
-    def end_reboot(self, device: str, command: str) -> None: ...
-
-
-class ProvesReboots(Protocol):
-    """The part of the ledger that this needs; ``cloud.tables.proofs.Proofs`` in AWS."""
-
-    def prove(self, device: str, command: str, boot_id: str, at: datetime) -> Proven: ...
 
 
 def proven(device: Device) -> Rebooting | None:
@@ -61,9 +49,9 @@ def came_to_nothing(device: Device) -> Rebooting | None:
 class RebootProofs:
     """Has the ledger know what is proven. Raises ``cloud.aws.errors`` when a table cannot be asked."""
 
-    devices: EndsReboots
-    commands: ProvesReboots
-    group_reboots: SendsMessages
+    devices: Devices
+    commands: Proofs
+    group_reboots: Queue
 
     def look(self, device: Device) -> bool:
         """Store the reboot that ``device`` proves, if it does; return whether that was new.

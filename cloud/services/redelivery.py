@@ -9,19 +9,12 @@ The device knows a command by its id and carries it out once.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from cloud.domain.commands import command_ledger
 from cloud.domain.commands.command import Command
-from cloud.domain.devices.device import Device
 from cloud.domain.devices.presence import state
 from cloud.services.dispatch import Dispatcher
-
-
-class FindsDevices(Protocol):
-    """The part of the devices table that says whether a device is there."""
-
-    def get(self, device: str) -> Device | None: ...
+from cloud.tables.devices import Devices
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +32,7 @@ class Redelivery:
                 sent += 1
         return sent
 
-    def look(self, command: Command, devices: FindsDevices, now: datetime) -> None:
+    def look(self, command: Command, devices: Devices, now: datetime) -> None:
         """Send a command that waits and is due again, if its device is there; else leave it until it is.
 
         Who moves the next look is the one who sends, so that sweeps side by side send once.

@@ -6,11 +6,11 @@ A wake-up may be lost, late, repeated or needless: decisions rest on what is sto
 
 import json
 import logging
-from typing import Protocol
 
 from pydantic import TypeAdapter
 
 from cloud.aws.errors import CloudError
+from cloud.ports.messages import Queue
 from cloud.telemetry.logs import log_event
 from contract.names import Identifier
 
@@ -19,13 +19,7 @@ log = logging.getLogger(__name__)
 _ID = TypeAdapter(Identifier)
 
 
-class SendsMessages(Protocol):
-    """The port to the queue; ``cloud.aws.sqs.Queue`` in AWS."""
-
-    def send(self, body: str) -> None: ...
-
-
-def wake_up(queue: SendsMessages, reboot_id: str) -> None:
+def wake_up(queue: Queue, reboot_id: str) -> None:
     """Send a wake-up; one that cannot be sent is a warning, because the next sweep sends it."""
     try:
         queue.send(json.dumps({"group_reboot": reboot_id}))

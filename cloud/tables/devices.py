@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any
 
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
@@ -48,17 +48,6 @@ _AT_ONCE = 100  # TransactWriteItems takes no more
 _RACES = 8  # writers of one device's row: its own messages, a handful at a time
 
 
-class DynamoDB(Protocol):
-    """The calls of boto3's low-level DynamoDB client that this table uses."""
-
-    def get_item(self, **request: Any) -> Any: ...
-    def put_item(self, **request: Any) -> Any: ...
-    def update_item(self, **request: Any) -> Any: ...
-    def transact_write_items(self, **request: Any) -> Any: ...
-    def query(self, **request: Any) -> Any: ...
-    def batch_get_item(self, **request: Any) -> Any: ...
-
-
 class Effect(StrEnum):
     """The effect of a message on its device's row."""
 
@@ -83,7 +72,7 @@ class Devices:
     conditional write is an answer and never raised.
     """
 
-    def __init__(self, table: DynamoDB, name: str, history: str = "") -> None:
+    def __init__(self, table: Any, name: str, history: str = "") -> None:
         """``history`` names the table of points, for one that applies reports."""
         self._table = table
         self._name = name

@@ -6,7 +6,7 @@ device's row.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 from cloud.aws.attributes import from_item, to_item
 from cloud.aws.clients import translated
@@ -14,16 +14,10 @@ from cloud.domain.devices.device_history import POINTS_MAX
 from cloud.domain.timestamps import to_ms
 
 
-class DynamoDB(Protocol):
-    """The call of boto3's low-level DynamoDB client that this table uses."""
-
-    def query(self, **request: Any) -> Any: ...
-
-
 class History:
     """The points of all devices. Raises ``cloud.aws.errors.CloudError`` when DynamoDB does not answer."""
 
-    def __init__(self, table: DynamoDB, name: str) -> None:
+    def __init__(self, table: Any, name: str) -> None:
         self._table = table
         self._name = name
 

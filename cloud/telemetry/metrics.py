@@ -5,10 +5,11 @@ Source of the format: CloudWatch user guide, "Specification: Embedded metric for
 """
 
 import json
-import os
 import time
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+
+from cloud.environment import ENVIRONMENT
 
 NAMESPACE = "fleetgrass"
 #: Tells stacks in one account apart. Which function it was is a member of the line, and costs nothing.
@@ -62,8 +63,8 @@ def _write(metric: Metric, value: int | list[int], unit: str, facts: Mapping[str
     }
     line = {
         "_aws": {"Timestamp": int(time.time() * 1000), "CloudWatchMetrics": [directive]},
-        STACK: os.environ.get("STACK", "none"),
-        "function": os.environ.get("AWS_LAMBDA_FUNCTION_NAME", "none"),
+        STACK: ENVIRONMENT.stack,
+        "function": ENVIRONMENT.aws_lambda_function_name,
         **facts,
         metric: value,
     }

@@ -13,9 +13,9 @@ others are seen only if they were first.
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 from uuid import uuid4
 
 from cloud.aws.account import Account
@@ -36,8 +36,9 @@ from cloud.domain.deployments.greengrass_components import (
 )
 from cloud.domain.deployments.group_nucleus import fitting, taken_out
 from cloud.domain.deployments.validating_agents import few, validating
-from cloud.domain.devices.device import Device
+from cloud.ports.greengrass import Greengrass
 from cloud.tables.deployments import Deployments
+from cloud.tables.devices import Devices
 from contract.names import COMPONENT, Nucleus
 
 log = logging.getLogger(__name__)
@@ -53,24 +54,6 @@ class UpgradeRefused(Exception):
     code = "upgrade-refused"
 
 
-class Greengrass(Protocol):
-    """The control plane; ``cloud.aws.greengrass.Greengrass`` in AWS."""
-
-    def latest(self, target_arn: str) -> TargetDeployment | None: ...
-
-    def newest(self, component_arn: str) -> str | None: ...
-
-    def create(
-        self, target_arn: str, *, name: str, components: Components, client_token: str
-    ) -> Submitted: ...
-
-
-class FindsMembers(Protocol):
-    """The part of the devices table that knows who is in a group."""
-
-    def in_group(self, group: str) -> Collection[Device]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Clients:
     """The clients of an upgrade, of one account and region; ``iot`` is boto3's."""
@@ -78,7 +61,7 @@ class Clients:
     iot: Any
     greengrass: Greengrass
     deployments: Deployments
-    devices: FindsMembers
+    devices: Devices
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 def audited(monkeypatch: pytest.MonkeyPatch) -> list[Event]:
     """What the handlers of a test put into the audit."""
     remembered: list[Event] = []
-    monkeypatch.setattr(audit_recorder, "_audit", lambda: remembered)
+    monkeypatch.setattr(audit_recorder, "audit", lambda: remembered)
     return remembered
 
 

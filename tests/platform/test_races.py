@@ -75,7 +75,7 @@ class Gated:
 @pytest.fixture
 def stage(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     remembered: list[Event] = []
-    monkeypatch.setattr(audit_recorder, "_audit", lambda: remembered)
+    monkeypatch.setattr(audit_recorder, "audit", lambda: remembered)
     dynamodb, iot = (a_client(lab.aws, service) for service in ("dynamodb", "iot"))
     make_tables(dynamodb)
     gate = Gate(WRITERS)

@@ -24,7 +24,8 @@ from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from cloud.tables.rows.command_rows import to_command
-from tests.support.cloud.api import FakeNuclei, an_event
+from tests.support.cloud.api import an_event
+from tests.support.cloud.fakes import FakeGroups
 from tests.support.cloud.memory_dynamodb import table_of
 from tests.support.edge.fakes import THING
 
@@ -114,7 +115,7 @@ class Cloud:
             proofs=self.proofs,
             deployments=self.deployments,
             group_reboots=self,
-            groups=GroupNuclei(FakeNuclei()),
+            groups=GroupNuclei(FakeGroups()),
         )
         assert again == [], event
 

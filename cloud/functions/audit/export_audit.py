@@ -1,16 +1,13 @@
 """``GET /audit/export``: one day's entries as JSON lines, oldest first, hashes included."""
 
 import json
-import os
-from collections.abc import Iterator
-from typing import Any, Protocol
 
-from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.http.audit_pages import day_of, position
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.tables.audit import Audit
+from cloud.wiring.audit import audit
 
 MEDIA_TYPE = "application/x-ndjson"
 #: Lambda's answer is at most 6 MB (AWS Lambda quotas), an entry seldom more than 1 KB.
@@ -18,15 +15,7 @@ LINES_MAX = 2_000
 _BYTES_MAX = 4_000_000
 
 
-class ReadsDays(Protocol):
-    """The part of the audit table that this needs."""
-
-    def entries(
-        self, day: str, *, after: int = 0, at_most: int | None = None
-    ) -> Iterator[dict[str, Any]]: ...
-
-
-def export_audit(request: Request, *, audit: ReadsDays, clock: Clock) -> Response:
+def export_audit(request: Request, *, audit: Audit, clock: Clock) -> Response:
     """Answer with the lines; where the day goes on, a Link header (rel="next") says how to ask for the rest.
 
     Raises:
@@ -47,7 +36,7 @@ def export_audit(request: Request, *, audit: ReadsDays, clock: Clock) -> Respons
 
 
 def _operation(request: Request) -> Response:
-    return export_audit(request, audit=Audit(client("dynamodb"), os.environ["AUDIT_TABLE"]), clock=utc_now)
+    return export_audit(request, audit=audit(), clock=utc_now)
 
 
 handler = lambda_handler(_operation, route="GET /audit/export")

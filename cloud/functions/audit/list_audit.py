@@ -1,12 +1,9 @@
 """``GET /audit``: one day's entries, newest first."""
 
-import os
-from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any
 
 from pydantic import TypeAdapter
 
-from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.domain.audit_chain import CallOutcome
 from cloud.http.audit_pages import DIGITS, day_of, position
@@ -14,6 +11,7 @@ from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.paging import chosen, limit
 from cloud.tables.audit import Audit
+from cloud.wiring.audit import audit
 
 _OUTCOME: TypeAdapter[str] = TypeAdapter(CallOutcome)
 _NARROWING = ("operation", "outcome", "subject")
@@ -22,13 +20,7 @@ _LOOKED_AT = 500
 _END = 10**DIGITS
 
 
-class ListsEntries(Protocol):
-    """The part of the audit table that this needs."""
-
-    def newest(self, day: str, *, before: int, at_most: int) -> Iterator[dict[str, Any]]: ...
-
-
-def list_audit(request: Request, *, audit: ListsEntries, clock: Clock) -> Response:
+def list_audit(request: Request, *, audit: Audit, clock: Clock) -> Response:
     """Answer with ``{day, entries, cursor}``; ``cursor`` is null at the day's first entry.
 
     Raises:
@@ -56,7 +48,7 @@ def _said(entry: dict[str, Any], name: str) -> object:
 
 
 def _operation(request: Request) -> Response:
-    return list_audit(request, audit=Audit(client("dynamodb"), os.environ["AUDIT_TABLE"]), clock=utc_now)
+    return list_audit(request, audit=audit(), clock=utc_now)
 
 
 handler = lambda_handler(_operation, route="GET /audit")

@@ -1,32 +1,20 @@
 """``GET /audit/verify``: whether one day's entries are whole and unchanged."""
 
-import os
-from collections.abc import Iterator
 from itertools import takewhile
-from typing import Any, Protocol
 
-from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.domain.audit_chain import Head, verify
 from cloud.http.audit_pages import cursor_of, day_of, link_of
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.tables.audit import Audit
+from cloud.wiring.audit import audit
 
 #: Entries of one call, whose answer must be there within 30 s (API Gateway quotas, HTTP API).
 ENTRIES_MAX = 2_000
 
 
-class ReadsDays(Protocol):
-    """The part of the audit table that this needs."""
-
-    def head(self, day: str) -> Head: ...
-    def entries(
-        self, day: str, *, after: int = 0, at_most: int | None = None
-    ) -> Iterator[dict[str, Any]]: ...
-
-
-def verify_audit(request: Request, *, audit: ReadsDays, clock: Clock) -> Response:
+def verify_audit(request: Request, *, audit: Audit, clock: Clock) -> Response:
     """Answer with ``{day, intact, entries, head, cursor}``, and where and why the chain breaks if it does.
 
     ``entries`` and ``head`` are how far the chain was followed, from the day's first entry on; ``cursor``
@@ -57,7 +45,7 @@ def verify_audit(request: Request, *, audit: ReadsDays, clock: Clock) -> Respons
 
 
 def _operation(request: Request) -> Response:
-    return verify_audit(request, audit=Audit(client("dynamodb"), os.environ["AUDIT_TABLE"]), clock=utc_now)
+    return verify_audit(request, audit=audit(), clock=utc_now)
 
 
 handler = lambda_handler(_operation, route="GET /audit/verify")

@@ -3,17 +3,15 @@
 The bundle goes from the device to S3 by a presigned URL; ``GET`` of the command tells where it is.
 """
 
-import os
 from typing import Annotated
 
 from pydantic import Field
 
-from cloud.aws.clients import s3_signer
-from cloud.aws.s3 import Bundles
 from cloud.domain.commands.command import Command
 from cloud.domain.devices.device import Device
 from cloud.http.command_handler import CommandFields, CommandRequest, CommandRoute
 from cloud.http.handler import Request
+from cloud.wiring.bucket import bundles
 from contract.commands import CollectLogsCommand
 from contract.defaults import LOG_LINES_MAX
 
@@ -33,4 +31,4 @@ def _command(request: Request, device: Device, order: CollectLogsRequest, common
 
 
 ROUTE = CommandRoute("POST /devices/{device}/applications/{app}/logs", CollectLogsRequest, _command)
-handler = ROUTE.handler(lambda: Bundles(s3_signer(), os.environ["BUCKET"]))
+handler = ROUTE.handler(bundles)

@@ -1,20 +1,17 @@
 """``GET /devices/{device}/commands``: a device's commands, the newest first, page by page."""
 
-import os
-from typing import Protocol
-
 from pydantic import TypeAdapter
 
-from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
-from cloud.domain.commands.command import Command
 from cloud.http import paging
 from cloud.http.command_view import summary
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
-from cloud.http.reached_device import FindsDevices, reached_device
+from cloud.http.reached_device import reached_device
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
+from cloud.wiring.commands import commands
+from cloud.wiring.devices import devices
 from contract import topics
 from contract.commands import CommandState
 from contract.names import Identifier
@@ -25,15 +22,7 @@ _STATE: TypeAdapter[str] = TypeAdapter(CommandState)
 _PAGES = 5  # that one call reads at the most, to find what it is asked for
 
 
-class ListsCommands(Protocol):
-    """The part of the ledger that this operation needs."""
-
-    def page(self, device: str, *, before: str | None, limit: int) -> tuple[list[Command], bool]: ...
-
-
-def list_commands(
-    request: Request, *, devices: FindsDevices, commands: ListsCommands, clock: Clock
-) -> Response:
+def list_commands(request: Request, *, devices: Devices, commands: Commands, clock: Clock) -> Response:
     """Answer with ``{commands, cursor}``, of one ``kind`` or in one ``state`` if asked.
 
     The state is the one shown, inferred or not. ``cursor`` is null on the last page; with ``kind`` or
@@ -65,13 +54,7 @@ def list_commands(
 
 
 def _operation(request: Request) -> Response:
-    dynamodb = client("dynamodb")
-    return list_commands(
-        request,
-        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
-        commands=Commands(dynamodb, os.environ["COMMANDS_TABLE"]),
-        clock=utc_now,
-    )
+    return list_commands(request, devices=devices(), commands=commands(), clock=utc_now)
 
 
 handler = lambda_handler(_operation, route="GET /devices/{device}/commands")

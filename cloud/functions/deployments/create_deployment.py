@@ -1,19 +1,13 @@
 """``POST /deployments``: a group's applications, as the next revision of what it runs."""
 
-import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import Protocol
 
 from pydantic import ValidationError
 
 from cloud.aws.account import Account
-from cloud.aws.clients import client
-from cloud.aws.ecr import Image, Images
 from cloud.aws.errors import Conflict, NotFound, Refused, Unavailable
-from cloud.aws.iot_registry import Group, Registry
-from cloud.aws.s3 import Documents
 from cloud.clock import Clock, new_id, utc_now
 from cloud.domain.deployments.deployment import Deployment, DeploymentState, Pinned, diff, wanted_of
 from cloud.domain.deployments.group_nucleus import NAMES, of_the_other_kind
@@ -25,37 +19,20 @@ from cloud.http.deployment_request import DeploymentRequest, WantedApplication
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler, location
 from cloud.http.preconditions import Preconditions, entity_tag, preconditions
+from cloud.ports.bucket import Documents
+from cloud.ports.groups import Group, Groups
+from cloud.ports.images import Image, Images
 from cloud.services.deployment_submission import Submission
 from cloud.tables.devices import Devices
-from cloud.wiring import submission
+from cloud.wiring.bucket import documents
+from cloud.wiring.devices import devices
+from cloud.wiring.groups import groups
+from cloud.wiring.images import images
+from cloud.wiring.submission import submission
 from contract.defaults import DESIRED_DOCUMENT_MAX_BYTES
 from contract.desired import Application, DesiredDocument
 from contract.names import Nucleus
 from contract.wire import complaint
-
-
-class ResolvesImages(Protocol):
-    """The port to ECR."""
-
-    def resolve(self, repository: str, *, tag: str | None = None, digest: str | None = None) -> Image: ...
-
-
-class StoresDocuments(Protocol):
-    """The port to the bucket of desired documents."""
-
-    def put(self, document: bytes) -> str: ...
-
-
-class KnowsGroups(Protocol):
-    """The port to the IoT registry."""
-
-    def group(self, group: str) -> Group: ...
-
-
-class FindsMembers(Protocol):
-    """The part of the devices table that knows who is in a group."""
-
-    def in_group(self, group: str) -> Collection[Device]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +40,10 @@ class Ports:
     """The ports that creating a deployment needs."""
 
     account: Account
-    images: ResolvesImages
-    documents: StoresDocuments
-    groups: KnowsGroups
-    devices: FindsMembers
+    images: Images
+    documents: Documents
+    groups: Groups
+    devices: Devices
     submission: Submission
     clock: Clock
 
@@ -151,7 +128,7 @@ def create_deployment(request: Request, ports: Ports) -> Response:
     return _created(deployment, applications)
 
 
-def _found(groups: KnowsGroups, group: str) -> Group:
+def _found(groups: Groups, group: str) -> Group:
     """Return the group, which has devices."""
     try:
         found = groups.group(group)
@@ -300,11 +277,11 @@ def _operation(request: Request) -> Response:
     account = Account.of_function(request.function_arn)
     ports = Ports(
         account=account,
-        images=Images(client("ecr"), account.id),
-        documents=Documents(client("s3"), os.environ["BUCKET"]),
-        groups=Registry(client("iot")),
-        devices=Devices(client("dynamodb"), os.environ["DEVICES_TABLE"]),
-        submission=submission(request.function_arn),
+        images=images(account),
+        documents=documents(),
+        groups=groups(),
+        devices=devices(),
+        submission=submission(account),
         clock=utc_now,
     )
     return create_deployment(request, ports)

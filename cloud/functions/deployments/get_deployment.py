@@ -1,10 +1,5 @@
 """``GET /deployments/{deployment}``: how far a revision got, device by device."""
 
-import os
-from collections.abc import Collection
-from typing import Protocol
-
-from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.domain.deployments.deployment import DeploymentState, in_force
 from cloud.domain.deployments.deployment_outcomes import (
@@ -18,20 +13,14 @@ from cloud.domain.deployments.deployment_outcomes import (
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.preconditions import entity_tag
-from cloud.services.deployment_watch import FindsRows, rows_of
+from cloud.services.deployment_watch import rows_of
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
+from cloud.wiring.deployments import deployments
+from cloud.wiring.devices import devices
 
 
-class FindsMembers(FindsRows, Protocol):
-    """The part of the devices table that knows who is in a group, and how each is."""
-
-    def names_in_group(self, group: str) -> Collection[str]: ...
-
-
-def get_deployment(
-    request: Request, *, deployments: Deployments, devices: FindsMembers, clock: Clock
-) -> Response:
+def get_deployment(request: Request, *, deployments: Deployments, devices: Devices, clock: Clock) -> Response:
     """Answer with the deployment, its counts and every device's outcome.
 
     An ACTIVE deployment that every member runs is SUCCEEDED from this look on. Of the deployment in force,
@@ -86,13 +75,7 @@ def get_deployment(
 
 
 def _operation(request: Request) -> Response:
-    dynamodb = client("dynamodb")
-    return get_deployment(
-        request,
-        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
-        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
-        clock=utc_now,
-    )
+    return get_deployment(request, deployments=deployments(), devices=devices(), clock=utc_now)
 
 
 handler = lambda_handler(_operation, route="GET /deployments/{deployment}")

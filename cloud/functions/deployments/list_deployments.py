@@ -1,16 +1,15 @@
 """``GET /deployments``: what was deployed, the newest first, page by page."""
 
-import os
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from cloud.aws.clients import client
 from cloud.domain.deployments.deployment import DeploymentState, DeploymentSummary
 from cloud.http import paging
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
-from cloud.tables.deployment_lists import DeploymentLists, Page
+from cloud.tables.deployment_lists import DeploymentLists
+from cloud.wiring.deployment_lists import deployment_lists
 from contract.names import GroupName, Identifier
 
 _GROUP: TypeAdapter[str] = TypeAdapter(GroupName)
@@ -19,14 +18,7 @@ _ID: TypeAdapter[str] = TypeAdapter(Identifier)
 _REVISION: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, lt=10**10)])
 
 
-class ListsDeployments(Protocol):
-    """The part of the deployments table that this operation needs."""
-
-    def of_all(self, *, before: str | None, reads: int) -> Page: ...
-    def of_target(self, target: str, *, before: int | None, reads: int) -> Page: ...
-
-
-def list_deployments(request: Request, *, deployments: ListsDeployments) -> Response:
+def list_deployments(request: Request, *, deployments: DeploymentLists) -> Response:
     """Answer with ``{deployments, cursor}``, to one ``group`` or in one ``state`` if asked.
 
     The state is as it was last written; ``GET /deployments/{deployment}`` looks at the devices. ``cursor``
@@ -78,9 +70,7 @@ def _summary(headline: DeploymentSummary) -> dict[str, object]:
 
 
 def _operation(request: Request) -> Response:
-    return list_deployments(
-        request, deployments=DeploymentLists(client("dynamodb"), os.environ["DEPLOYMENTS_TABLE"])
-    )
+    return list_deployments(request, deployments=deployment_lists())
 
 
 handler = lambda_handler(_operation, route="GET /deployments")

@@ -1,62 +1,45 @@
 """``GET /devices/{device}/why``: why a device is not on its desired revision, one answer with evidence."""
 
 import logging
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 from cloud.aws.account import Account
-from cloud.aws.clients import client
 from cloud.aws.errors import CloudError
-from cloud.aws.greengrass import Greengrass
-from cloud.aws.iot_registry import Registry
 from cloud.clock import Clock, utc_now
 from cloud.defaults import OFFLINE_DEBOUNCE_S
 from cloud.domain.deployments.deployment import Deployment, wanted_of
-from cloud.domain.deployments.greengrass import TargetDeployment
 from cloud.domain.deployments.greengrass_components import carries
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.diagnosis import AS_DESIRED, explain
-from cloud.domain.devices.diagnosis_facts import Cause, DiagnosisFacts, Job
+from cloud.domain.devices.diagnosis_facts import Cause, DiagnosisFacts
 from cloud.domain.devices.presence import lost_at, state
+from cloud.environment import ENVIRONMENT
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
-from cloud.http.reached_device import FindsDevices, reached_device
+from cloud.http.reached_device import reached_device
+from cloud.ports.greengrass import Greengrass
+from cloud.ports.groups import Groups
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.telemetry.logs import log_event
+from cloud.wiring.deployments import deployments
+from cloud.wiring.devices import devices
+from cloud.wiring.greengrass import greengrass
+from cloud.wiring.groups import groups
 from contract.names import Nucleus
 
 log = logging.getLogger(__name__)
 
 
-class FindsDeployments(Protocol):
-    """The part of the deployments table that this needs."""
-
-    def newest_first(self, target: str) -> Iterator[Deployment]: ...
-
-
-class KnowsNuclei(Protocol):
-    """The part of the IoT registry that knows which nucleus a group is of."""
-
-    def nucleus_of(self, group: str) -> Nucleus | None: ...
-
-
-class KnowsJobs(Protocol):
-    """The part of Greengrass that this needs; ``cloud.aws.greengrass.Greengrass`` in AWS."""
-
-    def on_device(self, device: str, greengrass_id: str) -> Job | None: ...
-    def latest(self, target_arn: str) -> TargetDeployment | None: ...
-
-
 def explain_device(
     request: Request,
     *,
-    devices: FindsDevices,
-    deployments: FindsDeployments,
-    greengrass: KnowsJobs,
-    groups: KnowsNuclei,
+    devices: Devices,
+    deployments: Deployments,
+    greengrass: Greengrass,
+    groups: Groups,
     account: Account,
     clock: Clock,
     offline_debounce_s: float = OFFLINE_DEBOUNCE_S,
@@ -100,7 +83,7 @@ def explain_device(
     )
 
 
-def _nucleus(device: Device, groups: KnowsNuclei) -> Nucleus | None:
+def _nucleus(device: Device, groups: Groups) -> Nucleus | None:
     """Return which nucleus the device's group is of, where there is something to compare it with."""
     if device.group is None or device.nucleus is None:
         return None
@@ -111,14 +94,14 @@ def _nucleus(device: Device, groups: KnowsNuclei) -> Nucleus | None:
         return None
 
 
-def _wish(device: Device, deployments: FindsDeployments) -> Deployment | None:
+def _wish(device: Device, deployments: Deployments) -> Deployment | None:
     if device.group is None:
         return None
     return wanted_of(deployments.newest_first(f"thinggroup/{device.group}"))
 
 
 def _ask(
-    facts: DiagnosisFacts, deployment: Deployment, greengrass: KnowsJobs, account: Account
+    facts: DiagnosisFacts, deployment: Deployment, greengrass: Greengrass, account: Account
 ) -> DiagnosisFacts:
     """Return ``facts`` with the device's job: of ours, or of the newest one that others made to carry it."""
     device = facts.device.name
@@ -149,16 +132,15 @@ def _told(cause: Cause) -> Mapping[str, Any]:
 
 
 def _operation(request: Request) -> Response:
-    dynamodb = client("dynamodb")
     return explain_device(
         request,
-        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
-        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
-        greengrass=Greengrass(client("greengrassv2")),
-        groups=Registry(client("iot")),
+        devices=devices(),
+        deployments=deployments(),
+        greengrass=greengrass(),
+        groups=groups(),
         account=Account.of_function(request.function_arn),
         clock=utc_now,
-        offline_debounce_s=float(os.environ.get("OFFLINE_DEBOUNCE_S", OFFLINE_DEBOUNCE_S)),
+        offline_debounce_s=ENVIRONMENT.offline_debounce_s,
     )
 
 

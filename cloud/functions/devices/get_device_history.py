@@ -1,36 +1,19 @@
 """``GET /devices/{device}/history``: its key figures over the last day, for plotting. Two calls."""
 
-import os
-from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
 
-from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.defaults import HISTORY_POINT_S
-from cloud.domain.devices.device import Device
 from cloud.domain.devices.device_history import kept_since, shown
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.tables.devices import Devices
 from cloud.tables.history import History
+from cloud.wiring.devices import devices
+from cloud.wiring.history import history
 
 
-class FindsDevices(Protocol):
-    """The part of the devices table that tells a device's groups."""
-
-    def get(self, device: str) -> Device | None: ...
-
-
-class FindsPoints(Protocol):
-    """The part of the history that this operation needs."""
-
-    def points(self, device: str, begin: datetime, end: datetime) -> Sequence[Mapping[str, Any]]: ...
-
-
-def get_device_history(
-    request: Request, *, devices: FindsDevices, history: FindsPoints, clock: Clock
-) -> Response:
+def get_device_history(request: Request, *, devices: Devices, history: History, clock: Clock) -> Response:
     """Answer with ``{device, from, to, interval_s, points}``; the oldest point first, a gap is a missing one.
 
     ``from`` and ``to`` (aware ISO 8601 times; by default the day that is kept) bound the points' ``at``;
@@ -71,13 +54,7 @@ def _time(request: Request, parameter: str, default: datetime) -> datetime:
 
 
 def _operation(request: Request) -> Response:
-    dynamodb = client("dynamodb")
-    return get_device_history(
-        request,
-        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
-        history=History(dynamodb, os.environ["HISTORY_TABLE"]),
-        clock=utc_now,
-    )
+    return get_device_history(request, devices=devices(), history=history(), clock=utc_now)
 
 
 handler = lambda_handler(_operation, route="GET /devices/{device}/history")

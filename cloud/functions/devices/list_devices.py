@@ -1,27 +1,28 @@
 """``GET /devices``: the devices page by page, all of them or those that filters leave."""
 
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from typing import Annotated, Literal, Protocol
+from typing import Annotated, Literal
 
 from pydantic import Field, Json, StringConstraints, TypeAdapter
 
-from cloud.aws.clients import client
 from cloud.clock import Clock, utc_now
 from cloud.defaults import OFFLINE_DEBOUNCE_S
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.device_filter import DeviceFilter
 from cloud.domain.devices.presence import State, state
-from cloud.domain.devices.wanted_state import FindsDeployments, wanted_by_group
+from cloud.domain.devices.wanted_state import wanted_by_group
 from cloud.domain.timestamps import LATEST_MS
+from cloud.environment import ENVIRONMENT
 from cloud.http import paging
 from cloud.http.device_view import summary
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.tables.deployments import Deployments
-from cloud.tables.device_lists import DeviceLists, Page, Position, Stream, streams
+from cloud.tables.device_lists import DeviceLists, Position, Stream, streams
+from cloud.wiring.deployments import deployments
+from cloud.wiring.device_lists import device_lists
 from contract.events import ShortText
 from contract.names import ApplicationName, GroupName, ThingName
 
@@ -36,28 +37,11 @@ _Since = Annotated[int, Field(ge=0, le=LATEST_MS)]
 _POSITIONS: TypeAdapter[list[Position]] = TypeAdapter(Json[list[ThingName | tuple[_Since, ThingName] | None]])
 
 
-class ListsDevices(Protocol):
-    """The part of the devices table that this operation needs."""
-
-    def page(
-        self,
-        parts: Sequence[Stream],
-        after: Sequence[Position],
-        *,
-        limit: int,
-        reads: int,
-        inside: bool,
-        takes: Callable[[Device], bool],
-    ) -> Page: ...
-
-    def is_enrolled_in(self, group: str) -> bool: ...
-
-
 def list_devices(
     request: Request,
     *,
-    devices: ListsDevices,
-    deployments: FindsDeployments,
+    devices: DeviceLists,
+    deployments: Deployments,
     clock: Clock,
     offline_debounce_s: float = OFFLINE_DEBOUNCE_S,
 ) -> Response:
@@ -102,7 +86,7 @@ def list_devices(
     nothing = after is None and not page.devices
     if nothing and wanted.group is not None and not devices.is_enrolled_in(wanted.group):
         raise Problem(404, "group-not-found", f"no device is enrolled in a group {wanted.group}")
-    by_group = wanted_by_group(page.devices, deployments)
+    by_group = wanted_by_group(page.devices, deployments.newest_first)
     shown = [
         summary(device, by_group.get(device.group), now, offline_debounce_s=offline_debounce_s)
         for device in page.devices
@@ -122,13 +106,12 @@ def _positions(request: Request, parts: Sequence[Stream]) -> list[Position] | No
 
 
 def _operation(request: Request) -> Response:
-    dynamodb = client("dynamodb")
     return list_devices(
         request,
-        devices=DeviceLists(dynamodb, os.environ["DEVICES_TABLE"]),
-        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
+        devices=device_lists(),
+        deployments=deployments(),
         clock=utc_now,
-        offline_debounce_s=float(os.environ.get("OFFLINE_DEBOUNCE_S", OFFLINE_DEBOUNCE_S)),
+        offline_debounce_s=ENVIRONMENT.offline_debounce_s,
     )
 
 

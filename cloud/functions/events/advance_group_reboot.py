@@ -6,15 +6,11 @@ command, even if a wake-up comes twice or this function dies half way.
 """
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from cloud.aws.clients import client, iot_data
 from cloud.aws.errors import Conflict, Unavailable
-from cloud.aws.iot_data import Publisher
-from cloud.aws.sqs import Queue
 from cloud.clock import Clock, utc_now
 from cloud.defaults import OFFLINE_DEBOUNCE_S
 from cloud.domain.commands.command import Command
@@ -29,14 +25,18 @@ from cloud.domain.commands.group_reboot_steps import (
     list_members,
     order,
 )
-from cloud.domain.devices.device import Device
+from cloud.environment import ENVIRONMENT
+from cloud.ports.messages import Queue
 from cloud.services.dispatch import Dispatcher, NotSent
-from cloud.services.wake_ups import SendsMessages, wake_up, woken_group_reboot
-from cloud.tables.commands import Commands
+from cloud.services.wake_ups import wake_up, woken_group_reboot
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots
 from cloud.telemetry.logs import log_context, log_event, start_logging
 from cloud.telemetry.metrics import Metric, count
+from cloud.wiring.devices import devices
+from cloud.wiring.dispatcher import dispatcher
+from cloud.wiring.group_reboots import group_reboots
+from cloud.wiring.wake_ups import wake_ups
 
 log = logging.getLogger(__name__)
 
@@ -44,20 +44,12 @@ _STEPS_MAX = 20  # of one wake-up; what is left is another one's
 _LOOK_AHEAD = 50  # candidates looked up for a step
 
 
-class FindsMembers(Protocol):
-    """The part of the devices table that tells who is in a group, and whether it is there."""
-
-    def names_after(self, cursor: str | None, limit: int, group: str) -> tuple[list[str], bool]: ...
-
-    def named(self, names: list[str]) -> Mapping[str, Device]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Advance:
     """Advances group reboots. Raises ``cloud.aws.errors`` when a table cannot be asked."""
 
     reboots: GroupReboots
-    devices: FindsMembers
+    devices: Devices
     dispatcher: Dispatcher
     clock: Clock
     offline_debounce_s: float = OFFLINE_DEBOUNCE_S
@@ -138,7 +130,7 @@ class Advance:
                 count(Metric.GROUP_REBOOTS_STOPPED, stopped_by=reboot.stopped_by)
 
 
-def advance_batch(records: list[Mapping[str, Any]], *, advance: Advance, queue: SendsMessages) -> list[str]:
+def advance_batch(records: list[Mapping[str, Any]], *, advance: Advance, queue: Queue) -> list[str]:
     """Advance what the records are about, each once; return the message ids of those that must come again."""
     again: list[str] = []
     done: set[str] = set()
@@ -165,14 +157,6 @@ def advance_batch(records: list[Mapping[str, Any]], *, advance: Advance, queue: 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
     """Lambda's entry; answers with the records that must come again."""
     start_logging()
-    dynamodb = client("dynamodb")
-    advance = Advance(
-        GroupReboots(dynamodb, os.environ["COMMANDS_TABLE"]),
-        Devices(dynamodb, os.environ["DEVICES_TABLE"]),
-        Dispatcher(Commands(dynamodb, os.environ["COMMANDS_TABLE"]), Publisher(iot_data)),
-        utc_now,
-        float(os.environ.get("OFFLINE_DEBOUNCE_S", OFFLINE_DEBOUNCE_S)),
-    )
-    queue = Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"])
-    again = advance_batch(event["Records"], advance=advance, queue=queue)
+    advance = Advance(group_reboots(), devices(), dispatcher(), utc_now, ENVIRONMENT.offline_debounce_s)
+    again = advance_batch(event["Records"], advance=advance, queue=wake_ups())
     return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}

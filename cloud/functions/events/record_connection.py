@@ -5,22 +5,19 @@ retry cannot fix are never raised.
 """
 
 import logging
-import os
 from collections.abc import Callable
 
-from cloud.aws.clients import client, iot_data
-from cloud.aws.iot_data import Publisher
-from cloud.aws.sqs import Queue
 from cloud.clock import utc_now
 from cloud.domain.devices.presence import presence_of
-from cloud.services.dispatch import Dispatcher
 from cloud.services.reboot_proofs import RebootProofs
 from cloud.services.redelivery import Redelivery
 from cloud.services.rule_messages import Malformed, RuleMessage, not_enrolled, refuse
-from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices, Effect
-from cloud.tables.proofs import Proofs
 from cloud.telemetry.logs import log_context, log_event, start_logging
+from cloud.wiring.devices import devices
+from cloud.wiring.dispatcher import dispatcher
+from cloud.wiring.proofs import proofs
+from cloud.wiring.wake_ups import wake_ups
 
 log = logging.getLogger(__name__)
 
@@ -71,25 +68,14 @@ def _said(
     return applied.effect
 
 
-class _WakeUps:
-    """The queue of group reboots; its client is made when there is something to say, which is seldom."""
-
-    def send(self, body: str) -> None:
-        Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"]).send(body)
-
-
 def handler(event: object, context: object) -> dict[str, str]:  # noqa: ARG001
     """Lambda's entry."""
     start_logging()
-    dynamodb = client("dynamodb")
-    commands = Commands(dynamodb, os.environ["COMMANDS_TABLE"])
-    redelivery = Redelivery(Dispatcher(commands, Publisher(iot_data)))
-    devices = Devices(dynamodb, os.environ["DEVICES_TABLE"])
-    proofs = Proofs(dynamodb, os.environ["COMMANDS_TABLE"])
+    redelivery, table = Redelivery(dispatcher()), devices()
     effect = record(
         event,
-        devices,
+        table,
         lambda device: redelivery.device_is_back(device, utc_now()),
-        RebootProofs(devices, proofs, _WakeUps()),
+        RebootProofs(table, proofs(), wake_ups()),
     )
     return {"effect": effect}

@@ -6,66 +6,45 @@ queue. A malformed one would fail for ever: it is logged, counted and dropped.
 
 import json
 import logging
-import os
 from collections.abc import Mapping
-from datetime import datetime
 from functools import cache
-from typing import Any, Protocol
+from typing import Any
 
-from cloud.aws.clients import client
-from cloud.aws.iot_registry import Registry
-from cloud.aws.sqs import Queue
 from cloud.clock import Clock, utc_now
-from cloud.domain.commands.command import Command
 from cloud.domain.deployments.deployment_outcomes import DeviceOutcome, outcome_of, refusal_of
 from cloud.domain.devices.device import Device
-from cloud.domain.devices.device_messages import DeviceMessage
 from cloud.domain.timestamps import to_ms
+from cloud.ports.messages import Queue
 from cloud.services.nucleus_registration import GroupNuclei
-from cloud.services.reboot_proofs import EndsReboots, ProvesReboots, RebootProofs
+from cloud.services.reboot_proofs import RebootProofs
 from cloud.services.rule_messages import Malformed, RuleMessage, not_enrolled, refuse
-from cloud.services.wake_ups import SendsMessages, wake_up
+from cloud.services.wake_ups import wake_up
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
-from cloud.tables.devices import Applied, Devices, Effect
+from cloud.tables.devices import Devices, Effect
 from cloud.tables.proofs import Proofs
 from cloud.telemetry.logs import log_context, log_event, start_logging
 from cloud.telemetry.metrics import Metric, measure
-from contract.commands import CommandResult, CommandState
+from cloud.wiring.commands import commands
+from cloud.wiring.deployments import deployments
+from cloud.wiring.groups import groups
+from cloud.wiring.history import devices_with_history
+from cloud.wiring.proofs import proofs
+from cloud.wiring.wake_ups import wake_ups
+from contract.commands import CommandState
 from contract.topics import command_result
 
 log = logging.getLogger(__name__)
 
 
-class HearsDevices(EndsReboots, Protocol):
-    """The part of the devices table that takes a report, and notes that a device reboots."""
-
-    def apply(self, news: DeviceMessage) -> Applied: ...
-    def begin_reboot(self, device: str, command: str, boot_id: str, at: datetime) -> Device | None: ...
-
-
-class HearsResults(Protocol):
-    """The part of the ledger that takes a command's result."""
-
-    def apply_result(self, device: str, result: CommandResult, received_at: datetime) -> Command | None: ...
-
-
-class HearsOutcomes(Protocol):
-    """The part of the deployments table that takes a device's outcome."""
-
-    def record_outcome(
-        self, deployment_id: str, device: str, outcome: Mapping[str, Any], received_at: datetime
-    ) -> bool: ...
-
-
 def record_batch(
     records: list[Mapping[str, Any]],
     *,
-    devices: HearsDevices,
-    commands: HearsResults,
-    proofs: ProvesReboots,
-    deployments: HearsOutcomes,
-    group_reboots: SendsMessages,
+    devices: Devices,
+    commands: Commands,
+    proofs: Proofs,
+    deployments: Deployments,
+    group_reboots: Queue,
     groups: GroupNuclei,
     clock: Clock = utc_now,
 ) -> list[str]:
@@ -105,7 +84,7 @@ def _received(body: str) -> RuleMessage:
 
 
 def _record_result(
-    received: RuleMessage, devices: HearsDevices, commands: HearsResults, reboots: RebootProofs
+    received: RuleMessage, devices: Devices, commands: Commands, reboots: RebootProofs
 ) -> None:
     result, device = received.result(), received.device
     row: Device | None = None
@@ -128,8 +107,8 @@ def _record_result(
 
 def _record_report(
     received: RuleMessage,
-    devices: HearsDevices,
-    deployments: HearsOutcomes,
+    devices: Devices,
+    deployments: Deployments,
     reboots: RebootProofs,
     groups: GroupNuclei,
 ) -> None:
@@ -169,20 +148,19 @@ def _outcome(device: Device) -> DeviceOutcome | None:
 @cache
 def _groups() -> GroupNuclei:
     """Return what this process knows of groups, kept from batch to batch."""
-    return GroupNuclei(Registry(client("iot")))
+    return GroupNuclei(groups())
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, Any]:  # noqa: ARG001
     """Lambda's entry; answers with the records that must come again."""
     start_logging()
-    dynamodb = client("dynamodb")
     again = record_batch(
         event["Records"],
-        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"], os.environ["HISTORY_TABLE"]),
-        commands=Commands(dynamodb, os.environ["COMMANDS_TABLE"]),
-        proofs=Proofs(dynamodb, os.environ["COMMANDS_TABLE"]),
-        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
-        group_reboots=Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"]),
+        devices=devices_with_history(),
+        commands=commands(),
+        proofs=proofs(),
+        deployments=deployments(),
+        group_reboots=wake_ups(),
         groups=_groups(),
     )
     return {"batchItemFailures": [{"itemIdentifier": message} for message in again]}

@@ -1,26 +1,23 @@
 """The sweep: finishes every minute what is due. Nothing waits for it; reads show what is due already."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from cloud.aws.clients import client, iot_data
-from cloud.aws.iot_data import Publisher
-from cloud.aws.iot_registry import Registry
-from cloud.aws.sqs import Queue
+from cloud.aws.account import Account
 from cloud.clock import utc_now
-from cloud.services.dispatch import Dispatcher
-from cloud.services.group_membership import GroupMembership
+from cloud.ports.messages import Queue
 from cloud.services.redelivery import Redelivery
-from cloud.services.wake_ups import SendsMessages, wake_up
-from cloud.tables.commands import Commands
-from cloud.tables.devices import Devices
-from cloud.tables.group_reboots import GroupReboots
-from cloud.tables.memberships import Memberships
+from cloud.services.wake_ups import wake_up
 from cloud.telemetry.logs import log_context, log_event, start_logging
 from cloud.telemetry.metrics import Metric, count
-from cloud.wiring import submission
+from cloud.wiring.commands import commands
+from cloud.wiring.devices import devices
+from cloud.wiring.dispatcher import dispatcher
+from cloud.wiring.group_membership import group_membership
+from cloud.wiring.group_reboots import group_reboots
+from cloud.wiring.submission import submission
+from cloud.wiring.wake_ups import wake_ups
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +40,7 @@ def sweep(duties: Mapping[str, Callable[[], int]]) -> dict[str, int | None]:
     return finished
 
 
-def wake_due(reboots: Sequence[str], queue: SendsMessages) -> int:
+def wake_due(reboots: Sequence[str], queue: Queue) -> int:
     """Wake every one of ``reboots``; return how many they are."""
     for reboot_id in reboots:
         wake_up(queue, reboot_id)
@@ -53,22 +50,16 @@ def wake_due(reboots: Sequence[str], queue: SendsMessages) -> int:
 def handler(event: object, context: Any) -> dict[str, int | None]:  # noqa: ARG001
     """Lambda's entry."""
     start_logging()
-    dynamodb = client("dynamodb")
-    commands = Commands(dynamodb, os.environ["COMMANDS_TABLE"])
-    devices = Devices(dynamodb, os.environ["DEVICES_TABLE"])
-    redelivery = Redelivery(Dispatcher(commands, Publisher(iot_data)))
-    deployments = submission(context.invoked_function_arn)
-    reboots = GroupReboots(dynamodb, os.environ["COMMANDS_TABLE"])
-    queue = Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"])
-    mover = GroupMembership(Memberships(dynamodb, os.environ["DEVICES_TABLE"]), Registry(client("iot")))
+    ledger, redelivery, rows, queue = commands(), Redelivery(dispatcher()), devices(), wake_ups()
+    unfinished = submission(Account.of_function(context.invoked_function_arn))
     now = utc_now()
     return sweep(
         {
-            "commands": lambda: commands.infer_due(
-                now, waits=lambda command: redelivery.look(command, devices, now)
+            "commands": lambda: ledger.infer_due(
+                now, waits=lambda command: redelivery.look(command, rows, now)
             ),
-            "deployments": lambda: deployments.finish_stale(now),
-            "memberships": mover.settle_all,
-            "group_reboots": lambda: wake_due(reboots.due(now), queue),
+            "deployments": lambda: unfinished.finish_stale(now),
+            "memberships": group_membership().settle_all,
+            "group_reboots": lambda: wake_due(group_reboots().due(now), queue),
         }
     )

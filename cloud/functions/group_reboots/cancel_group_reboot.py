@@ -1,14 +1,11 @@
 """``POST /groups/{group}/reboots/{reboot}/cancel``: start no further device of a group reboot."""
 
 import logging
-import os
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
-from cloud.aws.clients import client
 from cloud.aws.errors import Unavailable
-from cloud.aws.sqs import Queue
 from cloud.clock import Clock, utc_now
 from cloud.domain.commands.group_reboot import GroupReboot, State
 from cloud.domain.commands.group_reboot_steps import cancel
@@ -16,9 +13,12 @@ from cloud.http.gateway_events import Problem, Response
 from cloud.http.group_reboot_view import summary, where
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.reached_group_reboot import reached_group_reboot
-from cloud.services.wake_ups import SendsMessages, wake_up
+from cloud.ports.messages import Queue
+from cloud.services.wake_ups import wake_up
 from cloud.tables.group_reboots import GroupReboots
 from cloud.telemetry.logs import log_event
+from cloud.wiring.group_reboots import group_reboots
+from cloud.wiring.wake_ups import wake_ups
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,7 @@ class CancelRequest(BaseModel):
     reason: Annotated[str, StringConstraints(min_length=1, max_length=256)] | None = None
 
 
-def cancel_group_reboot(
-    request: Request, *, reboots: GroupReboots, queue: SendsMessages, clock: Clock
-) -> Response:
+def cancel_group_reboot(request: Request, *, reboots: GroupReboots, queue: Queue, clock: Clock) -> Response:
     """Answer 202 once nothing further will be started; a device that has its command cannot be called back.
 
     A body need not be. Cancelling again, or what is stopping already, changes nothing, so that an
@@ -83,12 +81,7 @@ def _cancelled(request: Request, reboots: GroupReboots, clock: Clock) -> tuple[S
 
 
 def _operation(request: Request) -> Response:
-    return cancel_group_reboot(
-        request,
-        reboots=GroupReboots(client("dynamodb"), os.environ["COMMANDS_TABLE"]),
-        queue=Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"]),
-        clock=utc_now,
-    )
+    return cancel_group_reboot(request, reboots=group_reboots(), queue=wake_ups(), clock=utc_now)
 
 
 handler = lambda_handler(_operation, route="POST /groups/{group}/reboots/{reboot}/cancel")

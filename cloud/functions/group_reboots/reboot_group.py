@@ -1,23 +1,24 @@
 """``POST /groups/{group}/reboots``: reboot a group's devices in waves, as they prove themselves back."""
 
 import logging
-import os
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from cloud.aws.clients import client
-from cloud.aws.sqs import Queue
 from cloud.clock import Clock, new_id, utc_now
 from cloud.defaults import COMMAND_EXPIRY_S
 from cloud.domain.commands.group_reboot import MAX_CONCURRENT, STOP_AFTER_FAILURES_MAX, GroupReboot
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.group_reboot_view import submitted, where
 from cloud.http.handler import Request, lambda_handler
-from cloud.services.wake_ups import SendsMessages, wake_up
+from cloud.ports.messages import Queue
+from cloud.services.wake_ups import wake_up
 from cloud.tables.devices import Devices
 from cloud.tables.group_reboots import GroupReboots, StillRunning
 from cloud.telemetry.logs import log_event
+from cloud.wiring.devices import devices
+from cloud.wiring.group_reboots import group_reboots
+from cloud.wiring.wake_ups import wake_ups
 from contract.defaults import COMMAND_EXPIRY_MAX_S
 
 log = logging.getLogger(__name__)
@@ -37,14 +38,8 @@ class GroupRebootRequest(BaseModel):
     expires_in_s: Annotated[float, Field(ge=1, le=COMMAND_EXPIRY_MAX_S)] = COMMAND_EXPIRY_S
 
 
-class FindsGroups(Protocol):
-    """The part of the devices table that tells whether a group has devices."""
-
-    def names_after(self, cursor: str | None, limit: int, group: str) -> tuple[list[str], bool]: ...
-
-
 def reboot_group(
-    request: Request, *, devices: FindsGroups, reboots: GroupReboots, queue: SendsMessages, clock: Clock
+    request: Request, *, devices: Devices, reboots: GroupReboots, queue: Queue, clock: Clock
 ) -> Response:
     """Answer 202 with the Location where it is followed; no device was started yet.
 
@@ -81,14 +76,7 @@ def reboot_group(
 
 
 def _operation(request: Request) -> Response:
-    dynamodb = client("dynamodb")
-    return reboot_group(
-        request,
-        devices=Devices(dynamodb, os.environ["DEVICES_TABLE"]),
-        reboots=GroupReboots(dynamodb, os.environ["COMMANDS_TABLE"]),
-        queue=Queue(client("sqs"), os.environ["GROUP_REBOOT_QUEUE_URL"]),
-        clock=utc_now,
-    )
+    return reboot_group(request, devices=devices(), reboots=group_reboots(), queue=wake_ups(), clock=utc_now)
 
 
 handler = lambda_handler(_operation, route="POST /groups/{group}/reboots")

@@ -1,43 +1,25 @@
 """``PUT /groups/{group}/devices/{device}``: put a device into a group; only one group deploys to it."""
 
-import os
 from dataclasses import dataclass
-from typing import Protocol
 
 from cloud.aws.account import Account
-from cloud.aws.clients import client
 from cloud.aws.errors import NotFound
-from cloud.aws.greengrass import Greengrass
-from cloud.aws.iot_registry import Registry
-from cloud.domain.deployments.greengrass import TargetDeployment
 from cloud.domain.deployments.group_moves import obstacle, origin
 from cloud.domain.deployments.group_nucleus import mismatch
 from cloud.domain.devices.device import Device
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.membership_problems import membership_problems
+from cloud.ports.greengrass import Greengrass
+from cloud.ports.groups import Groups
 from cloud.services.group_membership import GroupMembership
 from cloud.tables.devices import Devices
-from cloud.tables.memberships import Membership, Memberships
+from cloud.tables.memberships import Membership
+from cloud.wiring.devices import devices
+from cloud.wiring.greengrass import greengrass
+from cloud.wiring.group_membership import group_membership
+from cloud.wiring.groups import groups
 from contract.names import Nucleus
-
-
-class KnowsGroups(Protocol):
-    """The part of the registry that this needs."""
-
-    def nucleus_of(self, group: str) -> Nucleus | None: ...
-
-
-class ReadsDeployments(Protocol):
-    """The part of Greengrass that this needs; ``cloud.aws.greengrass.Greengrass`` in AWS."""
-
-    def latest(self, target_arn: str) -> TargetDeployment | None: ...
-
-
-class FindsDevices(Protocol):
-    """The part of the devices table that knows what a device said of itself."""
-
-    def get(self, device: str) -> Device | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +27,10 @@ class Ports:
     """The ports that putting a device into a group needs."""
 
     account: Account
-    registry: KnowsGroups
+    registry: Groups
     mover: GroupMembership
-    devices: FindsDevices
-    greengrass: ReadsDeployments
+    devices: Devices
+    greengrass: Greengrass
 
 
 def add_device_to_group(request: Request, ports: Ports) -> Response:
@@ -133,14 +115,12 @@ def _kind_before(
 
 
 def _operation(request: Request) -> Response:
-    registry, dynamodb = Registry(client("iot")), client("dynamodb")
-    table = os.environ["DEVICES_TABLE"]
     ports = Ports(
         account=Account.of_function(request.function_arn),
-        registry=registry,
-        mover=GroupMembership(Memberships(dynamodb, table), registry),
-        devices=Devices(dynamodb, table),
-        greengrass=Greengrass(client("greengrassv2")),
+        registry=groups(),
+        mover=group_membership(),
+        devices=devices(),
+        greengrass=greengrass(),
     )
     return add_device_to_group(request, ports)
 

@@ -1,17 +1,17 @@
 """``POST /groups``: a group that can be deployed to."""
 
-import os
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, StringConstraints
 
-from cloud.aws.clients import client
 from cloud.aws.errors import Conflict
-from cloud.aws.iot_registry import Registry
 from cloud.clock import Clock, new_id, utc_now
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
+from cloud.ports.groups import Groups
 from cloud.tables.dynamodb.idempotency_keys import Keys
+from cloud.wiring.groups import groups
+from cloud.wiring.idempotency_keys import idempotency_keys
 from contract.names import GroupName, Nucleus, known_nucleus
 
 
@@ -30,15 +30,7 @@ class GroupWish(BaseModel):
     nucleus: Annotated[Nucleus, BeforeValidator(lambda word: known_nucleus(word) or word)] | None = None
 
 
-class MakesGroups(Protocol):
-    """The part of the registry that this needs."""
-
-    def create_group(
-        self, group: str, description: str | None, *, made_by: str, nucleus: Nucleus | None = None
-    ) -> None: ...
-
-
-def create_group(request: Request, *, registry: MakesGroups, keys: Keys, clock: Clock) -> Response:
+def create_group(request: Request, *, registry: Groups, keys: Keys, clock: Clock) -> Response:
     """Answer 201 with the group; with an Idempotency-Key that made it, again.
 
     Raises:
@@ -59,8 +51,7 @@ def create_group(request: Request, *, registry: MakesGroups, keys: Keys, clock: 
 
 
 def _operation(request: Request) -> Response:
-    keys = Keys(client("dynamodb"), os.environ["COMMANDS_TABLE"])
-    return create_group(request, registry=Registry(client("iot")), keys=keys, clock=utc_now)
+    return create_group(request, registry=groups(), keys=idempotency_keys(), clock=utc_now)
 
 
 handler = lambda_handler(_operation, route="POST /groups")

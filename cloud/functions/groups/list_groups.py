@@ -1,48 +1,28 @@
 """``GET /groups``: the groups, page by page as the IoT registry lists them, with what each one runs."""
 
-import os
-from collections.abc import Iterator
 from itertools import chain
-from typing import Protocol
 
 from pydantic import TypeAdapter
 
-from cloud.aws.clients import client
 from cloud.aws.errors import NotFound, Refused
-from cloud.aws.iot_registry import GroupPage, Registry
 from cloud.domain.deployments.deployment import Deployment, in_force
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.paging import chosen, limit
+from cloud.ports.groups import Groups
 from cloud.tables.deployments import Deployments
 from cloud.tables.memberships import Memberships
+from cloud.wiring.deployments import deployments
+from cloud.wiring.groups import groups
+from cloud.wiring.memberships import memberships
 from contract.names import GroupName, Nucleus
 
 _GROUP = TypeAdapter(GroupName)
 _CURSOR_MAX = 2_048
 
 
-class ListsGroups(Protocol):
-    """The part of the registry that this needs."""
-
-    def groups(self, *, cursor: str | None, limit: int, prefix: str | None = None) -> GroupPage: ...
-    def nucleus_of(self, group: str) -> Nucleus | None: ...
-
-
-class CountsDevices(Protocol):
-    """The part of the devices table that this needs."""
-
-    def count(self, group: str) -> tuple[int, bool]: ...
-
-
-class FindsDeployments(Protocol):
-    """The part of the deployments table that this needs."""
-
-    def newest_first(self, target: str) -> Iterator[Deployment]: ...
-
-
 def list_groups(
-    request: Request, *, registry: ListsGroups, devices: CountsDevices, deployments: FindsDeployments
+    request: Request, *, registry: Groups, devices: Memberships, deployments: Deployments
 ) -> Response:
     """Answer with ``{groups, cursor}``; a group says which nucleus it is of, how many devices it has, as far
     as they are counted (``devices_exact``), its latest deployment, and what the last check found to be wrong
@@ -68,7 +48,7 @@ def list_groups(
     return Response(200, {"groups": shown, "cursor": page.cursor})
 
 
-def _nucleus(registry: ListsGroups, group: str) -> Nucleus | None:
+def _nucleus(registry: Groups, group: str) -> Nucleus | None:
     try:
         return registry.nucleus_of(group)
     except NotFound:  # deleted since the page was made
@@ -76,7 +56,7 @@ def _nucleus(registry: ListsGroups, group: str) -> Nucleus | None:
 
 
 def _shown(
-    group: str, nucleus: Nucleus | None, devices: CountsDevices, deployments: FindsDeployments
+    group: str, nucleus: Nucleus | None, devices: Memberships, deployments: Deployments
 ) -> dict[str, object]:
     count, exact = devices.count(group)
     latest, amiss = _latest(deployments, group)
@@ -92,7 +72,7 @@ def _shown(
     return shown
 
 
-def _latest(deployments: FindsDeployments, group: str) -> tuple[Deployment | None, Deployment | None]:
+def _latest(deployments: Deployments, group: str) -> tuple[Deployment | None, Deployment | None]:
     """Return the newest deployment, and the current one if the last check found something wrong with it.
 
     One query: what Greengrass refused stands above the one in force.
@@ -114,13 +94,7 @@ def _told(deployment: Deployment) -> dict[str, object]:
 
 
 def _operation(request: Request) -> Response:
-    dynamodb = client("dynamodb")
-    return list_groups(
-        request,
-        registry=Registry(client("iot")),
-        devices=Memberships(dynamodb, os.environ["DEVICES_TABLE"]),
-        deployments=Deployments(dynamodb, os.environ["DEPLOYMENTS_TABLE"]),
-    )
+    return list_groups(request, registry=groups(), devices=memberships(), deployments=deployments())
 
 
 handler = lambda_handler(_operation, route="GET /groups")

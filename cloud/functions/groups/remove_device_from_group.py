@@ -1,14 +1,10 @@
 """``DELETE /groups/{group}/devices/{device}``: a device out of its group; nothing is deployed to it then."""
 
-import os
-
-from cloud.aws.clients import client
-from cloud.aws.iot_registry import Registry
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.membership_problems import membership_problems
 from cloud.services.group_membership import GroupMembership
-from cloud.tables.memberships import Memberships
+from cloud.wiring.group_membership import group_membership
 
 
 def remove_device_from_group(request: Request, *, mover: GroupMembership) -> Response:
@@ -28,8 +24,7 @@ def remove_device_from_group(request: Request, *, mover: GroupMembership) -> Res
 
 
 def _operation(request: Request) -> Response:
-    memberships = Memberships(client("dynamodb"), os.environ["DEVICES_TABLE"])
-    return remove_device_from_group(request, mover=GroupMembership(memberships, Registry(client("iot"))))
+    return remove_device_from_group(request, mover=group_membership())
 
 
 handler = lambda_handler(_operation, route="DELETE /groups/{group}/devices/{device}")

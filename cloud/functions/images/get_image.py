@@ -1,29 +1,22 @@
 """``GET /images/{repository}``: a repository's images, the newest push first, and the one a tag names."""
 
-import os
-from typing import Annotated, Protocol
+from typing import Annotated
 
 from pydantic import StringConstraints, TypeAdapter
 
 from cloud.aws.account import Account
-from cloud.aws.catalog import Catalog, StoredImage
-from cloud.aws.clients import client
 from cloud.aws.errors import NotFound
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.paging import after, chosen, following, limit
+from cloud.ports.catalog import Catalog, StoredImage
+from cloud.wiring.catalog import catalog
 
 _TAG = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")])
 _DIGEST = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")])
 
 
-class ListsImages(Protocol):
-    """The part of ECR that this needs."""
-
-    def images(self, repository: str) -> tuple[list[StoredImage], bool]: ...
-
-
-def get_image(request: Request, *, catalog: ListsImages) -> Response:
+def get_image(request: Request, *, catalog: Catalog) -> Response:
     """Answer with ``{repository, images, cursor, truncated}``; ``?tag=`` leaves the one image of that tag.
 
     Raises:
@@ -79,9 +72,7 @@ def _shown(image: StoredImage) -> dict[str, object]:
 
 
 def _operation(request: Request) -> Response:
-    account = Account.of_function(request.function_arn)
-    catalog = Catalog(client("ecr"), account.id, os.environ["REPOSITORY_PREFIX"])
-    return get_image(request, catalog=catalog)
+    return get_image(request, catalog=catalog(Account.of_function(request.function_arn)))
 
 
 handler = lambda_handler(_operation, route="GET /images/{repository}")

@@ -1,28 +1,19 @@
 """``GET /images``: the repositories that devices may pull from, in order of name."""
 
-import os
-from typing import Protocol
-
 from pydantic import TypeAdapter
 
 from cloud.aws.account import Account
-from cloud.aws.catalog import Catalog, Repository
-from cloud.aws.clients import client
 from cloud.domain.deployments.image_references import RepositoryName
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.paging import after, following, limit
+from cloud.ports.catalog import Catalog
+from cloud.wiring.catalog import catalog
 
 _REPOSITORY = TypeAdapter(RepositoryName)
 
 
-class ListsRepositories(Protocol):
-    """The part of ECR that this needs."""
-
-    def repositories(self) -> tuple[list[Repository], bool]: ...
-
-
-def list_images(request: Request, *, catalog: ListsRepositories) -> Response:
+def list_images(request: Request, *, catalog: Catalog) -> Response:
     """Answer with ``{repositories, cursor, truncated}``; the last says that ECR holds more than we look at.
 
     Raises:
@@ -37,9 +28,7 @@ def list_images(request: Request, *, catalog: ListsRepositories) -> Response:
 
 
 def _operation(request: Request) -> Response:
-    account = Account.of_function(request.function_arn)
-    catalog = Catalog(client("ecr"), account.id, os.environ["REPOSITORY_PREFIX"])
-    return list_images(request, catalog=catalog)
+    return list_images(request, catalog=catalog(Account.of_function(request.function_arn)))
 
 
 handler = lambda_handler(_operation, route="GET /images")

@@ -5,7 +5,6 @@ before everything else, often cold.
 """
 
 import logging
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +12,7 @@ from cloud.auth.issuers import parse_issuers, parse_role_names
 from cloud.auth.jwks import fetch
 from cloud.auth.permissions import ROUTES, canonical_roles, scope
 from cloud.auth.tokens import Untrusted, Verifier
+from cloud.environment import ENVIRONMENT
 from cloud.telemetry.logs import log_context, log_event, start_logging
 from cloud.telemetry.metrics import Metric, count
 
@@ -83,8 +83,8 @@ def _refuse(code: str) -> dict[str, Any]:
 
 
 def _wiring() -> tuple[Verifier, Mapping[str, str]]:
-    verifier = Verifier(parse_issuers(os.environ["ISSUERS"]), fetch=fetch)
-    return verifier, parse_role_names(os.environ.get("ROLES") or "{}")
+    verifier = Verifier(parse_issuers(ENVIRONMENT.issuers), fetch=fetch)
+    return verifier, parse_role_names(ENVIRONMENT.roles or "{}")
 
 
 _wired: list[tuple[Verifier, Mapping[str, str]]] = []

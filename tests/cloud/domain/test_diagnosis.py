@@ -20,8 +20,10 @@ from cloud.domain.devices.diagnosis_facts import DiagnosisFacts, Job
 from cloud.domain.devices.presence import Seen
 from cloud.functions.devices.explain_device import explain_device
 from cloud.http.handler import lambda_handler
+from cloud.tables.deployments import Deployments
 from contract.names import COMPONENT, Nucleus
-from tests.support.cloud.api import ACCOUNT, NOW, REGION, Clock, FakeNuclei, an_event, body_of
+from tests.support.cloud.api import ACCOUNT, NOW, REGION, Clock, FakeDevices, an_event, body_of
+from tests.support.cloud.fakes import FakeGreengrass, FakeGroups
 
 ROUTE = "GET /devices/{device}/why"
 OUR_ACCOUNT = Account("aws", REGION, ACCOUNT)
@@ -323,28 +325,32 @@ def test_what_ran_once_and_ended_well_is_no_cause() -> None:
     assert explain(a_device(applications={"web": {"state": "STOPPED"}}))[0].code == "as-desired"
 
 
-class Asked:
-    """Devices, deployments and Greengrass in memory; counts what Greengrass is asked."""
+class Found(Deployments):
+    """The group's deployments: one that failed, and before it ``deployment``."""
 
-    def __init__(self, facts: DiagnosisFacts, *, error: Exception | None = None) -> None:
-        self.facts, self.error, self.asked = facts, error, 0
-        self.nuclei = FakeNuclei()
-        self.on_core, self.others_carry = "gg-8", "s3://bucket/desired/another.json"
+    def __init__(self, deployment: Deployment | None) -> None:
+        self.deployment = deployment
 
-    def get(self, device: str) -> Device | None:
-        return self.facts.device if device == self.facts.device.name else None
-
-    def newest_first(self, target: str) -> Iterator[Deployment]:
+    def newest_first(self, target: str, *, before: int | None = None) -> Iterator[Deployment]:
         assert target == "thinggroup/line-3"
         yield replace(DEPLOYMENT, id=OLDER, revision=9, state=DeploymentState.FAILED)
-        if self.facts.deployment is not None:
-            yield self.facts.deployment
+        if self.deployment is not None:
+            yield self.deployment
+
+
+class Asked(FakeGreengrass):
+    """Greengrass with the job of ``facts``, and devices and deployments around it."""
+
+    def __init__(self, facts: DiagnosisFacts, *, error: Exception | None = None) -> None:
+        super().__init__()
+        self.facts, self.broken, self.nuclei = facts, error, FakeGroups()
+        self.on_core, self.others_carry = "gg-8", "s3://bucket/desired/another.json"
 
     def on_device(self, device: str, greengrass_id: str) -> Job | None:
         assert (device, greengrass_id) in (("robot-7", "gg-8"), ("robot-7", "gg-9"))
-        self.asked += 1
-        if self.error is not None:
-            raise self.error
+        self.asked.append(device)
+        if self.broken is not None:
+            raise self.broken
         return self.facts.job if greengrass_id == self.on_core else None
 
     def latest(self, target_arn: str) -> TargetDeployment:
@@ -356,8 +362,8 @@ class Asked:
         entry = lambda_handler(
             lambda r: explain_device(
                 r,
-                devices=self,
-                deployments=self,
+                devices=FakeDevices([self.facts.device]),
+                deployments=Found(self.facts.deployment),
                 greengrass=self,
                 groups=self.nuclei,
                 account=OUR_ACCOUNT,
@@ -375,7 +381,7 @@ def test_a_device_that_is_as_desired_says_so_and_greengrass_is_not_asked() -> No
 
     assert (body["as_desired"], body["code"]) == (True, "as-desired")
     assert body["desired"] == {"revision": 8, "deployment": OURS}
-    assert world.asked == 0
+    assert len(world.asked) == 0
 
 
 def test_a_refused_deployment_is_not_what_a_device_is_measured_by() -> None:
@@ -393,7 +399,7 @@ def test_greengrass_is_asked_once_while_the_revision_has_not_arrived() -> None:
         "2026-11-22T11:00:00Z",
     )
     assert body["evidence"] == {"deployment": OURS, "revision_on_device": 7, "job_status": "TIMED_OUT"}
-    assert world.asked == 1
+    assert len(world.asked) == 1
 
 
 def test_the_job_is_found_where_others_deployed_on_top_of_ours_and_it_brings_our_document() -> None:
@@ -415,7 +421,7 @@ def test_what_a_device_says_itself_is_told_with_its_age_and_greengrass_is_not_as
 
         assert (body["code"], body["since"]) == (more["code"], "2026-11-22T11:00:00Z")
         assert [cause["code"] for cause in body["causes"]] == [more["code"]]
-        assert world.asked == 0
+        assert len(world.asked) == 0
     assert body["evidence"] == {"document_sha256": SHA, "refused": True, "revision_on_device": 7}
 
 
@@ -493,7 +499,7 @@ def test_a_deployment_is_found_among_all_that_reached_the_device() -> None:
 
 def test_a_device_of_the_other_nucleus_is_told_with_both_and_one_that_never_said_costs_no_call() -> None:
     world = Asked(replace(FACTS, device=replace(FACTS.device, nucleus=Nucleus.LITE)))
-    world.nuclei.said["line-3"] = Nucleus.CLASSIC
+    world.nuclei.nuclei["line-3"] = Nucleus.CLASSIC
 
     body = body_of(world.why())
 

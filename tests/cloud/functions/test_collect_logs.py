@@ -25,8 +25,9 @@ from contract.commands import (
 )
 from contract.defaults import COMMAND_MAX_BYTES, LOG_BUNDLE_BYTES
 from contract.names import identifier
-from tests.support.cloud.api import COMMANDS, NOW, FakeBroker, body_of, empty
+from tests.support.cloud.api import COMMANDS, NOW, body_of, empty
 from tests.support.cloud.commanding import Api
+from tests.support.cloud.fakes import FakeBroker
 
 LOGS = "POST /devices/{device}/applications/{app}/logs"
 COMMAND = identifier("cmd", unix_ms=1, random80=1)

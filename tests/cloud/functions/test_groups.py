@@ -10,6 +10,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from cloud.aws.account import Account
 from cloud.aws.attributes import to_item
 from cloud.aws.errors import Unavailable
 from cloud.aws.iot_registry import Registry
@@ -21,14 +22,16 @@ from cloud.functions.groups.list_groups import list_groups
 from cloud.functions.groups.remove_device_from_group import remove_device_from_group
 from cloud.http.handler import lambda_handler
 from cloud.services.group_membership import SETTLES_WITHIN, GroupMembership
+from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.dynamodb.idempotency_keys import Keys
 from cloud.tables.memberships import Memberships
 from contract.names import COMPONENT, Nucleus
-from tests.support.cloud.api import NOW, REGION, Clock, OneCallAtATime, an_event, body_of
+from tests.support.cloud.api import ACCOUNT, NOW, REGION, Clock, OneCallAtATime, an_event, body_of
 from tests.support.cloud.devices import a_connection_event, news
+from tests.support.cloud.fakes import FakeGreengrass
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
-from tests.support.cloud.moving import Deployed, ports_of
+from tests.support.cloud.moving import ports_of
 from tests.support.cloud.template import template
 
 ADD, REMOVE = "PUT /groups/{group}/devices/{device}", "DELETE /groups/{group}/devices/{device}"
@@ -64,7 +67,7 @@ class World:
         self.registry = Registered(iot)
         self.clock = Clock()
         self.mover = GroupMembership(self.memberships, self.registry, self.clock)
-        self.greengrass = Deployed()
+        self.greengrass = FakeGreengrass()
         self._iot, self._number = iot, next(_tables)
 
     def group(self, name: str) -> str:
@@ -78,6 +81,10 @@ class World:
         self._iot.add_thing_to_thing_group(thingName=full, thingGroupName=group)
         self.devices.create(full, group, now=NOW)
         return full
+
+    def deployed(self, group: str, components: Components) -> None:
+        """Have Greengrass have a deployment to ``group``, the newest."""
+        self.greengrass.revise(Account("aws", REGION, ACCOUNT).iot_arn(f"thinggroup/{group}"), components)
 
     def put(self, device: str, group: str, *, roles: str = "Fleet.Deployer", **query: str) -> dict[str, Any]:
         ports = ports_of(self.registry, self.mover, self.devices, self.greengrass)
@@ -173,7 +180,7 @@ def test_a_group_whose_values_a_device_would_not_take_is_refused_with_the_cure(
 ) -> None:
     here, there = world.group("here"), world.group("there")
     robot = world.enrol("robot", here)
-    world.greengrass.components[there] = OF_OLD
+    world.deployed(there, OF_OLD)
     if leaves_first:
         world.delete(robot, here)
 
@@ -182,7 +189,7 @@ def test_a_group_whose_values_a_device_would_not_take_is_refused_with_the_cure(
     assert (refused["statusCode"], body_of(refused)["code"]) == (409, "group-needs-deployment")
     assert f"upgrade-agent --group {there}" in body_of(refused)["detail"]
     assert world.where(robot)[0] == (None if leaves_first else here)
-    world.greengrass.components[there] = IN_TIME
+    world.deployed(there, IN_TIME)
     assert world.put(robot, there, move="true")["statusCode"] == 200
 
 
@@ -193,7 +200,7 @@ def test_a_group_with_nothing_to_merge_or_of_no_named_nucleus_takes_every_device
     here, there = world.group("here"), world.group("there")
     robot = world.enrol("robot", here)
     if components is not None:
-        world.greengrass.components[there] = components
+        world.deployed(there, components)
 
     assert world.put(robot, there, move="true")["statusCode"] == 200
 
@@ -202,7 +209,7 @@ def test_a_nucleus_that_does_not_know_the_setting_is_refused_whatever_it_is_told
     here, there = world.group("here"), world.group("there")
     robot = world.enrol("robot", here)
     old = {**IN_TIME[NUCLEUS], "componentVersion": "2.14.3"}
-    world.greengrass.components[there] = {**IN_TIME, NUCLEUS: old}
+    world.deployed(there, {**IN_TIME, NUCLEUS: old})
 
     refused = body_of(world.put(robot, there, move="true"))
 
@@ -239,7 +246,7 @@ def test_a_group_of_lite_asks_for_no_deployment_before_a_device_comes(world: Wor
     here, there = world.group("here"), world.group("there")
     robot = world.enrol("robot", here)
     world.registry.fix_nucleus(there, Nucleus.LITE)
-    world.greengrass.components[there] = OF_OLD  # which the next deployment mends
+    world.deployed(there, OF_OLD)  # which the next deployment mends
 
     assert world.put(robot, there, move="true")["statusCode"] == 200
 
@@ -251,13 +258,14 @@ def test_a_device_that_runs_a_nucleus_of_before_the_setting_stays_until_its_grou
     here, there = world.group("here"), world.group("there")
     robot = world.enrol("robot", here)
     old = {**IN_TIME[NUCLEUS], "componentVersion": "2.14.3"}
-    world.greengrass.components |= {here: {**IN_TIME, NUCLEUS: old}, there: IN_TIME}
+    world.deployed(here, {**IN_TIME, NUCLEUS: old})
+    world.deployed(there, IN_TIME)
 
     refused = body_of(world.put(robot, there, move="true"))
 
     assert refused["code"] == "group-needs-deployment"
     assert f"nucleus 2.15.0 or newer to {here} first" in refused["detail"]
-    world.greengrass.components[here] = IN_TIME
+    world.deployed(here, IN_TIME)
     assert world.put(robot, there, move="true")["statusCode"] == 200
 
 
@@ -265,13 +273,14 @@ def test_a_device_of_the_version_before_stays_where_the_new_group_names_no_nucle
     """Its files do not have the setting, and its own group's deployment does not either."""
     here, there = world.group("here"), world.group("there")
     robot = world.enrol("robot", here)
-    world.greengrass.components |= {here: OF_OLD, there: {COMPONENT: {"componentVersion": "1.0.0"}}}
+    world.deployed(here, OF_OLD)
+    world.deployed(there, {COMPONENT: {"componentVersion": "1.0.0"}})
 
     refused = body_of(world.put(robot, there, move="true"))
 
     assert refused["code"] == "group-needs-deployment"
     assert f"upgrade-agent --group {here}" in refused["detail"]
-    world.greengrass.components[here] = IN_TIME
+    world.deployed(here, IN_TIME)
     assert world.put(robot, there, move="true")["statusCode"] == 200
 
 
@@ -283,7 +292,8 @@ def test_a_device_that_was_taken_out_first_is_judged_by_what_it_follows_still(wo
         TableName="groups", Key=to_item({"device": robot}), UpdateExpression="SET desired = :desired",
         ExpressionAttributeValues=to_item({":desired": {"target": f"thinggroup/{here}"}}),
     )  # fmt: skip
-    world.greengrass.components |= {here: OF_OLD, there: IN_TIME}
+    world.deployed(here, OF_OLD)
+    world.deployed(there, IN_TIME)
     world.delete(robot, here)
 
     refused = body_of(world.put(robot, there))
@@ -299,14 +309,15 @@ def test_a_device_whose_agent_would_fail_the_groups_deployment_stays_where_it_is
     here, there = world.group("here"), world.group("there")
     robot = world.enrol("robot", here)
     world.devices.apply(news(a_connection_event(1, level=level), 1, robot))
-    world.greengrass.components |= {here: OF_OLD, there: IN_TIME}
+    world.deployed(here, OF_OLD)
+    world.deployed(there, IN_TIME)
 
     answer = world.put(robot, there, move="true")
 
     assert answer["statusCode"] == status
     if status == 409:
         assert (body_of(answer)["code"], NUCLEUS in body_of(answer)["detail"]) == ("agent-too-old", True)
-    world.greengrass.components[there] = {**IN_TIME, COMPONENT: {"componentVersion": "2.0.0"}}
+    world.deployed(there, {**IN_TIME, COMPONENT: {"componentVersion": "2.0.0"}})
     assert world.put(robot, there, move="true")["statusCode"] == 200  # with another version nobody is asked
 
 
@@ -382,12 +393,6 @@ def test_a_device_is_not_taken_out_of_a_group_that_it_is_not_in(world: World) ->
     assert world.where(robot) == (here, {here})
 
 
-class NoDeployments:
-    def newest_first(self, target: str) -> Iterator[Any]:
-        assert target.startswith("thinggroup/")
-        return iter(())
-
-
 def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> None:
     keys = Keys(MemoryDynamoDB(), "commands")
     create = lambda_handler(
@@ -398,10 +403,11 @@ def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> 
 
     made, again = create(event, None), create(event, None)
     world.enrol("robot", name)
+    memory = MemoryDynamoDB()
+    memory.create_table(**table_of("DeploymentsTable"))
+    none = Deployments(memory, table_of("DeploymentsTable")["TableName"])
     listing = lambda_handler(
-        lambda r: list_groups(
-            r, registry=world.registry, devices=world.memberships, deployments=NoDeployments()
-        ),
+        lambda r: list_groups(r, registry=world.registry, devices=world.memberships, deployments=none),
         route="GET /groups",
     )
     page = listing(an_event("GET /groups") | {"queryStringParameters": {"prefix": name}}, None)

@@ -9,10 +9,11 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cloud.aws.catalog import Catalog, StoredImage
+from cloud.aws.catalog import Catalog
 from cloud.functions.images.get_image import get_image
 from cloud.functions.images.list_images import list_images
 from cloud.http.handler import lambda_handler
+from cloud.ports.catalog import StoredImage
 from tests.support.cloud.api import ACCOUNT, NOW, REGION, an_event, body_of
 
 LIST, GET = "GET /images", "GET /images/{repository}"

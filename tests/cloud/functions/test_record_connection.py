@@ -13,9 +13,10 @@ from cloud.functions.events import record_connection
 from cloud.services.reboot_proofs import RebootProofs
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
-from tests.support.cloud.api import NOW, FakeQueue
+from tests.support.cloud.api import NOW
 from tests.support.cloud.devices import a_connection_event, a_rule_event, at, devices_table, recorded
 from tests.support.cloud.emf import emitted
+from tests.support.cloud.fakes import FakeQueue
 
 CONNECTION = "dt/fleetgrass/robot-7/connection"
 
@@ -204,4 +205,4 @@ def test_what_may_work_again_is_raised_so_that_lambda_tries_again() -> None:
             raise Unavailable("throttled")
 
     with pytest.raises(Unavailable):
-        record(said("hello", 1), Broken(None, "devices"))  # type: ignore[arg-type]
+        record(said("hello", 1), Broken(None, "devices"))

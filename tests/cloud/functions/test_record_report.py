@@ -13,12 +13,14 @@ import pytest
 from cloud.aws.errors import Unavailable
 from cloud.functions.events.record_report import record_batch
 from cloud.services.nucleus_registration import GroupNuclei
+from cloud.tables.commands import Commands
+from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from contract.commands import CommandResult, CommandState
 from contract.names import Nucleus
 from contract.reports import DesiredStatus, DeviceReport, Rollback, split
-from tests.support.cloud.api import NOW, FakeNuclei, FakeQueue
+from tests.support.cloud.api import NOW
 from tests.support.cloud.devices import (
     a_report,
     a_rule_event,
@@ -28,6 +30,7 @@ from tests.support.cloud.devices import (
     recorded,
 )
 from tests.support.cloud.emf import assert_emf, emitted, lines
+from tests.support.cloud.fakes import FakeGroups, FakeQueue
 
 REPORT, RESULT = "dt/fleetgrass/robot-7/report", "cmd/fleetgrass/robot-7/reboot/res"
 DEPLOYMENT = "dep-00000000000000000000000001"
@@ -37,7 +40,7 @@ COMMAND = "cmd-00000000000000000000000001"
 ORDER = ("epoch", "sequence")
 
 
-class Ledger:
+class Ledger(Commands):
     def __init__(self) -> None:
         self.results: list[tuple[str, str, CommandState]] = []
 
@@ -45,7 +48,7 @@ class Ledger:
         self.results.append((device, result.id, result.state))
 
 
-class Outcomes:
+class Outcomes(Deployments):
     def __init__(self) -> None:
         self.states: list[str] = []
         self.orders: list[tuple[str, int]] = []
@@ -72,7 +75,7 @@ class World:
     ledger: Ledger = field(default_factory=Ledger)
     outcomes: Outcomes = field(default_factory=Outcomes)
     now: datetime = NOW
-    nuclei: FakeNuclei = field(default_factory=FakeNuclei)
+    nuclei: FakeGroups = field(default_factory=FakeGroups)
 
     def __post_init__(self) -> None:
         self.groups = GroupNuclei(self.nuclei, lambda: self.now)
@@ -297,14 +300,14 @@ def lite(sequence: int, **more: Any) -> dict[str, Any]:
 def test_a_group_of_unknown_nucleus_becomes_what_its_first_device_says_and_stays_so(world: World) -> None:
     world.devices.create("robot-8", "line-3", now=NOW)
     assert world.batch(event(a_report(1, a_status()))) == []
-    assert world.nuclei.said == {}
+    assert world.nuclei.nuclei == {}
 
     assert world.batch(lite(2)) == []
     topic = REPORT.replace("robot-7", "robot-8")
     classic = a_rule_event(topic, a_report(1, a_status(), nucleus="classic").to_json(), 3)
     assert world.batch(classic) == []
 
-    assert world.nuclei.said == {"line-3": Nucleus.LITE}
+    assert world.nuclei.nuclei == {"line-3": Nucleus.LITE}
 
 
 def test_the_registry_is_asked_once_an_hour_for_a_group_whatever_its_devices_say(world: World) -> None:
@@ -323,4 +326,4 @@ def test_a_nucleus_that_could_not_be_learnt_costs_no_report_and_is_learnt_with_t
     world.nuclei.broken = None
     assert world.batch(lite(2, engine="28.0")) == []
 
-    assert world.nuclei.said == {"line-3": Nucleus.LITE}
+    assert world.nuclei.nuclei == {"line-3": Nucleus.LITE}

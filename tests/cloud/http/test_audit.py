@@ -400,7 +400,7 @@ def test_an_entry_that_cannot_be_kept_is_in_the_log_and_counted_and_the_call_sta
         def append(self, _: Event) -> None:
             raise Unavailable("throttled")
 
-    monkeypatch.setattr(audit_recorder, "_audit", Broken)
+    monkeypatch.setattr(audit_recorder, "audit", Broken)
 
     answer = ask(lambda _: Response(202, {}), an_event(REBOOT, body={"reason": "stuck"}), REBOOT)
 

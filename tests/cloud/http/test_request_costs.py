@@ -19,7 +19,6 @@ from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
 from cloud.aws.attributes import to_item
 from cloud.clock import new_id
 from cloud.domain.commands.command import Command
-from cloud.http import audit_recorder
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
@@ -66,13 +65,11 @@ def recorded() -> Iterator[Made]:
     def answer(model: Any, **_: object) -> Any:
         return SimpleNamespace(status_code=200), GREENGRASS[model.name]
 
-    audit_recorder._audit.cache_clear()  # its client is of another world
     events.register("before-parameter-build", remember)
     events.register("before-call.greengrassv2", answer)
     yield made
     events.unregister("before-call.greengrassv2", answer)
     events.unregister("before-parameter-build", remember)
-    audit_recorder._audit.cache_clear()
 
 
 def grow(world: World) -> None:

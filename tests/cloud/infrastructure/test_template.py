@@ -1,5 +1,6 @@
 """The template says what the code says: topics, routes, functions, environment; and no right too many."""
 
+import ast
 import json
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from pydantic import ValidationError
 
 from cloud import defaults
 from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
-from cloud.aws.s3 import Bundles
+from cloud.ports.bucket import BUNDLES_KEPT
 from cloud.services.group_membership import SETTLES_WITHIN
 from cloud.tooling import template as rendering
 from cloud.tooling.build import SERVICES
@@ -21,7 +22,8 @@ from contract.commands import ResultAck
 from contract.names import COMPONENT
 from tests.support.cloud.template import functions, resources, template
 
-FUNCTIONS = Path(__file__).parents[3] / "cloud" / "functions"
+CLOUD = Path(__file__).parents[3] / "cloud"
+FUNCTIONS = CLOUD / "functions"
 BEHIND_RULES_AND_TIMERS = {"advance-group-reboot", "authorize", "record-connection", "record-report", "sweep"}
 ENVELOPE = (
     "SELECT encode(*, 'base64') AS payload, topic() AS topic, clientid() AS client, "
@@ -226,29 +228,47 @@ def test_every_function_is_a_module_with_its_name() -> None:
         assert function["Handler"] == f"cloud.functions.{file.parent.name}.{file.stem}.handler"
 
 
-def _names_read_by(path: Path) -> set[str]:
-    """The environment a function reads, and the modules that it names."""
-    source = path.read_text()
-    named = [
-        (module / name if module.is_dir() else module).with_suffix(".py")
-        for package, names in re.findall(r"^from cloud\.?([\w.]*) import ([\w, ]+)", source, re.M)
-        for module in [FUNCTIONS.parent.joinpath(*package.split("."))]
-        for name in names.split(", ")
-    ]
-    sources = [source, *(each.read_text() for each in named)]
-    return {name for each in sources for name in re.findall(r'environ(?:\.get\(|\[)"([A-Z_]+)"', each)}
+def _modules_of(path: Path, found: set[Path]) -> set[Path]:
+    """Add ``path`` to ``found``, and every module of the cloud that it imports, at whatever depth."""
+    if path not in found:
+        found.add(path)
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [each.name for each in getattr(node, "names", ())]
+            if isinstance(node, ast.ImportFrom):
+                names = [str(node.module), *(f"{node.module}.{name}" for name in names)]
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                files = [CLOUD.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names]
+                for file in files:
+                    if CLOUD in file.parents and file.exists():
+                        _modules_of(file, found)
+    return found
+
+
+def _variables_read_by(path: Path) -> set[str]:
+    """The variables of the environment that a function reads: in its module, or in one that it imports."""
+    return {
+        name.upper()
+        for module in _modules_of(path, set())
+        for name in re.findall(r"\bENVIRONMENT\.(\w+)", module.read_text())
+    }
 
 
 def test_every_function_is_given_the_environment_that_it_reads_and_no_more() -> None:
     for name, function in functions().items():
         [file] = FUNCTIONS.rglob(f"{name.replace('-', '_')}.py")
-        read = _names_read_by(file)
-        if name not in WITHOUT_CALLERS:
-            read.add("AUDIT_TABLE")  # by the framing that every route has
-        if name not in PUBLIC_ROUTES.values():
-            read.add("STACK")  # by what is counted; a route without a caller counts nothing
-        read.discard("AWS_LAMBDA_FUNCTION_NAME")  # Lambda gives it to every function
+        read = _variables_read_by(file) - {"AWS_LAMBDA_FUNCTION_NAME"}  # which Lambda gives to all
         assert set(function.get("Environment", {"Variables": {}})["Variables"]) == read, name
+
+
+def test_the_environment_is_read_in_one_place_but_for_what_is_boto3s() -> None:
+    reads = {
+        str(path.relative_to(CLOUD)): set(re.findall(r'"(\w+)" in os\.environ', path.read_text()))
+        for path in CLOUD.rglob("*.py")
+        if re.search(r"\benviron\b|\bgetenv\b", path.read_text())
+    }
+    reads.pop("environment.py")
+    [(module, names)] = reads.items()
+    assert (module, {name[:16] for name in names}) == ("aws/clients.py", {"AWS_ENDPOINT_URL"})
 
 
 def test_whoever_serves_callers_may_write_the_audit_and_nobody_may_take_from_it() -> None:
@@ -369,7 +389,7 @@ def test_objects_are_private_and_encrypted_and_only_bundles_of_logs_expire() -> 
     assert "BucketEncryption" in bucket
     expiring = [rule for rule in bucket["LifecycleConfiguration"]["Rules"] if "Expiration" in text(rule)]
     assert [(rule["Prefix"], rule["ExpirationInDays"]) for rule in expiring] == [
-        ("bundles/", Bundles.KEPT / timedelta(days=1))
+        ("bundles/", BUNDLES_KEPT / timedelta(days=1))
     ]
 
 

@@ -7,17 +7,19 @@ from typing import Any
 import pytest
 
 from cloud.aws.errors import Unavailable
-from cloud.aws.iot_registry import GroupPage
 from cloud.domain.deployments.lost_agents import WATCHED
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.diagnosis_facts import Job
 from cloud.functions.groups.list_groups import list_groups
 from cloud.http.handler import lambda_handler
 from cloud.services.deployment_watch import ASKED_AT_ONCE, ASKED_IN_ALL
+from cloud.tables.memberships import Memberships
 from contract.documents import parse_document_uri
 from tests.support.cloud.api import NOW, FakeDevices, a_device, an_event, body_of
 from tests.support.cloud.deploying import World, a_wish
 from tests.support.cloud.emf import emitted
+from tests.support.cloud.fakes import FakeGroups
+from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 
 TARGET = "thinggroup/line-3"
 
@@ -70,22 +72,14 @@ def outcomes(world: World) -> dict[str, tuple[str, str | None]]:
     return {each["device"]: (each["state"], each.get("code")) for each in body["devices"]}
 
 
-class Registry:
-    def groups(self, **_: Any) -> GroupPage:
-        return GroupPage(("line-3",), None)
-
-    def nucleus_of(self, group: str) -> None:
-        return None
-
-
-class Counts:
-    def count(self, group: str) -> tuple[int, bool]:
-        return 3, True
-
-
 def listed(world: World) -> dict[str, Any]:
+    memory = MemoryDynamoDB()
+    memory.create_table(**table_of("DevicesTable"))
+    members = Memberships(memory, table_of("DevicesTable")["TableName"])
     entry = lambda_handler(
-        lambda r: list_groups(r, registry=Registry(), devices=Counts(), deployments=world.deployments),
+        lambda r: list_groups(
+            r, registry=FakeGroups(("line-3",)), devices=members, deployments=world.deployments
+        ),
         route="GET /groups",
     )
     (group,) = body_of(entry(an_event("GET /groups"), None))["groups"]

@@ -22,7 +22,8 @@ from contract.commands import (
     parse_command,
 )
 from contract.names import identifier
-from tests.support.cloud.api import COMMANDS, NOW, Clock, FakeBroker, empty
+from tests.support.cloud.api import COMMANDS, NOW, Clock, empty
+from tests.support.cloud.fakes import FakeBroker
 
 State = CommandState
 PART_OF = identifier("grb", unix_ms=1, random80=1)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from cloud.aws.errors import NotFound
 from cloud.functions.groups.add_device_to_group import add_device_to_group
 from cloud.functions.groups.remove_device_from_group import remove_device_from_group
 from cloud.http.handler import lambda_handler
@@ -15,6 +14,7 @@ from cloud.services.group_membership import SETTLES_WITHIN, GroupMembership
 from cloud.tables.devices import Devices
 from cloud.tables.memberships import Membership, Memberships
 from tests.support.cloud.api import NOW, Clock, an_event, body_of
+from tests.support.cloud.fakes import FakeGroups
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 from tests.support.cloud.moving import ports_of
 from tests.support.cloud.turns import Turns, in_every_order
@@ -24,33 +24,11 @@ A, B, C = "line-a", "line-b", "line-c"
 _names = itertools.count()
 
 
-class FakeRegistry:
-    """Who is in which group; every group is there that is not ``gone``."""
-
-    def __init__(self) -> None:
-        self.groups_of: dict[str, set[str]] = {}
-        self.gone: set[str] = set()
-        self.most = 0  # groups that a thing was ever in at once
-
-    def nucleus_of(self, group: str) -> None:
-        if group in self.gone:
-            raise NotFound(group)
-
-    def add(self, thing: str, group: str) -> None:
-        if group in self.gone:
-            raise NotFound(group)
-        self.groups_of.setdefault(thing, set()).add(group)
-        self.most = max(self.most, len(self.groups_of[thing]))
-
-    def remove(self, thing: str, group: str) -> None:
-        self.groups_of.setdefault(thing, set()).discard(group)
-
-
 class World:
     """One device in group A, and everybody who may move it, stepping by ``turns``."""
 
     def __init__(self, dynamodb: Any, turns: Turns | None = None) -> None:
-        self.device, self.clock, self.registry = f"robot-{next(_names)}", Clock(), FakeRegistry()
+        self.device, self.clock, self.registry = f"robot-{next(_names)}", Clock(), FakeGroups()
         self.devices = Devices(dynamodb, DEVICES)
         self.devices.create(self.device, A, now=self.clock.now)
         self.registry.add(self.device, A)
@@ -84,7 +62,7 @@ class World:
         found = self.memberships.get(self.device)
         assert found is not None
         assert found.settling_until is None
-        assert self.registry.groups_of[self.device] == ({found.group} if found.group else set())
+        assert self.registry.groups_of(self.device) == ({found.group} if found.group else set())
         assert self.registry.most == 1
 
 

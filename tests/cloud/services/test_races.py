@@ -14,8 +14,9 @@ from cloud.tables.commands import Commands
 from contract.commands import parse_command
 from tests.support.cloud.api import COMMANDS, NOW, body_of
 from tests.support.cloud.commanding import Api
+from tests.support.cloud.fakes import FakeGroups
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB
-from tests.support.cloud.racing import RACES, Answers, FakeRegistry, Stage, make_tables
+from tests.support.cloud.racing import RACES, Answers, Stage, make_tables
 from tests.support.cloud.turns import Turns, in_every_order
 
 
@@ -33,7 +34,7 @@ class InStep:
 
 
 def in_turns(seed: int) -> Stage:
-    turns, memory, registry = Turns(InStep(seed)), MemoryDynamoDB(), FakeRegistry()
+    turns, memory, registry = Turns(InStep(seed)), MemoryDynamoDB(), FakeGroups(())
     make_tables(memory)
 
     def at_once(calls: Sequence[Callable[[], dict[str, Any]]]) -> Answers:

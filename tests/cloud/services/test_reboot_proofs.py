@@ -24,7 +24,7 @@ from contract.events import ConnectionEvent
 from contract.topics import command_result
 from edge.defaults import REBOOT_GRACE_S
 from tests.cloud.functions.test_record_report import Outcomes
-from tests.support.cloud.api import COMMANDS, NOW, FakeNuclei, FakeQueue, Watched, empty
+from tests.support.cloud.api import COMMANDS, NOW, Watched, empty
 from tests.support.cloud.devices import (
     Calls,
     a_connection_event,
@@ -34,6 +34,7 @@ from tests.support.cloud.devices import (
     at,
     devices_table,
 )
+from tests.support.cloud.fakes import FakeGroups, FakeQueue
 from tests.support.edge import fakes as robots
 
 State = CommandState
@@ -103,7 +104,7 @@ class World:
         return record_batch(
             [{"messageId": "1", "body": json.dumps(event)}],
             devices=self.devices, commands=self.commands, proofs=self.proofs, deployments=Outcomes(),
-            group_reboots=self.queue, groups=GroupNuclei(FakeNuclei()), clock=lambda: NOW,
+            group_reboots=self.queue, groups=GroupNuclei(FakeGroups()), clock=lambda: NOW,
         )  # fmt: skip
 
 

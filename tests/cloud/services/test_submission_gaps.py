@@ -268,14 +268,13 @@ def test_of_two_posts_at_the_same_moment_one_gets_the_revision(world: World) -> 
 
 
 def test_one_deployment_that_cannot_be_finished_does_not_keep_the_others_waiting(world: World) -> None:
-    world.groups.sizes["line-4"] = 1
+    world.groups.create_group("line-4", None, made_by="the-test")
+    world.groups.add("r-4", "line-4")
     other_arn = world.account.iot_arn("thinggroup/line-4")
-    world.greengrass.deployments[other_arn] = []
     world.greengrass.broken = Unavailable("timeout")
     world.post()
     world.post(a_wish(group="line-4"))
     world.greengrass.broken = None
-    del world.greengrass.deployments[other_arn]
     latest = world.greengrass.latest
 
     def unreachable(target_arn: str) -> Any:

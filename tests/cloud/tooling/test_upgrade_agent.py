@@ -63,7 +63,8 @@ class Group:
         }
 
     def upgrade(self, version: str = "2.0.0", *, group: str = "line-3") -> Upgraded:
-        clients = Clients(self, self, self.world.deployments, self.world.devices)
+        ports: Any = self  # of Greengrass, the calls that an upgrade makes
+        clients = Clients(self, ports, self.world.deployments, self.world.devices)
         return upgrade_agent(clients, group=group, version=version, sleep=self.sleep)
 
     def sleep(self, seconds: float) -> None:
@@ -132,7 +133,8 @@ def test_the_deployment_follows_though_its_state_changes_at_that_moment() -> Non
     assert row is not None
     moving: Any = Moving(group, row)
 
-    upgrade_agent(Clients(group, group, moving, group.world.devices), group="line-3", version="2.0.0")
+    ports: Any = group
+    upgrade_agent(Clients(group, ports, moving, group.world.devices), group="line-3", version="2.0.0")
 
     after = group.world.deployments.get(made)
     assert after is not None

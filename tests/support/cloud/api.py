@@ -12,7 +12,7 @@ import pytest
 from moto import mock_aws
 
 from cloud.domain.devices.device import Device
-from contract.names import Nucleus
+from cloud.tables.devices import Devices
 from tests.support.cloud.template import template
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -90,8 +90,8 @@ def a_device(name: str = "robot-7", group: str | None = "line-3", **changes: Any
     return Device(name=name, group=group, enrolled_at=NOW - timedelta(days=1), **(heard | changes))
 
 
-class FakeDevices:
-    """The devices table as the operations here see it."""
+class FakeDevices(Devices):
+    """The devices table, whose rows are given as what they mean."""
 
     def __init__(self, devices: Iterable[Device] = ()) -> None:
         self.rows = {device.name: device for device in devices}
@@ -105,60 +105,9 @@ class FakeDevices:
     def names_in_group(self, group: str) -> list[str]:
         return [device.name for device in self.in_group(group)]
 
-    def named(self, names: Sequence[str]) -> dict[str, Device]:
+    def named(self, names: Sequence[str], *, whole: bool = False) -> dict[str, Device]:
         assert len(names) <= 100
         return {name: self.rows[name] for name in names if name in self.rows}
-
-
-class FakeNuclei:
-    """The IoT registry as far as it knows which nucleus a group is of; ``broken`` is raised instead."""
-
-    def __init__(self, said: Mapping[str, Nucleus] | None = None) -> None:
-        self.said = dict(said or {})
-        self.asked: list[str] = []
-        self.broken: Exception | None = None
-
-    def nucleus_of(self, group: str) -> Nucleus | None:
-        self.asked.append(group)
-        if self.broken is not None:
-            raise self.broken
-        return self.said.get(group)
-
-    def fix_nucleus(self, group: str, nucleus: Nucleus) -> Nucleus:
-        self.asked.append(group)
-        if self.broken is not None:
-            raise self.broken
-        return self.said.setdefault(group, nucleus)
-
-
-class FakeBroker:
-    """Keeps what was published and tells ``after``; ``broken`` is raised instead."""
-
-    def __init__(self) -> None:
-        self.published: list[tuple[str, bytes]] = []
-        self.broken: Exception | None = None
-        self.before: Callable[[], None] = lambda: None
-        self.after: Callable[[str, bytes], None] = lambda topic, payload: None
-
-    def publish(self, topic: str, payload: bytes) -> None:
-        self.before()
-        if self.broken is not None:
-            raise self.broken
-        self.published.append((topic, payload))
-        self.after(topic, payload)
-
-
-class FakeQueue:
-    """Keeps what was sent; ``broken`` is raised instead."""
-
-    def __init__(self) -> None:
-        self.bodies: list[str] = []
-        self.broken: Exception | None = None
-
-    def send(self, body: str) -> None:
-        if self.broken is not None:
-            raise self.broken
-        self.bodies.append(body)
 
 
 @contextmanager

@@ -20,7 +20,8 @@ from cloud.services.dispatch import Dispatcher
 from cloud.services.redelivery import Redelivery
 from cloud.tables.commands import Commands
 from contract.commands import CommandResult, CommandState
-from tests.support.cloud.api import COMMANDS, Clock, FakeBroker, FakeDevices, a_device, an_event
+from tests.support.cloud.api import COMMANDS, Clock, FakeDevices, a_device, an_event
+from tests.support.cloud.fakes import FakeBroker, FakeBundles
 
 #: Every route that sends a device a command.
 ORDERS: tuple[CommandRoute[Any], ...] = (
@@ -33,20 +34,6 @@ ORDERS: tuple[CommandRoute[Any], ...] = (
 )
 REBOOT = reboot_device.ROUTE.key
 LIST, GET = "GET /devices/{device}/commands", "GET /devices/{device}/commands/{command}"
-
-
-class FakeBundles:
-    """Signs nothing: every URL is another one, as with S3 whenever the clock has moved."""
-
-    def __init__(self) -> None:
-        self.signed: list[tuple[str, str, float]] = []
-
-    def put_url(self, device: str, command: str, *, expires_in_s: float) -> str:
-        self.signed.append((device, command, expires_in_s))
-        return f"https://bucket.example/{device}/{command}?put={len(self.signed)}"
-
-    def get_url(self, device: str, command: str, *, expires_in_s: float) -> str:
-        return f"https://bucket.example/{device}/{command}?get={expires_in_s:g}"
 
 
 @dataclass

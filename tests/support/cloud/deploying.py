@@ -7,21 +7,15 @@ from typing import Any
 
 from cloud.aws.account import Account
 from cloud.aws.attributes import to_item
-from cloud.aws.ecr import Image
-from cloud.aws.errors import Conflict, NotFound
-from cloud.aws.iot_registry import Group
 from cloud.domain.deployments.deployment import Deployment, DeploymentState
-from cloud.domain.deployments.greengrass import Submitted, TargetDeployment
 from cloud.domain.deployments.greengrass_components import NUCLEUS, Components
-from cloud.domain.devices.diagnosis_facts import Job
 from cloud.functions.deployments.create_deployment import Ports, create_deployment
 from cloud.functions.deployments.get_deployment import get_deployment
 from cloud.http.handler import lambda_handler
 from cloud.services.deployment_submission import Submission
 from cloud.tables.deployments import Deployments
 from cloud.tables.rows.deployment_rows import sort_key
-from contract.documents import document_key
-from contract.names import COMPONENT, Nucleus
+from contract.names import COMPONENT
 from tests.support.cloud.api import (
     ACCOUNT,
     DEPLOYMENTS,
@@ -32,11 +26,13 @@ from tests.support.cloud.api import (
     an_event,
     with_tables,
 )
+from tests.support.cloud.fakes import FakeDocuments, FakeGreengrass, FakeGroups, FakeImages
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB
 
 POST, GET = "POST /deployments", "GET /deployments/{deployment}"
 WEB = {"name": "web", "image": "fleetgrass/hello:v1"}
 V1, V2 = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+TAGS = {("fleetgrass/hello", "v1"): V1, ("fleetgrass/hello", "v2"): V2}
 HOST = f"{ACCOUNT}.dkr.ecr.{REGION}.amazonaws.com"
 ENROLLED: dict[str, Mapping[str, Any]] = {
     COMPONENT: {"componentVersion": "0.9.0", "configurationUpdate": {"merge": '{"heartbeat_s": 5}'}},
@@ -88,108 +84,6 @@ class Gapped:
         )
 
 
-class FakeGreengrass:
-    """Deployments per target, oldest first; the same client token gives the same deployment.
-
-    With other content a known token is a Conflict, as Greengrass has it.
-    """
-
-    def __init__(self, target: str, components: Components | None) -> None:
-        self.deployments: dict[str, list[tuple[str, Components]]] = {target: []}
-        self.by_token: dict[str, tuple[Submitted, tuple[object, ...]]] = {}
-        self.broken: Exception | None = None
-        self.jobs: dict[tuple[str, str], Job] = {}
-        self.asked: list[str] = []
-        self.published: dict[str, list[str]] = {}  # a component's versions by its ARN, the newest first
-        if components is not None:
-            self.deployments[target].append(("gg-enrolment", components))
-
-    def latest(self, target_arn: str) -> TargetDeployment | None:
-        all_of_it = self.deployments[target_arn]
-        if not all_of_it:
-            return None
-        greengrass_id, components = all_of_it[-1]
-        return TargetDeployment(greengrass_id, f"job-{greengrass_id}", components)
-
-    def components(self, greengrass_id: str) -> Components | None:
-        every = dict(each for of_target in self.deployments.values() for each in of_target)
-        return every.get(greengrass_id)
-
-    def newest(self, component_arn: str) -> str | None:
-        return next(iter(self.published.get(component_arn, ())), None)
-
-    def revise(self, target_arn: str, components: Components) -> str:
-        """What somebody else does in the console."""
-        greengrass_id = f"gg-of-others-{len(self.deployments[target_arn])}"
-        self.deployments[target_arn].append((greengrass_id, components))
-        return greengrass_id
-
-    def on_device(self, device: str, greengrass_id: str) -> Job | None:
-        self.asked.append(device)
-        return self.jobs.get((device, greengrass_id))
-
-    def create(self, target_arn: str, *, name: str, components: Components, client_token: str) -> Submitted:
-        if self.broken is not None:
-            raise self.broken
-        assert 1 <= len(client_token) <= 64
-        content = (target_arn, name, components)
-        if client_token not in self.by_token:
-            greengrass_id = f"gg-{len(self.by_token) + 1}"
-            self.deployments[target_arn].append((greengrass_id, components))
-            self.by_token[client_token] = (Submitted(greengrass_id, f"job-{greengrass_id}"), content)
-        made, of = self.by_token[client_token]
-        if of != content:
-            raise Conflict("the client token was used with other content")
-        return made
-
-
-class FakeImages:
-    """Repositories by tag."""
-
-    def __init__(self) -> None:
-        self.tags = {("fleetgrass/hello", "v1"): V1, ("fleetgrass/hello", "v2"): V2}
-        self.architectures: frozenset[str] = frozenset()
-        self.asked: list[str] = []
-        self.broken: Exception | None = None
-
-    def resolve(self, repository: str, *, tag: str | None = None, digest: str | None = None) -> Image:
-        self.asked.append(repository)
-        if self.broken is not None:
-            raise self.broken
-        found = digest or self.tags.get((repository, tag or ""))
-        if found is None or found not in self.tags.values():
-            raise NotFound(repository)
-        return Image(found, self.architectures)
-
-
-class FakeDocuments:
-    """The bucket."""
-
-    def __init__(self) -> None:
-        self.stored: dict[str, bytes] = {}
-
-    def put(self, document: bytes) -> str:
-        uri = f"s3://bucket/{document_key(document)}"
-        self.stored[uri] = document
-        return uri
-
-
-class FakeGroups:
-    """The IoT registry: how many things each group holds, and which nucleus it is of."""
-
-    def __init__(self) -> None:
-        self.sizes = {"line-3": 2, "empty": 0}
-        self.nuclei: dict[str, Nucleus] = {}
-
-    def nucleus_of(self, group: str) -> Nucleus | None:
-        if group not in self.sizes:
-            raise NotFound(group)
-        return self.nuclei.get(group)
-
-    def group(self, group: str) -> Group:
-        return Group(self.nucleus_of(group), self.sizes[group] > 0)
-
-
 @dataclass
 class World:
     """A cloud in memory. ``gaps`` sit around every call of ``post`` and ``sweep``, never of the others.
@@ -200,9 +94,9 @@ class World:
     table: Any = None
     enrolled: Components | None = field(default_factory=lambda: ENROLLED)
     clock: Clock = field(default_factory=Clock)
-    images: FakeImages = field(default_factory=FakeImages)
+    images: FakeImages = field(default_factory=lambda: FakeImages(TAGS))
     documents: FakeDocuments = field(default_factory=FakeDocuments)
-    groups: FakeGroups = field(default_factory=FakeGroups)
+    groups: FakeGroups = field(default_factory=lambda: FakeGroups(("line-3", "empty")))
     gaps: Gaps = field(default_factory=Gaps)
     agent_version: str = "1.0.0"  # the stack's
     devices: FakeDevices = field(default_factory=lambda: FakeDevices([a_device("r-1"), a_device("r-2")]))
@@ -210,7 +104,10 @@ class World:
     def __post_init__(self) -> None:
         self.account = Account("aws", REGION, ACCOUNT)
         self.arn = self.account.iot_arn("thinggroup/line-3")
-        self.greengrass = FakeGreengrass(self.arn, self.enrolled)
+        self.greengrass = FakeGreengrass()
+        if self.enrolled is not None:
+            self.greengrass.revise(self.arn, self.enrolled)
+        self.groups.add("r-1", "line-3")
         self.kept_in = with_tables(MemoryDynamoDB()) if self.table is None else self.table
         self.deployments = Deployments(self.kept_in, DEPLOYMENTS)
 

@@ -25,19 +25,9 @@ from cloud.tables.proofs import Proofs
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.topics import command_result, thing_of
 from tests.cloud.functions.test_record_report import Outcomes
-from tests.support.cloud.api import (
-    COMMANDS,
-    NOW,
-    Clock,
-    FakeBroker,
-    FakeNuclei,
-    FakeQueue,
-    Watched,
-    an_event,
-    body_of,
-    empty,
-)
+from tests.support.cloud.api import COMMANDS, NOW, Clock, Watched, an_event, body_of, empty
 from tests.support.cloud.devices import a_connection_event, a_rule_event, devices_table
+from tests.support.cloud.fakes import FakeBroker, FakeGroups, FakeQueue
 
 POST = "POST /groups/{group}/reboots"
 GET = "GET /groups/{group}/reboots/{reboot}"
@@ -154,7 +144,7 @@ class World:
         assert not record_batch(
             [record], devices=self.devices, commands=self.commands,
             proofs=Proofs(self.dynamodb, COMMANDS), deployments=Outcomes(),
-            group_reboots=self.queue, groups=GroupNuclei(FakeNuclei()),
+            group_reboots=self.queue, groups=GroupNuclei(FakeGroups()),
         )  # fmt: skip
 
     def says(self, device: str, state: CommandState, **more: Any) -> None:

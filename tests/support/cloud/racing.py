@@ -6,19 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from cloud.aws.errors import Conflict, NotFound
+from cloud.aws.errors import NotFound
 from cloud.functions.groups.add_device_to_group import add_device_to_group
 from cloud.functions.groups.create_group import create_group
 from cloud.functions.groups.remove_device_from_group import remove_device_from_group
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
+from cloud.ports.groups import Groups
 from cloud.services.group_membership import GroupMembership
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from cloud.tables.dynamodb.idempotency_keys import Keys
 from cloud.tables.memberships import Membership, Memberships
 from contract.commands import parse_command
-from contract.names import Nucleus
 from tests.support.cloud import deploying, group_rebooting
 from tests.support.cloud.api import COMMANDS, DEPLOYMENTS, DEVICES, NOW, Clock, an_event, body_of
 from tests.support.cloud.commanding import REBOOT, Api
@@ -35,56 +35,10 @@ Answers = list[dict[str, Any]]
 _numbers = itertools.count()
 
 
-class KeepsGroups(Protocol):
+class KeepsGroups(Groups, Protocol):
     """The registry, AWS's or one in memory."""
 
-    def nucleus_of(self, group: str) -> Nucleus | None: ...
-    def create_group(
-        self, group: str, description: str | None, *, made_by: str, nucleus: Nucleus | None = None
-    ) -> None: ...
-    def add(self, thing: str, group: str) -> None: ...
-    def remove(self, thing: str, group: str) -> None: ...
     def groups_of(self, thing: str) -> frozenset[str]: ...
-
-
-class FakeRegistry:
-    """Groups with who made them, and who is in which; every thing is there."""
-
-    def __init__(self) -> None:
-        self.groups: dict[str, tuple[str | None, str]] = {}
-        self.things: dict[str, set[str]] = {}
-        self.most = 0  # groups that a thing was ever in at once
-
-    def nucleus_of(self, group: str) -> Nucleus | None:
-        if group not in self.groups:
-            raise NotFound(group)
-        return None
-
-    def create_group(
-        self,
-        group: str,
-        description: str | None,
-        *,
-        made_by: str,
-        nucleus: Nucleus | None = None,
-    ) -> None:
-        if self.groups.setdefault(group, (description, made_by)) != (
-            description,
-            made_by,
-        ):
-            raise Conflict(group)
-
-    def add(self, thing: str, group: str) -> None:
-        if group not in self.groups:
-            raise NotFound(group)
-        self.things.setdefault(thing, set()).add(group)
-        self.most = max(self.most, len(self.things[thing]))
-
-    def remove(self, thing: str, group: str) -> None:
-        self.things.setdefault(thing, set()).discard(group)
-
-    def groups_of(self, thing: str) -> frozenset[str]:
-        return frozenset(self.things.get(thing, ()))
 
 
 @dataclass(frozen=True)

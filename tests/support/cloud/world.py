@@ -21,6 +21,7 @@ from cloud.clock import new_id
 from cloud.domain.commands.command import Command
 from cloud.domain.commands.group_reboot import GroupReboot
 from cloud.domain.deployments.deployment import Deployment
+from cloud.environment import ENVIRONMENT
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
@@ -150,9 +151,9 @@ def a_world() -> Iterator[World]:
         environment.setenv("AWS_DEFAULT_REGION", REGION)
         for name, value in _environment().items():
             environment.setenv(name, value)
-        _forget_clients()
+        _forget()
         yield World()
-        _forget_clients()
+        _forget()
 
 
 def handler(route: str) -> Callable[[dict[str, Any], object], dict[str, Any]]:
@@ -163,7 +164,8 @@ def handler(route: str) -> Callable[[dict[str, Any], object], dict[str, Any]]:
     return entry
 
 
-def _forget_clients() -> None:
+def _forget() -> None:
+    vars(ENVIRONMENT).clear()
     clients.client.cache_clear()
     clients.iot_data.cache_clear()
     clients.s3_signer.cache_clear()
