@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from bench.imports import Imported, compile_ours, imported
 from bench.rows import Machine, Row, Target, judge
-from cloud.auth.permissions import PUBLIC_ROUTES
+from cloud.auth.routes import PUBLIC_ROUTES
 from cloud.tooling.template import modules
 
 #: They have no table: the authorizer has rows of its own, and what is public answers without AWS.

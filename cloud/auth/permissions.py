@@ -1,4 +1,4 @@
-"""Authorisation: routes, roles, groups. Pure; never reads a token, a clock or the environment.
+"""Authorisation: roles and groups. Pure; never reads a token, a clock or the environment.
 
 Imports the standard library only, because the authorizer's cold start pays for every import here; and its
 rows are named tuples, because each dataclass takes half a millisecond of that.
@@ -33,90 +33,6 @@ class ScopeRule(Enum):
     SHARED = "everything: it is no group's"
     FLEET = "nothing: the role must not be scoped"
 
-
-class Route(NamedTuple):
-    """One operation of the API: its Lambda's kebab-name, the least role, and what a scoped one reaches.
-
-    ``query`` names the parameters it knows; any other is refused.
-    ``names_group`` is where its body names the group that it is about, if its path does not.
-    """
-
-    operation: str
-    role: Role
-    reach: ScopeRule
-    query: tuple[str, ...] = ()
-    names_group: tuple[str, ...] = ()
-
-
-#: API Gateway route key → operation. The one table of who may do what: the authorizer and the handlers
-#: judge by it, the template and docs/access.md are tested against it, and so is every handler.
-ROUTES: Mapping[str, Route] = {
-    "GET /devices": Route(
-        "list-devices",
-        Role.READER,
-        ScopeRule.LISTED,
-        ("cursor", "limit", "sort", "group", "prefix", "image", "application", "agent_version", "state"),
-    ),
-    "GET /devices/{device}": Route("get-device", Role.READER, ScopeRule.DEVICE),
-    "GET /devices/{device}/why": Route("explain-device", Role.READER, ScopeRule.DEVICE),
-    "GET /devices/{device}/history": Route(
-        "get-device-history", Role.READER, ScopeRule.DEVICE, ("from", "to")
-    ),
-    "POST /devices/{device}/reboot": Route("reboot-device", Role.OPERATOR, ScopeRule.DEVICE),
-    "POST /devices/{device}/report": Route("request-report", Role.OPERATOR, ScopeRule.DEVICE),
-    "POST /devices/{device}/applications/{app}/restart": Route(
-        "restart-application", Role.OPERATOR, ScopeRule.DEVICE
-    ),
-    "POST /devices/{device}/applications/{app}/retry": Route(
-        "retry-application", Role.OPERATOR, ScopeRule.DEVICE
-    ),
-    "POST /devices/{device}/applications/{app}/logs": Route("collect-logs", Role.OPERATOR, ScopeRule.DEVICE),
-    "POST /devices/{device}/applications/{app}/rotate-secrets": Route(
-        "rotate-secrets", Role.OPERATOR, ScopeRule.DEVICE
-    ),
-    "GET /devices/{device}/commands": Route(
-        "list-commands", Role.READER, ScopeRule.DEVICE, ("cursor", "limit", "kind", "state")
-    ),
-    "GET /devices/{device}/commands/{command}": Route("get-command", Role.READER, ScopeRule.DEVICE),
-    "POST /groups/{group}/reboots": Route("reboot-group", Role.OPERATOR, ScopeRule.GROUP),
-    "GET /groups/{group}/reboots/{reboot}": Route(
-        "get-group-reboot", Role.READER, ScopeRule.GROUP, ("cursor", "limit")
-    ),
-    "POST /groups/{group}/reboots/{reboot}/cancel": Route(
-        "cancel-group-reboot", Role.OPERATOR, ScopeRule.GROUP
-    ),
-    "POST /deployments": Route(
-        "create-deployment", Role.DEPLOYER, ScopeRule.GROUP, names_group=("target", "group")
-    ),
-    "GET /deployments": Route(
-        "list-deployments", Role.READER, ScopeRule.LISTED, ("cursor", "limit", "group", "state")
-    ),
-    "GET /deployments/{deployment}": Route("get-deployment", Role.READER, ScopeRule.GROUP),
-    "GET /groups": Route("list-groups", Role.READER, ScopeRule.LISTED, ("cursor", "limit", "prefix")),
-    "POST /groups": Route("create-group", Role.DEPLOYER, ScopeRule.GROUP, names_group=("name",)),
-    "PUT /groups/{group}/devices/{device}": Route(
-        "add-device-to-group", Role.DEPLOYER, ScopeRule.GROUP, ("move",)
-    ),
-    "DELETE /groups/{group}/devices/{device}": Route(
-        "remove-device-from-group", Role.DEPLOYER, ScopeRule.GROUP
-    ),
-    "GET /images": Route("list-images", Role.READER, ScopeRule.SHARED, ("cursor", "limit")),
-    "GET /images/{repository}": Route("get-image", Role.READER, ScopeRule.SHARED, ("cursor", "limit", "tag")),
-    "GET /audit": Route(
-        "list-audit",
-        Role.ADMIN,
-        ScopeRule.FLEET,
-        ("cursor", "limit", "day", "operation", "outcome", "subject"),
-    ),
-    "GET /audit/verify": Route("verify-audit", Role.ADMIN, ScopeRule.FLEET, ("day", "cursor")),
-    "GET /audit/export": Route("export-audit", Role.ADMIN, ScopeRule.FLEET, ("day", "cursor")),
-}
-
-#: Route key → operation of what needs no token: no caller, no role, nothing audited.
-PUBLIC_ROUTES: Mapping[str, str] = {
-    "GET /health": "health",
-    "GET /openapi.json": "get-openapi",
-}
 
 LEEWAY_S = 60.0  # between an issuer's clock and ours, wherever a token's times are judged
 

@@ -1,58 +1,43 @@
-"""Pages of the audit: the day that a request asks for, and a place in it. Pure."""
+"""Pages of the audit: the day that is asked for, and a place in it. Pure."""
 
 import re
+from datetime import date
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field, PlainValidator
 
 from cloud.clock import Clock
-from cloud.domain.audit_chain import NOTHING_YET, Head, parse_day
-from cloud.http.gateway_events import Problem
-from cloud.http.handler import Request
+from cloud.domain.audit_chain import Head, parse_day
+from cloud.http.paging import Cursor
 
 DIGITS = 12  # of a place in a day
 _LINK = re.compile(rf"([0-9]{{1,{DIGITS}}})-([0-9a-f]{{64}})")
 
 
-def day_of(request: Request, clock: Clock) -> str:
-    """Return the day that is asked for, today (UTC) where none is.
-
-    Raises:
-        Problem: 400 ``invalid-parameter``.
-    """
-    text = request.query.get("day")
-    if text is None:
-        return clock().date().isoformat()
-    try:
-        return parse_day(text).isoformat()
-    except ValueError as error:
-        raise Problem(400, "invalid-parameter", f"day: {error}", field="day") from None
-
-
-def position(request: Request, first: int) -> int:
-    """Return the place in the day where the page begins, ``first`` for the first page.
-
-    Raises:
-        Problem: 400 ``invalid-parameter``.
-    """
-    text = request.query.get("cursor")
-    if text is None:
-        return first
+def _position(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > DIGITS:
-        raise Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor")
+        raise ValueError(text)
     return int(text)
 
 
-def link_of(request: Request) -> Head:
-    """Return the link of the day's chain that the page before this one got to.
-
-    Raises:
-        Problem: 400 ``invalid-parameter``.
-    """
-    text = request.query.get("cursor")
-    if text is None:
-        return NOTHING_YET
+def _link(text: str) -> Head:
     found = _LINK.fullmatch(text)
     if found is None:
-        raise Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor")
+        raise ValueError(text)
     return Head(int(found[1]), found[2])
+
+
+#: The parameter of all that is about a day.
+Day = Annotated[date | None, BeforeValidator(parse_day), Field(description="A day in UTC, today by default")]
+#: The sequence number of the entry that the page before ended with.
+AtPosition = Cursor[Annotated[int, BeforeValidator(_position)]]
+#: The link of the day's chain that the page before got to, as ``cursor_of`` writes it.
+AtLink = Cursor[Annotated[Head, PlainValidator(_link)]]
+
+
+def day_of(asked: date | None, clock: Clock) -> str:
+    """Return the day that is asked for, today (UTC) where none is."""
+    return (asked or clock().date()).isoformat()
 
 
 def cursor_of(link: Head) -> str:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from cloud.auth.permissions import ROUTES, Caller
+from cloud.auth.permissions import Caller
+from cloud.auth.routes import ROUTES
 from cloud.domain.audit_chain import CallOutcome, Event
 from cloud.http import gateway_events
 from cloud.telemetry.logs import log_event

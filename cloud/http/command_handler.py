@@ -59,7 +59,7 @@ Body = TypeVar("Body", bound=CommandRequest)
 
 @dataclass(frozen=True)
 class CommandRoute(Generic[Body]):
-    """One route: its key in ``permissions.ROUTES``, its body, and the command that it makes of that.
+    """One route: its key in the route table, its body, and the command that it makes of that.
 
     ``make`` may raise a ``Problem``.
     """

@@ -17,12 +17,14 @@ from urllib.parse import quote
 from pydantic import BaseModel, ValidationError
 
 from cloud.auth import strict_json
-from cloud.auth.permissions import LEEWAY_S, ROUTES, Caller, Role, Scope, scope
+from cloud.auth.permissions import LEEWAY_S, Caller, Role, Scope, scope
+from cloud.auth.routes import ROUTES
 from cloud.auth.strict_json import NotStrictJson
 from cloud.aws.errors import Unavailable
 from cloud.domain.idempotency import Idempotency, KeyReused
 from cloud.http import audit_recorder, gateway_events
 from cloud.http.gateway_events import INTERNAL, Problem, Response
+from cloud.http.query import AnyQuery, Query, parse_query
 from cloud.telemetry.logs import log_context, log_event, start_logging
 
 log = logging.getLogger(__name__)
@@ -38,7 +40,7 @@ class Request:
 
     route_key: str
     path: Mapping[str, str]
-    query: Mapping[str, str]
+    parameters: Mapping[str, str]  # of the query, as they came; ``query`` takes them
     headers: Mapping[str, str]  # names in lower case
     body: bytes
     caller: Caller
@@ -81,6 +83,14 @@ class Request:
         """Whether the caller holds ``role``, maybe more than this route asks for, over ``groups``."""
         held = scope(self.caller.roles, role)
         return held is not None and held.covers(groups)
+
+    def query(self, model: type[AnyQuery]) -> AnyQuery:
+        """Return the query parameters as ``model``, before anything is done.
+
+        Raises:
+            Problem: 400 ``unknown-parameter`` or ``invalid-parameter``.
+        """
+        return parse_query(self.parameters, model)
 
     def parse(self, model: type[Model]) -> Model:
         """Return the body as ``model``: JSON types are taken as they are, unknown fields refused.
@@ -233,14 +243,13 @@ def _request(event: Mapping[str, Any], context: object, route: str, role: Role, 
     held = scope(caller.roles, role)
     if held is None:
         raise Problem(403, "role-missing", f"{role.canonical} is needed", role=role.canonical)
-    query = dict(event.get("queryStringParameters") or {})
-    unknown = sorted(query.keys() - ROUTES[route].query)
-    if unknown:
-        raise Problem(400, "unknown-parameter", f"{unknown[0]}: unknown parameter", field=unknown[0])
+    parameters = dict(event.get("queryStringParameters") or {})
+    if parameters and not ROUTES[route].takes_query:
+        parse_query(parameters, Query)
     return Request(
         route_key=route,
         path=gateway_events.path_of(event),
-        query=query,
+        parameters=parameters,
         headers=gateway_events.headers_of(event),
         body=gateway_events.body_of(event),
         caller=caller,

@@ -1,56 +1,47 @@
 """Paging of lists: ``limit`` and ``cursor`` in the query, ``cursor`` in the answer. Pure."""
 
 import base64
-import binascii
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
-from cloud.http.gateway_events import Problem
-from cloud.http.handler import Request
+from cloud.http.query import Query, saying
 
 PAGE_DEFAULT, PAGE_MAX = 50, 100
-Value = TypeVar("Value")
+NO_CURSOR_OF_OURS = "not one that a page gave"
+Key = TypeVar("Key")
 
 
-def limit(request: Request) -> int:
-    """Return how many a page may hold.
-
-    Raises:
-        Problem: 400 ``invalid-parameter``.
-    """
-    text = request.query.get("limit", str(PAGE_DEFAULT))
-    if not text.isascii() or not text.isdigit() or len(text) > 3 or not 1 <= int(text) <= PAGE_MAX:
-        raise Problem(400, "invalid-parameter", f"limit: must be 1 to {PAGE_MAX}", field="limit")
-    return int(text)
+def _decoded(cursor: str) -> str:
+    return base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
 
 
-def after(request: Request, key: TypeAdapter[Value]) -> Value | None:
-    """Return the ``key`` after which the page begins; None for the first page.
-
-    Raises:
-        Problem: 400 ``invalid-parameter``.
-    """
-    cursor = request.query.get("cursor")
-    if cursor is None:
-        return None
-    try:
-        return key.validate_python(base64.b64decode(cursor, altchars=b"-_", validate=True).decode())
-    except (binascii.Error, ValueError):  # a pydantic.ValidationError is a ValueError
-        raise Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor") from None
+def _whole(digits: str) -> int:
+    if not digits.isascii() or not digits.isdigit() or len(digits) > 3:
+        raise ValueError(digits)
+    return int(digits)
 
 
-def chosen(request: Request, parameter: str, kind: TypeAdapter[Value]) -> Value | None:
-    """Return a query ``parameter`` of this ``kind``; None where it is not given.
+#: Where the page begins, None for the first page; how a list writes it is its own affair.
+Cursor = Annotated[
+    Key | None,
+    saying(NO_CURSOR_OF_OURS),
+    WithJsonSchema({"type": "string", "minLength": 1}),
+    Field(description="The cursor of the page before this one"),
+]
+#: The key after which the page begins, as ``following`` writes it.
+After = Cursor[Annotated[Key, BeforeValidator(_decoded)]]
 
-    Raises:
-        Problem: 400 ``invalid-parameter``.
-    """
-    value = request.query.get(parameter)
-    try:
-        return None if value is None else kind.validate_python(value)
-    except ValidationError:
-        raise Problem(400, "invalid-parameter", f"{parameter}: not a valid one", field=parameter) from None
+
+class Limited(Query):
+    """The parameter of every list; each adds the cursor that it gives."""
+
+    limit: Annotated[
+        int,
+        Field(ge=1, le=PAGE_MAX, description="How many at most"),
+        BeforeValidator(_whole),
+        saying(f"must be 1 to {PAGE_MAX}"),
+    ] = PAGE_DEFAULT
 
 
 def following(key: str | None) -> str | None:

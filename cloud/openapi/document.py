@@ -7,11 +7,12 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, models_json_schema
-from pydantic_core.core_schema import DictSchema
+from pydantic_core.core_schema import DictSchema, NullableSchema
 
-from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
+from cloud.auth.routes import PUBLIC_ROUTES, ROUTES
 from cloud.http.gateway_events import BODY_MAX_BYTES, PATH_PARAMETERS, RETRY_LATER
 from cloud.http.preconditions import TAGS
+from cloud.http.query import Query
 from cloud.openapi.examples import AUDIT_LINE, EXAMPLES, PARAMETERS
 from cloud.openapi.models.answers import GatewayMessage, Problem
 from cloud.openapi.operations import OPERATIONS, Operation
@@ -88,6 +89,27 @@ class _ClosedMappings(GenerateJsonSchema):
         return said | {"additionalProperties": False} if "patternProperties" in said else said
 
 
+class _QueryFields(GenerateJsonSchema):
+    """As pydantic's, of a query's model: None is a parameter that is not there, and no value of it."""
+
+    def nullable_schema(self, schema: NullableSchema) -> dict[str, Any]:
+        return self.generate_inner(schema["schema"])
+
+
+def _query_parameters(model: type[Query]) -> list[dict[str, Any]]:
+    found = model.model_json_schema(schema_generator=_QueryFields)
+    parameters = []
+    for name, field in found["properties"].items():
+        type_of_its_own = found["$defs"][field.pop("$ref").rpartition("/")[2]] if "$ref" in field else {}
+        schema = type_of_its_own | field
+        del schema["title"]
+        description = schema.pop("description")
+        if schema["default"] is None:
+            del schema["default"]
+        parameters.append({"name": name, "in": "query", "description": description, "schema": schema})
+    return parameters
+
+
 class _Schemas:
     """The models that were referred to."""
 
@@ -145,15 +167,8 @@ def _parameters(route: str, operation: Operation) -> list[dict[str, Any]]:
             found.append(
                 {"name": name, "in": "path", "required": True, "schema": schema, "example": PARAMETERS[name]}
             )
-    for parameter in operation.query:
-        found.append(
-            {
-                "name": parameter.name,
-                "in": "query",
-                "description": parameter.description,
-                "schema": dict(parameter.schema),
-            }
-        )
+    if operation.query is not None:
+        found += _query_parameters(operation.query)
     if route.startswith("POST "):
         found.append(
             {

@@ -1,36 +1,33 @@
-"""The table of API operations, for OpenAPI: each one's purpose, its parameters, its answers."""
+"""The schemas by route: each operation's query parameters, body, answer and problems, and what it is for.
+
+The OpenAPI description is made of it and of ``cloud.auth.routes``, and every answer in a test is held against
+it. Query parameters and bodies are the models by which the handlers themselves parse.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
-from cloud.domain.deployments.deployment import DeploymentState
+from cloud.functions.audit import export_audit, list_audit, verify_audit
 from cloud.functions.commands import (
     collect_logs,
+    list_commands,
     reboot_device,
     request_report,
     restart_application,
     retry_application,
     rotate_secrets,
 )
-from cloud.functions.group_reboots import cancel_group_reboot, reboot_group
-from cloud.functions.groups import create_group
+from cloud.functions.deployments import list_deployments
+from cloud.functions.devices import get_device_history, list_devices
+from cloud.functions.group_reboots import cancel_group_reboot, get_group_reboot, reboot_group
+from cloud.functions.groups import add_device_to_group, create_group, list_groups
+from cloud.functions.images import get_image, list_images
 from cloud.http.deployment_request import DeploymentRequest
-from cloud.http.gateway_events import PATH_PARAMETERS
+from cloud.http.query import Query
 from cloud.openapi.models import answers, audit, commands, deployments, devices, groups, images
-from contract import topics
-from contract.commands import CommandState
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A query parameter."""
-
-    name: str
-    description: str
-    schema: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +41,7 @@ class Operation:
     request: type[BaseModel] | None = None
     example: Mapping[str, Any] | None = None
     body_optional: bool = False
-    query: tuple[Query, ...] = ()
+    query: type[Query] | None = None
     problems: Mapping[int, str] = field(default_factory=dict)
     location: bool = False
     description: str = ""
@@ -56,17 +53,6 @@ class Operation:
     idempotent: bool = False  # by itself: an Idempotency-Key is taken and not remembered
 
 
-def _query(name: str, description: str, **schema: Any) -> Query:
-    return Query(name, description, {"type": "string", **schema})
-
-
-_LIMIT = Query("limit", "How many at most", {"type": "integer", "minimum": 1, "maximum": 100, "default": 50})
-_CURSOR = Query("cursor", "The cursor of the page before this one", {"type": "string", "minLength": 1})
-_PAGED = (_LIMIT, _CURSOR)
-_DEVICE = PATH_PARAMETERS["device"].json_schema()
-_APPLICATION = PATH_PARAMETERS["app"].json_schema()
-_GROUP = PATH_PARAMETERS["group"].json_schema()
-_TAG = _query("tag", "Only the image of this tag", pattern="^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")
 _NO_DEVICE = {404: "`device-not-found`"}
 _WHY = {"reason": "the conveyor stands still"}
 
@@ -105,23 +91,11 @@ _TO_DEPLOYMENT = {
     "progress": {"operationId": "get-deployment", "parameters": {"deployment": "$response.body#/id"}}
 }
 _REBOOT_PATH = {"group": "$request.path.group", "reboot": "$response.body#/id"}
-_DAY = _query("day", "A day in UTC, today by default", format="date")
 
 OPERATIONS: Mapping[str, Operation] = {
     "GET /devices": Operation(
         "devices", "List devices", devices.DevicePage,
-        query=(
-            *_PAGED,
-            _query("sort", "By name, or by the time of the last change of the connection",
-                   enum=["name", "state-since"]),
-            Query("group", "Only devices of this group", _GROUP),
-            Query("prefix", "Only devices whose name begins so, in either case", _DEVICE),
-            _query("image", "Only devices with an application of this digest",
-                   pattern="^sha256:[0-9a-f]{64}$"),
-            Query("application", "Only devices that have this application", _APPLICATION),
-            _query("agent_version", "Only devices whose agent is of this version", minLength=1, maxLength=64),
-            _query("state", "Only devices in this state", enum=["online", "stale", "offline", "unknown"]),
-        ),
+        query=list_devices.DevicesQuery,
         problems={404: "`group-not-found`: no device is enrolled in it"},
     ),
     "GET /devices/{device}": Operation(
@@ -133,10 +107,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /devices/{device}/history": Operation(
         "devices", "Get a device's key figures over the last day", devices.History,
-        query=(
-            _query("from", "Points from this time on; with a time zone", format="date-time"),
-            _query("to", "Points up to this time; with a time zone", format="date-time"),
-        ),
+        query=get_device_history.HistoryQuery,
         problems=_NO_DEVICE,
     ),
     "POST /devices/{device}/reboot": _command(
@@ -159,11 +130,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /devices/{device}/commands": Operation(
         "commands", "List a device's commands, newest first", commands.CommandPage,
-        query=(
-            *_PAGED,
-            Query("kind", "Only this kind", {"enum": list(get_args(topics.CommandKind))}),
-            Query("state", "Only in this state", {"enum": [state.value for state in CommandState]}),
-        ),
+        query=list_commands.CommandsQuery,
         problems=_NO_DEVICE,
     ),
     "GET /devices/{device}/commands/{command}": Operation(
@@ -172,7 +139,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /groups": Operation(
         "groups", "List groups", groups.GroupPage,
-        query=(*_PAGED, Query("prefix", "Only groups whose names begin so", _GROUP)),
+        query=list_groups.GroupsQuery,
     ),
     "POST /groups": Operation(
         "groups", "Create a group", groups.GroupCreated, 201, create_group.GroupWish,
@@ -181,7 +148,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "PUT /groups/{group}/devices/{device}": Operation(
         "groups", "Put a device into a group", groups.DevicePlaced,
-        query=(Query("move", "Take it out of another group first", {"type": "boolean", "default": False}),),
+        query=add_device_to_group.MoveQuery,
         problems={
             404: "`device-not-found`, `group-not-found`",
             409: "`device-in-group` without `?move=true`; `membership-conflict`; `nucleus-mismatch` where "
@@ -205,7 +172,8 @@ OPERATIONS: Mapping[str, Operation] = {
         },
     ),
     "GET /groups/{group}/reboots/{reboot}": Operation(
-        "groups", "Get the progress of a group reboot", groups.GroupReboot, query=_PAGED,
+        "groups", "Get the progress of a group reboot", groups.GroupReboot,
+        query=get_group_reboot.MembersQuery,
         problems={404: "`group-reboot-not-found`"},
     ),
     "POST /groups/{group}/reboots/{reboot}/cancel": Operation(
@@ -236,11 +204,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /deployments": Operation(
         "deployments", "List deployments, newest first", deployments.DeploymentPage,
-        query=(
-            *_PAGED,
-            Query("group", "Only deployments to this group", _GROUP),
-            Query("state", "Only in this state", {"enum": [state.value for state in DeploymentState]}),
-        ),
+        query=list_deployments.DeploymentsQuery,
     ),
     "GET /deployments/{deployment}": Operation(
         "deployments", "Get the progress of a deployment, device by device", deployments.Deployment,
@@ -249,28 +213,26 @@ OPERATIONS: Mapping[str, Operation] = {
         "change with the devices' outcomes, so it cannot be used for caching.",
     ),
     "GET /images": Operation(
-        "images", "List the repositories that devices may pull from", images.RepositoryPage, query=_PAGED
+        "images", "List the repositories that devices may pull from", images.RepositoryPage,
+        query=list_images.RepositoriesQuery,
     ),
     "GET /images/{repository}": Operation(
         "images", "List a repository's images, the newest push first", images.ImagePage,
-        query=(*_PAGED, _TAG),
+        query=get_image.ImagesQuery,
         problems={404: "`repository-not-found`, `tag-not-found`"},
     ),
     "GET /audit": Operation(
         "audit", "List one day's audit, newest first", audit.AuditPage,
-        query=(
-            *_PAGED, _DAY, _query("operation", "Only this operation"),
-            Query("outcome", "Only this outcome", {"enum": ["succeeded", "refused", "failed"]}),
-            _query("subject", "Only this caller"),
-        ),
+        query=list_audit.AuditQuery,
     ),
     "GET /audit/verify": Operation(
         "audit", "Verify that one day's audit is whole and unchanged", audit.AuditVerdict,
-        query=(_DAY, _CURSOR),
+        query=verify_audit.VerifyQuery,
         description="A page is 2,000 entries of the chain; the day is intact when every page of it is.",
     ),
     "GET /audit/export": Operation(
-        "audit", "Export one day's audit as JSON lines", None, query=(_DAY, _CURSOR),
+        "audit", "Export one day's audit as JSON lines", None,
+        query=export_audit.ExportQuery,
         media_type="application/x-ndjson", headers=("Link",),
         description="A page has at most 2,000 lines; the Link header says where the next one is.",
     ),

@@ -5,7 +5,7 @@ import pytest
 from bench.calls import count
 from bench.handlers import IMPORTS, importing
 from bench.warm import WARM, answering
-from cloud.auth.permissions import ROUTES
+from cloud.auth.routes import ROUTES
 
 
 def test_a_heartbeat_a_change_a_device_and_a_page_make_as_few_calls_as_they_may() -> None:

@@ -9,6 +9,8 @@ from pydantic import StringConstraints
 _REPOSITORY = r"[a-z0-9]+(?:[._/-][a-z0-9]+)*"
 #: A repository in our registry, or the part of its name below a prefix.
 RepositoryName = Annotated[str, StringConstraints(pattern=f"^{_REPOSITORY}$", max_length=256)]
+Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")]
+Digest = Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")]
 #: ``repo:tag``, ``repo@sha256:…``, maybe after a registry's host; never a bare name, which would mean latest.
 PATTERN = (
     r"^([0-9]{12}\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com(\.cn)?/)?"

@@ -3,9 +3,10 @@
 import json
 
 from cloud.clock import Clock, utc_now
-from cloud.http.audit_pages import day_of, position
+from cloud.http.audit_pages import AtPosition, Day, day_of
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
+from cloud.http.query import Query
 from cloud.tables.audit import Audit
 from cloud.wiring.audit import audit
 
@@ -15,6 +16,13 @@ LINES_MAX = 2_000
 _BYTES_MAX = 4_000_000
 
 
+class ExportQuery(Query):
+    """Query of the export."""
+
+    day: Day = None
+    cursor: AtPosition = None
+
+
 def export_audit(request: Request, *, audit: Audit, clock: Clock) -> Response:
     """Answer with the lines; where the day goes on, a Link header (rel="next") says how to ask for the rest.
 
@@ -22,7 +30,8 @@ def export_audit(request: Request, *, audit: Audit, clock: Clock) -> Response:
         Problem: 400 for a parameter that is unknown or wrong, 403 ``group-not-allowed``.
     """
     request.require_fleet()
-    day, after = day_of(request, clock), position(request, 0)
+    query = request.query(ExportQuery)
+    day, after = day_of(query.day, clock), query.cursor or 0
     lines: list[str] = []
     size = 0
     for entry in audit.entries(day, after=after, at_most=LINES_MAX):

@@ -3,15 +3,23 @@
 from itertools import takewhile
 
 from cloud.clock import Clock, utc_now
-from cloud.domain.audit_chain import Head, verify
-from cloud.http.audit_pages import cursor_of, day_of, link_of
+from cloud.domain.audit_chain import NOTHING_YET, Head, verify
+from cloud.http.audit_pages import AtLink, Day, cursor_of, day_of
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
+from cloud.http.query import Query
 from cloud.tables.audit import Audit
 from cloud.wiring.audit import audit
 
 #: Entries of one call, whose answer must be there within 30 s (API Gateway quotas, HTTP API).
 ENTRIES_MAX = 2_000
+
+
+class VerifyQuery(Query):
+    """Query of the verification."""
+
+    day: Day = None
+    cursor: AtLink = None
 
 
 def verify_audit(request: Request, *, audit: Audit, clock: Clock) -> Response:
@@ -25,7 +33,8 @@ def verify_audit(request: Request, *, audit: Audit, clock: Clock) -> Response:
         Problem: 400 for a parameter that is wrong, 403 ``group-not-allowed``.
     """
     request.require_fleet()
-    day, after = day_of(request, clock), link_of(request)
+    query = request.query(VerifyQuery)
+    day, after = day_of(query.day, clock), query.cursor or NOTHING_YET
     head = audit.head(day)
     found = audit.entries(day, after=after.count, at_most=ENTRIES_MAX)
     known = takewhile(lambda entry: entry["sequence"] <= head.count, found)

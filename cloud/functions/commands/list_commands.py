@@ -1,25 +1,32 @@
 """``GET /devices/{device}/commands``: a device's commands, the newest first, page by page."""
 
-from pydantic import TypeAdapter
+from typing import Annotated
+
+from pydantic import Field
 
 from cloud.clock import Clock, utc_now
-from cloud.http import paging
 from cloud.http.command_view import summary
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
+from cloud.http.paging import After, Limited, following
 from cloud.http.reached_device import reached_device
 from cloud.tables.commands import Commands
 from cloud.tables.devices import Devices
 from cloud.wiring.commands import commands
 from cloud.wiring.devices import devices
-from contract import topics
 from contract.commands import CommandState
 from contract.names import Identifier
+from contract.topics import CommandKind
 
-_ID: TypeAdapter[str] = TypeAdapter(Identifier)
-_KIND: TypeAdapter[str] = TypeAdapter(topics.CommandKind)
-_STATE: TypeAdapter[str] = TypeAdapter(CommandState)
 _PAGES = 5  # that one call reads at the most, to find what it is asked for
+
+
+class CommandsQuery(Limited):
+    """Query of a device's commands."""
+
+    cursor: After[Identifier] = None
+    kind: Annotated[CommandKind | None, Field(description="Only this kind")] = None
+    state: Annotated[CommandState | None, Field(description="Only in this state")] = None
 
 
 def list_commands(request: Request, *, devices: Devices, commands: Commands, clock: Clock) -> Response:
@@ -31,8 +38,8 @@ def list_commands(request: Request, *, devices: Devices, commands: Commands, clo
     Raises:
         Problem: 400 for a parameter that is unknown or wrong, 404 ``device-not-found``.
     """
-    kind, wanted = paging.chosen(request, "kind", _KIND), paging.chosen(request, "state", _STATE)
-    limit, before = paging.limit(request), paging.after(request, _ID)
+    query = request.query(CommandsQuery)
+    limit, before = query.limit, query.cursor
     device = reached_device(request, devices)
 
     now = clock()
@@ -43,14 +50,14 @@ def list_commands(request: Request, *, devices: Devices, commands: Commands, clo
         for command in page:
             before = command.id
             line = summary(command, now)
-            if kind in (None, line["kind"]) and wanted in (None, line["state"]):
+            if query.kind in (None, line["kind"]) and query.state in (None, line["state"]):
                 shown.append(line)
             if len(shown) == limit:
                 more = more or command is not page[-1]
                 break
         if not more or len(shown) == limit:
             break
-    return Response(200, {"commands": shown, "cursor": paging.following(before if more else None)})
+    return Response(200, {"commands": shown, "cursor": following(before if more else None)})
 
 
 def _operation(request: Request) -> Response:

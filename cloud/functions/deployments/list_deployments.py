@@ -2,20 +2,26 @@
 
 from typing import Annotated
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field
 
 from cloud.domain.deployments.deployment import DeploymentState, DeploymentSummary
-from cloud.http import paging
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
+from cloud.http.paging import NO_CURSOR_OF_OURS, PAGE_MAX, After, Limited, following
+from cloud.http.query import invalid_parameter
 from cloud.tables.deployment_lists import DeploymentLists
 from cloud.wiring.deployment_lists import deployment_lists
 from contract.names import GroupName, Identifier
 
-_GROUP: TypeAdapter[str] = TypeAdapter(GroupName)
-_STATE: TypeAdapter[DeploymentState] = TypeAdapter(DeploymentState)
-_ID: TypeAdapter[str] = TypeAdapter(Identifier)
-_REVISION: TypeAdapter[int] = TypeAdapter(Annotated[int, Field(ge=1, lt=10**10)])
+_Revision = Annotated[int, Field(ge=1, lt=10**10)]
+
+
+class DeploymentsQuery(Limited):
+    """Query of the deployment list; within a group its cursors are revisions."""
+
+    cursor: After[Identifier | _Revision] = None
+    group: Annotated[GroupName | None, Field(description="Only deployments to this group")] = None
+    state: Annotated[DeploymentState | None, Field(description="Only in this state")] = None
 
 
 def list_deployments(request: Request, *, deployments: DeploymentLists) -> Response:
@@ -28,29 +34,30 @@ def list_deployments(request: Request, *, deployments: DeploymentLists) -> Respo
     Raises:
         Problem: 400 for a parameter that is unknown or wrong, 403 for a group out of reach.
     """
-    group, state = paging.chosen(request, "group", _GROUP), paging.chosen(request, "state", _STATE)
-    limit = paging.limit(request)
+    query = request.query(DeploymentsQuery)
+    group, state, before = query.group, query.state, query.cursor
     if group is not None:
         request.require_group((group,))
     takes_all = state is None and (group is not None or request.scope.groups is None)
-    reads = limit if takes_all else paging.PAGE_MAX
-    if group is None:
-        page = deployments.of_all(before=paging.after(request, _ID), reads=reads)
-    else:
-        before = paging.after(request, _REVISION)
+    reads = query.limit if takes_all else PAGE_MAX
+    if group is None and not isinstance(before, int):
+        page = deployments.of_all(before=before, reads=reads)
+    elif group is not None and not isinstance(before, str):
         page = deployments.of_target(f"thinggroup/{group}", before=before, reads=reads)
+    else:
+        raise invalid_parameter("cursor", NO_CURSOR_OF_OURS)
 
     shown: list[dict[str, object]] = []
     last: DeploymentSummary | None = None
     for last in page.headlines:
         if state in (None, last.state) and request.scope.covers((last.group,)):
             shown.append(_summary(last))
-        if len(shown) == limit:
+        if len(shown) == query.limit:
             break
     cursor = None
     if last is not None and (page.more or last is not page.headlines[-1]):
         cursor = last.id if group is None else str(last.revision)
-    return Response(200, {"deployments": shown, "cursor": paging.following(cursor)})
+    return Response(200, {"deployments": shown, "cursor": following(cursor)})
 
 
 def _summary(headline: DeploymentSummary) -> dict[str, object]:

@@ -1,16 +1,42 @@
 """``GET /devices/{device}/history``: its key figures over the last day, for plotting. Two calls."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
 
 from cloud.clock import Clock, utc_now
 from cloud.defaults import HISTORY_POINT_S
 from cloud.domain.devices.device_history import kept_since, shown
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
+from cloud.http.query import Query, invalid_parameter
 from cloud.tables.devices import Devices
 from cloud.tables.history import History
 from cloud.wiring.devices import devices
 from cloud.wiring.history import history
+
+
+def _time(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+        if at.utcoffset() is None:
+            raise ValueError("naive")
+        return at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time with its offset from UTC, as 2026-11-22T12:00:00Z") from None
+
+
+_Time = Annotated[datetime | None, BeforeValidator(_time)]
+
+
+class HistoryQuery(Query):
+    """Query of a device's history."""
+
+    from_: Annotated[_Time, Field(alias="from", description="Points from this time on; with a time zone")] = (
+        None
+    )
+    to: Annotated[_Time, Field(description="Points up to this time; with a time zone")] = None
 
 
 def get_device_history(request: Request, *, devices: Devices, history: History, clock: Clock) -> Response:
@@ -22,11 +48,11 @@ def get_device_history(request: Request, *, devices: Devices, history: History, 
     Raises:
         Problem: 400 for a parameter that is unknown or wrong, 404 ``device-not-found``.
     """
-    now = clock()
-    end = _time(request, "to", now)
-    begin = _time(request, "from", min(kept_since(now), end))
+    query, now = request.query(HistoryQuery), clock()
+    end = query.to or now
+    begin = query.from_ or min(kept_since(now), end)
     if begin > end:
-        raise Problem(400, "invalid-parameter", "from: must not be later than to", field="from")
+        raise invalid_parameter("from", "must not be later than to")
     begin = min(max(begin, kept_since(now)), end)
     name = request.path["device"]
     device = devices.get(name)
@@ -37,20 +63,6 @@ def get_device_history(request: Request, *, devices: Devices, history: History, 
     return Response(
         200, {"device": name, "from": begin, "to": end, "interval_s": HISTORY_POINT_S, "points": points}
     )
-
-
-def _time(request: Request, parameter: str, default: datetime) -> datetime:
-    text = request.query.get(parameter)
-    if text is None:
-        return default
-    try:
-        at = datetime.fromisoformat(text)
-        if at.utcoffset() is None:
-            raise ValueError("naive")
-        return at.astimezone(default.tzinfo)
-    except (ValueError, OverflowError):
-        detail = f"{parameter}: must be a time with its offset from UTC, as 2026-11-22T12:00:00Z"
-        raise Problem(400, "invalid-parameter", detail, field=parameter) from None
 
 
 def _operation(request: Request) -> Response:

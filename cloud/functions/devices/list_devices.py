@@ -5,20 +5,22 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from pydantic import Field, Json, StringConstraints, TypeAdapter
+from pydantic import Field, Json
 
 from cloud.clock import Clock, utc_now
 from cloud.defaults import OFFLINE_DEBOUNCE_S
+from cloud.domain.deployments.image_references import Digest
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.device_filter import DeviceFilter
 from cloud.domain.devices.presence import State, state
 from cloud.domain.devices.wanted_state import wanted_by_group
 from cloud.domain.timestamps import LATEST_MS
 from cloud.environment import ENVIRONMENT
-from cloud.http import paging
 from cloud.http.device_view import summary
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
+from cloud.http.paging import PAGE_MAX, After, Limited, following
+from cloud.http.query import invalid_parameter
 from cloud.tables.deployments import Deployments
 from cloud.tables.device_lists import DeviceLists, Position, Stream, streams
 from cloud.wiring.deployments import deployments
@@ -26,15 +28,32 @@ from cloud.wiring.device_lists import device_lists
 from contract.events import ShortText
 from contract.names import ApplicationName, GroupName, ThingName
 
-_GROUP: TypeAdapter[str] = TypeAdapter(GroupName)
-_PREFIX: TypeAdapter[str] = TypeAdapter(ThingName)  # the letters of a name, and as many
-_DIGEST: TypeAdapter[str] = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")])
-_APPLICATION: TypeAdapter[str] = TypeAdapter(ApplicationName)
-_VERSION: TypeAdapter[str] = TypeAdapter(ShortText)
-_STATE: TypeAdapter[State] = TypeAdapter(State)
-_SORT: TypeAdapter[str] = TypeAdapter(Literal["name", "state-since"])
 _Since = Annotated[int, Field(ge=0, le=LATEST_MS)]
-_POSITIONS: TypeAdapter[list[Position]] = TypeAdapter(Json[list[ThingName | tuple[_Since, ThingName] | None]])
+
+
+class DevicesQuery(Limited):
+    """Query of the device list."""
+
+    cursor: After[Json[list[ThingName | tuple[_Since, ThingName] | None]]] = None
+    sort: Annotated[
+        Literal["name", "state-since"] | None,
+        Field(description="By name, or by the time of the last change of the connection"),
+    ] = None
+    group: Annotated[GroupName | None, Field(description="Only devices of this group")] = None
+    #: The letters of a name, and as many.
+    prefix: Annotated[
+        ThingName | None, Field(description="Only devices whose name begins so, in either case")
+    ] = None
+    image: Annotated[Digest | None, Field(description="Only devices with an application of this digest")] = (
+        None
+    )
+    application: Annotated[
+        ApplicationName | None, Field(description="Only devices that have this application")
+    ] = None
+    agent_version: Annotated[
+        ShortText | None, Field(description="Only devices whose agent is of this version")
+    ] = None
+    state: Annotated[State | None, Field(description="Only devices in this state")] = None
 
 
 def list_devices(
@@ -55,21 +74,21 @@ def list_devices(
         Problem: 400 for a parameter that is unknown or wrong, 403 for a group out of reach, 404
             ``group-not-found`` where no device is enrolled in it.
     """
+    query = request.query(DevicesQuery)
     wanted = DeviceFilter(
-        group=paging.chosen(request, "group", _GROUP),
-        prefix=paging.chosen(request, "prefix", _PREFIX),
-        image=paging.chosen(request, "image", _DIGEST),
-        application=paging.chosen(request, "application", _APPLICATION),
-        agent_version=paging.chosen(request, "agent_version", _VERSION),
-        state=paging.chosen(request, "state", _STATE),
+        group=query.group,
+        prefix=query.prefix,
+        image=query.image,
+        application=query.application,
+        agent_version=query.agent_version,
+        state=query.state,
     )
     if wanted.group is not None:
         request.require_group((wanted.group,))
-    by_since = paging.chosen(request, "sort", _SORT) == "state-since"
-    now, limit = clock(), paging.limit(request)
+    now = clock()
     debounced_since = now - timedelta(seconds=offline_debounce_s)
-    parts = streams(wanted, by_since=by_since, debounced_since=debounced_since)
-    after = _positions(request, parts)
+    parts = streams(wanted, by_since=query.sort == "state-since", debounced_since=debounced_since)
+    after = _positions(query, parts)
 
     def takes(device: Device) -> bool:
         seen = state(device, now, offline_debounce_s=offline_debounce_s)
@@ -78,8 +97,8 @@ def list_devices(
     page = devices.page(
         parts,
         after or [None] * len(parts),
-        limit=limit,
-        reads=limit if wanted.is_empty else paging.PAGE_MAX,
+        limit=query.limit,
+        reads=query.limit if wanted.is_empty else PAGE_MAX,
         inside=wanted.looks_inside,
         takes=takes,
     )
@@ -92,17 +111,17 @@ def list_devices(
         for device in page.devices
     ]
     cursor = None if page.after is None else json.dumps(page.after, separators=(",", ":"))
-    return Response(200, {"devices": shown, "cursor": paging.following(cursor)})
+    return Response(200, {"devices": shown, "cursor": following(cursor)})
 
 
-def _positions(request: Request, parts: Sequence[Stream]) -> list[Position] | None:
+def _positions(query: DevicesQuery, parts: Sequence[Stream]) -> Sequence[Position] | None:
     """Return where the page begins in each of ``parts``; None for the first page."""
-    after = paging.after(request, _POSITIONS)
+    after = query.cursor
     if after is None or (
         len(after) == len(parts) and all(part.fits(at) for part, at in zip(parts, after, strict=True))
     ):
         return after
-    raise Problem(400, "invalid-parameter", "cursor: not one that this list gave", field="cursor")
+    raise invalid_parameter("cursor", "not one that this list gave")
 
 
 def _operation(request: Request) -> Response:

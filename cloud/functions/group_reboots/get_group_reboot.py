@@ -1,17 +1,19 @@
 """``GET /groups/{group}/reboots/{reboot}``: how far a group reboot is, and what became of each device."""
 
-from pydantic import TypeAdapter
-
-from cloud.http import paging
 from cloud.http.gateway_events import Response
 from cloud.http.group_reboot_view import member, summary
 from cloud.http.handler import Request, lambda_handler
+from cloud.http.paging import After, Limited, following
 from cloud.http.reached_group_reboot import reached_group_reboot
 from cloud.tables.group_reboots import GroupReboots
 from cloud.wiring.group_reboots import group_reboots
 from contract.names import ThingName
 
-_THING = TypeAdapter(ThingName)
+
+class MembersQuery(Limited):
+    """Query of a group reboot's devices."""
+
+    cursor: After[ThingName] = None
 
 
 def get_group_reboot(request: Request, *, reboots: GroupReboots) -> Response:
@@ -20,11 +22,11 @@ def get_group_reboot(request: Request, *, reboots: GroupReboots) -> Response:
     Raises:
         Problem: 400 for a parameter that is unknown or wrong, 404 ``group-reboot-not-found``.
     """
-    cursor, at_most = paging.after(request, _THING), paging.limit(request)
+    query = request.query(MembersQuery)
     reboot = reached_group_reboot(request, reboots)
-    page = reboots.members(reboot.id, cursor, at_most)
+    page = reboots.members(reboot.id, query.cursor, query.limit)
     members = [member(reboot, each) for each in page.members]
-    return Response(200, summary(reboot) | {"members": members, "cursor": paging.following(page.cursor)})
+    return Response(200, summary(reboot) | {"members": members, "cursor": following(page.cursor)})
 
 
 def _operation(request: Request) -> Response:

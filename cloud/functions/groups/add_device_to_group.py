@@ -1,6 +1,9 @@
 """``PUT /groups/{group}/devices/{device}``: put a device into a group; only one group deploys to it."""
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from pydantic import BeforeValidator, Field
 
 from cloud.aws.account import Account
 from cloud.aws.errors import NotFound
@@ -10,6 +13,7 @@ from cloud.domain.devices.device import Device
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.http.membership_problems import membership_problems
+from cloud.http.query import Query
 from cloud.ports.greengrass import Greengrass
 from cloud.ports.groups import Groups
 from cloud.services.group_membership import GroupMembership
@@ -20,6 +24,20 @@ from cloud.wiring.greengrass import greengrass
 from cloud.wiring.group_membership import group_membership
 from cloud.wiring.groups import groups
 from contract.names import Nucleus
+
+
+def _truth(word: str) -> bool:
+    if word not in ("true", "false"):
+        raise ValueError("must be true or false")
+    return word == "true"
+
+
+class MoveQuery(Query):
+    """Query of putting a device into a group."""
+
+    move: Annotated[
+        bool, BeforeValidator(_truth), Field(description="Take it out of another group first")
+    ] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,10 +61,8 @@ def add_device_to_group(request: Request, ports: Ports) -> Response:
             ``?move=true``, ``membership-conflict``, ``nucleus-mismatch``, ``group-needs-deployment`` and
             ``agent-too-old``.
     """
+    may_move = request.query(MoveQuery).move
     group, device = request.path["group"], request.path["device"]
-    may_move = request.query.get("move", "false")
-    if may_move not in ("true", "false"):
-        raise Problem(400, "invalid-parameter", "move: must be true or false", field="move")
     request.require_group((group,))
     mover = ports.mover
     try:
@@ -57,7 +73,7 @@ def add_device_to_group(request: Request, ports: Ports) -> Response:
         before = mover.settled(device)
         if before.group not in (None, group):
             request.require_group((str(before.group),))
-            if may_move == "false":
+            if not may_move:
                 raise Problem(
                     409, "device-in-group",
                     f"{device} is in {before.group}; a device is in one group, ?move=true moves it",

@@ -1,14 +1,16 @@
 """``GET /groups``: the groups, page by page as the IoT registry lists them, with what each one runs."""
 
 from itertools import chain
+from typing import Annotated
 
-from pydantic import TypeAdapter
+from pydantic import Field, StringConstraints
 
 from cloud.aws.errors import NotFound, Refused
 from cloud.domain.deployments.deployment import Deployment, in_force
-from cloud.http.gateway_events import Problem, Response
+from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
-from cloud.http.paging import chosen, limit
+from cloud.http.paging import NO_CURSOR_OF_OURS, Cursor, Limited
+from cloud.http.query import invalid_parameter
 from cloud.ports.groups import Groups
 from cloud.tables.deployments import Deployments
 from cloud.tables.memberships import Memberships
@@ -17,8 +19,15 @@ from cloud.wiring.groups import groups
 from cloud.wiring.memberships import memberships
 from contract.names import GroupName, Nucleus
 
-_GROUP = TypeAdapter(GroupName)
-_CURSOR_MAX = 2_048
+#: A token of the IoT registry.
+_Token = Annotated[str, StringConstraints(pattern=r"^[\x00-\x7f]+$", max_length=2_048)]
+
+
+class GroupsQuery(Limited):
+    """Query of the group list."""
+
+    cursor: Cursor[_Token] = None
+    prefix: Annotated[GroupName | None, Field(description="Only groups whose names begin so")] = None
 
 
 def list_groups(
@@ -33,16 +42,13 @@ def list_groups(
     Raises:
         Problem: 400 for a parameter that is unknown or wrong.
     """
-    cursor, prefix = request.query.get("cursor"), chosen(request, "prefix", _GROUP)
-    wrong = Problem(400, "invalid-parameter", "cursor: not one that a page gave", field="cursor")
-    if cursor is not None and not (cursor.isascii() and 0 < len(cursor) <= _CURSOR_MAX):
-        raise wrong
+    query = request.query(GroupsQuery)
     try:
-        page = registry.groups(cursor=cursor, limit=limit(request), prefix=prefix)
+        page = registry.groups(cursor=query.cursor, limit=query.limit, prefix=query.prefix)
     except Refused:
-        if cursor is None:
+        if query.cursor is None:
             raise
-        raise wrong from None
+        raise invalid_parameter("cursor", NO_CURSOR_OF_OURS) from None
     seen = (name for name in page.groups if request.scope.covers((name,)))
     shown = [_shown(name, _nucleus(registry, name), devices, deployments) for name in seen]
     return Response(200, {"groups": shown, "cursor": page.cursor})

@@ -2,18 +2,23 @@
 
 from typing import Annotated
 
-from pydantic import StringConstraints, TypeAdapter
+from pydantic import Field
 
 from cloud.aws.account import Account
 from cloud.aws.errors import NotFound
+from cloud.domain.deployments.image_references import Digest, Tag
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
-from cloud.http.paging import after, chosen, following, limit
+from cloud.http.paging import After, Limited, following
 from cloud.ports.catalog import Catalog, StoredImage
 from cloud.wiring.catalog import catalog
 
-_TAG = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$")])
-_DIGEST = TypeAdapter(Annotated[str, StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$")])
+
+class ImagesQuery(Limited):
+    """Query of a repository's images."""
+
+    cursor: After[Digest] = None
+    tag: Annotated[Tag | None, Field(description="Only the image of this tag")] = None
 
 
 def get_image(request: Request, *, catalog: Catalog) -> Response:
@@ -23,23 +28,23 @@ def get_image(request: Request, *, catalog: Catalog) -> Response:
         Problem: 400 for a parameter that is unknown or wrong, 404 ``repository-not-found``,
             ``tag-not-found``.
     """
-    repository, tag = request.path["repository"], chosen(request, "tag", _TAG)
-    previous, room = after(request, _DIGEST), limit(request)
+    query = request.query(ImagesQuery)
+    repository = request.path["repository"]
     try:
         found, truncated = catalog.images(repository)
     except NotFound:
         raise Problem(404, "repository-not-found", f"there is no repository {repository}") from None
-    if tag is not None:
-        found = [image for image in found if tag in image.tags]
+    if query.tag is not None:
+        found = [image for image in found if query.tag in image.tags]
         if not found:
-            raise Problem(404, "tag-not-found", f"{repository} has no image tagged {tag}")
-    rest = found[_position(found, previous) :]
-    cursor = following(rest[room - 1].digest) if len(rest) > room else None
+            raise Problem(404, "tag-not-found", f"{repository} has no image tagged {query.tag}")
+    rest = found[_position(found, query.cursor) :]
+    cursor = following(rest[query.limit - 1].digest) if len(rest) > query.limit else None
     return Response(
         200,
         {
             "repository": repository,
-            "images": [_shown(image) for image in rest[:room]],
+            "images": [_shown(image) for image in rest[: query.limit]],
             "cursor": cursor,
             "truncated": truncated,
         },

@@ -1,16 +1,18 @@
 """``GET /images``: the repositories that devices may pull from, in order of name."""
 
-from pydantic import TypeAdapter
-
 from cloud.aws.account import Account
 from cloud.domain.deployments.image_references import RepositoryName
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
-from cloud.http.paging import after, following, limit
+from cloud.http.paging import After, Limited, following
 from cloud.ports.catalog import Catalog
 from cloud.wiring.catalog import catalog
 
-_REPOSITORY = TypeAdapter(RepositoryName)
+
+class RepositoriesQuery(Limited):
+    """Query of the list of repositories."""
+
+    cursor: After[RepositoryName] = None
 
 
 def list_images(request: Request, *, catalog: Catalog) -> Response:
@@ -19,11 +21,11 @@ def list_images(request: Request, *, catalog: Catalog) -> Response:
     Raises:
         Problem: 400 for a parameter that is unknown or wrong.
     """
-    previous, room = after(request, _REPOSITORY), limit(request)
+    query = request.query(RepositoriesQuery)
     found, truncated = catalog.repositories()
-    rest = [one for one in found if previous is None or one.name > previous]
-    shown = [{"name": one.name, "uri": one.uri, "created_at": one.created_at} for one in rest[:room]]
-    cursor = following(rest[room - 1].name) if len(rest) > room else None
+    rest = [one for one in found if query.cursor is None or one.name > query.cursor]
+    shown = [{"name": one.name, "uri": one.uri, "created_at": one.created_at} for one in rest[: query.limit]]
+    cursor = following(rest[query.limit - 1].name) if len(rest) > query.limit else None
     return Response(200, {"repositories": shown, "cursor": cursor, "truncated": truncated})
 
 

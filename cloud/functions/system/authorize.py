@@ -10,7 +10,8 @@ from typing import Any
 
 from cloud.auth.issuers import parse_issuers, parse_role_names
 from cloud.auth.jwks import fetch
-from cloud.auth.permissions import ROUTES, canonical_roles, scope
+from cloud.auth.permissions import canonical_roles, scope
+from cloud.auth.routes import ROUTES
 from cloud.auth.tokens import Untrusted, Verifier
 from cloud.environment import ENVIRONMENT
 from cloud.telemetry.logs import log_context, log_event, start_logging

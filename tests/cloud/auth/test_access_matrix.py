@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES, Role, ScopeRule
+from cloud.auth.permissions import Role, ScopeRule
+from cloud.auth.routes import PUBLIC_ROUTES, ROUTES
 from cloud.http.gateway_events import BODY_MAX_BYTES
 from cloud.openapi.document import document
 from tests.support.cloud.api import body_of
@@ -89,6 +90,18 @@ def test_a_parameter_that_a_route_does_not_know_is_refused_before_anything_is_do
 
     problem = json.loads(answer["body"])
     assert (answer["statusCode"], problem["code"], problem["field"]) == (400, "unknown-parameter", "dry_run")
+
+
+@pytest.mark.parametrize("route", [key for key, route in ROUTES.items() if route.takes_query])
+def test_a_parameter_that_is_described_is_known_to_the_handler(world: World, route: str) -> None:
+    method, path = route.split(" ")
+    described = DESCRIBED[path][method.lower()]["parameters"]
+    names = [parameter["name"] for parameter in described if parameter["in"] == "query"]
+
+    answers = [world.ask(route, HERE, "Fleet.Admin", query={name: ""}) for name in names]
+
+    assert names
+    assert "unknown-parameter" not in [json.loads(answer["body"]).get("code") for answer in answers]
 
 
 @pytest.mark.parametrize("route", list(ROUTES))

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from cloud.auth.permissions import ROUTES, Role
+from cloud.auth.permissions import Role
+from cloud.auth.routes import ROUTES
 from cloud.functions.system import authorize as authorizer
 from cloud.functions.system.authorize import authorize
 from cloud.http.gateway_events import Response

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from pydantic import StringConstraints
 
 from cloud.auth import permissions
-from cloud.auth.permissions import ROUTES, Role, canonical_roles, scope
+from cloud.auth.permissions import Role, canonical_roles, scope
+from cloud.auth.routes import ROUTES
 from cloud.http.gateway_events import Response
 from cloud.http.handler import Request, lambda_handler
 from contract import names

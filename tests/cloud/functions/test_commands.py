@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cloud.auth.permissions import ROUTES
+from cloud.auth.routes import ROUTES
 from cloud.aws.errors import Unavailable
 from cloud.domain.commands import command_ledger
 from cloud.domain.commands.command import Command

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cloud.auth.permissions import ROUTES, ScopeRule
+from cloud.auth.permissions import ScopeRule
+from cloud.auth.routes import ROUTES
 from cloud.aws.errors import Unavailable
 from cloud.domain.audit_chain import Event, Head, hash_of, link, verify
 from cloud.functions.audit.export_audit import export_audit

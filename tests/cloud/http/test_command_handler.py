@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cloud.auth.permissions import ROUTES, Role
+from cloud.auth.permissions import Role
+from cloud.auth.routes import ROUTES
 from cloud.aws.errors import Refused, Unavailable
 from contract.commands import name_of, parse_command
 from contract.defaults import COMMAND_MAX_BYTES

@@ -15,7 +15,7 @@ from typing import Any
 import boto3
 import pytest
 
-from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
+from cloud.auth.routes import PUBLIC_ROUTES, ROUTES
 from cloud.aws.attributes import to_item
 from cloud.clock import new_id
 from cloud.domain.commands.command import Command

@@ -12,7 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from cloud import defaults
-from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
+from cloud.auth.routes import PUBLIC_ROUTES, ROUTES
 from cloud.ports.bucket import BUNDLES_KEPT
 from cloud.services.group_membership import SETTLES_WITHIN
 from cloud.tooling import template as rendering

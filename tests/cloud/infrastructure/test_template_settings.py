@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
+from cloud.auth.routes import PUBLIC_ROUTES, ROUTES
 from cloud.openapi import document
 from contract.names import COMPONENT
 from tests.support.cloud.template import functions, resources, template

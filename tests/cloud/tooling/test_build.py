@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
+from cloud.auth.routes import PUBLIC_ROUTES, ROUTES
 from cloud.tooling import build
 from cloud.tooling.build import BuildFailed, Target
 from cloud.tooling.template import modules

@@ -15,7 +15,7 @@ import boto3
 import pytest
 from moto import mock_aws
 
-from cloud.auth.permissions import PUBLIC_ROUTES, ROUTES
+from cloud.auth.routes import PUBLIC_ROUTES, ROUTES
 from cloud.aws import clients
 from cloud.clock import new_id
 from cloud.domain.commands.command import Command
