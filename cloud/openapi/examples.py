@@ -83,7 +83,7 @@ _devices: dict[type[BaseModel], Example] = {
 _accepted: Example = {
     "id": _COMMAND, "device": _DEVICE, "kind": "reboot", "state": "PENDING", "issued_at": _MADE_AT,
     "expires_at": "2026-11-22T08:15:00Z", "requested_by": "ada", "reason": _WHY, "part_of": None,
-    "when_online": False, "warnings": [],
+    "when_online": False, "force": False, "override_budget": False, "warnings": [],
 }  # fmt: skip
 _stands: Example = {**_accepted, "state": "SUCCEEDED", "inferred": False, "changed_at": _BACK_AT}
 _commands: dict[type[BaseModel], Example] = {
@@ -189,7 +189,10 @@ EXAMPLES: Mapping[type[BaseModel], Example] = {
         "day": "2026-11-22", "intact": True, "entries": 1, "head": "9c" * 32, "cursor": None,
     },
     answers.Health: {"status": "ok"},
-    answers.Description: {"openapi": "3.1.0", "info": {"title": "fleetgrass", "version": "1"}, "paths": {}},
+    answers.Description: {
+        "openapi": "3.1.0", "info": {"title": "fleetgrass", "version": "1"}, "servers": [{"url": "/"}],
+        "security": [{"bearer": []}], "paths": {}, "components": {},
+    },
     answers.Problem: {
         "type": "urn:fleetgrass:problem:device-not-found", "title": "Not Found", "status": 404,
         "detail": f"there is no device {_DEVICE}", "code": "device-not-found",

@@ -195,9 +195,10 @@ OPERATIONS: Mapping[str, Operation] = {
             404: "`group-not-found`",
             409: "`deployment-in-progress`, `revision-conflict`",
             412: "`precondition-failed`: `revision` is the target's newest, and nothing was done",
-            422: "`group-empty`, `image-not-found`, `registry-not-ours`, `invalid-desired`, "
-            "`document-too-large`",
-            502: "`greengrass-refused`, `agent-not-published`",
+            422: "`group-empty`, `image-not-found`, `image-not-readable`, `registry-not-ours`, "
+            "`invalid-desired`, `document-too-large`",
+            502: "`greengrass-refused`, `greengrass-conflict`, `agent-not-published`, "
+            "`agent-configuration-unreadable`",
         },
         location=True, headers=("ETag",), conditional=True, links=_TO_DEPLOYMENT,
         description="The ETag names the new revision; send it as If-Match with the next deployment.",

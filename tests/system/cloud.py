@@ -14,7 +14,6 @@ from cloud.domain.devices.presence import Seen, state
 from cloud.functions.commands import reboot_device, restart_application
 from cloud.functions.events import record_connection, record_report
 from cloud.http.command_handler import CommandRoute
-from cloud.http.handler import lambda_handler
 from cloud.services.dispatch import Dispatcher
 from cloud.services.nucleus_registration import GroupNuclei
 from cloud.services.reboot_proofs import RebootProofs
@@ -24,6 +23,7 @@ from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.proofs import Proofs
 from cloud.tables.rows.command_rows import to_command
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import an_event
 from tests.support.cloud.fakes import FakeGroups
 from tests.support.cloud.memory_dynamodb import table_of
@@ -74,7 +74,7 @@ class Cloud:
 
     def answer(self, route: CommandRoute[Any], event: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to what the gateway hands over."""
-        entry = lambda_handler(
+        entry = served(
             lambda request: route.answer(
                 request, devices=self.devices, dispatcher=self.dispatcher, clock=self._now
             ),

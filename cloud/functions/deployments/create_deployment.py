@@ -57,9 +57,9 @@ def create_deployment(request: Request, ports: Ports) -> Response:
     Raises:
         Problem: 404 ``group-not-found``; 409 ``deployment-in-progress`` or ``revision-conflict``; 412
             ``precondition-failed`` with the newest ``revision`` and its ``deployment``, and nothing done;
-            422 ``group-empty``, ``image-not-found``, ``registry-not-ours``, ``invalid-desired`` or
-            ``document-too-large``; 502 ``greengrass-refused``,
-            ``agent-not-published`` and their kin.
+            422 ``group-empty``, ``image-not-found``, ``image-not-readable``, ``registry-not-ours``,
+            ``invalid-desired`` or ``document-too-large``; 502 ``greengrass-refused``,
+            ``greengrass-conflict``, ``agent-not-published`` or ``agent-configuration-unreadable``.
     """
     wish = request.parse(DeploymentRequest)
     group = wish.target.group

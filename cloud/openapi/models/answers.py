@@ -47,7 +47,10 @@ class Description(Answer):
 
     openapi: str
     info: dict[str, Any]
+    servers: list[dict[str, Any]]
+    security: list[dict[str, Any]]
     paths: dict[str, Any]
+    components: dict[str, Any]
 
 
 class Health(Answer):

@@ -7,8 +7,14 @@ from pydantic import Field
 
 from cloud.openapi.models.answers import Answer, Cursor
 from contract.commands import Bundle, CommandState
-from contract.names import Identifier, ThingName
+from contract.names import ApplicationName, Identifier, ThingName
 from contract.topics import CommandKind
+
+
+class UploadSize(Answer):
+    """The upload of a log bundle that a device was asked for."""
+
+    max_bytes: int
 
 
 class CommandAccepted(Answer):
@@ -24,6 +30,12 @@ class CommandAccepted(Answer):
     reason: str
     part_of: Annotated[Identifier | None, Field(description="The group reboot that it belongs to.")]
     when_online: bool
+    application: ApplicationName | None = None
+    force: bool | None = None
+    not_before: Annotated[datetime | None, Field(description="The earliest start.")] = None
+    override_budget: bool | None = None
+    lines: int | None = None
+    upload: UploadSize | None = None
     warnings: list[str]
 
 

@@ -1,15 +1,14 @@
 """Models of answers about devices."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field
 
+from cloud.domain.devices.presence import State
 from cloud.openapi.models.answers import Answer, Cursor
 from contract.names import GroupName, Identifier, Nucleus, ThingName
 from contract.reports import ApplicationStatus, DesiredStatus, HostHealth
-
-Presence = Literal["online", "stale", "offline", "unknown"]
 
 
 class DeviceSummary(Answer):
@@ -17,7 +16,7 @@ class DeviceSummary(Answer):
 
     name: ThingName
     group: GroupName | None
-    state: Presence
+    state: State
     reason: str
     since: datetime | None
     flap_count: Annotated[int, Field(description="Disconnects within the last hour; 20 means 20 or more.")]

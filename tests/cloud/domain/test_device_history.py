@@ -12,10 +12,10 @@ from cloud.defaults import HISTORY_POINT_S, HISTORY_S
 from cloud.domain.devices.device_history import point_of
 from cloud.domain.timestamps import from_ms, to_ms
 from cloud.functions.devices.get_device_history import get_device_history
-from cloud.http.handler import lambda_handler
 from cloud.tables.devices import Devices, Effect
 from cloud.tables.history import History
 from contract.reports import HostHealth
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import NOW, Clock, a_device, an_event, body_of
 from tests.support.cloud.devices import (
     Calls,
@@ -53,7 +53,7 @@ class World:
         event = an_event(ROUTE, path={"device": device}, roles=roles) | {
             "queryStringParameters": query or None
         }
-        answer = lambda_handler(operation, route=ROUTE)(event, None)
+        answer = served(operation, route=ROUTE)(event, None)
         return answer["statusCode"], body_of(answer)
 
 

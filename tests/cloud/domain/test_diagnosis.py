@@ -19,9 +19,9 @@ from cloud.domain.devices.diagnosis import explain
 from cloud.domain.devices.diagnosis_facts import DiagnosisFacts, Job
 from cloud.domain.devices.presence import Seen
 from cloud.functions.devices.explain_device import explain_device
-from cloud.http.handler import lambda_handler
 from cloud.tables.deployments import Deployments
 from contract.names import COMPONENT, Nucleus
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import ACCOUNT, NOW, REGION, Clock, FakeDevices, an_event, body_of
 from tests.support.cloud.fakes import FakeGreengrass, FakeGroups
 
@@ -359,7 +359,7 @@ class Asked(FakeGreengrass):
         return TargetDeployment("gg-9", "job-9", {COMPONENT: {"configurationUpdate": update}})
 
     def why(self, device: str = "robot-7", roles: str = Role.READER.canonical) -> dict[str, Any]:
-        entry = lambda_handler(
+        entry = served(
             lambda r: explain_device(
                 r,
                 devices=FakeDevices([self.facts.device]),

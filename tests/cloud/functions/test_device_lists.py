@@ -15,9 +15,9 @@ from cloud.domain.devices import device_index
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.presence import Presence, state
 from cloud.functions.devices.list_devices import list_devices
-from cloud.http.handler import lambda_handler
 from cloud.tables.device_lists import DeviceLists
 from cloud.tables.devices import Devices, Effect
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import NOW, Clock, Watched, an_event, body_of
 from tests.support.cloud.deployments import deployments_in_memory
 from tests.support.cloud.devices import (
@@ -69,7 +69,7 @@ class Fleet:
 
     def page(self, roles: str = "Fleet.Reader", **query: str) -> dict[str, Any]:
         lists = DeviceLists(self.dynamodb, self.table._name)
-        entry = lambda_handler(
+        entry = served(
             lambda r: list_devices(r, devices=lists, deployments=deployments_in_memory(), clock=self.clock),
             route=LIST,
         )

@@ -9,10 +9,10 @@ import pytest
 from cloud.domain.deployments.deployment import DeploymentState
 from cloud.functions.devices.get_device import get_device
 from cloud.functions.devices.list_devices import list_devices
-from cloud.http.handler import lambda_handler
 from cloud.tables.device_lists import DeviceLists
 from cloud.tables.devices import Devices
 from contract.reports import DesiredStatus, PublishedPort
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import NOW, Clock, an_event, body_of
 from tests.support.cloud.deployments import a_deployment, deployments_in_memory
 from tests.support.cloud.devices import (
@@ -37,14 +37,14 @@ class Api:
         self.deployments = deployments_in_memory()
 
     def page(self, roles: str = "Fleet.Reader", **query: str) -> dict[str, Any]:
-        entry = lambda_handler(
+        entry = served(
             lambda r: list_devices(r, devices=self.lists, deployments=self.deployments, clock=Clock()),
             route=LIST,
         )
         return entry(an_event(LIST, roles=roles) | {"queryStringParameters": query or None}, None)
 
     def get(self, device: str, roles: str = "Fleet.Reader") -> dict[str, Any]:
-        entry = lambda_handler(
+        entry = served(
             lambda r: get_device(r, devices=self.devices, deployments=self.deployments, clock=Clock()),
             route=GET,
         )

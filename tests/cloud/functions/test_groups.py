@@ -20,13 +20,13 @@ from cloud.functions.groups.add_device_to_group import add_device_to_group
 from cloud.functions.groups.create_group import create_group
 from cloud.functions.groups.list_groups import list_groups
 from cloud.functions.groups.remove_device_from_group import remove_device_from_group
-from cloud.http.handler import lambda_handler
 from cloud.services.group_membership import SETTLES_WITHIN, GroupMembership
 from cloud.tables.deployments import Deployments
 from cloud.tables.devices import Devices
 from cloud.tables.dynamodb.idempotency_keys import Keys
 from cloud.tables.memberships import Memberships
 from contract.names import COMPONENT, Nucleus
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import ACCOUNT, NOW, REGION, Clock, OneCallAtATime, an_event, body_of
 from tests.support.cloud.devices import a_connection_event, news
 from tests.support.cloud.fakes import FakeGreengrass
@@ -88,12 +88,12 @@ class World:
 
     def put(self, device: str, group: str, *, roles: str = "Fleet.Deployer", **query: str) -> dict[str, Any]:
         ports = ports_of(self.registry, self.mover, self.devices, self.greengrass)
-        entry = lambda_handler(lambda r: add_device_to_group(r, ports), route=ADD)
+        entry = served(lambda r: add_device_to_group(r, ports), route=ADD)
         event = an_event(ADD, path={"group": group, "device": device}, roles=roles)
         return entry(event | {"queryStringParameters": query or None}, None)
 
     def delete(self, device: str, group: str) -> dict[str, Any]:
-        entry = lambda_handler(lambda r: remove_device_from_group(r, mover=self.mover), route=REMOVE)
+        entry = served(lambda r: remove_device_from_group(r, mover=self.mover), route=REMOVE)
         return entry(an_event(REMOVE, path={"group": group, "device": device}), None)
 
     def where(self, device: str) -> tuple[str | None, set[str]]:
@@ -395,7 +395,7 @@ def test_a_device_is_not_taken_out_of_a_group_that_it_is_not_in(world: World) ->
 
 def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> None:
     keys = Keys(MemoryDynamoDB(), "commands")
-    create = lambda_handler(
+    create = served(
         lambda r: create_group(r, registry=world.registry, keys=keys, clock=world.clock), route="POST /groups"
     )
     name = f"new-{world._number}"
@@ -406,7 +406,7 @@ def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> 
     memory = MemoryDynamoDB()
     memory.create_table(**table_of("DeploymentsTable"))
     none = Deployments(memory, table_of("DeploymentsTable")["TableName"])
-    listing = lambda_handler(
+    listing = served(
         lambda r: list_groups(r, registry=world.registry, devices=world.memberships, deployments=none),
         route="GET /groups",
     )
@@ -425,7 +425,7 @@ def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> 
 
 def test_a_group_is_of_a_nucleus_that_there_is(world: World) -> None:
     keys = Keys(MemoryDynamoDB(), "commands")
-    create = lambda_handler(
+    create = served(
         lambda r: create_group(r, registry=world.registry, keys=keys, clock=world.clock), route="POST /groups"
     )
     names = {word: f"of-{word}-{world._number}" for word in ("classic", "lite", "next", "")}
@@ -465,7 +465,7 @@ def test_a_key_creates_its_group_for_a_day_from_its_first_use(world: World) -> N
     dynamodb, clock, headers = MemoryDynamoDB(), Clock(), {"Idempotency-Key": "k1"}
     dynamodb.create_table(**table_of("CommandsTable") | {"TableName": "commands"})
     keys = Keys(dynamodb, "commands")
-    create = lambda_handler(
+    create = served(
         lambda r: create_group(r, registry=world.registry, keys=keys, clock=clock), route="POST /groups"
     )
 

@@ -12,8 +12,8 @@ from moto import mock_aws
 from cloud.aws.catalog import Catalog
 from cloud.functions.images.get_image import get_image
 from cloud.functions.images.list_images import list_images
-from cloud.http.handler import lambda_handler
 from cloud.ports.catalog import StoredImage
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import ACCOUNT, NOW, REGION, an_event, body_of
 
 LIST, GET = "GET /images", "GET /images/{repository}"
@@ -41,7 +41,7 @@ def ecr() -> Iterator[Any]:
 
 def ask(catalog: Any, route: str, repository: str = "", **query: str) -> dict[str, Any]:
     operation = list_images if route == LIST else get_image
-    entry = lambda_handler(lambda r: operation(r, catalog=catalog), route=route)
+    entry = served(lambda r: operation(r, catalog=catalog), route=route)
     path = {"repository": repository} if repository else {}
     return entry(an_event(route, path=path) | {"queryStringParameters": query or None}, None)
 

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from cloud.domain.deployments.deployment import DeploymentState
 from cloud.functions.deployments.list_deployments import list_deployments
-from cloud.http.handler import lambda_handler
 from cloud.tables.deployment_lists import DeploymentLists
 from cloud.tables.deployments import Deployments
 from contract.names import identifier
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import DEPLOYMENTS, NOW, an_event, body_of, empty, tables_in_memory
 from tests.support.cloud.deployments import a_deployment
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
@@ -61,7 +61,7 @@ class Fleet:
         return deployment.id
 
     def page(self, roles: str = "Fleet.Reader", **query: str) -> dict[str, Any]:
-        entry = lambda_handler(lambda request: list_deployments(request, deployments=self.lists), route=LIST)
+        entry = served(lambda request: list_deployments(request, deployments=self.lists), route=LIST)
         return entry(an_event(LIST, roles=roles) | {"queryStringParameters": query or None}, None)
 
     def pages(self, roles: str = "Fleet.Reader", **query: str) -> list[list[str]]:

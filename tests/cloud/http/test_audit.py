@@ -22,6 +22,7 @@ from cloud.http import audit_recorder
 from cloud.http.gateway_events import Problem, Response
 from cloud.http.handler import Request, lambda_handler
 from cloud.tables.audit import Audit
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import NOW, Clock, OneCallAtATime, an_event, body_of
 from tests.support.cloud.template import template
 
@@ -167,7 +168,7 @@ class Api:
         }
 
     def get(self, route: str, **query: str) -> dict[str, Any]:
-        entry = lambda_handler(self._operations[route], route=route)
+        entry = served(self._operations[route], route=route)
         return entry(an_event(route) | {"queryStringParameters": query or None}, None)
 
 

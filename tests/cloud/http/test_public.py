@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from cloud.functions.system import get_openapi
-from cloud.functions.system.health import handler
+from cloud.functions.system import get_openapi, health
 from cloud.http.gateway_events import Response
 from cloud.http.openapi_document import DOCUMENT
 from cloud.http.public import public_handler
+from tests.support.cloud.answers import held
 from tests.support.cloud.api import body_of
 
 EVENT = {"requestContext": {"requestId": "request-1"}}
@@ -20,7 +20,7 @@ EVENT = {"requestContext": {"requestId": "request-1"}}
 
 def test_health_says_ok_and_nothing_else(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        answer = handler(EVENT, None)
+        answer = held(health.handler, "GET /health")(EVENT, None)
 
     assert (answer["statusCode"], body_of(answer)) == (200, {"status": "ok"})
     assert answer["headers"] == {"content-type": "application/json", "x-request-id": "request-1"}
@@ -47,7 +47,7 @@ def test_a_public_function_starts_without_the_aws_sdk_and_without_making_the_doc
 
 def described(**headers: str) -> dict[str, Any]:
     """The answer of ``GET /openapi.json``."""
-    return get_openapi.handler({**EVENT, "headers": headers}, None)
+    return held(get_openapi.handler, "GET /openapi.json")({**EVENT, "headers": headers}, None)
 
 
 def test_the_description_that_is_answered_is_the_committed_one_and_may_be_kept_for_a_while() -> None:

@@ -11,10 +11,10 @@ from cloud.domain.deployments.lost_agents import WATCHED
 from cloud.domain.devices.device import Device
 from cloud.domain.devices.diagnosis_facts import Job
 from cloud.functions.groups.list_groups import list_groups
-from cloud.http.handler import lambda_handler
 from cloud.services.deployment_watch import ASKED_AT_ONCE, ASKED_IN_ALL
 from cloud.tables.memberships import Memberships
 from contract.documents import parse_document_uri
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import NOW, FakeDevices, a_device, an_event, body_of
 from tests.support.cloud.deploying import World, a_wish
 from tests.support.cloud.emf import emitted
@@ -76,7 +76,7 @@ def listed(world: World) -> dict[str, Any]:
     memory = MemoryDynamoDB()
     memory.create_table(**table_of("DevicesTable"))
     members = Memberships(memory, table_of("DevicesTable")["TableName"])
-    entry = lambda_handler(
+    entry = served(
         lambda r: list_groups(
             r, registry=FakeGroups(("line-3",)), devices=members, deployments=world.deployments
         ),

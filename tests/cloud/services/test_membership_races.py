@@ -9,10 +9,10 @@ import pytest
 
 from cloud.functions.groups.add_device_to_group import add_device_to_group
 from cloud.functions.groups.remove_device_from_group import remove_device_from_group
-from cloud.http.handler import lambda_handler
 from cloud.services.group_membership import SETTLES_WITHIN, GroupMembership
 from cloud.tables.devices import Devices
 from cloud.tables.memberships import Membership, Memberships
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import NOW, Clock, an_event, body_of
 from tests.support.cloud.fakes import FakeGroups
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
@@ -40,12 +40,12 @@ class World:
 
     def put(self, group: str) -> dict[str, Any]:
         ports = ports_of(self.registry, self.mover, self.devices)
-        entry = lambda_handler(lambda r: add_device_to_group(r, ports), route=ADD)
+        entry = served(lambda r: add_device_to_group(r, ports), route=ADD)
         event = an_event(ADD, path={"group": group, "device": self.device})
         return entry(event | {"queryStringParameters": {"move": "true"}}, None)
 
     def delete(self, group: str) -> dict[str, Any]:
-        entry = lambda_handler(lambda r: remove_device_from_group(r, mover=self.mover), route=REMOVE)
+        entry = served(lambda r: remove_device_from_group(r, mover=self.mover), route=REMOVE)
         return entry(an_event(REMOVE, path={"group": group, "device": self.device}), None)
 
     def sweep(self) -> None:

@@ -15,11 +15,11 @@ from cloud.functions.commands import (
 from cloud.functions.commands.get_command import get_command
 from cloud.functions.commands.list_commands import list_commands
 from cloud.http.command_handler import CommandRoute
-from cloud.http.handler import lambda_handler
 from cloud.services.dispatch import Dispatcher
 from cloud.services.redelivery import Redelivery
 from cloud.tables.commands import Commands
 from contract.commands import CommandResult, CommandState
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import COMMANDS, Clock, FakeDevices, a_device, an_event
 from tests.support.cloud.fakes import FakeBroker, FakeBundles
 
@@ -55,7 +55,7 @@ class Api:
         self, key: str, body: object = None, *, device: str = "robot-7", app: str = "web", **more: Any
     ) -> dict[str, Any]:
         (route,) = (route for route in ORDERS if route.key == key)
-        entry = lambda_handler(
+        entry = served(
             lambda request: route.answer(
                 request, devices=self.devices, dispatcher=self.dispatcher, clock=self.clock
             ),
@@ -69,7 +69,7 @@ class Api:
         return self.order(REBOOT, body, device=device, **more)
 
     def get(self, command: str, device: str = "robot-7", **more: Any) -> dict[str, Any]:
-        entry = lambda_handler(
+        entry = served(
             lambda request: get_command(
                 request, devices=self.devices, commands=self.commands, bundles=self.bundles, clock=self.clock
             ),
@@ -78,7 +78,7 @@ class Api:
         return entry(an_event(GET, path={"device": device, "command": command}, **more), None)
 
     def page(self, device: str = "robot-7", roles: str = "Fleet.Reader", **query: str) -> dict[str, Any]:
-        entry = lambda_handler(
+        entry = served(
             lambda request: list_commands(
                 request, devices=self.devices, commands=self.commands, clock=self.clock
             ),

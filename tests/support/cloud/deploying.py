@@ -11,11 +11,11 @@ from cloud.domain.deployments.deployment import Deployment, DeploymentState
 from cloud.domain.deployments.greengrass_components import NUCLEUS, Components
 from cloud.functions.deployments.create_deployment import Ports, create_deployment
 from cloud.functions.deployments.get_deployment import get_deployment
-from cloud.http.handler import lambda_handler
 from cloud.services.deployment_submission import Submission
 from cloud.tables.deployments import Deployments
 from cloud.tables.rows.deployment_rows import sort_key
 from contract.names import COMPONENT
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import (
     ACCOUNT,
     DEPLOYMENTS,
@@ -138,12 +138,12 @@ class World:
             submission=self.submission(),
             clock=self.clock,
         )
-        entry = lambda_handler(lambda request: create_deployment(request, ports), route=POST)
+        entry = served(lambda request: create_deployment(request, ports), route=POST)
         body = a_wish() if body is None else body
         return entry(an_event(POST, body=body, **more), None)
 
     def get(self, deployment: str, **more: Any) -> dict[str, Any]:
-        entry = lambda_handler(
+        entry = served(
             lambda request: get_deployment(
                 request, deployments=self.deployments, devices=self.devices, clock=self.clock
             ),

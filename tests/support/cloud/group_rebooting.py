@@ -15,7 +15,7 @@ from cloud.functions.group_reboots.cancel_group_reboot import cancel_group_reboo
 from cloud.functions.group_reboots.get_group_reboot import get_group_reboot
 from cloud.functions.group_reboots.reboot_group import reboot_group
 from cloud.http.gateway_events import Response
-from cloud.http.handler import Request, lambda_handler
+from cloud.http.handler import Request
 from cloud.services.dispatch import Dispatcher
 from cloud.services.nucleus_registration import GroupNuclei
 from cloud.tables.commands import Commands
@@ -25,6 +25,7 @@ from cloud.tables.proofs import Proofs
 from contract.commands import CommandResult, CommandState, RebootCommand
 from contract.topics import command_result, thing_of
 from tests.cloud.functions.test_record_report import Outcomes
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import COMMANDS, NOW, Clock, Watched, an_event, body_of, empty
 from tests.support.cloud.devices import a_connection_event, a_rule_event, devices_table
 from tests.support.cloud.fakes import FakeBroker, FakeGroups, FakeQueue
@@ -98,7 +99,7 @@ class World:
         event = an_event(route, path=path, **more)
         if query is not None:
             event["queryStringParameters"] = query
-        return lambda_handler(operations[route], route=route)(event, None)
+        return served(operations[route], route=route)(event, None)
 
     def post(self, group: str = GROUP, body: object = None, **more: Any) -> dict[str, Any]:
         return self.call(POST, {"group": group}, body={"reason": "update"} if body is None else body, **more)

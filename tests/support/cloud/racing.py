@@ -11,7 +11,7 @@ from cloud.functions.groups.add_device_to_group import add_device_to_group
 from cloud.functions.groups.create_group import create_group
 from cloud.functions.groups.remove_device_from_group import remove_device_from_group
 from cloud.http.gateway_events import Response
-from cloud.http.handler import Request, lambda_handler
+from cloud.http.handler import Request
 from cloud.ports.groups import Groups
 from cloud.services.group_membership import GroupMembership
 from cloud.tables.commands import Commands
@@ -20,6 +20,7 @@ from cloud.tables.dynamodb.idempotency_keys import Keys
 from cloud.tables.memberships import Membership, Memberships
 from contract.commands import parse_command
 from tests.support.cloud import deploying, group_rebooting
+from tests.support.cloud.answers import served
 from tests.support.cloud.api import COMMANDS, DEPLOYMENTS, DEVICES, NOW, Clock, an_event, body_of
 from tests.support.cloud.commanding import REBOOT, Api
 from tests.support.cloud.memory_dynamodb import table_of
@@ -53,7 +54,7 @@ class Stage:
     def call(
         self, operation: Callable[[Request], Response], route: str, query: Any = None, **event: Any
     ) -> dict[str, Any]:
-        entry = lambda_handler(operation, route=route)
+        entry = served(operation, route=route)
         return entry(an_event(route, **event) | {"queryStringParameters": query}, None)
 
     def create(self, name: str, description: str, **more: Any) -> dict[str, Any]:

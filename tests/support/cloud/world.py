@@ -20,7 +20,7 @@ from cloud.aws import clients
 from cloud.clock import new_id
 from cloud.domain.commands.command import Command
 from cloud.domain.commands.group_reboot import GroupReboot
-from cloud.domain.deployments.deployment import Deployment
+from cloud.domain.deployments.deployment import Deployment, diff
 from cloud.environment import ENVIRONMENT
 from cloud.tables.commands import Commands
 from cloud.tables.deployments import Deployments
@@ -29,6 +29,7 @@ from cloud.tables.group_reboots import GroupReboots
 from cloud.tooling.template import modules
 from contract.commands import RebootCommand
 from contract.reports import DesiredStatus
+from tests.support.cloud.answers import Entry, held
 from tests.support.cloud.api import ACCOUNT, REGION, an_event
 from tests.support.cloud.commanding import ORDERS
 from tests.support.cloud.devices import a_report, a_status, news
@@ -133,8 +134,8 @@ class World:
     def _deployment(self, group: str) -> str:
         deployment = Deployment(
             id=new_id("dep", self.now), target=f"thinggroup/{group}", revision=1,
-            document_uri=f"s3://bucket/desired/{'0' * 64}.json", applications=(), diff={}, warnings=(),
-            requested_by="ada", reason=None, created_at=self.now, changed_at=self.now,
+            document_uri=f"s3://bucket/desired/{'0' * 64}.json", applications=(), diff=diff((), ()),
+            warnings=(), requested_by="ada", reason=None, created_at=self.now, changed_at=self.now,
         )  # fmt: skip
         Deployments(self._dynamodb, "DeploymentsTable").create(
             deployment, due_at=self.now + timedelta(minutes=1)
@@ -156,12 +157,11 @@ def a_world() -> Iterator[World]:
         _forget()
 
 
-def handler(route: str) -> Callable[[dict[str, Any], object], dict[str, Any]]:
-    """The Lambda's entry that serves ``route``."""
+def handler(route: str) -> Entry:
+    """The Lambda's entry that serves ``route``, its answers held against what it states."""
     operation = PUBLIC_ROUTES[route] if route in PUBLIC_ROUTES else ROUTES[route].operation
     module = importlib.import_module(modules()[operation])
-    entry: Callable[[dict[str, Any], object], dict[str, Any]] = module.handler
-    return entry
+    return held(module.handler, route)
 
 
 def _forget() -> None:
