@@ -7,7 +7,6 @@ PYTHON ?= python3
 PY := .venv/bin/python
 DIALECT ?= classic
 ENGINE ?= docker
-LONG = $(PY) -m pytest --timeout=600 --durations=25
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .PHONY: help setup check format test crash-points api-conformance fuzz scale bench demo demos up down token component clean
@@ -50,10 +49,7 @@ format: setup  ## put the code into its form
 
 test: setup check  ## everything, with a real Docker Engine and the local platform
 	@.venv/bin/cfn-lint cloud/template.yaml
-	@mkdir -p build; log=build/slow-tests.log; echo "test: the slow ones without engine and platform run beside, into $$log"; \
-	$(LONG) -m "slow and not engine and not platform" >$$log 2>&1 & slow=$$!; trap "kill $$slow" EXIT; result=0; \
-	$(PY) -m local with-engine -- $(LONG) -m "engine or platform" || result=$$?; \
-	wait $$slow || result=$$?; trap - EXIT; cat $$log; exit $$result
+	@$(PY) -m local with-engine -- $(PY) -m pytest -n 2 --dist loadgroup --timeout=600 --durations=25 -m "engine or platform or slow"
 
 crash-points: setup  ## stop the agent at every engine call and every write, and see it converge
 	@$(PY) -m local with-engine -- $(PY) -m tests.crash_points

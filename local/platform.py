@@ -36,6 +36,7 @@ Dialect = Literal["classic", "lite", "lite-main"]
 
 
 #: The devices that the demo and `make up` have, and the group each is in.
+NETWORK = "127.0.0"
 DEVICES: Mapping[str, str] = {"robot-1": "line-3", "robot-2": "line-3"}
 
 #: The console's, served by whoever works on it; nothing of the platform listens there.
@@ -54,7 +55,13 @@ class Platform:
     mqtt_host = "127.0.0.1"
 
     def __init__(
-        self, folder: Path, dialect: Dialect, engine: Literal["docker", "memory"], sources: Path, say: Say
+        self,
+        folder: Path,
+        dialect: Dialect,
+        engine: Literal["docker", "memory"],
+        sources: Path,
+        network: str,
+        say: Say,
     ) -> None:
         self.folder = folder
         self.sources = sources
@@ -64,6 +71,7 @@ class Platform:
         self.outputs: dict[str, str] = {}
         self.keys: dict[str, Key] = {}
         self.docker_host = ""
+        self._network = network
         self._say = say
         self._stack = ExitStack()
         self._children: dict[str, Child] = {}
@@ -86,9 +94,13 @@ class Platform:
         engine: Literal["docker", "memory"] = "docker",
         devices: Mapping[str, str] = DEVICES,
         sources: Path = ROOT,
+        network: str = NETWORK,
         say: Say = lambda _: None,
     ) -> "Platform":
         """Start everything, its files below ``folder``, and enrol ``devices`` (thing → group).
+
+        The devices' containers publish on addresses in ``network``, .11 and up: a platform beside another
+        one needs its own.
 
         ``sources`` is the checkout whose cloud and component these are; the stand-ins are this one's.
         ``say`` is told each step before it begins. Ports are free ones, or five from FLEETGRASS_PORT on.
@@ -98,7 +110,7 @@ class Platform:
             DidNotStart: a part failed; the line names its log. Everything else is stopped; logs are kept.
         """
         crash_cleanup.clear(say)
-        platform = cls(folder, dialect, engine, sources, say)
+        platform = cls(folder, dialect, engine, sources, network, say)
         try:
             platform._start(devices)
         except BaseException:
@@ -148,7 +160,7 @@ class Platform:
         configuration and of ``device.json`` (``local.greengrass.nucleus.device.Device``).
         """
         self.enroll(thing, group, core.get("dialect"))
-        address = f"127.0.0.{11 + len(self.devices)}"
+        address = f"{self._network}.{11 + len(self.devices)}"
         return self.start_device(thing, publish_address=address, agent=agent, **core)
 
     def update_stack(self, sources: Path) -> None:

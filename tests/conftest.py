@@ -27,6 +27,25 @@ settings.register_profile(
 settings.load_profile("fleetgrass")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """For ``--dist loadgroup``: what shares the platform, or the engine, is one worker's and begins first.
+
+    All else goes by file to whichever worker has time, what starts a platform or a core of its own before the
+    rest.
+    """
+
+    def group(item: pytest.Item) -> tuple[int, str]:
+        if "platform" in getattr(item, "fixturenames", ()):
+            return 0, "platform"
+        if item.get_closest_marker("engine"):
+            return 1, "engine"
+        return (2 if item.get_closest_marker("platform") else 3), str(item.path)
+
+    items.sort(key=lambda item: group(item)[0])
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)[1]))
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Collect garbage from here on, and only of what the tests make."""

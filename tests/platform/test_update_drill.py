@@ -105,7 +105,7 @@ class Fleet:
 @pytest.fixture(scope="module")
 def fleet(before: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("drill") / "it"
-    platform = Platform.start(folder, engine="memory", devices=_GROUPS, sources=before)
+    platform = Platform.start(folder, engine="memory", devices=_GROUPS, sources=before, network="127.0.1")
     with platform:
         yield Fleet(platform)
     assert platform.leftovers() == []
