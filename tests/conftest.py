@@ -3,12 +3,13 @@
 import functools
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
 from botocore.loaders import JSONFileLoader
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 from cloud.environment import ENVIRONMENT
 from local.docker.engine import find
@@ -27,23 +28,45 @@ settings.register_profile(
 settings.load_profile("fleetgrass")
 
 
+#: What stands on the same thing is one worker's, with ``--dist loadgroup``; all else goes by file.
+LANES: Mapping[str, Sequence[str]] = {
+    "the platform": ("tests/platform/test_",),
+    "the engine": ("tests/edge/engine/", "tests/edge/faults/", "tests/bench/"),
+}
+#: These stand on a platform, or an emulator, of their own.
+BY_THEMSELVES = ("tests/platform/test_update_drill.py", "tests/platform/test_gdk.py")
+
+
+def lane(nodeid: str) -> str:
+    """The lane of a test, or its file."""
+    file = nodeid.partition("::")[0]
+    if file in BY_THEMSELVES:
+        return file
+    return next((lane for lane, places in LANES.items() if file.startswith(tuple(places))), file)
+
+
+class Lanes(LoadScopeScheduling):  # type: ignore[misc]
+    """Gives a worker a lane at a time. Not by marks of xdist: findings/xdist-groups-are-ignored.sh."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return lane(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    return Lanes(config, log) if config.getvalue("dist") == "loadgroup" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """For ``--dist loadgroup``: what shares the platform, or the engine, is one worker's and begins first.
+    """Begin with the lanes, then what starts a platform or a core of its own: it takes longest."""
 
-    All else goes by file to whichever worker has time, what starts a platform or a core of its own before the
-    rest.
-    """
+    def place(item: pytest.Item) -> int:
+        order = [*LANES, *BY_THEMSELVES]
+        found = lane(item.nodeid)
+        if found in order:
+            return order.index(found)
+        return len(order) + (item.get_closest_marker("platform") is None)
 
-    def group(item: pytest.Item) -> tuple[int, str]:
-        if "platform" in getattr(item, "fixturenames", ()):
-            return 0, "platform"
-        if item.get_closest_marker("engine"):
-            return 1, "engine"
-        return (2 if item.get_closest_marker("platform") else 3), str(item.path)
-
-    items.sort(key=lambda item: group(item)[0])
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)[1]))
+    items.sort(key=place)
 
 
 @pytest.hookimpl(trylast=True)

@@ -24,6 +24,8 @@ from local.greengrass.control_plane.emulator import AwsEmulator
 from local.greengrass.control_plane.names import Place
 from local.greengrass.control_plane.server import Server
 
+pytestmark = pytest.mark.slow
+
 NAME = "com.example.Web"
 REGION = "eu-west-1"
 BUCKET = "components"  # the stack's

@@ -16,6 +16,8 @@ from contract.events import ConnectionEvent
 from contract.reports import DeviceReport
 from tests.support.cloud.devices import a_connection_event, a_presence, a_report, at, news
 
+pytestmark = pytest.mark.slow
+
 Event = Presence | DeviceMessage
 ENROLLED = Device("robot-7", "line-3", enrolled_at=at(-999))
 CONNECTED, DISCONNECTED = a_presence(True, 4), a_presence(False, 4, event=60)

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,8 @@ from cloud.domain.devices.diagnosis_facts import Cause, DiagnosisFacts, Job
 from cloud.domain.devices.presence import Seen
 from tests.cloud.domain.test_diagnosis import DEPLOYMENT, DEVICE, OLDER, OURS, SHA
 from tests.support.cloud.api import NOW
+
+pytestmark = pytest.mark.slow
 
 #: Of each of these one can be true at a time.
 EXCLUDING: dict[str, set[str]] = {

@@ -28,6 +28,8 @@ from contract.names import COMPONENT
 from tests.support.cloud.template import resources
 from tests.support.cloud.world import GROUPS, World, a_world
 
+pytestmark = pytest.mark.slow
+
 HERE, THERE = GROUPS
 EVERY_ROUTE = (*ROUTES, *PUBLIC_ROUTES)
 MORE = 12  # devices in each group, and commands of the device that is asked for

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -228,19 +229,26 @@ def test_every_function_is_a_module_with_its_name() -> None:
         assert function["Handler"] == f"cloud.functions.{file.parent.name}.{file.stem}.handler"
 
 
+@cache
+def _imports_of(path: Path) -> frozenset[Path]:
+    """The modules of the cloud that a module imports."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [each.name for each in getattr(node, "names", ())]
+        if isinstance(node, ast.ImportFrom):
+            names = [str(node.module), *(f"{node.module}.{name}" for name in names)]
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            files = [CLOUD.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names]
+            found |= {file for file in files if CLOUD in file.parents and file.exists()}
+    return frozenset(found)
+
+
 def _modules_of(path: Path, found: set[Path]) -> set[Path]:
     """Add ``path`` to ``found``, and every module of the cloud that it imports, at whatever depth."""
     if path not in found:
         found.add(path)
-        for node in ast.walk(ast.parse(path.read_text())):
-            names = [each.name for each in getattr(node, "names", ())]
-            if isinstance(node, ast.ImportFrom):
-                names = [str(node.module), *(f"{node.module}.{name}" for name in names)]
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                files = [CLOUD.parent.joinpath(*name.split(".")).with_suffix(".py") for name in names]
-                for file in files:
-                    if CLOUD in file.parents and file.exists():
-                        _modules_of(file, found)
+        for file in _imports_of(path):
+            _modules_of(file, found)
     return found
 
 

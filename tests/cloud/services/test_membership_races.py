@@ -19,6 +19,8 @@ from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 from tests.support.cloud.moving import ports_of
 from tests.support.cloud.turns import Turns, in_every_order
 
+pytestmark = pytest.mark.slow
+
 ADD, REMOVE = "PUT /groups/{group}/devices/{device}", "DELETE /groups/{group}/devices/{device}"
 A, B, C = "line-a", "line-b", "line-c"
 _names = itertools.count()

@@ -19,6 +19,8 @@ from tests.support.cloud.memory_dynamodb import MemoryDynamoDB
 from tests.support.cloud.racing import RACES, Answers, Stage, make_tables
 from tests.support.cloud.turns import Turns, in_every_order
 
+pytestmark = pytest.mark.slow
+
 
 class InStep:
     """Nobody makes a call before everybody has made the one before; who is next in that is drawn."""

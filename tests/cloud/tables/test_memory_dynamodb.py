@@ -37,6 +37,8 @@ from tests.support.cloud.devices import (
 )
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, Twin, table_of
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = settings(max_examples=5)  # on moto: a call is five milliseconds
 
 

@@ -22,6 +22,8 @@ from contract.reports import DesiredStatus
 from tests.support.cloud.api import ACCOUNT, NOW, REGION
 from tests.support.cloud.devices import a_connection_event, a_report, devices_table, dynamodb_in_memory, news
 
+pytestmark = pytest.mark.slow
+
 OUTPUTS = {
     "AgentVersion": "1.2.3",
     "ThingPolicy": "fleet-device",

@@ -23,6 +23,8 @@ from edge.aws.messages import (
 )
 from local.process.http_server import LoopbackServer
 
+pytestmark = pytest.mark.slow
+
 REGISTRY = "123456789012.dkr.ecr.eu-west-1.amazonaws.com"
 
 

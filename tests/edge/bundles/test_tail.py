@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.bundles.tail import Tail
+
+pytestmark = pytest.mark.slow
 
 LINES = st.lists(st.text(alphabet="abü", max_size=30), max_size=60)
 

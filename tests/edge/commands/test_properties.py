@@ -5,12 +5,15 @@ from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from contract.commands import CommandState
 from edge.defaults import REBOOT_BUDGET
 from tests.support.edge.fakes import AgentHarness, FakeMachine, Fate, a_pass, until_killed
+
+pytestmark = pytest.mark.slow
 
 _ACTIONS = st.one_of(
     st.tuples(st.just("send"), st.integers(0, 3)),

@@ -32,6 +32,8 @@ from local.greengrass.nucleus.ipc import Components, MemoryBroker, Server
 from tests.support.edge.fakes import FakeClock
 from tests.support.edge.gate import PUBLISH, SUBSCRIBE, Gate
 
+pytestmark = pytest.mark.slow
+
 THING = "robot-7"
 REBOOT = topics.command_request(THING, "reboot")
 REPORT = topics.report(THING)

@@ -14,6 +14,8 @@ from edge.link.endings import ENDS_MAX
 from edge.ports.link import Unauthorized
 from tests.support.edge.fakes import THING, AgentHarness, a_pass, running
 
+pytestmark = pytest.mark.slow
+
 NIGHT_S = 8 * 3600.0
 REBOOT = topics.command_request(THING, "reboot")
 

@@ -17,6 +17,8 @@ from edge.startup.earlier_state import DOCUMENT, LEDGER, LOST, forget_document, 
 from edge.startup.own_folder import OwnState
 from tests.support.before import unpack
 
+pytestmark = pytest.mark.slow
+
 FIRST, SECOND, ANOTHER = (f"cmd-{number:026d}" for number in (1, 2, 3))
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 #: Reads the folder as that version does at a start, online, and judges a reboot once it knows the time.

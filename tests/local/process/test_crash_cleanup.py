@@ -11,6 +11,8 @@ import pytest
 from local.process.children import started
 from local.process.crash_cleanup import Remains, clear
 
+pytestmark = pytest.mark.slow
+
 OWNER = """
 import pathlib, subprocess, sys
 from local.process.crash_cleanup import Remains

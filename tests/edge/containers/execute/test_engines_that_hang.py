@@ -59,7 +59,7 @@ def test_checks_that_hang_do_not_keep_another_application_from_its_own(tmp_path:
         return 200
 
     def workers(name: str, bound: int) -> Workers:
-        return Threads(name, bound) if name == "ask" else Inline()
+        return Threads(name, bound) if name == "probe" else Inline()
 
     device = Device(engine, tmp_path, workers=workers, prober=Prober(http_probe=ask))
     hanging = [

@@ -14,6 +14,8 @@ from local.greengrass.nucleus.dialect import CLASSIC, LITE
 from local.greengrass.nucleus.ipc.consultation import NotAnswered
 from tests.local.greengrass.nucleus.test_ipc import ME, Nucleus
 
+pytestmark = pytest.mark.slow
+
 Found = TypeVar("Found")
 PROPOSED: Json = {"place": {"line": "b"}}
 

@@ -19,6 +19,8 @@ from local.greengrass.nucleus.eventstream import (
     encode,
 )
 
+pytestmark = pytest.mark.slow
+
 names = st.text(min_size=1, max_size=20)
 values = st.one_of(
     st.booleans(),
