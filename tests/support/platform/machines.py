@@ -150,6 +150,15 @@ class Machine:
         path = self.device.folder / "logs" / f"{log}.log"
         return path.read_text(errors="replace").count(text) if path.exists() else 0
 
+    def last_words(self, lines: int = 40) -> str:
+        """What the core and the agent logged last, for a test that failed."""
+        logs = {log: self.device.folder / "logs" / f"{log}.log" for log in ("greengrass", COMPONENT)}
+        return "\n".join(
+            f"--- {log}\n" + "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+            for log, path in logs.items()
+            if path.exists()
+        )
+
     def agent_pid(self) -> int | None:
         """The agent's process, also its group's id; None while there is none."""
         record = self.device.folder / "run" / f"{COMPONENT}.json"
