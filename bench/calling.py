@@ -15,10 +15,10 @@ import boto3
 from cloud.functions.events import record_report
 from contract import topics
 from contract.reports import DesiredStatus
+from tests.support.cloud.account import BODIES, GROUPS, AccountHarness, Context, an_account, handler
 from tests.support.cloud.api import NOW, an_event
 from tests.support.cloud.devices import a_report, a_rule_event, a_status
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB
-from tests.support.cloud.world import BODIES, GROUPS, Context, World, a_world, handler
 
 _IN_PROCESS = frozenset({"generate_presigned_url"})  # what a client does without asking anybody
 
@@ -70,15 +70,15 @@ class _Quick(MemoryDynamoDB):
 
 
 class Account:
-    """``world`` is the tests' account; what handlers log is written, to nobody."""
+    """``harness`` is the tests' account; what handlers log is written, to nobody."""
 
-    def __init__(self, world: World, calls: Calls) -> None:
+    def __init__(self, harness: AccountHarness, calls: Calls) -> None:
         self.calls = calls
-        self._world = world
+        self._harness = harness
 
     def request(self, route: str, **query: str) -> Callable[[], int]:
         """Return a call of ``route`` for what is in the first group, which answers with its status."""
-        entry, parameters = handler(route), self._world.parameters[GROUPS[0]]
+        entry, parameters = handler(route), self._harness.parameters[GROUPS[0]]
         path = {part[1:-1]: parameters[part[1:-1]] for part in route.split("/") if part.startswith("{")}
         body = BODIES[route](GROUPS[0]) if route in BODIES else None
         event = an_event(route, path=path, body=body) | {"queryStringParameters": query}
@@ -89,8 +89,8 @@ class Account:
 
         ``since`` is the sequence of its last report before. Who says the same again sends a heartbeat.
         """
-        device = self._world.parameters[GROUPS[0]]["device"]
-        later_s = (self._world.now - NOW).total_seconds()
+        device = self._harness.parameters[GROUPS[0]]["device"]
+        later_s = (self._harness.now - NOW).total_seconds()
         bodies = (
             a_rule_event(
                 topics.report(device),
@@ -119,9 +119,9 @@ def account() -> Iterator[Account]:
     with ExitStack() as stack:
         nowhere = stack.enter_context(open(os.devnull, "w"))
         stack.enter_context(patch.object(boto3, "client", counted))
-        world = stack.enter_context(a_world())
+        harness = stack.enter_context(an_account())
         written = logging.StreamHandler(nowhere)
         logging.getLogger().addHandler(written)
         stack.callback(logging.getLogger().removeHandler, written)
         stack.enter_context(redirect_stdout(nowhere))
-        yield Account(world, calls)
+        yield Account(harness, calls)

@@ -42,8 +42,8 @@ class Device:
         self._begin()
 
     def _begin(self) -> None:
-        self._world = AgentHarness(heartbeat_s=60)
-        self._world.start()
+        self._harness = AgentHarness(heartbeat_s=60)
+        self._harness.start()
         self._fed = self._malformed = 0
 
     def feed(self, topic: str, payload: bytes) -> None:
@@ -54,21 +54,21 @@ class Device:
         """
         self._count()
         self._malformed += not _is_valid(topic, payload)
-        self._world.deliver(MessageReceived(topic, payload))
+        self._harness.deliver(MessageReceived(topic, payload))
         self._judge()
 
     def configure(self, values: dict[str, Any], document: bytes) -> None:
         """Give the component another configuration, and the bucket a document that it may name."""
         self._count()
         uri = "s3://bucket/desired/" + "0" * 64 + ".json"
-        self._world.documents[uri] = document
-        self._world.link.values.clear()
-        self._world.configure(**{"desired": {"document_uri": uri}, **values})
+        self._harness.documents[uri] = document
+        self._harness.link.values.clear()
+        self._harness.configure(**{"desired": {"document_uri": uri}, **values})
         self._judge()
 
     def end(self) -> None:
         """See that the device is still itself: counts right, takes its configuration and commands."""
-        harness = self._world
+        harness = self._harness
         harness.link.values.clear()
         harness.configure(heartbeat_s=60)
         harness.turns(200.0)  # a reboot that was asked for is known not to have been done

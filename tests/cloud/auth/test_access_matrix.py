@@ -1,6 +1,6 @@
 """Every route × role × scope, through the authorizer and the real handler, from the one table ``ROUTES``.
 
-A route that is added is in the matrix by that alone. It fails until the world has what its path names,
+A route that is added is in the matrix by that alone. It fails until the harness has what its path names,
 until a body that is needed is given, and until the handler does what the table says of its reach.
 """
 
@@ -16,9 +16,9 @@ from cloud.auth.permissions import Role, ScopeRule
 from cloud.auth.routes import PUBLIC_ROUTES, ROUTES
 from cloud.http.gateway_events import BODY_MAX_BYTES
 from cloud.openapi.document import document
+from tests.support.cloud.account import GROUPS, AccountHarness, an_account, handler
 from tests.support.cloud.api import body_of
 from tests.support.cloud.tokens import bearer, decide, token
-from tests.support.cloud.world import GROUPS, World, a_world, handler
 
 HERE, THERE = GROUPS
 HELD = [
@@ -31,9 +31,9 @@ DOCUMENT = Path(__file__).parents[3] / "docs" / "access.md"
 
 
 @pytest.fixture(scope="module")
-def world() -> Iterator[World]:
-    with a_world() as world:
-        yield world
+def harness() -> Iterator[AccountHarness]:
+    with an_account() as harness:
+        yield harness
 
 
 def reaches(route: str, held: str) -> bool:
@@ -67,8 +67,10 @@ def complaint(route: str, held: str, answer: dict[str, Any]) -> str | None:
 
 
 @pytest.mark.parametrize(("route", "held"), list(itertools.product(ROUTES, HELD)))
-def test_a_handler_answers_who_may_and_refuses_everybody_else(world: World, route: str, held: str) -> None:
-    assert complaint(route, held, world.ask(route, HERE, held)) is None
+def test_a_handler_answers_who_may_and_refuses_everybody_else(
+    harness: AccountHarness, route: str, held: str
+) -> None:
+    assert complaint(route, held, harness.ask(route, HERE, held)) is None
 
 
 @pytest.mark.parametrize(("route", "held"), list(itertools.product(ROUTES, HELD)))
@@ -78,27 +80,27 @@ def test_the_authorizer_stops_whose_role_reaches_the_route_nowhere(route: str, h
 
 @pytest.mark.parametrize("held", ["Fleet.Reader", ""])
 @pytest.mark.parametrize("route", [*ROUTES, *PUBLIC_ROUTES])
-def test_every_answer_carries_the_id_of_its_request(world: World, route: str, held: str) -> None:
-    assert world.ask(route, HERE, held)["headers"]["x-request-id"] == "request-1"
+def test_every_answer_carries_the_id_of_its_request(harness: AccountHarness, route: str, held: str) -> None:
+    assert harness.ask(route, HERE, held)["headers"]["x-request-id"] == "request-1"
 
 
 @pytest.mark.parametrize("route", list(ROUTES))
 def test_a_parameter_that_a_route_does_not_know_is_refused_before_anything_is_done(
-    world: World, route: str
+    harness: AccountHarness, route: str
 ) -> None:
-    answer = world.ask(route, HERE, "Fleet.Admin", query={"dry_run": "true"})
+    answer = harness.ask(route, HERE, "Fleet.Admin", query={"dry_run": "true"})
 
     problem = json.loads(answer["body"])
     assert (answer["statusCode"], problem["code"], problem["field"]) == (400, "unknown-parameter", "dry_run")
 
 
 @pytest.mark.parametrize("route", [key for key, route in ROUTES.items() if route.takes_query])
-def test_a_parameter_that_is_described_is_known_to_the_handler(world: World, route: str) -> None:
+def test_a_parameter_that_is_described_is_known_to_the_handler(harness: AccountHarness, route: str) -> None:
     method, path = route.split(" ")
     described = DESCRIBED[path][method.lower()]["parameters"]
     names = [parameter["name"] for parameter in described if parameter["in"] == "query"]
 
-    answers = [world.ask(route, HERE, "Fleet.Admin", query={name: ""}) for name in names]
+    answers = [harness.ask(route, HERE, "Fleet.Admin", query={name: ""}) for name in names]
 
     assert names
     assert "unknown-parameter" not in [json.loads(answer["body"]).get("code") for answer in answers]
@@ -106,9 +108,9 @@ def test_a_parameter_that_is_described_is_known_to_the_handler(world: World, rou
 
 @pytest.mark.parametrize("route", list(ROUTES))
 def test_a_body_that_is_too_large_is_refused_by_every_route_and_its_description_says_so(
-    world: World, route: str
+    harness: AccountHarness, route: str
 ) -> None:
-    answer = world.ask(route, HERE, "Fleet.Admin", text="x" * (BODY_MAX_BYTES + 1))
+    answer = harness.ask(route, HERE, "Fleet.Admin", text="x" * (BODY_MAX_BYTES + 1))
 
     assert (answer["statusCode"], body_of(answer)["code"]) == (413, "body-too-large")
     method, path = route.split(" ")
@@ -116,7 +118,7 @@ def test_a_body_that_is_too_large_is_refused_by_every_route_and_its_description_
 
 
 @pytest.mark.parametrize("route", list(ROUTES))
-def test_a_call_that_passed_no_authorizer_is_401(world: World, route: str) -> None:
+def test_a_call_that_passed_no_authorizer_is_401(harness: AccountHarness, route: str) -> None:
     event = {"requestContext": {"requestId": "request-1"}, "headers": {}, "pathParameters": {}}
     assert handler(route)(event, None)["statusCode"] == 401
 
@@ -127,9 +129,9 @@ def test_no_route_is_public_and_not() -> None:
 
 @pytest.mark.parametrize("route", list(PUBLIC_ROUTES))
 def test_a_public_route_answers_who_shows_nothing_and_the_authorizer_lets_nobody_through_to_it(
-    world: World, route: str
+    harness: AccountHarness, route: str
 ) -> None:
-    assert world.ask(route, HERE, "")["statusCode"] == 200
+    assert harness.ask(route, HERE, "")["statusCode"] == 200
     event = {"requestContext": {"requestId": "request-1"}, "headers": {}}
     assert handler(route)(event, None)["statusCode"] == 200
     assert not decide(bearer(token(roles=["Fleet.Admin"])), route)["isAuthorized"]

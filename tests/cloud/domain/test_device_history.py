@@ -32,7 +32,7 @@ PATH = {"device": "robot-7"}
 
 
 @dataclass
-class World:
+class HistoryHarness:
     devices: Devices
     history: History
     calls: Calls
@@ -57,27 +57,27 @@ class World:
         return answer["statusCode"], body_of(answer)
 
 
-def a_world(dynamodb: Any) -> World:
+def a_harness(dynamodb: Any) -> HistoryHarness:
     devices, history, calls = devices_and_history(dynamodb)
     devices.create("robot-7", "line-3", now=NOW)
-    return World(devices, history, calls, Clock(NOW))
+    return HistoryHarness(devices, history, calls, Clock(NOW))
 
 
 @pytest.fixture
-def world(dynamodb: Any) -> World:
-    return a_world(dynamodb)
+def harness(dynamodb: Any) -> HistoryHarness:
+    return a_harness(dynamodb)
 
 
-def test_a_point_says_how_the_machine_and_its_applications_are(world: World) -> None:
+def test_a_point_says_how_the_machine_and_its_applications_are(harness: HistoryHarness) -> None:
     host = HostHealth(
         architecture="arm64", uptime_s=7.5, cpu_percent=12.5, memory_total_bytes=4000,
         memory_available_bytes=1000, disk_total_bytes=9000, disk_free_bytes=5000, temperature_c=61.5,
     )  # fmt: skip
     statuses = [a_status("a"), a_status("b"), a_status("c", "FAILED")]
-    world.told(news(a_report(1, *statuses, host=host, at=at(0)), 61.25))
-    world.clock.now = at(100)
+    harness.told(news(a_report(1, *statuses, host=host, at=at(0)), 61.25))
+    harness.clock.now = at(100)
 
-    status, body = world.get()
+    status, body = harness.get()
 
     assert status == 200
     assert body == {
@@ -104,55 +104,55 @@ def test_a_point_says_how_the_machine_and_its_applications_are(world: World) -> 
     }
 
 
-def test_a_span_has_one_point_at_one_call_more_and_the_rest_of_it_none(world: World) -> None:
+def test_a_span_has_one_point_at_one_call_more_and_the_rest_of_it_none(harness: HistoryHarness) -> None:
     costs = []
     for sequence, received in enumerate([0, 60, 120, 299, 300, 360, 600]):
-        world.calls.clear()
-        world.told(news(a_report(sequence, a_status()), received))
-        costs.append(list(world.calls))
+        harness.calls.clear()
+        harness.told(news(a_report(sequence, a_status()), received))
+        costs.append(list(harness.calls))
 
     first = ["UpdateItem", "TransactWriteItems"]
     assert costs == [first, ["UpdateItem"], ["UpdateItem"], ["UpdateItem"], first, ["UpdateItem"], first]
-    assert [(row["at"], row["uptime_s"]) for row in world.rows()] == [
+    assert [(row["at"], row["uptime_s"]) for row in harness.rows()] == [
         (to_ms(at(0)), 0),
         (to_ms(at(300)), 4),
         (to_ms(at(600)), 6),
     ]
 
 
-def test_a_changed_report_in_a_new_span_is_two_calls_too(world: World) -> None:
-    world.told(news(a_report(1, a_status()), 0))
-    world.calls.clear()
+def test_a_changed_report_in_a_new_span_is_two_calls_too(harness: HistoryHarness) -> None:
+    harness.told(news(a_report(1, a_status()), 0))
+    harness.calls.clear()
 
-    world.told(news(a_report(2, a_status(state="FAILED")), 300))
+    harness.told(news(a_report(2, a_status(state="FAILED")), 300))
 
-    assert world.calls == ["UpdateItem", "TransactWriteItems"]
+    assert harness.calls == ["UpdateItem", "TransactWriteItems"]
 
 
-def test_state_changes_are_those_since_the_point_before(world: World) -> None:
+def test_state_changes_are_those_since_the_point_before(harness: HistoryHarness) -> None:
     states = ["RUNNING", "FAILED", "RUNNING", "RUNNING", "STOPPED"]
     for sequence, state in enumerate(states):
-        world.told(news(a_report(sequence, a_status(state=state)), sequence * 150))
-    world.clock.now = at(700)
+        harness.told(news(a_report(sequence, a_status(state=state)), sequence * 150))
+    harness.clock.now = at(700)
 
-    _, body = world.get()
+    _, body = harness.get()
 
     assert [point["state_changes"] for point in body["points"]] == [None, 2, 1]
 
 
-def test_a_hello_makes_no_point(world: World) -> None:
-    world.told(news(a_connection_event(1), 0), news(a_connection_event(2, "goodbye"), 400))
+def test_a_hello_makes_no_point(harness: HistoryHarness) -> None:
+    harness.told(news(a_connection_event(1), 0), news(a_connection_event(2, "goodbye"), 400))
 
-    assert world.rows() == []
+    assert harness.rows() == []
 
 
-def test_a_late_report_makes_no_point_and_overwrites_none(world: World) -> None:
-    world.told(news(a_report(5, a_status()), 310))
-    before = world.rows()
+def test_a_late_report_makes_no_point_and_overwrites_none(harness: HistoryHarness) -> None:
+    harness.told(news(a_report(5, a_status()), 310))
+    before = harness.rows()
 
-    assert world.told(news(a_report(4, a_status()), 10), news(a_report(3), 305)) == [Effect.OLD] * 2
+    assert harness.told(news(a_report(4, a_status()), 10), news(a_report(3), 305)) == [Effect.OLD] * 2
 
-    assert world.rows() == before
+    assert harness.rows() == before
 
 
 PER_EXAMPLE = settings(
@@ -165,13 +165,13 @@ PER_EXAMPLE = settings(
 def test_reports_in_any_order_and_more_than_once_make_at_most_one_point_a_span(
     dynamodb: Any, data: st.DataObject
 ) -> None:
-    world = a_world(dynamodb)
+    harness = a_harness(dynamodb)
     in_order = [news(a_report(sequence, a_status()), sequence * 100) for sequence in range(8)]
     repeats = data.draw(st.lists(st.sampled_from(in_order), max_size=4))
     points: dict[int, Any] = {}
     for message in data.draw(st.permutations(in_order + repeats)):
-        world.told(message)
-        now = {row["at"]: row for row in world.rows()}
+        harness.told(message)
+        now = {row["at"]: row for row in harness.rows()}
         assert points.items() <= now.items()  # what was written stays as it was
         points = now
     for start, row in points.items():
@@ -182,33 +182,33 @@ def test_reports_in_any_order_and_more_than_once_make_at_most_one_point_a_span(
 
 
 def test_a_point_and_its_row_are_written_together_or_not_at_all(dynamodb: Any) -> None:
-    world = a_world(dynamodb)
-    torn = Devices(dynamodb, world.devices._name, "no-such-table")
+    harness = a_harness(dynamodb)
+    torn = Devices(dynamodb, harness.devices._name, "no-such-table")
     body = news(a_report(1, a_status()), 0)
     with pytest.raises(Exception, match="TransactWriteItems"):
         torn.apply(body)
 
-    assert world.devices.get("robot-7") is not None
-    assert world.devices.get("robot-7").last_report_at is None  # type: ignore[union-attr]
-    assert world.told(body) == [Effect.CHANGED]  # the record comes again
-    assert len(world.rows()) == 1
+    assert harness.devices.get("robot-7") is not None
+    assert harness.devices.get("robot-7").last_report_at is None  # type: ignore[union-attr]
+    assert harness.told(body) == [Effect.CHANGED]  # the record comes again
+    assert len(harness.rows()) == 1
 
 
-def test_points_forget_themselves_after_the_day(world: World) -> None:
-    world.told(news(a_report(1), 0))
+def test_points_forget_themselves_after_the_day(harness: HistoryHarness) -> None:
+    harness.told(news(a_report(1), 0))
 
-    (row,) = world.rows()
+    (row,) = harness.rows()
 
     assert from_ms(row["delete_at"] * 1000) == at(HISTORY_S + HISTORY_POINT_S)
 
 
-def test_a_part_of_the_day_is_asked_for_by_aware_times(world: World) -> None:
+def test_a_part_of_the_day_is_asked_for_by_aware_times(harness: HistoryHarness) -> None:
     for sequence in range(4):
-        world.told(news(a_report(sequence), sequence * 300))
-    world.clock.now = at(1000)
+        harness.told(news(a_report(sequence), sequence * 300))
+    harness.clock.now = at(1000)
 
     def spans(**query: str) -> list[str]:
-        status, body = world.get(**query)
+        status, body = harness.get(**query)
         assert status == 200
         return [point["at"][11:16] for point in body["points"]]
 
@@ -218,13 +218,15 @@ def test_a_part_of_the_day_is_asked_for_by_aware_times(world: World) -> None:
     assert spans(to="2026-11-21T00:00:00Z") == []
 
 
-def test_no_more_than_a_day_is_answered_though_more_may_lie_there(world: World, dynamodb: Any) -> None:
+def test_no_more_than_a_day_is_answered_though_more_may_lie_there(
+    harness: HistoryHarness, dynamodb: Any
+) -> None:
     for span in range(300):
         point = point_of(a_device(history_at=at(span * HISTORY_POINT_S)))
-        dynamodb.put_item(TableName=world.history._name, Item=to_item(point))
-    world.clock.now = at(299 * HISTORY_POINT_S)
+        dynamodb.put_item(TableName=harness.history._name, Item=to_item(point))
+    harness.clock.now = at(299 * HISTORY_POINT_S)
 
-    _, body = world.get(**{"from": "2020-01-01T00:00:00Z", "to": "2030-01-01T00:00:00Z"})
+    _, body = harness.get(**{"from": "2020-01-01T00:00:00Z", "to": "2030-01-01T00:00:00Z"})
 
     assert len(body["points"]) == HISTORY_S / HISTORY_POINT_S + 1
     assert body["from"] == body["points"][0]["at"] == "2026-11-22T12:55:00Z"
@@ -242,19 +244,21 @@ def test_no_more_than_a_day_is_answered_though_more_may_lie_there(world: World, 
         ({"since": "2026-11-22T12:00:00Z"}, "since"),
     ],
 )
-def test_a_wrong_parameter_is_400_and_named(world: World, query: dict[str, str], field: str) -> None:
-    status, body = world.get(**query)
+def test_a_wrong_parameter_is_400_and_named(
+    harness: HistoryHarness, query: dict[str, str], field: str
+) -> None:
+    status, body = harness.get(**query)
 
     assert status == 400
     assert body["field"] == field
 
 
-def test_who_may_not_see_the_device_may_not_see_its_history(world: World) -> None:
-    assert world.get(roles="Fleet.Reader:line-4")[0] == 403
-    assert world.get(roles="Fleet.Reader:line-3") == (200, world.get()[1])
+def test_who_may_not_see_the_device_may_not_see_its_history(harness: HistoryHarness) -> None:
+    assert harness.get(roles="Fleet.Reader:line-4")[0] == 403
+    assert harness.get(roles="Fleet.Reader:line-3") == (200, harness.get()[1])
 
 
-def test_a_device_that_was_never_enrolled_is_404(world: World) -> None:
-    status, body = world.get("ghost")
+def test_a_device_that_was_never_enrolled_is_404(harness: HistoryHarness) -> None:
+    status, body = harness.get("ghost")
 
     assert (status, body["code"]) == (404, "device-not-found")

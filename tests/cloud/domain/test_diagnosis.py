@@ -375,13 +375,13 @@ class Asked(FakeGreengrass):
 
 
 def test_a_device_that_is_as_desired_says_so_and_greengrass_is_not_asked() -> None:
-    world = Asked(FACTS)
+    harness = Asked(FACTS)
 
-    body = body_of(world.why())
+    body = body_of(harness.why())
 
     assert (body["as_desired"], body["code"]) == (True, "as-desired")
     assert body["desired"] == {"revision": 8, "deployment": OURS}
-    assert len(world.asked) == 0
+    assert len(harness.asked) == 0
 
 
 def test_a_refused_deployment_is_not_what_a_device_is_measured_by() -> None:
@@ -389,9 +389,9 @@ def test_a_refused_deployment_is_not_what_a_device_is_measured_by() -> None:
 
 
 def test_greengrass_is_asked_once_while_the_revision_has_not_arrived() -> None:
-    world = Asked(behind(Job("TIMED_OUT", "no answer", HOUR_AGO)))
+    harness = Asked(behind(Job("TIMED_OUT", "no answer", HOUR_AGO)))
 
-    body = body_of(world.why())
+    body = body_of(harness.why())
 
     assert (body["as_desired"], body["code"], body["since"]) == (
         False,
@@ -399,36 +399,36 @@ def test_greengrass_is_asked_once_while_the_revision_has_not_arrived() -> None:
         "2026-11-22T11:00:00Z",
     )
     assert body["evidence"] == {"deployment": OURS, "revision_on_device": 7, "job_status": "TIMED_OUT"}
-    assert len(world.asked) == 1
+    assert len(harness.asked) == 1
 
 
 def test_the_job_is_found_where_others_deployed_on_top_of_ours_and_it_brings_our_document() -> None:
-    world = Asked(behind(Job("IN_PROGRESS")))
-    world.on_core = "gg-9"
+    harness = Asked(behind(Job("IN_PROGRESS")))
+    harness.on_core = "gg-9"
 
-    assert body_of(world.why())["code"] == "not-rolled-out"  # it brings another one
-    world.others_carry = DEPLOYMENT.document_uri
-    assert body_of(world.why())["code"] == "nucleus-at-work"
+    assert body_of(harness.why())["code"] == "not-rolled-out"  # it brings another one
+    harness.others_carry = DEPLOYMENT.document_uri
+    assert body_of(harness.why())["code"] == "nucleus-at-work"
 
 
 def test_what_a_device_says_itself_is_told_with_its_age_and_greengrass_is_not_asked() -> None:
     said: dict[str, Any] = {"state": "FAILED", "wanted_sha256": SHA, "since": "2026-11-22T11:00:00Z"}
     codes: list[dict[str, Any]] = [{"code": "no-credentials"}, {"code": "policy-forbids", "refused": REFUSED}]
     for more in codes:
-        world = Asked(behind(None, **said, **more))
+        harness = Asked(behind(None, **said, **more))
 
-        body = body_of(world.why())
+        body = body_of(harness.why())
 
         assert (body["code"], body["since"]) == (more["code"], "2026-11-22T11:00:00Z")
         assert [cause["code"] for cause in body["causes"]] == [more["code"]]
-        assert len(world.asked) == 0
+        assert len(harness.asked) == 0
     assert body["evidence"] == {"document_sha256": SHA, "refused": True, "revision_on_device": 7}
 
 
 def test_a_device_that_kept_another_groups_document_is_not_as_desired_whatever_it_says() -> None:
-    world = Asked(behind(DONE, target="thinggroup/line-4"))
+    harness = Asked(behind(DONE, target="thinggroup/line-4"))
 
-    body = body_of(world.why())
+    body = body_of(harness.why())
 
     assert (body["as_desired"], body["code"]) == (False, "other-document")
     assert body["evidence"] == {
@@ -465,11 +465,11 @@ def test_without_greengrass_the_rest_is_told() -> None:
 
 
 def test_an_unknown_device_and_a_scope_that_does_not_reach_it() -> None:
-    world = Asked(FACTS)
+    harness = Asked(FACTS)
 
-    assert world.why(device="robot-8")["statusCode"] == 404
-    assert world.why(roles="Fleet.Reader:line-4")["statusCode"] == 403
-    assert world.why(roles="Fleet.Reader:line-3")["statusCode"] == 200
+    assert harness.why(device="robot-8")["statusCode"] == 404
+    assert harness.why(roles="Fleet.Reader:line-4")["statusCode"] == 403
+    assert harness.why(roles="Fleet.Reader:line-3")["statusCode"] == 200
 
 
 class _Effective:
@@ -498,15 +498,15 @@ def test_a_deployment_is_found_among_all_that_reached_the_device() -> None:
 
 
 def test_a_device_of_the_other_nucleus_is_told_with_both_and_one_that_never_said_costs_no_call() -> None:
-    world = Asked(replace(FACTS, device=replace(FACTS.device, nucleus=Nucleus.LITE)))
-    world.nuclei.nuclei["line-3"] = Nucleus.CLASSIC
+    harness = Asked(replace(FACTS, device=replace(FACTS.device, nucleus=Nucleus.LITE)))
+    harness.nuclei.nuclei["line-3"] = Nucleus.CLASSIC
 
-    body = body_of(world.why())
+    body = body_of(harness.why())
 
     assert (body["as_desired"], body["code"]) == (False, "nucleus-mismatch")
     assert body["evidence"] == {"nucleus": "lite", "group_nucleus": "classic"}
-    world.nuclei.broken = Unavailable("throttled")
-    assert body_of(world.why())["code"] == "as-desired"
+    harness.nuclei.broken = Unavailable("throttled")
+    assert body_of(harness.why())["code"] == "as-desired"
     silent = Asked(FACTS)
     silent.why()
     assert silent.nuclei.asked == []

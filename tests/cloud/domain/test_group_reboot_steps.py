@@ -41,7 +41,7 @@ def a_reboot(**changes: Any) -> GroupReboot:
 
 
 @dataclass
-class World:
+class GroupRebootStepsHarness:
     """The rows of a group reboot and the ledger beside it; keeps what a broken decision would break."""
 
     reboot: GroupReboot
@@ -51,10 +51,10 @@ class World:
     now: datetime = NOW
 
     @classmethod
-    def of(cls, *names: str, **wish: Any) -> "World":
-        world = cls(a_reboot(**wish))
-        world.store(list_members(world.reboot, sorted(names), more=False, now=NOW))
-        return world
+    def of(cls, *names: str, **wish: Any) -> "GroupRebootStepsHarness":
+        harness = cls(a_reboot(**wish))
+        harness.store(list_members(harness.reboot, sorted(names), more=False, now=NOW))
+        return harness
 
     def store(self, step: Step | None) -> None:
         if step is None:
@@ -128,27 +128,27 @@ class World:
 
 
 def test_the_next_device_starts_only_when_the_one_before_is_proven_back() -> None:
-    world = World.of("a", "b", "c")
-    world.wake_up()
-    assert world.states() == {"a": "IN_FLIGHT", "b": "WAITING", "c": "WAITING"}
-    world.says("a", CommandState.IN_PROGRESS)
-    world.wake_up()
-    assert world.states()["b"] == "WAITING"
+    harness = GroupRebootStepsHarness.of("a", "b", "c")
+    harness.wake_up()
+    assert harness.states() == {"a": "IN_FLIGHT", "b": "WAITING", "c": "WAITING"}
+    harness.says("a", CommandState.IN_PROGRESS)
+    harness.wake_up()
+    assert harness.states()["b"] == "WAITING"
 
-    world.says("a", CommandState.SUCCEEDED)
-    world.wake_up()
+    harness.says("a", CommandState.SUCCEEDED)
+    harness.wake_up()
 
-    assert world.states() == {"a": "SUCCEEDED", "b": "IN_FLIGHT", "c": "WAITING"}
-    assert world.reboot.state is State.RUNNING
+    assert harness.states() == {"a": "SUCCEEDED", "b": "IN_FLIGHT", "c": "WAITING"}
+    assert harness.reboot.state is State.RUNNING
 
 
 def test_it_succeeds_at_the_end_of_the_group() -> None:
-    world = World.of("a", "b", max_concurrent=2)
-    world.wake_up()
-    world.says("a", CommandState.SUCCEEDED)
-    world.says("b", CommandState.SUCCEEDED)
-    world.wake_up()
-    assert (world.reboot.state, world.reboot.ended_at) == (State.SUCCEEDED, NOW)
+    harness = GroupRebootStepsHarness.of("a", "b", max_concurrent=2)
+    harness.wake_up()
+    harness.says("a", CommandState.SUCCEEDED)
+    harness.says("b", CommandState.SUCCEEDED)
+    harness.wake_up()
+    assert (harness.reboot.state, harness.reboot.ended_at) == (State.SUCCEEDED, NOW)
 
 
 @pytest.mark.parametrize(
@@ -161,158 +161,158 @@ def test_it_succeeds_at_the_end_of_the_group() -> None:
     ],
 )
 def test_any_other_end_is_a_failure_and_the_first_one_stops(state: CommandState, code: str) -> None:
-    world = World.of("a", "b")
-    world.wake_up()
-    world.says("a", state, code=code)
-    world.wake_up()
+    harness = GroupRebootStepsHarness.of("a", "b")
+    harness.wake_up()
+    harness.says("a", state, code=code)
+    harness.wake_up()
 
-    assert world.states() == {"a": "FAILED", "b": "WAITING"}
-    failed = world.reboot.failures["a"]
-    assert (failed.code, failed.inferred, failed.command) == (code, False, world.commands["a"].id)
-    assert (world.reboot.state, world.reboot.stopped_by) == (State.FAILED, StoppedBy.FAILURES)
+    assert harness.states() == {"a": "FAILED", "b": "WAITING"}
+    failed = harness.reboot.failures["a"]
+    assert (failed.code, failed.inferred, failed.command) == (code, False, harness.commands["a"].id)
+    assert (harness.reboot.state, harness.reboot.stopped_by) == (State.FAILED, StoppedBy.FAILURES)
 
 
 def test_silence_is_a_failure_until_the_device_speaks_and_then_its_word_counts() -> None:
-    world = World.of("a", "b", "c", stop_after_failures=2)
-    world.wake_up()
-    world.now += timedelta(seconds=900 + 300)
-    world.wake_up()
-    assert world.reboot.failures["a"].code == "no-answer"
-    assert world.reboot.failures["a"].inferred
-    assert world.states()["b"] == "IN_FLIGHT"
+    harness = GroupRebootStepsHarness.of("a", "b", "c", stop_after_failures=2)
+    harness.wake_up()
+    harness.now += timedelta(seconds=900 + 300)
+    harness.wake_up()
+    assert harness.reboot.failures["a"].code == "no-answer"
+    assert harness.reboot.failures["a"].inferred
+    assert harness.states()["b"] == "IN_FLIGHT"
 
-    world.says("a", CommandState.SUCCEEDED)
-    world.wake_up()
+    harness.says("a", CommandState.SUCCEEDED)
+    harness.wake_up()
 
-    assert (world.reboot.succeeded, world.reboot.failures) == (1, {})
+    assert (harness.reboot.succeeded, harness.reboot.failures) == (1, {})
 
 
 @pytest.mark.parametrize("late", [False, True])
 def test_a_reboot_that_the_next_boot_proves_counts_as_one_that_the_device_proved(late: bool) -> None:
-    world = World.of("a", "b", stop_after_failures=2)
-    world.wake_up()
+    harness = GroupRebootStepsHarness.of("a", "b", stop_after_failures=2)
+    harness.wake_up()
     proof = Inferred(CommandState.SUCCEEDED, "boot-id-changed", LATER)
     if late:
         silence = Inferred(CommandState.FAILED, "no-proof", NOW)
-        in_progress = replace(world.commands["a"], state=CommandState.IN_PROGRESS, inferred=silence)
-        world.commands["a"] = in_progress
-        world.wake_up()
-        assert list(world.reboot.failures) == ["a"]
-    world.commands["a"] = replace(
-        world.commands["a"], state=CommandState.IN_PROGRESS, inferred=proof, changed_at=NOW
+        in_progress = replace(harness.commands["a"], state=CommandState.IN_PROGRESS, inferred=silence)
+        harness.commands["a"] = in_progress
+        harness.wake_up()
+        assert list(harness.reboot.failures) == ["a"]
+    harness.commands["a"] = replace(
+        harness.commands["a"], state=CommandState.IN_PROGRESS, inferred=proof, changed_at=NOW
     )
 
-    world.wake_up()
+    harness.wake_up()
 
-    assert (world.reboot.succeeded, dict(world.reboot.failures)) == (1, {})
-    assert list(world.reboot.active) == ["b"]
+    assert (harness.reboot.succeeded, dict(harness.reboot.failures)) == (1, {})
+    assert list(harness.reboot.active) == ["b"]
 
 
 def test_a_device_that_was_given_up_and_reboots_after_all_is_in_flight_again_and_takes_its_place() -> None:
-    world = World.of("a", "b", "c", stop_after_failures=2)
-    world.wake_up()
-    world.now += timedelta(seconds=1200)
-    world.wake_up()
-    world.says("a", CommandState.IN_PROGRESS)
-    world.says("b", CommandState.SUCCEEDED)
-    world.wake_up()
-    assert world.states() == {"a": "IN_FLIGHT", "b": "SUCCEEDED", "c": "WAITING"}
+    harness = GroupRebootStepsHarness.of("a", "b", "c", stop_after_failures=2)
+    harness.wake_up()
+    harness.now += timedelta(seconds=1200)
+    harness.wake_up()
+    harness.says("a", CommandState.IN_PROGRESS)
+    harness.says("b", CommandState.SUCCEEDED)
+    harness.wake_up()
+    assert harness.states() == {"a": "IN_FLIGHT", "b": "SUCCEEDED", "c": "WAITING"}
 
 
 def test_a_stop_stays_a_stop_when_the_failure_is_taken_back() -> None:
-    world = World.of("a", "b", "c", max_concurrent=2)
-    world.wake_up()
-    world.now += timedelta(seconds=1200)
-    world.says("b", CommandState.IN_PROGRESS)
-    world.wake_up()
-    assert (world.reboot.state, world.states()["b"]) == (State.STOPPING, "IN_FLIGHT")
+    harness = GroupRebootStepsHarness.of("a", "b", "c", max_concurrent=2)
+    harness.wake_up()
+    harness.now += timedelta(seconds=1200)
+    harness.says("b", CommandState.IN_PROGRESS)
+    harness.wake_up()
+    assert (harness.reboot.state, harness.states()["b"]) == (State.STOPPING, "IN_FLIGHT")
 
-    world.says("a", CommandState.SUCCEEDED)
-    world.says("b", CommandState.SUCCEEDED)
-    world.wake_up()
+    harness.says("a", CommandState.SUCCEEDED)
+    harness.says("b", CommandState.SUCCEEDED)
+    harness.wake_up()
 
-    assert world.states() == {"a": "SUCCEEDED", "b": "SUCCEEDED", "c": "WAITING"}
-    assert world.reboot.state is State.FAILED
+    assert harness.states() == {"a": "SUCCEEDED", "b": "SUCCEEDED", "c": "WAITING"}
+    assert harness.reboot.state is State.FAILED
 
 
 def test_those_in_flight_are_awaited_after_the_threshold() -> None:
-    world = World.of("a", "b", "c", max_concurrent=2)
-    world.wake_up()
-    world.says("a", CommandState.REJECTED, code="reboot-budget")
-    world.wake_up()
-    assert world.states() == {"a": "FAILED", "b": "IN_FLIGHT", "c": "WAITING"}
-    assert world.reboot.ended_at is None
-    world.says("b", CommandState.SUCCEEDED)
-    world.wake_up()
-    assert world.states() == {"a": "FAILED", "b": "SUCCEEDED", "c": "WAITING"}
+    harness = GroupRebootStepsHarness.of("a", "b", "c", max_concurrent=2)
+    harness.wake_up()
+    harness.says("a", CommandState.REJECTED, code="reboot-budget")
+    harness.wake_up()
+    assert harness.states() == {"a": "FAILED", "b": "IN_FLIGHT", "c": "WAITING"}
+    assert harness.reboot.ended_at is None
+    harness.says("b", CommandState.SUCCEEDED)
+    harness.wake_up()
+    assert harness.states() == {"a": "FAILED", "b": "SUCCEEDED", "c": "WAITING"}
 
 
 def test_a_device_that_is_not_there_is_skipped_and_named_and_no_failure() -> None:
-    world = World.of("a", "b", "c")
-    world.offline = {"a", "c"}
-    world.wake_up()
-    assert world.states() == {"a": "SKIPPED", "b": "IN_FLIGHT", "c": "WAITING"}
-    world.says("b", CommandState.SUCCEEDED)
-    world.wake_up()
-    assert world.states() == {"a": "SKIPPED", "b": "SUCCEEDED", "c": "SKIPPED"}
-    assert world.members["a"].code == "device-offline"
-    assert world.reboot.state is State.SUCCEEDED
+    harness = GroupRebootStepsHarness.of("a", "b", "c")
+    harness.offline = {"a", "c"}
+    harness.wake_up()
+    assert harness.states() == {"a": "SKIPPED", "b": "IN_FLIGHT", "c": "WAITING"}
+    harness.says("b", CommandState.SUCCEEDED)
+    harness.wake_up()
+    assert harness.states() == {"a": "SKIPPED", "b": "SUCCEEDED", "c": "SKIPPED"}
+    assert harness.members["a"].code == "device-offline"
+    assert harness.reboot.state is State.SUCCEEDED
 
 
 def test_a_cancelled_one_starts_nothing_awaits_what_is_in_flight_and_ends_cancelled() -> None:
-    world = World.of("a", "b")
-    world.wake_up()
-    world.store(cancel(world.reboot, "grace"))
-    world.wake_up()
-    assert world.reboot.state is State.STOPPING
-    world.says("a", CommandState.SUCCEEDED)
-    world.wake_up()
-    assert world.states() == {"a": "SUCCEEDED", "b": "WAITING"}
-    assert (world.reboot.state, world.reboot.cancelled_by) == (State.CANCELLED, "grace")
-    assert cancel(world.reboot, "grace") is None
+    harness = GroupRebootStepsHarness.of("a", "b")
+    harness.wake_up()
+    harness.store(cancel(harness.reboot, "grace"))
+    harness.wake_up()
+    assert harness.reboot.state is State.STOPPING
+    harness.says("a", CommandState.SUCCEEDED)
+    harness.wake_up()
+    assert harness.states() == {"a": "SUCCEEDED", "b": "WAITING"}
+    assert (harness.reboot.state, harness.reboot.cancelled_by) == (State.CANCELLED, "grace")
+    assert cancel(harness.reboot, "grace") is None
 
 
 def test_what_was_cancelled_while_its_members_were_listed_knows_them_all_the_same() -> None:
-    world = World(a_reboot())
-    world.store(list_members(world.reboot, ["a"], more=True, now=NOW))
-    world.store(cancel(world.reboot, "grace"))
-    assert decide(world.reboot, world.facts(), NOW) is None
-    world.store(list_members(world.reboot, ["b"], more=False, now=NOW))
-    world.wake_up()
-    assert (world.reboot.state, world.states()) == (State.CANCELLED, {"a": "WAITING", "b": "WAITING"})
+    harness = GroupRebootStepsHarness(a_reboot())
+    harness.store(list_members(harness.reboot, ["a"], more=True, now=NOW))
+    harness.store(cancel(harness.reboot, "grace"))
+    assert decide(harness.reboot, harness.facts(), NOW) is None
+    harness.store(list_members(harness.reboot, ["b"], more=False, now=NOW))
+    harness.wake_up()
+    assert (harness.reboot.state, harness.states()) == (State.CANCELLED, {"a": "WAITING", "b": "WAITING"})
 
 
 def test_a_group_that_everybody_left_before_they_were_listed_fails() -> None:
-    world = World.of()
-    assert (world.reboot.state, world.reboot.stopped_by) == (State.FAILED, StoppedBy.EMPTY_GROUP)
+    harness = GroupRebootStepsHarness.of()
+    assert (harness.reboot.state, harness.reboot.stopped_by) == (State.FAILED, StoppedBy.EMPTY_GROUP)
 
 
 def test_what_the_broker_does_not_take_is_tried_again_until_its_time_is_over() -> None:
-    world = World.of("a")
-    world.store(decide(world.reboot, world.facts(), NOW))
-    world.send()
+    harness = GroupRebootStepsHarness.of("a")
+    harness.store(decide(harness.reboot, harness.facts(), NOW))
+    harness.send()
     not_sent = Inferred(CommandState.FAILED, NOT_SENT, NOW)
-    world.commands["a"] = replace(world.commands["a"], inferred=not_sent)
-    assert decide(world.reboot, world.facts(), LATER) is None
-    world.store(decide(world.reboot, world.facts(), NOW + timedelta(seconds=900)))
-    assert world.reboot.failures["a"].code == "not-sent"
+    harness.commands["a"] = replace(harness.commands["a"], inferred=not_sent)
+    assert decide(harness.reboot, harness.facts(), LATER) is None
+    harness.store(decide(harness.reboot, harness.facts(), NOW + timedelta(seconds=900)))
+    assert harness.reboot.failures["a"].code == "not-sent"
 
 
 def test_a_command_of_which_nobody_knows_whether_it_was_sent_is_not_in_flight() -> None:
-    world = World.of("a")
-    world.store(decide(world.reboot, world.facts(), NOW))
-    world.send()
-    assert decide(world.reboot, world.facts(sent=[]), NOW) is None
-    world.says("a", CommandState.DELIVERED)
-    world.store(decide(world.reboot, world.facts(sent=[]), NOW))
-    assert world.states() == {"a": "IN_FLIGHT"}
+    harness = GroupRebootStepsHarness.of("a")
+    harness.store(decide(harness.reboot, harness.facts(), NOW))
+    harness.send()
+    assert decide(harness.reboot, harness.facts(sent=[]), NOW) is None
+    harness.says("a", CommandState.DELIVERED)
+    harness.store(decide(harness.reboot, harness.facts(sent=[]), NOW))
+    assert harness.states() == {"a": "IN_FLIGHT"}
 
 
 def test_the_command_of_a_member_is_the_same_whenever_it_is_asked_for() -> None:
-    world = World.of("a")
-    world.store(decide(world.reboot, world.facts(), NOW))
-    member = world.reboot.active["a"]
-    first, again = order(world.reboot, member), order(replace(world.reboot, version=9), member)
+    harness = GroupRebootStepsHarness.of("a")
+    harness.store(decide(harness.reboot, harness.facts(), NOW))
+    member = harness.reboot.active["a"]
+    first, again = order(harness.reboot, member), order(replace(harness.reboot, version=9), member)
     assert first == again
     assert first.expires_at == NOW + timedelta(seconds=900)
 
@@ -355,42 +355,44 @@ WORDS = [CommandState.DELIVERED, CommandState.IN_PROGRESS, *(s for s in CommandS
 def test_whatever_happens_in_whatever_order_every_device_ends_once_and_no_wave_is_too_large(
     size: int, max_concurrent: int, threshold: int, offline: set[int], seed: int, course: list[Any]
 ) -> None:
-    world = World.of(*NAMES[:size], max_concurrent=max_concurrent, stop_after_failures=threshold)
-    world.offline = {NAMES[number] for number in offline}
+    harness = GroupRebootStepsHarness.of(
+        *NAMES[:size], max_concurrent=max_concurrent, stop_after_failures=threshold
+    )
+    harness.offline = {NAMES[number] for number in offline}
     stopped: set[str] | None = None
     for event in course:
         match event:
             case "wake_up":
-                world.wake_up()
+                harness.wake_up()
             case "cancel":
-                world.store(cancel(world.reboot, "grace"))
+                harness.store(cancel(harness.reboot, "grace"))
             case (int() as number, word):
-                world.says(NAMES[number], word)
+                harness.says(NAMES[number], word)
             case seconds:
-                world.now += timedelta(seconds=seconds)
-        if world.reboot.state is not State.RUNNING:
-            had_their_turn = {n for n, m in world.members.items() if m.state is not MemberState.WAITING}
+                harness.now += timedelta(seconds=seconds)
+        if harness.reboot.state is not State.RUNNING:
+            had_their_turn = {n for n, m in harness.members.items() if m.state is not MemberState.WAITING}
             stopped = had_their_turn if stopped is None else stopped
             assert had_their_turn == stopped
 
     devices = random.Random(seed)
     for _ in range(10 * size):  # in the end every device that was commanded says something
-        for name in list(world.reboot.active):
-            world.says(name, devices.choice([CommandState.SUCCEEDED, CommandState.FAILED]))
-        world.wake_up()
-    assert world.reboot.state.final
-    ended = world.reboot
-    world.now += timedelta(days=1)
-    world.wake_up()
-    assert world.reboot == ended
+        for name in list(harness.reboot.active):
+            harness.says(name, devices.choice([CommandState.SUCCEEDED, CommandState.FAILED]))
+        harness.wake_up()
+    assert harness.reboot.state.final
+    ended = harness.reboot
+    harness.now += timedelta(days=1)
+    harness.wake_up()
+    assert harness.reboot == ended
     finals = {MemberState.SUCCEEDED, MemberState.FAILED, MemberState.SKIPPED}
-    if world.reboot.state is State.SUCCEEDED:
-        assert {member.state for member in world.members.values()} <= finals
-        assert len(world.reboot.failures) < threshold
+    if harness.reboot.state is State.SUCCEEDED:
+        assert {member.state for member in harness.members.values()} <= finals
+        assert len(harness.reboot.failures) < threshold
     else:
-        assert {member.state for member in world.members.values()} <= finals | {MemberState.WAITING}
-    commanded = {n for n, m in world.members.items() if m.command is not None}
-    assert commanded == world.commands.keys()
+        assert {member.state for member in harness.members.values()} <= finals | {MemberState.WAITING}
+    commanded = {n for n, m in harness.members.items() if m.command is not None}
+    assert commanded == harness.commands.keys()
 
 
 @given(st.permutations(range(5)), st.integers(1, 3), st.booleans())
@@ -399,27 +401,27 @@ def test_the_order_of_results_and_of_repeated_wake_ups_changes_no_end(
 ) -> None:
     names = NAMES[:5]
     fates = [CommandState.SUCCEEDED, CommandState.FAILED, *[CommandState.SUCCEEDED] * 3]
-    world = World.of(*names, max_concurrent=max_concurrent, stop_after_failures=2)
-    world.wake_up()
-    while not world.reboot.state.final:
+    harness = GroupRebootStepsHarness.of(*names, max_concurrent=max_concurrent, stop_after_failures=2)
+    harness.wake_up()
+    while not harness.reboot.state.final:
         for number in arrival:
-            if names[number] in world.commands:
-                world.says(names[number], fates[number])
+            if names[number] in harness.commands:
+                harness.says(names[number], fates[number])
             if impatient:
-                world.wake_up()
-                world.wake_up()
-        world.wake_up()
-    assert world.reboot.state is State.SUCCEEDED
-    assert [world.states()[name] for name in names] == [fate.value for fate in fates]
+                harness.wake_up()
+                harness.wake_up()
+        harness.wake_up()
+    assert harness.reboot.state is State.SUCCEEDED
+    assert [harness.states()[name] for name in names] == [fate.value for fate in fates]
 
 
 def test_a_large_wave_is_taken_in_steps_that_one_transaction_holds() -> None:
-    world = World(a_reboot(max_concurrent=100, stop_after_failures=100))
-    world.store(list_members(world.reboot, NAMES[:98], more=True, now=NOW))
-    world.store(list_members(world.reboot, NAMES[98:], more=False, now=NOW))
-    world.wake_up()
-    assert len(world.reboot.active) == 100
-    for name in list(world.reboot.active):
-        world.says(name, CommandState.SUCCEEDED)
-    world.wake_up()
-    assert (world.reboot.succeeded, len(world.reboot.active)) == (100, 30)
+    harness = GroupRebootStepsHarness(a_reboot(max_concurrent=100, stop_after_failures=100))
+    harness.store(list_members(harness.reboot, NAMES[:98], more=True, now=NOW))
+    harness.store(list_members(harness.reboot, NAMES[98:], more=False, now=NOW))
+    harness.wake_up()
+    assert len(harness.reboot.active) == 100
+    for name in list(harness.reboot.active):
+        harness.says(name, CommandState.SUCCEEDED)
+    harness.wake_up()
+    assert (harness.reboot.succeeded, len(harness.reboot.active)) == (100, 30)

@@ -20,18 +20,20 @@ from cloud.domain.deployments.greengrass_components import (
 from cloud.domain.deployments.validating_agents import validating, warnings_of
 from contract.names import COMPONENT, Nucleus
 from tests.support.cloud.api import FakeDevices, a_device, body_of
-from tests.support.cloud.deploying import ENROLLED, ENROLLED_EARLIER, World
+from tests.support.cloud.deploying import ENROLLED, ENROLLED_EARLIER, DeploymentHarness
 
 LOGS = "aws.greengrass.LogManager"
 OLD: dict[str, Any] = {"agent_version": "0.9.0", "level": 0}
 
 
-def a_world(*, enrolled: Components = ENROLLED_EARLIER, **device: Any) -> World:
-    return World(enrolled=enrolled, devices=FakeDevices([a_device("r-1", **device), a_device("r-2")]))
+def a_harness(*, enrolled: Components = ENROLLED_EARLIER, **device: Any) -> DeploymentHarness:
+    return DeploymentHarness(
+        enrolled=enrolled, devices=FakeDevices([a_device("r-1", **device), a_device("r-2")])
+    )
 
 
-def components_of(world: World) -> Components:
-    latest = world.greengrass.latest(world.arn)
+def components_of(harness: DeploymentHarness) -> Components:
+    latest = harness.greengrass.latest(harness.arn)
     assert latest is not None
     return latest.components
 
@@ -45,11 +47,11 @@ def configured(version: str = "2.18.0", **values: object) -> dict[str, Any]:
 
 
 def test_a_deployment_to_a_classic_group_has_values_merged_by_the_time_of_its_processing() -> None:
-    world = a_world(agent_version="1.0.0", level=1)
+    harness = a_harness(agent_version="1.0.0", level=1)
 
-    body = body_of(world.post())
+    body = body_of(harness.post())
 
-    assert nucleus_of(components_of(world)) == {**TIME_SOURCE, "interpolateComponentConfiguration": True}
+    assert nucleus_of(components_of(harness)) == {**TIME_SOURCE, "interpolateComponentConfiguration": True}
     assert body["warnings"] == []
 
 
@@ -57,32 +59,32 @@ def test_the_agent_runs_as_root_whatever_else_it_is_run_with() -> None:
     limited = ENROLLED | {
         COMPONENT: {**ENROLLED[COMPONENT], "runWith": {"systemResourceLimits": {"cpus": 1.0}}}
     }
-    world = a_world(enrolled=limited)
-    world.post()
+    harness = a_harness(enrolled=limited)
+    harness.post()
 
-    run_with = components_of(world)[COMPONENT]["runWith"]
+    run_with = components_of(harness)[COMPONENT]["runWith"]
     assert run_with == {"posixUser": "root", "systemResourceLimits": {"cpus": 1.0}}
 
 
 def test_with_an_agent_that_validates_the_nucleus_stays_as_it_is_and_the_cure_is_said() -> None:
-    world = a_world(**OLD)
+    harness = a_harness(**OLD)
 
-    (warning,) = body_of(world.post())["warnings"]
+    (warning,) = body_of(harness.post())["warnings"]
 
-    assert components_of(world)[NUCLEUS] == ENROLLED_EARLIER[NUCLEUS]
+    assert components_of(harness)[NUCLEUS] == ENROLLED_EARLIER[NUCLEUS]
     assert "r-1" in warning
     assert "python -m cloud upgrade-agent --group line-3" in warning
 
 
 def test_sweep_decides_by_the_devices_as_the_post_does() -> None:
-    world = a_world(**OLD)
-    world.greengrass.broken = Unavailable("throttled")
-    world.post()
-    world.greengrass.broken = None
-    world.clock.advance(61)
+    harness = a_harness(**OLD)
+    harness.greengrass.broken = Unavailable("throttled")
+    harness.post()
+    harness.greengrass.broken = None
+    harness.clock.advance(61)
 
-    assert world.sweep() == 1
-    assert components_of(world)[NUCLEUS] == ENROLLED_EARLIER[NUCLEUS]
+    assert harness.sweep() == 1
+    assert components_of(harness)[NUCLEUS] == ENROLLED_EARLIER[NUCLEUS]
 
 
 @pytest.mark.parametrize(
@@ -102,23 +104,25 @@ def test_an_agent_is_asked_while_it_validates_and_stays_at_its_version(
 
 def test_what_others_configured_meanwhile_is_named_to_whoever_deploys_on_top() -> None:
     before = ENROLLED | {LOGS: configured("2.3.0", level="INFO")}
-    world = a_world(enrolled=before, **OLD)
-    world.post()
-    world.greengrass.revise(world.arn, {**components_of(world), LOGS: configured("2.3.0", level="DEBUG")})
+    harness = a_harness(enrolled=before, **OLD)
+    harness.post()
+    harness.greengrass.revise(
+        harness.arn, {**components_of(harness), LOGS: configured("2.3.0", level="DEBUG")}
+    )
 
-    (warning,) = body_of(world.post())["warnings"]
+    (warning,) = body_of(harness.post())["warnings"]
 
     assert warning.startswith(f"{LOGS} was configured by others")
     assert "r-1" in warning
-    assert body_of(world.post())["warnings"] == []  # ours is the latest now
+    assert body_of(harness.post())["warnings"] == []  # ours is the latest now
 
 
 def test_nobody_is_warned_of_others_where_no_agent_validates() -> None:
-    world = a_world(enrolled=ENROLLED | {LOGS: configured("2.3.0", a=1)}, agent_version="0.9.0", level=1)
-    world.post()
-    world.greengrass.revise(world.arn, {**components_of(world), LOGS: configured("2.3.0", a=2)})
+    harness = a_harness(enrolled=ENROLLED | {LOGS: configured("2.3.0", a=1)}, agent_version="0.9.0", level=1)
+    harness.post()
+    harness.greengrass.revise(harness.arn, {**components_of(harness), LOGS: configured("2.3.0", a=2)})
 
-    assert body_of(world.post())["warnings"] == []
+    assert body_of(harness.post())["warnings"] == []
 
 
 def test_a_nucleus_too_old_to_know_the_setting_is_told_of() -> None:
@@ -191,44 +195,44 @@ WITH_ROOTS = {**ENROLLED_EARLIER, TOKEN_EXCHANGE: configured("2.0.3")}
 
 
 def test_classic_components_are_taken_out_of_a_group_of_lite_and_never_come_back() -> None:
-    world = a_world(enrolled=WITH_ROOTS, **OLD)
-    world.groups.nuclei["line-3"] = Nucleus.LITE
+    harness = a_harness(enrolled=WITH_ROOTS, **OLD)
+    harness.groups.nuclei["line-3"] = Nucleus.LITE
 
-    (warning,) = body_of(world.post())["warnings"]
+    (warning,) = body_of(harness.post())["warnings"]
 
-    assert components_of(world).keys() == {COMPONENT}
+    assert components_of(harness).keys() == {COMPONENT}
     assert warning.startswith(f"{NUCLEUS} and {TOKEN_EXCHANGE} taken out")
-    assert body_of(world.post())["warnings"] == []
-    assert components_of(world).keys() == {COMPONENT}
+    assert body_of(harness.post())["warnings"] == []
+    assert components_of(harness).keys() == {COMPONENT}
 
 
 @pytest.mark.parametrize("nucleus", [None, Nucleus.CLASSIC])
 def test_they_stay_where_the_group_is_of_classic_or_nobody_knows(nucleus: Nucleus | None) -> None:
-    world = a_world(enrolled=WITH_ROOTS)
+    harness = a_harness(enrolled=WITH_ROOTS)
     if nucleus is not None:
-        world.groups.nuclei["line-3"] = nucleus
+        harness.groups.nuclei["line-3"] = nucleus
 
-    assert body_of(world.post())["warnings"] == []
-    assert components_of(world).keys() == WITH_ROOTS.keys()
+    assert body_of(harness.post())["warnings"] == []
+    assert components_of(harness).keys() == WITH_ROOTS.keys()
 
 
 def test_sweep_takes_them_out_as_the_post_does() -> None:
-    world = a_world(enrolled=WITH_ROOTS)
-    world.groups.nuclei["line-3"] = Nucleus.LITE
-    world.greengrass.broken = Unavailable("throttled")
-    world.post()
-    world.greengrass.broken = None
-    world.clock.advance(61)
+    harness = a_harness(enrolled=WITH_ROOTS)
+    harness.groups.nuclei["line-3"] = Nucleus.LITE
+    harness.greengrass.broken = Unavailable("throttled")
+    harness.post()
+    harness.greengrass.broken = None
+    harness.clock.advance(61)
 
-    assert world.sweep() == 1
-    assert components_of(world).keys() == {COMPONENT}
+    assert harness.sweep() == 1
+    assert components_of(harness).keys() == {COMPONENT}
 
 
 def test_who_deploys_is_warned_of_devices_of_the_other_nucleus() -> None:
-    world = a_world(enrolled=ENROLLED, nucleus=Nucleus.LITE)
-    assert body_of(world.post())["warnings"] == []  # nobody knows what the group is of
+    harness = a_harness(enrolled=ENROLLED, nucleus=Nucleus.LITE)
+    assert body_of(harness.post())["warnings"] == []  # nobody knows what the group is of
 
-    world.groups.nuclei["line-3"] = Nucleus.CLASSIC
-    (warning,) = body_of(world.post())["warnings"]
+    harness.groups.nuclei["line-3"] = Nucleus.CLASSIC
+    (warning,) = body_of(harness.post())["warnings"]
 
     assert "r-1 said to have the other nucleus" in warning

@@ -24,16 +24,18 @@ from cloud.domain.deployments.image_references import PATTERN, parse_image
 from contract.desired import Application, DesiredDocument
 from contract.names import COMPONENT
 from tests.support.cloud.api import NOW, FakeDevices, a_device, body_of
-from tests.support.cloud.deploying import HOST, V1, V2, WEB, World, a_wish
+from tests.support.cloud.deploying import HOST, V1, V2, WEB, DeploymentHarness, a_wish
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def harness() -> DeploymentHarness:
+    return DeploymentHarness()
 
 
-def test_a_tag_becomes_a_digest_and_the_devices_are_pointed_at_the_document(world: World) -> None:
-    answer = world.post(a_wish({**WEB, "env": {"A": "1"}}, reason="new look"))
+def test_a_tag_becomes_a_digest_and_the_devices_are_pointed_at_the_document(
+    harness: DeploymentHarness,
+) -> None:
+    answer = harness.post(a_wish({**WEB, "env": {"A": "1"}}, reason="new look"))
 
     body = body_of(answer)
     assert answer["statusCode"] == 201
@@ -41,57 +43,57 @@ def test_a_tag_becomes_a_digest_and_the_devices_are_pointed_at_the_document(worl
     assert (body["revision"], body["state"]) == (1, "ACTIVE")
     assert body["applications"][0]["image"] == f"{HOST}/fleetgrass/hello@{V1}"
     assert body["diff"] == {"added": ["web"], "removed": [], "changed": [], "unchanged": []}
-    uri = world.in_force()["desired"]["document_uri"]
-    document = DesiredDocument.from_json(world.documents.stored[uri])
+    uri = harness.in_force()["desired"]["document_uri"]
+    document = DesiredDocument.from_json(harness.documents.stored[uri])
     assert (document.target, document.revision) == ("thinggroup/line-3", 1)
     assert document.deployment_id == body["id"]
     assert document.applications[0].image == f"{HOST}/fleetgrass/hello@{V1}"
 
 
-def test_everything_else_that_the_target_has_stays_as_it_is(world: World) -> None:
-    world.post()
-    latest = world.greengrass.latest(world.arn)
+def test_everything_else_that_the_target_has_stays_as_it_is(harness: DeploymentHarness) -> None:
+    harness.post()
+    latest = harness.greengrass.latest(harness.arn)
     assert latest is not None
-    assert latest.components["aws.greengrass.Nucleus"] == (world.enrolled or {})["aws.greengrass.Nucleus"]
+    assert latest.components["aws.greengrass.Nucleus"] == (harness.enrolled or {})["aws.greengrass.Nucleus"]
     assert latest.components[COMPONENT]["componentVersion"] == "0.9.0"
-    assert world.in_force()["heartbeat_s"] == 5
+    assert harness.in_force()["heartbeat_s"] == 5
 
 
 def test_a_target_without_the_agent_gets_it_at_our_version() -> None:
-    world = World(enrolled=None)
-    world.post()
-    latest = world.greengrass.latest(world.arn)
+    harness = DeploymentHarness(enrolled=None)
+    harness.post()
+    latest = harness.greengrass.latest(harness.arn)
     assert latest is not None
     assert latest.components[COMPONENT]["componentVersion"] == "1.0.0"
 
 
 def test_a_stack_without_a_version_adds_the_newest_published_and_says_it() -> None:
-    world = World(enrolled=None, agent_version="")
-    world.greengrass.published[world.account.component_arn(COMPONENT)] = ["1.4.0", "1.3.9"]
+    harness = DeploymentHarness(enrolled=None, agent_version="")
+    harness.greengrass.published[harness.account.component_arn(COMPONENT)] = ["1.4.0", "1.3.9"]
 
-    body = body_of(world.post())
+    body = body_of(harness.post())
 
     assert body["warnings"] == [f"{COMPONENT} 1.4.0 is added to what line-3 has"]
-    latest = world.greengrass.latest(world.arn)
+    latest = harness.greengrass.latest(harness.arn)
     assert latest is not None
     assert latest.components[COMPONENT]["componentVersion"] == "1.4.0"
 
 
 def test_a_target_without_the_agent_where_none_is_published_gets_nothing_and_the_cause_is_said() -> None:
-    world = World(enrolled=None, agent_version="")
+    harness = DeploymentHarness(enrolled=None, agent_version="")
 
-    answer = world.post()
+    answer = harness.post()
 
     assert (answer["statusCode"], body_of(answer)["code"]) == (502, "agent-not-published")
     assert "gdk component publish" in body_of(answer)["detail"]
-    assert world.greengrass.latest(world.arn) is None
-    assert world.states() == [(1, "FAILED")]
+    assert harness.greengrass.latest(harness.arn) is None
+    assert harness.states() == [(1, "FAILED")]
 
 
-def test_the_next_revision_says_what_changes(world: World) -> None:
-    world.post(a_wish(WEB, {"name": "old", "image": "fleetgrass/hello:v1"}, {**WEB, "name": "same"}))
+def test_the_next_revision_says_what_changes(harness: DeploymentHarness) -> None:
+    harness.post(a_wish(WEB, {"name": "old", "image": "fleetgrass/hello:v1"}, {**WEB, "name": "same"}))
     body = body_of(
-        world.post(
+        harness.post(
             a_wish(
                 {"name": "web", "image": "fleetgrass/hello:v2", "env": {"A": "1"}},
                 {"name": "new", "image": "fleetgrass/hello:v1"},
@@ -113,17 +115,17 @@ def test_the_next_revision_says_what_changes(world: World) -> None:
         ],
         "unchanged": ["same"],
     }
-    assert world.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
+    assert harness.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
 
 
-def test_one_image_is_asked_for_once(world: World) -> None:
-    world.post(a_wish(WEB, {**WEB, "name": "b"}))
-    assert world.images.asked == ["fleetgrass/hello"]
+def test_one_image_is_asked_for_once(harness: DeploymentHarness) -> None:
+    harness.post(a_wish(WEB, {**WEB, "name": "b"}))
+    assert harness.images.asked == ["fleetgrass/hello"]
 
 
-def test_an_empty_list_removes_everything_and_says_so(world: World) -> None:
-    world.post()
-    body = body_of(world.post({"target": {"group": "line-3"}, "applications": []}))
+def test_an_empty_list_removes_everything_and_says_so(harness: DeploymentHarness) -> None:
+    harness.post()
+    body = body_of(harness.post({"target": {"group": "line-3"}, "applications": []}))
     assert body["diff"]["removed"] == ["web"]
     assert "removes every application" in body["warnings"][0]
 
@@ -138,43 +140,45 @@ def test_an_empty_list_removes_everything_and_says_so(world: World) -> None:
         ("123456789012.dkr.ecr.us-east-1.amazonaws.com/a:1", "registry-not-ours", "us-east-1"),
     ],
 )
-def test_an_image_that_is_not_there_is_422_and_named(world: World, image: str, code: str, named: str) -> None:
-    answer = world.post(a_wish(WEB, {"name": "b", "image": image}))
+def test_an_image_that_is_not_there_is_422_and_named(
+    harness: DeploymentHarness, image: str, code: str, named: str
+) -> None:
+    answer = harness.post(a_wish(WEB, {"name": "b", "image": image}))
 
     problem = body_of(answer)
     assert (answer["statusCode"], problem["code"]) == (422, code)
     assert named in problem["detail"]
     assert problem["field"] == "applications[1].image"
-    assert world.states() == []
-    assert world.documents.stored == {}
+    assert harness.states() == []
+    assert harness.documents.stored == {}
 
 
-def test_an_image_that_may_not_be_read_is_422_and_not_our_fault(world: World) -> None:
-    world.images.broken = Refused("DescribeImages: AccessDeniedException")
-    problem = body_of(answer := world.post())
+def test_an_image_that_may_not_be_read_is_422_and_not_our_fault(harness: DeploymentHarness) -> None:
+    harness.images.broken = Refused("DescribeImages: AccessDeniedException")
+    problem = body_of(answer := harness.post())
     assert (answer["statusCode"], problem["code"]) == (422, "image-not-readable")
     assert "AccessDenied" not in answer["body"]
 
 
 @pytest.mark.parametrize("image", [f"{HOST}/fleetgrass/hello:v1", f"fleetgrass/hello:v9@{V1}"])
-def test_an_image_may_be_written_in_full_or_by_digest(world: World, image: str) -> None:
-    body = body_of(world.post(a_wish({"name": "web", "image": image})))
+def test_an_image_may_be_written_in_full_or_by_digest(harness: DeploymentHarness, image: str) -> None:
+    body = body_of(harness.post(a_wish({"name": "web", "image": image})))
     assert body["applications"][0]["image"] == f"{HOST}/fleetgrass/hello@{V1}"
 
 
-def test_a_group_that_is_not_there_is_404_and_an_empty_one_422(world: World) -> None:
-    unknown, no_devices = world.post(a_wish(group="line-9")), world.post(a_wish(group="empty"))
+def test_a_group_that_is_not_there_is_404_and_an_empty_one_422(harness: DeploymentHarness) -> None:
+    unknown, no_devices = harness.post(a_wish(group="line-9")), harness.post(a_wish(group="empty"))
     assert (unknown["statusCode"], body_of(unknown)["code"]) == (404, "group-not-found")
     assert (no_devices["statusCode"], body_of(no_devices)["code"]) == (422, "group-empty")
     assert "empty" in body_of(no_devices)["detail"]
 
 
-def test_a_deployer_of_another_group_is_403_and_told_so(world: World) -> None:
-    answer = world.post(roles="Fleet.Deployer:line-4")
+def test_a_deployer_of_another_group_is_403_and_told_so(harness: DeploymentHarness) -> None:
+    answer = harness.post(roles="Fleet.Deployer:line-4")
     assert (answer["statusCode"], body_of(answer)["code"]) == (403, "group-not-allowed")
-    made = body_of(world.post(roles="Fleet.Deployer:line-3"))["id"]
-    assert world.get(made, roles="Fleet.Reader:line-4")["statusCode"] == 403
-    assert world.get(made, roles="Fleet.Reader:line-3")["statusCode"] == 200
+    made = body_of(harness.post(roles="Fleet.Deployer:line-3"))["id"]
+    assert harness.get(made, roles="Fleet.Reader:line-4")["statusCode"] == 403
+    assert harness.get(made, roles="Fleet.Reader:line-3")["statusCode"] == 200
 
 
 @pytest.mark.parametrize(
@@ -195,11 +199,13 @@ def test_a_deployer_of_another_group_is_403_and_told_so(world: World) -> None:
         (a_wish(*[{**WEB, "name": f"a{i}"} for i in range(65)]), "applications"),
     ],
 )
-def test_a_wrong_shape_is_400_and_the_field_is_named(world: World, body: object, named: str) -> None:
-    answer = world.post(body)
+def test_a_wrong_shape_is_400_and_the_field_is_named(
+    harness: DeploymentHarness, body: object, named: str
+) -> None:
+    answer = harness.post(body)
     assert answer["statusCode"] == 400
     assert any(error["field"].startswith(named) for error in body_of(answer)["errors"])
-    assert world.states() == []
+    assert harness.states() == []
 
 
 @pytest.mark.parametrize(
@@ -215,96 +221,100 @@ def test_a_wrong_shape_is_400_and_the_field_is_named(world: World, body: object,
         ),
     ],
 )
-def test_a_right_shape_with_a_wrong_meaning_is_422(world: World, wish: object, reason: str) -> None:
-    answer = world.post(wish)
+def test_a_right_shape_with_a_wrong_meaning_is_422(
+    harness: DeploymentHarness, wish: object, reason: str
+) -> None:
+    answer = harness.post(wish)
     assert (answer["statusCode"], body_of(answer)["code"]) == (422, "invalid-desired")
     assert reason in body_of(answer)["detail"]
 
 
-def test_a_document_that_is_too_large_for_devices_is_422(world: World) -> None:
+def test_a_document_that_is_too_large_for_devices_is_422(harness: DeploymentHarness) -> None:
     env = {"TEXT": "x" * 270_000}
-    answer = world.post(a_wish({**WEB, "env": env}))
+    answer = harness.post(a_wish({**WEB, "env": env}))
     assert (answer["statusCode"], body_of(answer)["code"]) == (422, "document-too-large")
-    assert world.documents.stored == {}
+    assert harness.documents.stored == {}
 
 
-def test_devices_of_another_architecture_are_named_in_a_warning(world: World) -> None:
-    world.images.architectures = frozenset({"amd64"})
-    world.devices = FakeDevices(
+def test_devices_of_another_architecture_are_named_in_a_warning(harness: DeploymentHarness) -> None:
+    harness.images.architectures = frozenset({"amd64"})
+    harness.devices = FakeDevices(
         [
             a_device("r-1", host={"architecture": "arm64"}),
             a_device("r-2", host={"architecture": "amd64"}),
             a_device("r-3", host={}),
         ]
     )
-    assert body_of(world.post())["warnings"] == ["web is not built for the architecture of r-1"]
+    assert body_of(harness.post())["warnings"] == ["web is not built for the architecture of r-1"]
 
 
-def test_the_same_key_gives_the_same_deployment_and_another_wish_is_refused(world: World) -> None:
+def test_the_same_key_gives_the_same_deployment_and_another_wish_is_refused(
+    harness: DeploymentHarness,
+) -> None:
     headers = {"Idempotency-Key": "k1"}
-    first, again = world.post(headers=headers), world.post(headers=headers)
+    first, again = harness.post(headers=headers), harness.post(headers=headers)
     assert again["statusCode"] == 201
     assert body_of(again)["id"] == body_of(first)["id"]
-    other = world.post(a_wish({"name": "web", "image": "fleetgrass/hello:v2"}), headers=headers)
+    other = harness.post(a_wish({"name": "web", "image": "fleetgrass/hello:v2"}), headers=headers)
     assert (other["statusCode"], body_of(other)["code"]) == (422, "idempotency-key-reused")
-    assert world.states() == [(1, "ACTIVE")]
+    assert harness.states() == [(1, "ACTIVE")]
 
 
-def test_a_deployment_succeeds_when_every_device_of_its_group_runs_it(world: World) -> None:
-    made = body_of(world.post())["id"]
-    assert body_of(world.get(made))["counts"]["PENDING"] == 2
-    world.reports(made, "r-1", "RUNNING")
-    half = body_of(world.get(made))
+def test_a_deployment_succeeds_when_every_device_of_its_group_runs_it(harness: DeploymentHarness) -> None:
+    made = body_of(harness.post())["id"]
+    assert body_of(harness.get(made))["counts"]["PENDING"] == 2
+    harness.reports(made, "r-1", "RUNNING")
+    half = body_of(harness.get(made))
     assert (half["state"], half["counts"]["RUNNING"], half["counts"]["PENDING"]) == ("ACTIVE", 1, 1)
-    world.reports(made, "r-2", "RUNNING")
-    assert body_of(world.get(made))["state"] == "SUCCEEDED"
-    assert world.states() == [(1, "SUCCEEDED")]
+    harness.reports(made, "r-2", "RUNNING")
+    assert body_of(harness.get(made))["state"] == "SUCCEEDED"
+    assert harness.states() == [(1, "SUCCEEDED")]
 
 
-def test_the_sweep_sees_a_success_that_nobody_asked_for(world: World) -> None:
-    made = body_of(world.post())["id"]
-    world.reports(made, "r-1", "RUNNING")
-    world.reports(made, "r-2", "RUNNING")
-    world.clock.advance(60)
-    assert world.sweep() == 1
-    assert world.states() == [(1, "SUCCEEDED")]
+def test_the_sweep_sees_a_success_that_nobody_asked_for(harness: DeploymentHarness) -> None:
+    made = body_of(harness.post())["id"]
+    harness.reports(made, "r-1", "RUNNING")
+    harness.reports(made, "r-2", "RUNNING")
+    harness.clock.advance(60)
+    assert harness.sweep() == 1
+    assert harness.states() == [(1, "SUCCEEDED")]
 
 
-def test_the_sweep_looks_at_an_unfinished_deployment_less_and_less_often(world: World) -> None:
+def test_the_sweep_looks_at_an_unfinished_deployment_less_and_less_often(harness: DeploymentHarness) -> None:
     there = timedelta(days=30)  # nobody is lost meanwhile
-    world.devices = FakeDevices([a_device(name, stale_at=NOW + there) for name in ("r-1", "r-2")])
-    world.post()
+    harness.devices = FakeDevices([a_device(name, stale_at=NOW + there) for name in ("r-1", "r-2")])
+    harness.post()
     looks = 0
     for _ in range(24 * 60):
-        world.clock.advance(60)
-        before = len(world.gaps.calls)
-        assert world.sweep() == 0
-        looks += "deployments.look_again" in world.gaps.calls[before:]
+        harness.clock.advance(60)
+        before = len(harness.gaps.calls)
+        assert harness.sweep() == 0
+        looks += "deployments.look_again" in harness.gaps.calls[before:]
     assert 20 < looks < 100
 
 
-def test_a_rollback_is_told_with_its_device_application_and_reason(world: World) -> None:
-    made = body_of(world.post())["id"]
-    world.reports(made, "r-1", "ROLLED_BACK", application="web", code="unhealthy", message="no answer")
-    body = body_of(world.get(made))
+def test_a_rollback_is_told_with_its_device_application_and_reason(harness: DeploymentHarness) -> None:
+    made = body_of(harness.post())["id"]
+    harness.reports(made, "r-1", "ROLLED_BACK", application="web", code="unhealthy", message="no answer")
+    body = body_of(harness.get(made))
     (told,) = [device for device in body["devices"] if device["device"] == "r-1"]
     assert (told["state"], told["application"], told["code"]) == ("ROLLED_BACK", "web", "unhealthy")
     assert body["state"] == "ACTIVE"
     assert body["counts"]["ROLLED_BACK"] == 1
 
 
-def test_what_a_device_outside_the_group_claims_is_not_shown(world: World) -> None:
-    made = body_of(world.post())["id"]
-    world.reports(made, "intruder", "FAILED")
-    body = body_of(world.get(made))
+def test_what_a_device_outside_the_group_claims_is_not_shown(harness: DeploymentHarness) -> None:
+    made = body_of(harness.post())["id"]
+    harness.reports(made, "intruder", "FAILED")
+    body = body_of(harness.get(made))
     assert [device["device"] for device in body["devices"]] == ["r-1", "r-2"]
     assert body["counts"]["FAILED"] == 0
 
 
-def test_a_deployment_is_404_where_there_is_none(world: World) -> None:
-    answer = world.get("dep-" + "0" * 26)
+def test_a_deployment_is_404_where_there_is_none(harness: DeploymentHarness) -> None:
+    answer = harness.get("dep-" + "0" * 26)
     assert (answer["statusCode"], body_of(answer)["code"]) == (404, "deployment-not-found")
-    assert world.get("dep-1")["statusCode"] == 400
+    assert harness.get("dep-1")["statusCode"] == 400
 
 
 # ---------------------------------------------------------------- the pure parts

@@ -59,7 +59,7 @@ class Registered:
         return counted
 
 
-class World:
+class GroupHarness:
     def __init__(self, iot: Any, dynamodb: Any, table: str) -> None:
         self.dynamodb = dynamodb
         self.devices = Devices(dynamodb, table)
@@ -117,50 +117,50 @@ def aws() -> Iterator[tuple[Any, Any]]:
 
 
 @pytest.fixture
-def world(aws: tuple[Any, Any]) -> World:
-    return World(*aws, "groups")
+def harness(aws: tuple[Any, Any]) -> GroupHarness:
+    return GroupHarness(*aws, "groups")
 
 
-def test_a_device_of_no_group_is_put_into_one_and_taken_out_again(world: World) -> None:
-    line = world.group("line")
-    robot = world.enrol("robot", line)
+def test_a_device_of_no_group_is_put_into_one_and_taken_out_again(harness: GroupHarness) -> None:
+    line = harness.group("line")
+    robot = harness.enrol("robot", line)
 
-    assert world.delete(robot, line)["statusCode"] == 204
-    assert world.where(robot) == (None, set())
-    answer = world.put(robot, line)
+    assert harness.delete(robot, line)["statusCode"] == 204
+    assert harness.where(robot) == (None, set())
+    answer = harness.put(robot, line)
 
     assert (answer["statusCode"], body_of(answer)["before"]) == (200, None)
-    assert world.where(robot) == (line, {line})
+    assert harness.where(robot) == (line, {line})
 
 
-def test_a_device_is_in_one_group_and_moves_only_when_that_is_said(world: World) -> None:
-    here, there = world.group("here"), world.group("there")
-    robot = world.enrol("robot", here)
+def test_a_device_is_in_one_group_and_moves_only_when_that_is_said(harness: GroupHarness) -> None:
+    here, there = harness.group("here"), harness.group("there")
+    robot = harness.enrol("robot", here)
 
-    refused = world.put(robot, there)
+    refused = harness.put(robot, there)
     assert (refused["statusCode"], body_of(refused)["code"]) == (409, "device-in-group")
     assert body_of(refused)["group"] == here
-    assert world.where(robot) == (here, {here})
+    assert harness.where(robot) == (here, {here})
 
-    assert world.put(robot, there, move="true")["statusCode"] == 200
-    assert world.where(robot) == (there, {there})
-    assert world.registry.calls == ["remove", "add"]
-
-
-def test_putting_it_where_it_is_changes_nothing(world: World) -> None:
-    line = world.group("line")
-    robot = world.enrol("robot", line)
-
-    assert world.put(robot, line)["statusCode"] == 200
-    assert world.registry.calls == []
+    assert harness.put(robot, there, move="true")["statusCode"] == 200
+    assert harness.where(robot) == (there, {there})
+    assert harness.registry.calls == ["remove", "add"]
 
 
-def test_a_caller_needs_the_role_where_the_device_comes_from_too(world: World) -> None:
-    here, there = world.group("here"), world.group("there")
-    robot = world.enrol("robot", here)
+def test_putting_it_where_it_is_changes_nothing(harness: GroupHarness) -> None:
+    line = harness.group("line")
+    robot = harness.enrol("robot", line)
 
-    assert world.put(robot, there, move="true", roles=f"Fleet.Deployer:{there}")["statusCode"] == 403
-    assert world.where(robot) == (here, {here})
+    assert harness.put(robot, line)["statusCode"] == 200
+    assert harness.registry.calls == []
+
+
+def test_a_caller_needs_the_role_where_the_device_comes_from_too(harness: GroupHarness) -> None:
+    here, there = harness.group("here"), harness.group("there")
+    robot = harness.enrol("robot", here)
+
+    assert harness.put(robot, there, move="true", roles=f"Fleet.Deployer:{there}")["statusCode"] == 403
+    assert harness.where(robot) == (here, {here})
 
 
 def deployed(**nucleus: object) -> Components:
@@ -176,42 +176,44 @@ IN_TIME, OF_OLD = deployed(**TIME_SOURCE), deployed(interpolateComponentConfigur
 
 @pytest.mark.parametrize("leaves_first", [False, True])
 def test_a_group_whose_values_a_device_would_not_take_is_refused_with_the_cure(
-    world: World, leaves_first: bool
+    harness: GroupHarness, leaves_first: bool
 ) -> None:
-    here, there = world.group("here"), world.group("there")
-    robot = world.enrol("robot", here)
-    world.deployed(there, OF_OLD)
+    here, there = harness.group("here"), harness.group("there")
+    robot = harness.enrol("robot", here)
+    harness.deployed(there, OF_OLD)
     if leaves_first:
-        world.delete(robot, here)
+        harness.delete(robot, here)
 
-    refused = world.put(robot, there, move="true")
+    refused = harness.put(robot, there, move="true")
 
     assert (refused["statusCode"], body_of(refused)["code"]) == (409, "group-needs-deployment")
     assert f"upgrade-agent --group {there}" in body_of(refused)["detail"]
-    assert world.where(robot)[0] == (None if leaves_first else here)
-    world.deployed(there, IN_TIME)
-    assert world.put(robot, there, move="true")["statusCode"] == 200
+    assert harness.where(robot)[0] == (None if leaves_first else here)
+    harness.deployed(there, IN_TIME)
+    assert harness.put(robot, there, move="true")["statusCode"] == 200
 
 
 @pytest.mark.parametrize("components", [None, {COMPONENT: {"componentVersion": "1.0.0"}}])
 def test_a_group_with_nothing_to_merge_or_of_no_named_nucleus_takes_every_device(
-    world: World, components: Components | None
+    harness: GroupHarness, components: Components | None
 ) -> None:
-    here, there = world.group("here"), world.group("there")
-    robot = world.enrol("robot", here)
+    here, there = harness.group("here"), harness.group("there")
+    robot = harness.enrol("robot", here)
     if components is not None:
-        world.deployed(there, components)
+        harness.deployed(there, components)
 
-    assert world.put(robot, there, move="true")["statusCode"] == 200
+    assert harness.put(robot, there, move="true")["statusCode"] == 200
 
 
-def test_a_nucleus_that_does_not_know_the_setting_is_refused_whatever_it_is_told(world: World) -> None:
-    here, there = world.group("here"), world.group("there")
-    robot = world.enrol("robot", here)
+def test_a_nucleus_that_does_not_know_the_setting_is_refused_whatever_it_is_told(
+    harness: GroupHarness,
+) -> None:
+    here, there = harness.group("here"), harness.group("there")
+    robot = harness.enrol("robot", here)
     old = {**IN_TIME[NUCLEUS], "componentVersion": "2.14.3"}
-    world.deployed(there, {**IN_TIME, NUCLEUS: old})
+    harness.deployed(there, {**IN_TIME, NUCLEUS: old})
 
-    refused = body_of(world.put(robot, there, move="true"))
+    refused = body_of(harness.put(robot, there, move="true"))
 
     assert refused["code"] == "group-needs-deployment"
     assert "2.15.0" in refused["detail"]
@@ -220,149 +222,151 @@ def test_a_nucleus_that_does_not_know_the_setting_is_refused_whatever_it_is_told
 @pytest.mark.parametrize("said", [True, False])
 @pytest.mark.parametrize("leaves_first", [True, False])
 def test_a_device_comes_into_no_group_of_the_other_nucleus(
-    world: World, said: bool, leaves_first: bool
+    harness: GroupHarness, said: bool, leaves_first: bool
 ) -> None:
-    here, there, fitting = world.group("here"), world.group("there"), world.group("fitting")
+    here, there, fitting = harness.group("here"), harness.group("there"), harness.group("fitting")
     for group, nucleus in ((here, Nucleus.LITE), (there, Nucleus.CLASSIC), (fitting, Nucleus.LITE)):
-        world.registry.fix_nucleus(group, nucleus)
-    robot = world.enrol("robot", here)
+        harness.registry.fix_nucleus(group, nucleus)
+    robot = harness.enrol("robot", here)
     if said:
-        world.devices.apply(news(a_connection_event(1, nucleus="lite"), 1, robot))
+        harness.devices.apply(news(a_connection_event(1, nucleus="lite"), 1, robot))
     if leaves_first:
-        world.delete(robot, here)
+        harness.delete(robot, here)
 
-    answer = world.put(robot, there, move="true")
+    answer = harness.put(robot, there, move="true")
 
     if not said and leaves_first:  # nobody knows
         assert answer["statusCode"] == 200
         return
     assert (answer["statusCode"], body_of(answer)["code"]) == (409, "nucleus-mismatch")
     assert "Choose a group of Nucleus Lite" in body_of(answer)["detail"]
-    assert world.where(robot)[0] == (None if leaves_first else here)
-    assert world.put(robot, fitting, move="true")["statusCode"] == 200
+    assert harness.where(robot)[0] == (None if leaves_first else here)
+    assert harness.put(robot, fitting, move="true")["statusCode"] == 200
 
 
-def test_a_group_of_lite_asks_for_no_deployment_before_a_device_comes(world: World) -> None:
-    here, there = world.group("here"), world.group("there")
-    robot = world.enrol("robot", here)
-    world.registry.fix_nucleus(there, Nucleus.LITE)
-    world.deployed(there, OF_OLD)  # which the next deployment mends
+def test_a_group_of_lite_asks_for_no_deployment_before_a_device_comes(harness: GroupHarness) -> None:
+    here, there = harness.group("here"), harness.group("there")
+    robot = harness.enrol("robot", here)
+    harness.registry.fix_nucleus(there, Nucleus.LITE)
+    harness.deployed(there, OF_OLD)  # which the next deployment mends
 
-    assert world.put(robot, there, move="true")["statusCode"] == 200
+    assert harness.put(robot, there, move="true")["statusCode"] == 200
 
 
 def test_a_device_that_runs_a_nucleus_of_before_the_setting_stays_until_its_group_has_a_newer_one(
-    world: World,
+    harness: GroupHarness,
 ) -> None:
     """Its nucleus, and not the new group's, carries out the first deployment there."""
-    here, there = world.group("here"), world.group("there")
-    robot = world.enrol("robot", here)
+    here, there = harness.group("here"), harness.group("there")
+    robot = harness.enrol("robot", here)
     old = {**IN_TIME[NUCLEUS], "componentVersion": "2.14.3"}
-    world.deployed(here, {**IN_TIME, NUCLEUS: old})
-    world.deployed(there, IN_TIME)
+    harness.deployed(here, {**IN_TIME, NUCLEUS: old})
+    harness.deployed(there, IN_TIME)
 
-    refused = body_of(world.put(robot, there, move="true"))
+    refused = body_of(harness.put(robot, there, move="true"))
 
     assert refused["code"] == "group-needs-deployment"
     assert f"nucleus 2.15.0 or newer to {here} first" in refused["detail"]
-    world.deployed(here, IN_TIME)
-    assert world.put(robot, there, move="true")["statusCode"] == 200
+    harness.deployed(here, IN_TIME)
+    assert harness.put(robot, there, move="true")["statusCode"] == 200
 
 
-def test_a_device_of_the_version_before_stays_where_the_new_group_names_no_nucleus(world: World) -> None:
+def test_a_device_of_the_version_before_stays_where_the_new_group_names_no_nucleus(
+    harness: GroupHarness,
+) -> None:
     """Its files do not have the setting, and its own group's deployment does not either."""
-    here, there = world.group("here"), world.group("there")
-    robot = world.enrol("robot", here)
-    world.deployed(here, OF_OLD)
-    world.deployed(there, {COMPONENT: {"componentVersion": "1.0.0"}})
+    here, there = harness.group("here"), harness.group("there")
+    robot = harness.enrol("robot", here)
+    harness.deployed(here, OF_OLD)
+    harness.deployed(there, {COMPONENT: {"componentVersion": "1.0.0"}})
 
-    refused = body_of(world.put(robot, there, move="true"))
+    refused = body_of(harness.put(robot, there, move="true"))
 
     assert refused["code"] == "group-needs-deployment"
     assert f"upgrade-agent --group {here}" in refused["detail"]
-    world.deployed(here, IN_TIME)
-    assert world.put(robot, there, move="true")["statusCode"] == 200
+    harness.deployed(here, IN_TIME)
+    assert harness.put(robot, there, move="true")["statusCode"] == 200
 
 
-def test_a_device_that_was_taken_out_first_is_judged_by_what_it_follows_still(world: World) -> None:
-    here, there = world.group("here"), world.group("there")
-    robot = world.enrol("robot", here)
-    world.devices.apply(news(a_connection_event(1), 1, robot))  # of level 0
-    world.dynamodb.update_item(
+def test_a_device_that_was_taken_out_first_is_judged_by_what_it_follows_still(harness: GroupHarness) -> None:
+    here, there = harness.group("here"), harness.group("there")
+    robot = harness.enrol("robot", here)
+    harness.devices.apply(news(a_connection_event(1), 1, robot))  # of level 0
+    harness.dynamodb.update_item(
         TableName="groups", Key=to_item({"device": robot}), UpdateExpression="SET desired = :desired",
         ExpressionAttributeValues=to_item({":desired": {"target": f"thinggroup/{here}"}}),
     )  # fmt: skip
-    world.deployed(here, OF_OLD)
-    world.deployed(there, IN_TIME)
-    world.delete(robot, here)
+    harness.deployed(here, OF_OLD)
+    harness.deployed(there, IN_TIME)
+    harness.delete(robot, here)
 
-    refused = body_of(world.put(robot, there))
+    refused = body_of(harness.put(robot, there))
 
     assert refused["code"] == "agent-too-old"
-    assert world.put(robot, here)["statusCode"] == 200  # back to where it was, by mistake or not
+    assert harness.put(robot, here)["statusCode"] == 200  # back to where it was, by mistake or not
 
 
 @pytest.mark.parametrize(("level", "status"), [(0, 409), (1, 200)])
 def test_a_device_whose_agent_would_fail_the_groups_deployment_stays_where_it_is(
-    world: World, level: int, status: int
+    harness: GroupHarness, level: int, status: int
 ) -> None:
-    here, there = world.group("here"), world.group("there")
-    robot = world.enrol("robot", here)
-    world.devices.apply(news(a_connection_event(1, level=level), 1, robot))
-    world.deployed(here, OF_OLD)
-    world.deployed(there, IN_TIME)
+    here, there = harness.group("here"), harness.group("there")
+    robot = harness.enrol("robot", here)
+    harness.devices.apply(news(a_connection_event(1, level=level), 1, robot))
+    harness.deployed(here, OF_OLD)
+    harness.deployed(there, IN_TIME)
 
-    answer = world.put(robot, there, move="true")
+    answer = harness.put(robot, there, move="true")
 
     assert answer["statusCode"] == status
     if status == 409:
         assert (body_of(answer)["code"], NUCLEUS in body_of(answer)["detail"]) == ("agent-too-old", True)
-    world.deployed(there, {**IN_TIME, COMPONENT: {"componentVersion": "2.0.0"}})
-    assert world.put(robot, there, move="true")["statusCode"] == 200  # with another version nobody is asked
+    harness.deployed(there, {**IN_TIME, COMPONENT: {"componentVersion": "2.0.0"}})
+    assert harness.put(robot, there, move="true")["statusCode"] == 200  # with another version nobody is asked
 
 
 @pytest.mark.parametrize("dies_at", [0, 1])
 def test_a_move_that_dies_half_way_is_finished_by_the_sweep_or_by_the_next_caller(
-    world: World, dies_at: int
+    harness: GroupHarness, dies_at: int
 ) -> None:
-    here, there = world.group("here"), world.group("there")
-    robot, other = world.enrol("robot", here), world.enrol("other", here)
-    world.registry.dies_at = dies_at
-    assert world.put(robot, there, move="true")["statusCode"] == 503
-    assert len(world.where(robot)[1]) <= 1
+    here, there = harness.group("here"), harness.group("there")
+    robot, other = harness.enrol("robot", here), harness.enrol("other", here)
+    harness.registry.dies_at = dies_at
+    assert harness.put(robot, there, move="true")["statusCode"] == 503
+    assert len(harness.where(robot)[1]) <= 1
 
-    world.registry.dies_at = None
-    refused = world.put(robot, there)  # who has it may still live
+    harness.registry.dies_at = None
+    refused = harness.put(robot, there)  # who has it may still live
     assert (body_of(refused)["code"], refused["headers"]["retry-after"]) == ("membership-conflict", "60")
-    assert world.mover.settle_all() == 0
-    world.clock.advance(SETTLES_WITHIN.total_seconds())
-    assert world.memberships.unsettled(world.clock.now, 10) == [robot]
-    assert world.mover.settle_all() == 1
-    assert world.where(robot) == (there, {there})
-    assert world.mover.settle_all() == 0
+    assert harness.mover.settle_all() == 0
+    harness.clock.advance(SETTLES_WITHIN.total_seconds())
+    assert harness.memberships.unsettled(harness.clock.now, 10) == [robot]
+    assert harness.mover.settle_all() == 1
+    assert harness.where(robot) == (there, {there})
+    assert harness.mover.settle_all() == 0
 
-    world.registry.calls.clear()
-    world.registry.dies_at = dies_at
-    assert world.put(other, there, move="true")["statusCode"] == 503
-    world.registry.dies_at = None
-    world.clock.advance(SETTLES_WITHIN.total_seconds())
-    assert world.put(other, there)["statusCode"] == 200
-    assert world.where(other) == (there, {there})
+    harness.registry.calls.clear()
+    harness.registry.dies_at = dies_at
+    assert harness.put(other, there, move="true")["statusCode"] == 503
+    harness.registry.dies_at = None
+    harness.clock.advance(SETTLES_WITHIN.total_seconds())
+    assert harness.put(other, there)["statusCode"] == 200
+    assert harness.where(other) == (there, {there})
 
 
-def test_of_callers_who_move_a_device_at_once_one_wins_and_it_is_in_one_group(world: World) -> None:
-    here = world.group("here")
-    others = [world.group(f"there-{n}") for n in range(8)]
-    robot = world.enrol("robot", here)
-    before = world.mover.settled(robot)
-    memberships = Memberships(OneCallAtATime(world.dynamodb), "groups")
+def test_of_callers_who_move_a_device_at_once_one_wins_and_it_is_in_one_group(harness: GroupHarness) -> None:
+    here = harness.group("here")
+    others = [harness.group(f"there-{n}") for n in range(8)]
+    robot = harness.enrol("robot", here)
+    before = harness.mover.settled(robot)
+    memberships = Memberships(OneCallAtATime(harness.dynamodb), "groups")
 
     with ThreadPoolExecutor(8) as callers:
-        won = list(callers.map(lambda group: memberships.move(before, group, world.clock.now), others))
-    world.mover.settle_all()
+        won = list(callers.map(lambda group: memberships.move(before, group, harness.clock.now), others))
+    harness.mover.settle_all()
 
     (winner,) = (group for group, moved in zip(others, won, strict=True) if moved is not None)
-    assert world.where(robot) == (winner, {winner})
+    assert harness.where(robot) == (winner, {winner})
 
 
 @pytest.mark.parametrize(
@@ -375,39 +379,40 @@ def test_of_callers_who_move_a_device_at_once_one_wins_and_it_is_in_one_group(wo
     ],
 )
 def test_what_is_not_there_or_wrong_is_said(
-    world: World, device: str, group: str, query: dict[str, str], status: int, code: str
+    harness: GroupHarness, device: str, group: str, query: dict[str, str], status: int, code: str
 ) -> None:
-    here = world.group("here")
-    robot = world.enrol("robot", here)
+    here = harness.group("here")
+    robot = harness.enrol("robot", here)
 
-    answer = world.put(robot if device == "robot" else device, here if group == "here" else group, **query)
+    answer = harness.put(robot if device == "robot" else device, here if group == "here" else group, **query)
 
     assert (answer["statusCode"], body_of(answer)["code"]) == (status, code)
 
 
-def test_a_device_is_not_taken_out_of_a_group_that_it_is_not_in(world: World) -> None:
-    here, there = world.group("here"), world.group("there")
-    robot = world.enrol("robot", here)
+def test_a_device_is_not_taken_out_of_a_group_that_it_is_not_in(harness: GroupHarness) -> None:
+    here, there = harness.group("here"), harness.group("there")
+    robot = harness.enrol("robot", here)
 
-    assert body_of(world.delete(robot, there))["code"] == "device-not-in-group"
-    assert world.where(robot) == (here, {here})
+    assert body_of(harness.delete(robot, there))["code"] == "device-not-in-group"
+    assert harness.where(robot) == (here, {here})
 
 
-def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> None:
+def test_groups_are_created_once_and_listed_with_their_devices(harness: GroupHarness) -> None:
     keys = Keys(MemoryDynamoDB(), "commands")
     create = served(
-        lambda r: create_group(r, registry=world.registry, keys=keys, clock=world.clock), route="POST /groups"
+        lambda r: create_group(r, registry=harness.registry, keys=keys, clock=harness.clock),
+        route="POST /groups",
     )
-    name = f"new-{world._number}"
+    name = f"new-{harness._number}"
     event = an_event("POST /groups", body={"name": name, "description": "the third line", "nucleus": "lite"})
 
     made, again = create(event, None), create(event, None)
-    world.enrol("robot", name)
+    harness.enrol("robot", name)
     memory = MemoryDynamoDB()
     memory.create_table(**table_of("DeploymentsTable"))
     none = Deployments(memory, table_of("DeploymentsTable")["TableName"])
     listing = served(
-        lambda r: list_groups(r, registry=world.registry, devices=world.memberships, deployments=none),
+        lambda r: list_groups(r, registry=harness.registry, devices=harness.memberships, deployments=none),
         route="GET /groups",
     )
     page = listing(an_event("GET /groups") | {"queryStringParameters": {"prefix": name}}, None)
@@ -423,12 +428,13 @@ def test_groups_are_created_once_and_listed_with_their_devices(world: World) -> 
     assert body_of(hidden)["groups"] == []
 
 
-def test_a_group_is_of_a_nucleus_that_there_is(world: World) -> None:
+def test_a_group_is_of_a_nucleus_that_there_is(harness: GroupHarness) -> None:
     keys = Keys(MemoryDynamoDB(), "commands")
     create = served(
-        lambda r: create_group(r, registry=world.registry, keys=keys, clock=world.clock), route="POST /groups"
+        lambda r: create_group(r, registry=harness.registry, keys=keys, clock=harness.clock),
+        route="POST /groups",
     )
-    names = {word: f"of-{word}-{world._number}" for word in ("classic", "lite", "next", "")}
+    names = {word: f"of-{word}-{harness._number}" for word in ("classic", "lite", "next", "")}
 
     answers = {
         word: create(an_event("POST /groups", body={"name": name, "nucleus": word}), None)
@@ -439,7 +445,7 @@ def test_a_group_is_of_a_nucleus_that_there_is(world: World) -> None:
         "classic": 201, "lite": 201, "next": 400, "": 400,
     }  # fmt: skip
     for word in ("classic", "lite"):
-        assert body_of(answers[word])["nucleus"] == world.registry.nucleus_of(names[word]) == word
+        assert body_of(answers[word])["nucleus"] == harness.registry.nucleus_of(names[word]) == word
 
 
 @pytest.mark.parametrize(("enrolled", "said"), [(1_000, (1_000, True)), (1_001, (1_000, False))])
@@ -461,18 +467,18 @@ def test_devices_of_a_group_are_counted_to_a_thousand_in_one_call(
     assert len(asked) == 1
 
 
-def test_a_key_creates_its_group_for_a_day_from_its_first_use(world: World) -> None:
+def test_a_key_creates_its_group_for_a_day_from_its_first_use(harness: GroupHarness) -> None:
     dynamodb, clock, headers = MemoryDynamoDB(), Clock(), {"Idempotency-Key": "k1"}
     dynamodb.create_table(**table_of("CommandsTable") | {"TableName": "commands"})
     keys = Keys(dynamodb, "commands")
     create = served(
-        lambda r: create_group(r, registry=world.registry, keys=keys, clock=clock), route="POST /groups"
+        lambda r: create_group(r, registry=harness.registry, keys=keys, clock=clock), route="POST /groups"
     )
 
     def post(name: str) -> Any:
         return create(an_event("POST /groups", body={"name": name}, headers=headers), None)["statusCode"]
 
-    first, second = f"new-{world._number}-1", f"new-{world._number}-2"
+    first, second = f"new-{harness._number}-1", f"new-{harness._number}-2"
     assert (post(first), post(second)) == (201, 422)
     clock.advance(KEPT_S - 1)
     assert post(first) == 201

@@ -70,7 +70,7 @@ class Outcomes(Deployments):
 
 
 @dataclass
-class World:
+class ReportHarness:
     devices: Devices
     ledger: Ledger = field(default_factory=Ledger)
     outcomes: Outcomes = field(default_factory=Outcomes)
@@ -100,10 +100,10 @@ class World:
 
 
 @pytest.fixture
-def world(dynamodb: Any) -> World:
+def harness(dynamodb: Any) -> ReportHarness:
     table, _ = devices_table(dynamodb)
     table.create("robot-7", "line-3", now=NOW)
-    return World(table)
+    return ReportHarness(table)
 
 
 def event(report: DeviceReport, received: float | None = None) -> dict[str, Any]:
@@ -115,84 +115,88 @@ def working(sequence: int, state: str, desired: str = "CONVERGING", **status: An
     return event(a_report(sequence, a_status(state=state, **status), desired=wish))
 
 
-def test_a_report_and_a_result_reach_their_tables(world: World) -> None:
+def test_a_report_and_a_result_reach_their_tables(harness: ReportHarness) -> None:
     result = CommandResult(id=COMMAND, state=CommandState.SUCCEEDED, at=NOW)
 
-    again = world.batch(event(a_report(1, a_status())), a_rule_event(RESULT, result.to_json()))
+    again = harness.batch(event(a_report(1, a_status())), a_rule_event(RESULT, result.to_json()))
 
     assert again == []
-    device = world.devices.get("robot-7")
+    device = harness.devices.get("robot-7")
     assert device is not None
     assert device.applications["web"]["state"] == "RUNNING"
-    assert world.ledger.results == [("robot-7", COMMAND, CommandState.SUCCEEDED)]
-    assert world.outcomes.states == []  # it works on no deployment
+    assert harness.ledger.results == [("robot-7", COMMAND, CommandState.SUCCEEDED)]
+    assert harness.outcomes.states == []  # it works on no deployment
 
 
-def test_a_deployment_is_followed_from_report_to_report_and_heartbeats_say_nothing(world: World) -> None:
+def test_a_deployment_is_followed_from_report_to_report_and_heartbeats_say_nothing(
+    harness: ReportHarness,
+) -> None:
     rollback = Rollback(from_image="v3", to_image="v2", code="unhealthy", reason="no answer")
-    world.batch(working(1, "PULLING"), working(2, "RUNNING"), working(3, "RUNNING", "CONVERGED"))
-    world.batch(working(4, "RUNNING", "CONVERGED"), working(5, "ROLLED_BACK", rollback=rollback))
+    harness.batch(working(1, "PULLING"), working(2, "RUNNING"), working(3, "RUNNING", "CONVERGED"))
+    harness.batch(working(4, "RUNNING", "CONVERGED"), working(5, "ROLLED_BACK", rollback=rollback))
 
-    assert world.outcomes.states == ["IN_PROGRESS", "IN_PROGRESS", "RUNNING", "ROLLED_BACK"]
-    sequences = [sequence for _, sequence in world.outcomes.orders]
+    assert harness.outcomes.states == ["IN_PROGRESS", "IN_PROGRESS", "RUNNING", "ROLLED_BACK"]
+    sequences = [sequence for _, sequence in harness.outcomes.orders]
     assert sequences == sorted(set(sequences))
 
 
-def test_a_document_that_cannot_be_had_is_no_failure_of_the_one_in_force(world: World) -> None:
+def test_a_document_that_cannot_be_had_is_no_failure_of_the_one_in_force(harness: ReportHarness) -> None:
     on_its_way = {"document_sha256": "a" * 64, "wanted_sha256": "b" * 64}
     failed = {"state": "FAILED", "code": "desired-unreadable", "revision": 4, "deployment_id": DEPLOYMENT}
     wish = DesiredStatus.model_validate(failed | on_its_way)
-    world.batch(working(1, "RUNNING", "CONVERGED"))
+    harness.batch(working(1, "RUNNING", "CONVERGED"))
 
-    world.batch(event(a_report(2, a_status(), desired=wish)))
+    harness.batch(event(a_report(2, a_status(), desired=wish)))
 
-    assert world.outcomes.states == ["RUNNING"]
+    assert harness.outcomes.states == ["RUNNING"]
 
 
 def test_a_refusal_reaches_the_deployment_that_was_refused_and_the_one_in_force_keeps_its_outcome(
-    world: World,
+    harness: ReportHarness,
 ) -> None:
     refused = (Path(__file__).parents[2] / "contract/golden/v1/report-refused.json").read_bytes()
     told = json.loads(refused)["desired"]["refused"]
-    world.batch(working(1, "RUNNING", "CONVERGED"))
+    harness.batch(working(1, "RUNNING", "CONVERGED"))
 
-    again = world.batch(a_rule_event(REPORT, refused, 2), a_rule_event(REPORT, refused, 2))
+    again = harness.batch(a_rule_event(REPORT, refused, 2), a_rule_event(REPORT, refused, 2))
 
     assert again == []
-    assert world.outcomes.states == ["RUNNING"]
+    assert harness.outcomes.states == ["RUNNING"]
     expected = {
         "state": "FAILED", "code": "policy-forbids", "message": told["message"], "refused": True,
     }  # fmt: skip
-    assert world.outcomes.of_others[0] == (told["deployment_id"], expected)
+    assert harness.outcomes.of_others[0] == (told["deployment_id"], expected)
 
 
-def test_a_deployment_runs_only_when_every_named_application_is_heard_of(world: World) -> None:
+def test_a_deployment_runs_only_when_every_named_application_is_heard_of(harness: ReportHarness) -> None:
     wish = DesiredStatus(state="CONVERGED", revision=4, deployment_id=DEPLOYMENT)
     statuses = [a_status(name, message="x" * 400) for name in "abcd"]
     parts = split(a_report(1, *statuses, desired=wish), max_bytes=1_400)
     assert len(parts) > 1
 
-    world.batch(*(event(part) for part in parts))
+    harness.batch(*(event(part) for part in parts))
 
-    assert world.outcomes.states == ["IN_PROGRESS"] * (len(parts) - 1) + ["RUNNING"]
-
-
-def test_an_outcome_that_could_not_be_stored_is_stored_when_the_record_comes_again(world: World) -> None:
-    world.outcomes.broken = True
-    assert world.batch(working(1, "RUNNING", "CONVERGED")) == ["0"]
-    world.outcomes.broken = False
-
-    assert world.batch(working(1, "RUNNING", "CONVERGED")) == []
-    assert world.outcomes.states == ["RUNNING"]
+    assert harness.outcomes.states == ["IN_PROGRESS"] * (len(parts) - 1) + ["RUNNING"]
 
 
-def test_only_what_failed_comes_again(world: World) -> None:
-    world.outcomes.broken = True
+def test_an_outcome_that_could_not_be_stored_is_stored_when_the_record_comes_again(
+    harness: ReportHarness,
+) -> None:
+    harness.outcomes.broken = True
+    assert harness.batch(working(1, "RUNNING", "CONVERGED")) == ["0"]
+    harness.outcomes.broken = False
 
-    again = world.batch(event(a_report(1, a_status())), working(2, "PULLING"), event(a_report(3)))
+    assert harness.batch(working(1, "RUNNING", "CONVERGED")) == []
+    assert harness.outcomes.states == ["RUNNING"]
+
+
+def test_only_what_failed_comes_again(harness: ReportHarness) -> None:
+    harness.outcomes.broken = True
+
+    again = harness.batch(event(a_report(1, a_status())), working(2, "PULLING"), event(a_report(3)))
 
     assert again == ["1"]
-    device = world.devices.get("robot-7")
+    device = harness.devices.get("robot-7")
     assert device is not None
     assert device.sequence == 3
 
@@ -217,24 +221,24 @@ def test_only_what_failed_comes_again(world: World) -> None:
     ],
 )
 def test_a_malformed_message_never_poisons_the_queue(
-    world: World, body: object, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    harness: ReportHarness, body: object, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    before = world.devices.get("robot-7")
+    before = harness.devices.get("robot-7")
 
-    assert world.batch(body) == []
+    assert harness.batch(body) == []
 
-    assert world.devices.get("robot-7") == before
+    assert harness.devices.get("robot-7") == before
     assert len(caplog.messages) == 1
     assert emitted(capsys) == {"malformed_messages": [1]}
 
 
 def test_a_batch_tells_how_old_its_messages_were_in_one_line_and_a_clock_behind_makes_none_younger(
-    world: World, capsys: pytest.CaptureFixture[str]
+    harness: ReportHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.now = at(5)
+    harness.now = at(5)
     result = CommandResult(id=COMMAND, state=CommandState.SUCCEEDED, at=NOW)
 
-    world.batch(
+    harness.batch(
         event(a_report(1), received=2),
         "not a rule's event",
         a_rule_event(RESULT, result.to_json(), 4.75),
@@ -247,22 +251,24 @@ def test_a_batch_tells_how_old_its_messages_were_in_one_line_and_a_clock_behind_
     assert refused not in ages
 
 
-def test_what_could_not_be_recorded_has_no_age_yet(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    world.outcomes.broken = True
+def test_what_could_not_be_recorded_has_no_age_yet(
+    harness: ReportHarness, capsys: pytest.CaptureFixture[str]
+) -> None:
+    harness.outcomes.broken = True
 
-    assert world.batch(working(1, "RUNNING")) == ["0"]
+    assert harness.batch(working(1, "RUNNING")) == ["0"]
 
     assert emitted(capsys) == {}
 
 
 def test_each_record_is_a_line_with_its_message_its_device_and_what_it_did_and_nothing_it_said(
-    world: World, caplog: pytest.LogCaptureFixture
+    harness: ReportHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG, logger="cloud")
     said = working(1, "FAILED", code="hunter2", message="KEY=hunter2")
     result = CommandResult(id=COMMAND, state=CommandState.FAILED, at=NOW, code="hunter2", message="hunter2")
 
-    world.batch(said, a_rule_event(RESULT, result.to_json()), "hunter2")
+    harness.batch(said, a_rule_event(RESULT, result.to_json()), "hunter2")
 
     report, answered, refused = caplog.records
     assert report.getMessage() == (
@@ -277,19 +283,21 @@ def test_each_record_is_a_line_with_its_message_its_device_and_what_it_did_and_n
     assert "hunter2" not in "".join(str(vars(record)) for record in caplog.records)
 
 
-def test_a_report_of_a_newer_agent_is_heard(world: World) -> None:
+def test_a_report_of_a_newer_agent_is_heard(harness: ReportHarness) -> None:
     newer = json.loads(a_report(1, a_status()).to_json())
     newer["mood"] = "sunny"
     newer["applications"][0]["gpu_percent"] = 3
 
-    assert world.batch(a_rule_event(REPORT, newer, 1)) == []
-    device = world.devices.get("robot-7")
+    assert harness.batch(a_rule_event(REPORT, newer, 1)) == []
+    device = harness.devices.get("robot-7")
     assert device is not None
     assert device.last_report_at == at(1)
 
 
-def test_a_stranger_is_logged_and_not_given_back(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    assert world.batch(a_rule_event("dt/fleetgrass/ghost/report", a_report(1).to_json())) == []
+def test_a_stranger_is_logged_and_not_given_back(
+    harness: ReportHarness, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert harness.batch(a_rule_event("dt/fleetgrass/ghost/report", a_report(1).to_json())) == []
     assert "device=ghost" in caplog.text
 
 
@@ -297,33 +305,37 @@ def lite(sequence: int, **more: Any) -> dict[str, Any]:
     return event(a_report(sequence, a_status(), nucleus="lite", **more))
 
 
-def test_a_group_of_unknown_nucleus_becomes_what_its_first_device_says_and_stays_so(world: World) -> None:
-    world.devices.create("robot-8", "line-3", now=NOW)
-    assert world.batch(event(a_report(1, a_status()))) == []
-    assert world.nuclei.nuclei == {}
+def test_a_group_of_unknown_nucleus_becomes_what_its_first_device_says_and_stays_so(
+    harness: ReportHarness,
+) -> None:
+    harness.devices.create("robot-8", "line-3", now=NOW)
+    assert harness.batch(event(a_report(1, a_status()))) == []
+    assert harness.nuclei.nuclei == {}
 
-    assert world.batch(lite(2)) == []
+    assert harness.batch(lite(2)) == []
     topic = REPORT.replace("robot-7", "robot-8")
     classic = a_rule_event(topic, a_report(1, a_status(), nucleus="classic").to_json(), 3)
-    assert world.batch(classic) == []
+    assert harness.batch(classic) == []
 
-    assert world.nuclei.nuclei == {"line-3": Nucleus.LITE}
+    assert harness.nuclei.nuclei == {"line-3": Nucleus.LITE}
 
 
-def test_the_registry_is_asked_once_an_hour_for_a_group_whatever_its_devices_say(world: World) -> None:
+def test_the_registry_is_asked_once_an_hour_for_a_group_whatever_its_devices_say(
+    harness: ReportHarness,
+) -> None:
     for number in range(1, 20):
-        world.batch(lite(number, engine=f"27.{number}"))
+        harness.batch(lite(number, engine=f"27.{number}"))
 
-    assert world.nuclei.asked == ["line-3"]
+    assert harness.nuclei.asked == ["line-3"]
 
 
 def test_a_nucleus_that_could_not_be_learnt_costs_no_report_and_is_learnt_with_the_next_change(
-    world: World,
+    harness: ReportHarness,
 ) -> None:
-    world.nuclei.broken = Unavailable("throttled")
-    assert world.batch(lite(1)) == []
+    harness.nuclei.broken = Unavailable("throttled")
+    assert harness.batch(lite(1)) == []
 
-    world.nuclei.broken = None
-    assert world.batch(lite(2, engine="28.0")) == []
+    harness.nuclei.broken = None
+    assert harness.batch(lite(2, engine="28.0")) == []
 
-    assert world.nuclei.nuclei == {"line-3": Nucleus.LITE}
+    assert harness.nuclei.nuclei == {"line-3": Nucleus.LITE}

@@ -12,15 +12,15 @@ from cloud.aws.errors import Refused, Unavailable
 from cloud.http.gateway_events import Problem
 from cloud.http.preconditions import Preconditions, preconditions
 from tests.support.cloud.api import DEPLOYMENTS, OneCallAtATime, body_of
-from tests.support.cloud.deploying import Gaps, World, a_wish
+from tests.support.cloud.deploying import DeploymentHarness, Gaps, a_wish
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 
 V2_WISH = a_wish({"name": "web", "image": "fleetgrass/hello:v2"})
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def harness() -> DeploymentHarness:
+    return DeploymentHarness()
 
 
 def in_dynamodb() -> MemoryDynamoDB:
@@ -35,84 +35,90 @@ def refused(answer: dict[str, Any]) -> tuple[int, str, int | None]:
     return answer["statusCode"], problem["code"], problem.get("revision")
 
 
-def test_a_deployment_is_answered_and_shown_with_the_tag_of_its_revision(world: World) -> None:
-    first, second = world.post(), world.post(V2_WISH)
+def test_a_deployment_is_answered_and_shown_with_the_tag_of_its_revision(harness: DeploymentHarness) -> None:
+    first, second = harness.post(), harness.post(V2_WISH)
 
     assert [each["headers"]["etag"] for each in (first, second)] == ['"1"', '"2"']
     for made, tag in ((first, '"1"'), (second, '"2"')):
-        shown = world.get(body_of(made)["id"])["headers"]
+        shown = harness.get(body_of(made)["id"])["headers"]
         assert (shown["etag"], shown["cache-control"]) == (tag, "no-store")
 
 
-def test_the_tag_of_the_newest_revision_lets_in_and_the_one_before_does_not(world: World) -> None:
-    tag = world.post()["headers"]["etag"]
-    mine = world.post(V2_WISH, headers={"If-Match": tag})
+def test_the_tag_of_the_newest_revision_lets_in_and_the_one_before_does_not(
+    harness: DeploymentHarness,
+) -> None:
+    tag = harness.post()["headers"]["etag"]
+    mine = harness.post(V2_WISH, headers={"If-Match": tag})
     assert mine["statusCode"] == 201
 
-    too_late = world.post(headers={"If-Match": tag})
+    too_late = harness.post(headers={"If-Match": tag})
 
     assert refused(too_late) == (412, "precondition-failed", 2)
     assert body_of(too_late)["deployment"] == body_of(mine)["id"]
     assert body_of(too_late)["detail"] == "line-3 is at revision 2"
-    assert world.post(headers={"If-Match": mine["headers"]["etag"]})["statusCode"] == 201
+    assert harness.post(headers={"If-Match": mine["headers"]["etag"]})["statusCode"] == 201
 
 
-def test_a_precondition_that_fails_writes_nothing_and_asks_greengrass_nothing(world: World) -> None:
-    world.post()
-    world.greengrass.broken = Unavailable("CreateDeployment: timeout")
-    world.post(V2_WISH)
-    world.clock.advance(61)  # what was left SUBMITTING is somebody's to finish, but not now
-    before, world.gaps.calls = (dict(world.documents.stored), world.states()), []
+def test_a_precondition_that_fails_writes_nothing_and_asks_greengrass_nothing(
+    harness: DeploymentHarness,
+) -> None:
+    harness.post()
+    harness.greengrass.broken = Unavailable("CreateDeployment: timeout")
+    harness.post(V2_WISH)
+    harness.clock.advance(61)  # what was left SUBMITTING is somebody's to finish, but not now
+    before, harness.gaps.calls = (dict(harness.documents.stored), harness.states()), []
 
-    answer = world.post(headers={"If-Match": '"1"', "Idempotency-Key": "k"})
+    answer = harness.post(headers={"If-Match": '"1"', "Idempotency-Key": "k"})
 
     assert refused(answer) == (412, "precondition-failed", 2)
-    assert (world.documents.stored, world.states()) == before
-    assert set(world.gaps.calls) == {"deployments.by_idempotency_key", "deployments.newest_first"}
-    world.greengrass.broken = None
-    again = world.post(headers={"If-Match": '"2"', "Idempotency-Key": "k"})
+    assert (harness.documents.stored, harness.states()) == before
+    assert set(harness.gaps.calls) == {"deployments.by_idempotency_key", "deployments.newest_first"}
+    harness.greengrass.broken = None
+    again = harness.post(headers={"If-Match": '"2"', "Idempotency-Key": "k"})
     assert again["statusCode"] == 201, "a refused call has not used its key"
-    assert world.states() == [(1, "SUPERSEDED"), (2, "SUPERSEDED"), (3, "ACTIVE")]
+    assert harness.states() == [(1, "SUPERSEDED"), (2, "SUPERSEDED"), (3, "ACTIVE")]
 
 
-def test_whoever_asks_for_no_revision_at_all_is_the_first_or_refused(world: World) -> None:
+def test_whoever_asks_for_no_revision_at_all_is_the_first_or_refused(harness: DeploymentHarness) -> None:
     absent, present = {"If-None-Match": "*"}, {"If-Match": "*"}
 
-    assert refused(world.post(headers=present)) == (412, "precondition-failed", None)
-    assert world.post(headers=absent)["statusCode"] == 201
-    assert refused(world.post(headers=absent)) == (412, "precondition-failed", 1)
-    assert world.post(headers=present)["statusCode"] == 201
-    assert world.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
+    assert refused(harness.post(headers=present)) == (412, "precondition-failed", None)
+    assert harness.post(headers=absent)["statusCode"] == 201
+    assert refused(harness.post(headers=absent)) == (412, "precondition-failed", 1)
+    assert harness.post(headers=present)["statusCode"] == 201
+    assert harness.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
 
 
-def test_a_revision_that_failed_is_the_newest_all_the_same(world: World) -> None:
-    world.post()
-    world.greengrass.broken = Refused("CreateDeployment: ValidationException")
-    assert world.post(V2_WISH)["statusCode"] == 502
-    world.greengrass.broken = None
+def test_a_revision_that_failed_is_the_newest_all_the_same(harness: DeploymentHarness) -> None:
+    harness.post()
+    harness.greengrass.broken = Refused("CreateDeployment: ValidationException")
+    assert harness.post(V2_WISH)["statusCode"] == 502
+    harness.greengrass.broken = None
 
-    assert refused(world.post(headers={"If-Match": '"1"'})) == (412, "precondition-failed", 2)
-    assert world.post(headers={"If-Match": '"2"'})["statusCode"] == 201
+    assert refused(harness.post(headers={"If-Match": '"1"'})) == (412, "precondition-failed", 2)
+    assert harness.post(headers={"If-Match": '"2"'})["statusCode"] == 201
 
 
-def test_a_repeated_call_is_answered_again_though_its_own_revision_is_the_newest_now(world: World) -> None:
-    world.post()
+def test_a_repeated_call_is_answered_again_though_its_own_revision_is_the_newest_now(
+    harness: DeploymentHarness,
+) -> None:
+    harness.post()
     headers = {"If-Match": '"1"', "Idempotency-Key": "k"}
 
-    first, again = world.post(V2_WISH, headers=headers), world.post(V2_WISH, headers=headers)
+    first, again = harness.post(V2_WISH, headers=headers), harness.post(V2_WISH, headers=headers)
 
     assert (again["statusCode"], body_of(again)["id"]) == (201, body_of(first)["id"])
     assert again["headers"]["etag"] == '"2"'
-    assert world.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
+    assert harness.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
 
 
-def test_what_is_wrong_with_the_call_itself_is_said_first(world: World) -> None:
-    world.post()
+def test_what_is_wrong_with_the_call_itself_is_said_first(harness: DeploymentHarness) -> None:
+    harness.post()
     late = {"If-Match": '"9"'}
-    assert world.post(a_wish(group="line-9"), headers=late)["statusCode"] == 404
-    assert world.post({}, headers=late)["statusCode"] == 400
-    assert world.post(roles="Fleet.Deployer:line-4", headers=late)["statusCode"] == 403
-    assert world.post(a_wish({"name": "a", "image": "ghost:1"}), headers=late)["statusCode"] == 422
+    assert harness.post(a_wish(group="line-9"), headers=late)["statusCode"] == 404
+    assert harness.post({}, headers=late)["statusCode"] == 400
+    assert harness.post(roles="Fleet.Deployer:line-4", headers=late)["statusCode"] == 403
+    assert harness.post(a_wish({"name": "a", "image": "ghost:1"}), headers=late)["statusCode"] == 422
 
 
 class Meanwhile(Gaps):
@@ -137,25 +143,27 @@ class Meanwhile(Gaps):
         return call()
 
 
-def interleaved(headers: dict[str, str], posted_before: int) -> Iterator[tuple[World, list[dict[str, Any]]]]:
+def interleaved(
+    headers: dict[str, str], posted_before: int
+) -> Iterator[tuple[DeploymentHarness, list[dict[str, Any]]]]:
     """Give what two posts were answered, the second one whole within each gap of the first in turn."""
     for after in (False, True):
         number = 0
         while True:
-            world = World(in_dynamodb())
+            harness = DeploymentHarness(in_dynamodb())
             for _ in range(posted_before):
-                world.post()
+                harness.post()
             answers: list[dict[str, Any]] = []
 
-            def other(world: World = world, answers: list[dict[str, Any]] = answers) -> None:
-                answers.append(world.post(V2_WISH, headers=headers))
+            def other(harness: DeploymentHarness = harness, answers: list[dict[str, Any]] = answers) -> None:
+                answers.append(harness.post(V2_WISH, headers=headers))
 
-            gaps = world.gaps = Meanwhile(number, after=after, other=other)
-            answers.append(world.post(headers=headers))
+            gaps = harness.gaps = Meanwhile(number, after=after, other=other)
+            answers.append(harness.post(headers=headers))
             if not gaps.happened:
                 assert number > 5, gaps.calls
                 break
-            yield world, answers
+            yield harness, answers
             number += 1
 
 
@@ -165,12 +173,12 @@ def interleaved(headers: dict[str, str], posted_before: int) -> Iterator[tuple[W
 def test_of_two_posts_on_the_same_condition_one_is_201_and_one_412_wherever_they_meet(
     headers: dict[str, str], posted_before: int
 ) -> None:
-    for world, answers in interleaved(headers, posted_before):
-        assert sorted(each["statusCode"] for each in answers) == [201, 412], world.gaps.calls
+    for harness, answers in interleaved(headers, posted_before):
+        assert sorted(each["statusCode"] for each in answers) == [201, 412], harness.gaps.calls
         (lost,) = [each for each in answers if each["statusCode"] == 412]
         assert body_of(lost)["revision"] == posted_before + 1
-        assert [revision for revision, _ in world.states()] == list(range(1, posted_before + 2))
-        assert world.states()[-1] == (posted_before + 1, "ACTIVE")
+        assert [revision for revision, _ in harness.states()] == list(range(1, posted_before + 2))
+        assert harness.states()[-1] == (posted_before + 1, "ACTIVE")
 
 
 def test_a_condition_that_still_holds_loses_a_race_with_409() -> None:
@@ -184,19 +192,19 @@ def test_a_condition_that_still_holds_loses_a_race_with_409() -> None:
 
 
 def test_of_many_parallel_posts_on_the_same_condition_one_is_201_and_the_others_412() -> None:
-    world = World(OneCallAtATime(in_dynamodb()))
-    tag = world.post()["headers"]["etag"]
+    harness = DeploymentHarness(OneCallAtATime(in_dynamodb()))
+    tag = harness.post()["headers"]["etag"]
     start = threading.Barrier(8)
 
     def post(_: int) -> dict[str, Any]:
         start.wait()
-        return world.post(V2_WISH, headers={"If-Match": tag})
+        return harness.post(V2_WISH, headers={"If-Match": tag})
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(post, range(8)))
 
     assert sorted(each["statusCode"] for each in answers) == [201, *[412] * 7]
-    assert world.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
+    assert harness.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
 
 
 class Meeting:
@@ -235,7 +243,7 @@ class Meeting:
 def test_of_two_transactions_that_meet_the_one_that_lost_is_told_so(
     headers: dict[str, str], answer: tuple[int, str, int | None]
 ) -> None:
-    line: World = World(Meeting(2, lambda: line.post(V2_WISH)))
+    line: DeploymentHarness = DeploymentHarness(Meeting(2, lambda: line.post(V2_WISH)))
     line.post()
 
     assert refused(line.post(headers=headers)) == answer
@@ -244,13 +252,13 @@ def test_of_two_transactions_that_meet_the_one_that_lost_is_told_so(
 
 @pytest.mark.parametrize("written", [False, True])
 def test_where_nobody_else_won_it_is_503_and_never_a_condition_that_failed(written: bool) -> None:
-    world = World(Meeting(2, lambda: None, written=written))
-    world.post()
+    harness = DeploymentHarness(Meeting(2, lambda: None, written=written))
+    harness.post()
 
-    answer = world.post(V2_WISH, headers={"If-Match": '"1"'})
+    answer = harness.post(V2_WISH, headers={"If-Match": '"1"'})
 
     assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "2")
-    assert world.states() == [(1, "ACTIVE"), *([(2, "SUBMITTING")] if written else [])]
+    assert harness.states() == [(1, "ACTIVE"), *([(2, "SUBMITTING")] if written else [])]
 
 
 @pytest.mark.parametrize(
@@ -290,12 +298,14 @@ def test_tags_are_compared_as_rfc_9110_says(
 @pytest.mark.parametrize(
     "value", ["", "7", "'7'", '"7', '7"', '*, "7"', '"7" "8"', '"7",', 'w/"7"', '"a b"', '"ü"', "**", '"7"\n']
 )
-def test_what_is_no_tag_is_400_and_names_the_header(world: World, name: str, value: str) -> None:
-    answer = world.post(headers={name: value})
+def test_what_is_no_tag_is_400_and_names_the_header(
+    harness: DeploymentHarness, name: str, value: str
+) -> None:
+    answer = harness.post(headers={name: value})
 
     assert (answer["statusCode"], body_of(answer)["code"]) == (400, "invalid-precondition")
     assert name in body_of(answer)["detail"]
-    assert world.states() == []
+    assert harness.states() == []
     with pytest.raises(Problem):
         preconditions({name.lower(): value})
 

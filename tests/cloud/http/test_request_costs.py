@@ -25,8 +25,8 @@ from cloud.tables.devices import Devices
 from cloud.tables.rows.group_reboot_rows import claim_key
 from contract.commands import ReportNowCommand
 from contract.names import COMPONENT
+from tests.support.cloud.account import GROUPS, AccountHarness, an_account
 from tests.support.cloud.template import resources
-from tests.support.cloud.world import GROUPS, World, a_world
 
 pytestmark = pytest.mark.slow
 
@@ -74,36 +74,39 @@ def recorded() -> Iterator[Made]:
     events.unregister("before-parameter-build", remember)
 
 
-def grow(world: World) -> None:
+def grow(harness: AccountHarness) -> None:
     dynamodb = boto3.client("dynamodb")
     devices, commands = Devices(dynamodb, "DevicesTable", "HistoryTable"), Commands(dynamodb, "CommandsTable")
     for number in range(MORE):
         for group in GROUPS:
-            devices.create(f"robot-{number}-of-{group}", group, now=world.now)
+            devices.create(f"robot-{number}-of-{group}", group, now=harness.now)
         message = ReportNowCommand(
-            id=new_id("cmd", world.now - timedelta(minutes=1)), issued_at=world.now - timedelta(minutes=1),
-            expires_at=world.now, requested_by="ada", reason="costs",
+            id=new_id("cmd", harness.now - timedelta(minutes=1)),
+            issued_at=harness.now - timedelta(minutes=1),
+            expires_at=harness.now, requested_by="ada", reason="costs",
             command="report-now",
         )  # fmt: skip
-        commands.create(Command.made_of(world.parameters[HERE]["device"], message))
+        commands.create(Command.made_of(harness.parameters[HERE]["device"], message))
 
 
-def prepare(world: World) -> None:
+def prepare(harness: AccountHarness) -> None:
     """Bring the account to where each route can succeed."""
     iot, ecr, dynamodb = (boto3.client(name) for name in ("iot", "ecr", "dynamodb"))
     for group in GROUPS:
-        thing = world.parameters[group]["device"]
+        thing = harness.parameters[group]["device"]
         iot.create_thing(thingName=thing)
         iot.add_thing_to_thing_group(thingName=thing, thingGroupName=group)
     ecr.put_image(repositoryName="fleetgrass/web", imageManifest=json.dumps(MANIFEST), imageTag="v1")
     deployments = Deployments(dynamodb, "DeploymentsTable")
-    submitting = deployments.get(world.parameters[HERE]["deployment"])
+    submitting = deployments.get(harness.parameters[HERE]["deployment"])
     assert submitting is not None
-    deployments.activate(submitting, greengrass_id="gg-1", job_id="job-1", now=world.now, due_at=world.now)
+    deployments.activate(
+        submitting, greengrass_id="gg-1", job_id="job-1", now=harness.now, due_at=harness.now
+    )
     dynamodb.delete_item(TableName="CommandsTable", Key=to_item(claim_key(THERE)))  # its group reboot is done
 
 
-def ask(world: World, route: str) -> dict[str, Any]:
+def ask(harness: AccountHarness, route: str) -> dict[str, Any]:
     """The answer to the call of a route that has the most to do."""
     headers = {"Idempotency-Key": route.partition(" ")[2]} if route.startswith("POST ") else None
     match route:
@@ -113,23 +116,23 @@ def ask(world: World, route: str) -> dict[str, Any]:
         case "POST /groups":
             event = {"body": {"name": "line-5"}}
         case "PUT /groups/{group}/devices/{device}":
-            event = {"device": world.parameters[THERE]["device"], "query": {"move": "true"}}
+            event = {"device": harness.parameters[THERE]["device"], "query": {"move": "true"}}
         case _:
             event = {}
     group = THERE if route == "POST /groups/{group}/reboots" else HERE  # there none is running any more
-    return world.ask(route, group, "Fleet.Admin", headers=headers, **event)
+    return harness.ask(route, group, "Fleet.Admin", headers=headers, **event)
 
 
 def costs(more: bool) -> dict[str, Made]:
-    """What each route asks in a world of its own, in which the routes before it were asked for too."""
+    """What each route asks in an account of its own, in which the routes before it were asked for too."""
     found: dict[str, Made] = {}
-    with a_world() as world, recorded() as made:
-        prepare(world)
+    with an_account() as harness, recorded() as made:
+        prepare(harness)
         if more:
-            grow(world)
+            grow(harness)
         for route in EVERY_ROUTE:
             made.clear()
-            answer = ask(world, route)
+            answer = ask(harness, route)
             assert 200 <= answer["statusCode"] < 300, (route, answer)
             found[route] = list(made)
     return found

@@ -26,7 +26,7 @@ A, B, C = "line-a", "line-b", "line-c"
 _names = itertools.count()
 
 
-class World:
+class MembershipHarness:
     """One device in group A, and everybody who may move it, stepping by ``turns``."""
 
     def __init__(self, dynamodb: Any, turns: Turns | None = None) -> None:
@@ -80,21 +80,21 @@ def dynamodb() -> Any:
 
 def test_two_moves_in_every_order_of_their_steps(dynamodb: Any) -> None:
     def race(turns: Turns) -> None:
-        world = World(dynamodb, turns)
-        answers = turns.run([lambda: world.put(B), lambda: world.put(C)])
+        harness = MembershipHarness(dynamodb, turns)
+        answers = turns.run([lambda: harness.put(B), lambda: harness.put(C)])
 
         said = {group: answer for group, answer in zip((B, C), answers, strict=True) if answer}
         won = {g: body_of(a)["before"] for g, a in said.items() if a["statusCode"] == 200}
         lost = [a for a in said.values() if a["statusCode"] != 200]
         assert won in ({B: A}, {C: A}, {B: A, C: B}, {C: A, B: C})
         assert all((a["statusCode"], body_of(a)["code"]) == (409, "membership-conflict") for a in lost)
-        world.check()
+        harness.check()
 
     assert in_every_order(race) > 50
 
 
-def movers(world: World) -> list[Callable[[], Any]]:
-    return [lambda: world.put(B), lambda: world.put(C), lambda: world.delete(B), world.sweep]
+def movers(harness: MembershipHarness) -> list[Callable[[], Any]]:
+    return [lambda: harness.put(B), lambda: harness.put(C), lambda: harness.delete(B), harness.sweep]
 
 
 @pytest.mark.parametrize("others", list(itertools.combinations(range(1, 4), 2)))
@@ -105,28 +105,28 @@ def test_three_at_once_of_whom_any_dies_anywhere(
     """A move and two others; once, as much time passes as a function lives, which ends all under way."""
 
     def race(turns: Turns) -> None:
-        world = World(dynamodb, turns)
-        all_of_them = movers(world)
-        turns.run([all_of_them[0], *(all_of_them[n] for n in others)], world.lapse)
-        world.check()
+        harness = MembershipHarness(dynamodb, turns)
+        all_of_them = movers(harness)
+        turns.run([all_of_them[0], *(all_of_them[n] for n in others)], harness.lapse)
+        harness.check()
 
     assert in_every_order(race, preemptions=preemptions) > 100
 
 
 def test_a_group_that_is_no_more_holds_no_device_back(dynamodb: Any) -> None:
-    world = World(dynamodb)
-    before = world.mover.settled(world.device)
-    world.registry.gone.add(B)
+    harness = MembershipHarness(dynamodb)
+    before = harness.mover.settled(harness.device)
+    harness.registry.gone.add(B)
 
-    world.mover.move(before, B)
+    harness.mover.move(before, B)
 
-    assert world.put(C)["statusCode"] == 200
-    assert body_of(world.put(B))["code"] == "group-not-found"
-    world.check()
+    assert harness.put(C)["statusCode"] == 200
+    assert body_of(harness.put(B))["code"] == "group-not-found"
+    harness.check()
 
 
 def test_what_was_taken_up_last_is_looked_at_last(dynamodb: Any) -> None:
-    first, second = World(dynamodb).device, World(dynamodb).device
+    first, second = MembershipHarness(dynamodb).device, MembershipHarness(dynamodb).device
     memberships, then = Memberships(dynamodb, DEVICES), NOW + timedelta(seconds=1)
     left = memberships.move(Membership(first, A), B, NOW)
     assert memberships.move(Membership(second, A), B, then)
@@ -146,7 +146,7 @@ def test_what_was_taken_up_last_is_looked_at_last(dynamodb: Any) -> None:
 
 
 def test_who_saw_a_device_where_it_is_coming_back_to_does_not_move_it(dynamodb: Any) -> None:
-    device, memberships = World(dynamodb).device, Memberships(dynamodb, DEVICES)
+    device, memberships = MembershipHarness(dynamodb).device, Memberships(dynamodb, DEVICES)
     seen = Membership(device, A)
     away = memberships.move(seen, B, NOW)
     assert away is not None

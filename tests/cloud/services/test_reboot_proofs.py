@@ -44,7 +44,7 @@ PART_OF = "grb-00000000000000000000000001"
 
 
 @dataclass
-class World:
+class ProofHarness:
     """robot-7, which was told to reboot, and the functions that hear it."""
 
     devices: Devices
@@ -109,142 +109,144 @@ class World:
 
 
 @pytest.fixture
-def world(table: Any) -> World:
+def harness(table: Any) -> ProofHarness:
     """The device runs its old boot and was heard."""
     empty(table, COMMANDS)
     devices, calls = devices_table(table)
     devices.create("robot-7", "line-3", now=NOW)
     ledger_calls = Calls()
     ledger = Watched(table, before=ledger_calls.append)
-    world = World(devices, Commands(ledger, COMMANDS), Proofs(ledger, COMMANDS), calls, ledger_calls)
-    world.ordered()
-    world.reports(1, 1, OLD)
-    return world
+    harness = ProofHarness(devices, Commands(ledger, COMMANDS), Proofs(ledger, COMMANDS), calls, ledger_calls)
+    harness.ordered()
+    harness.reports(1, 1, OLD)
+    return harness
 
 
-def by_hello(world: World, received: float, sequence: int, boot_id: str) -> list[str]:
-    return world.hello(received, sequence, boot_id)
+def by_hello(harness: ProofHarness, received: float, sequence: int, boot_id: str) -> list[str]:
+    return harness.hello(received, sequence, boot_id)
 
 
-def by_report(world: World, received: float, sequence: int, boot_id: str) -> list[str]:
-    return world.reports(received, sequence, boot_id)
+def by_report(harness: ProofHarness, received: float, sequence: int, boot_id: str) -> list[str]:
+    return harness.reports(received, sequence, boot_id)
 
 
-Heard = Callable[[World, float, int, str], list[str]]
+Heard = Callable[[ProofHarness, float, int, str], list[str]]
 EITHER = pytest.mark.parametrize("heard", [by_hello, by_report])
 
 
 @EITHER
-def test_the_next_boot_proves_a_reboot_until_the_device_says_so_itself(world: World, heard: Heard) -> None:
-    world.begins(2)
-    assert world.stands() == ("IN_PROGRESS", False)
+def test_the_next_boot_proves_a_reboot_until_the_device_says_so_itself(
+    harness: ProofHarness, heard: Heard
+) -> None:
+    harness.begins(2)
+    assert harness.stands() == ("IN_PROGRESS", False)
 
-    heard(world, 30, 2, NEW)
-    assert world.stands(now=89) == ("IN_PROGRESS", False)  # its own word may be on its way
-    heard(world, 95, 3, NEW)
+    heard(harness, 30, 2, NEW)
+    assert harness.stands(now=89) == ("IN_PROGRESS", False)  # its own word may be on its way
+    heard(harness, 95, 3, NEW)
 
-    shown = detail(world.command(), at(90))  # a read waits for no sweep
+    shown = detail(harness.command(), at(90))  # a read waits for no sweep
     assert (shown["state"], shown["inferred"], shown["code"]) == ("SUCCEEDED", True, "boot-id-changed")
     assert (shown["boot_id_before"], shown["boot_id"]) == (OLD, NEW)
-    assert (world.commands.infer_due(at(89)), world.commands.infer_due(at(90))) == (0, 1)
-    shown = detail(world.command(), at(91))
+    assert (harness.commands.infer_due(at(89)), harness.commands.infer_due(at(90))) == (0, 1)
+    shown = detail(harness.command(), at(91))
     assert [(t["state"], t["by"]) for t in shown["transitions"]] == [
         ("PENDING", "ada"), ("IN_PROGRESS", "device"), ("SUCCEEDED", "cloud")
     ]  # fmt: skip
-    assert world.commands.infer_due(at(10_000)) == 0  # nobody waits for it any more
+    assert harness.commands.infer_due(at(10_000)) == 0  # nobody waits for it any more
 
-    world.says(161, State.SUCCEEDED, boot_id_before=OLD, boot_id=NEW, down_s=20.0)
-    shown = detail(world.command(), at(162))
+    harness.says(161, State.SUCCEEDED, boot_id_before=OLD, boot_id=NEW, down_s=20.0)
+    shown = detail(harness.command(), at(162))
     assert (shown["state"], shown["inferred"], shown["down_s"]) == ("SUCCEEDED", False, 20.0)
 
 
 @EITHER
 def test_of_a_reboot_whose_end_the_device_tells_as_ever_nothing_is_concluded(
-    world: World, heard: Heard
+    harness: ProofHarness, heard: Heard
 ) -> None:
-    world.begins(2)
-    heard(world, 30, 2, NEW)
-    world.says(31, State.SUCCEEDED, boot_id_before=OLD, boot_id=NEW, down_s=20.0)
+    harness.begins(2)
+    heard(harness, 30, 2, NEW)
+    harness.says(31, State.SUCCEEDED, boot_id_before=OLD, boot_id=NEW, down_s=20.0)
 
-    assert world.commands.infer_due(at(10_000)) == 0
-    shown = detail(world.command(), at(10_001))
+    assert harness.commands.infer_due(at(10_000)) == 0
+    shown = detail(harness.command(), at(10_001))
     assert (shown["state"], shown["inferred"]) == ("SUCCEEDED", False)
     assert [(t["state"], t["by"]) for t in shown["transitions"]] == [
         ("PENDING", "ada"), ("IN_PROGRESS", "device"), ("SUCCEEDED", "device")
     ]  # fmt: skip
-    assert world.command().proof is None
+    assert harness.command().proof is None
 
 
 @EITHER
 def test_a_device_that_was_still_up_and_is_rebooted_by_hand_later_proves_nothing(
-    world: World, heard: Heard
+    harness: ProofHarness, heard: Heard
 ) -> None:
     """It said IN_PROGRESS, did not reboot, and its FAILED was lost."""
-    world.begins(2)
-    heard(world, 603, 2, OLD)
-    world.calls.clear()
-    heard(world, 604, 3, OLD)
-    assert list(world.calls) == ["UpdateItem"]  # nobody waits for its next boot any more
+    harness.begins(2)
+    heard(harness, 603, 2, OLD)
+    harness.calls.clear()
+    heard(harness, 604, 3, OLD)
+    assert list(harness.calls) == ["UpdateItem"]  # nobody waits for its next boot any more
 
-    heard(world, 90_000, 31, NEW)
+    heard(harness, 90_000, 31, NEW)
 
-    assert world.commands.infer_due(at(100_000)) == 1
-    assert world.stands(now=100_000) == ("FAILED", True)  # no-proof: nobody knows
-    assert world.command().proof is None
+    assert harness.commands.infer_due(at(100_000)) == 1
+    assert harness.stands(now=100_000) == ("FAILED", True)  # no-proof: nobody knows
+    assert harness.command().proof is None
 
 
 @EITHER
 def test_words_of_the_old_boot_that_were_on_their_way_do_not_end_the_wait_for_the_next(
-    world: World, heard: Heard
+    harness: ProofHarness, heard: Heard
 ) -> None:
-    world.begins(2)
-    heard(world, 602, 2, OLD)
+    harness.begins(2)
+    heard(harness, 602, 2, OLD)
 
-    heard(world, 603, 3, NEW)
+    heard(harness, 603, 3, NEW)
 
-    assert world.stands(now=700) == ("SUCCEEDED", True)
+    assert harness.stands(now=700) == ("SUCCEEDED", True)
 
 
 @EITHER
 def test_a_proof_that_comes_late_replaces_what_silence_said_and_no_word_of_the_device(
-    world: World, heard: Heard
+    harness: ProofHarness, heard: Heard
 ) -> None:
-    world.begins(2)
-    assert world.commands.infer_due(at(2_000)) == 1
-    assert world.stands(now=2_000) == ("FAILED", True)
+    harness.begins(2)
+    assert harness.commands.infer_due(at(2_000)) == 1
+    assert harness.stands(now=2_000) == ("FAILED", True)
 
-    heard(world, 2_100, 2, NEW)
-    assert world.stands(now=2_101) == ("SUCCEEDED", True)
+    heard(harness, 2_100, 2, NEW)
+    assert harness.stands(now=2_101) == ("SUCCEEDED", True)
 
-    world.ordered(SECOND)
-    world.begins(2_200, SECOND, NEW)
-    world.says(2_300, State.FAILED, SECOND, code="reboot-refused")
-    heard(world, 2_400, 9, "boot-3")
-    assert world.stands(SECOND) == ("FAILED", False)
+    harness.ordered(SECOND)
+    harness.begins(2_200, SECOND, NEW)
+    harness.says(2_300, State.FAILED, SECOND, code="reboot-refused")
+    heard(harness, 2_400, 9, "boot-3")
+    assert harness.stands(SECOND) == ("FAILED", False)
 
 
 @EITHER
 @pytest.mark.parametrize("state", [None, State.DELIVERED])
 def test_nothing_is_proven_of_what_the_device_did_not_begin(
-    world: World, heard: Heard, state: State | None
+    harness: ProofHarness, heard: Heard, state: State | None
 ) -> None:
     if state is not None:
-        world.says(2, state)
+        harness.says(2, state)
 
-    heard(world, 30, 2, NEW)
+    heard(harness, 30, 2, NEW)
 
-    assert world.stands() == ((state or State.PENDING).value, False)
+    assert harness.stands() == ((state or State.PENDING).value, False)
 
 
 @pytest.mark.parametrize("went_down", [False, True])
 def test_nothing_a_device_says_while_its_boot_ids_source_is_gone_is_taken_for_a_proof(
-    world: World, *, went_down: bool
+    harness: ProofHarness, *, went_down: bool
 ) -> None:
     device = robots.AgentHarness(boot_id_path="/mnt/boot_id")
     device.checks = {"boot_id_path": device.machine.check}
     device.start()
     order = device.a_command()
-    world.commands.create(Command.made_of("robot-7", order))
+    harness.commands.create(Command.made_of("robot-7", order))
     device.send(order)
 
     device.machine.unreadable.add("/mnt/boot_id")
@@ -253,145 +255,149 @@ def test_nothing_a_device_says_while_its_boot_ids_source_is_gone_is_taken_for_a_
     else:
         device.start()
     device.turns(REBOOT_GRACE_S - 60)
-    world.hears(device, 2)
-    assert world.stands(order.id) == ("IN_PROGRESS", False)
+    harness.hears(device, 2)
+    assert harness.stands(order.id) == ("IN_PROGRESS", False)
     device.turns(600.0)
-    world.hears(device, 3)
+    harness.hears(device, 3)
 
-    assert world.stands(order.id) == ("FAILED", False)
-    assert world.command(order.id).result["code"] == "boot-id-unreadable"
+    assert harness.stands(order.id) == ("FAILED", False)
+    assert harness.command(order.id).result["code"] == "boot-id-unreadable"
 
 
 @EITHER
-def test_what_began_without_naming_its_boot_is_not_proven_by_one(world: World, heard: Heard) -> None:
-    world.says(2, State.IN_PROGRESS)
+def test_what_began_without_naming_its_boot_is_not_proven_by_one(harness: ProofHarness, heard: Heard) -> None:
+    harness.says(2, State.IN_PROGRESS)
 
-    heard(world, 30, 2, NEW)
+    heard(harness, 30, 2, NEW)
 
-    assert world.stands() == ("IN_PROGRESS", False)
+    assert harness.stands() == ("IN_PROGRESS", False)
 
 
 @EITHER
 def test_a_late_message_of_the_old_boot_or_of_one_before_it_proves_nothing(
-    world: World, heard: Heard
+    harness: ProofHarness, heard: Heard
 ) -> None:
-    world.begins(5)
+    harness.begins(5)
 
-    heard(world, 6, 2, OLD)  # newer, of the boot that is about to end
-    heard(world, 7, 1, OLDER)  # an older one, received later
-    heard(world, 4, 3, NEW)  # received before: whose ever it is, it was no reboot that came after
-    assert world.stands() == ("IN_PROGRESS", False)
+    heard(harness, 6, 2, OLD)  # newer, of the boot that is about to end
+    heard(harness, 7, 1, OLDER)  # an older one, received later
+    heard(harness, 4, 3, NEW)  # received before: whose ever it is, it was no reboot that came after
+    assert harness.stands() == ("IN_PROGRESS", False)
 
-    heard(world, 30, 4, NEW)
-    assert world.stands() == ("SUCCEEDED", True)
+    heard(harness, 30, 4, NEW)
+    assert harness.stands() == ("SUCCEEDED", True)
 
 
 @EITHER
-def test_a_boot_that_was_known_before_the_one_that_ends_proves_nothing(world: World, heard: Heard) -> None:
-    world.begins(5, boot_id="boot-1b")  # of which nothing was heard but this
+def test_a_boot_that_was_known_before_the_one_that_ends_proves_nothing(
+    harness: ProofHarness, heard: Heard
+) -> None:
+    harness.begins(5, boot_id="boot-1b")  # of which nothing was heard but this
 
-    heard(world, 30, 2, OLD)  # late, or twice
-    assert world.stands() == ("IN_PROGRESS", False)
+    heard(harness, 30, 2, OLD)  # late, or twice
+    assert harness.stands() == ("IN_PROGRESS", False)
 
-    heard(world, 40, 3, NEW)
-    assert world.stands() == ("SUCCEEDED", True)
+    heard(harness, 40, 3, NEW)
+    assert harness.stands() == ("SUCCEEDED", True)
 
 
 @EITHER
 def test_a_next_boot_that_overtook_the_word_of_its_reboot_on_the_way_proves_it_too(
-    world: World, heard: Heard
+    harness: ProofHarness, heard: Heard
 ) -> None:
     """A hello goes straight to its function, a result waits in the queue."""
-    heard(world, 30, 2, NEW)
+    heard(harness, 30, 2, NEW)
 
-    world.begins(5)
+    harness.begins(5)
 
-    assert world.stands() == ("SUCCEEDED", True)
+    assert harness.stands() == ("SUCCEEDED", True)
 
 
 @EITHER
-def test_a_device_with_no_reboot_under_way_costs_no_call_more(world: World, heard: Heard) -> None:
+def test_a_device_with_no_reboot_under_way_costs_no_call_more(harness: ProofHarness, heard: Heard) -> None:
     def cost(received: float, sequence: int, boot_id: str) -> tuple[int, int]:
-        world.calls.clear()
-        world.ledger_calls.clear()
-        heard(world, received, sequence, boot_id)
-        return len(world.calls), len(world.ledger_calls)
+        harness.calls.clear()
+        harness.ledger_calls.clear()
+        heard(harness, received, sequence, boot_id)
+        return len(harness.calls), len(harness.ledger_calls)
 
     assert cost(10, 10, OLD) == (1, 0)
     assert cost(20, 11, NEW) == (1, 0)  # it rebooted by itself
-    world.begins(21, boot_id=NEW)
+    harness.begins(21, boot_id=NEW)
     assert cost(22, 12, NEW) == (1, 0)  # still the boot that is about to end
     assert cost(40, 13, "boot-3") == (3, 1)  # noticed, concluded, and no longer watched for
     assert cost(50, 14, "boot-3") == (1, 0)
 
 
-def test_what_a_command_costs_is_one_call_more_where_it_begins(world: World) -> None:
-    world.calls.clear()
-    world.says(2, State.DELIVERED)
-    assert list(world.calls) == []
-    world.begins(3)
-    assert list(world.calls) == ["UpdateItem"]
+def test_what_a_command_costs_is_one_call_more_where_it_begins(harness: ProofHarness) -> None:
+    harness.calls.clear()
+    harness.says(2, State.DELIVERED)
+    assert list(harness.calls) == []
+    harness.begins(3)
+    assert list(harness.calls) == ["UpdateItem"]
 
 
 @EITHER
-def test_a_proof_is_not_lost_with_whoever_fails_in_the_middle(world: World, heard: Heard) -> None:
+def test_a_proof_is_not_lost_with_whoever_fails_in_the_middle(harness: ProofHarness, heard: Heard) -> None:
     class Broken(Proofs):
         def prove(self, *_: Any) -> Any:
             raise Unavailable("throttled")
 
-    world.begins(2)
-    whole, world.proofs = world.proofs, Broken(None, "none")
+    harness.begins(2)
+    whole, harness.proofs = harness.proofs, Broken(None, "none")
     with suppress(Unavailable):  # Lambda tries again
-        assert heard(world, 30, 2, NEW) == ["1"]
-    world.proofs = whole
+        assert heard(harness, 30, 2, NEW) == ["1"]
+    harness.proofs = whole
 
-    heard(world, 30, 2, NEW)
+    heard(harness, 30, 2, NEW)
 
-    assert world.stands() == ("SUCCEEDED", True)
+    assert harness.stands() == ("SUCCEEDED", True)
 
 
-def test_a_result_that_comes_again_after_its_reboot_was_noted_is_taken_then(world: World) -> None:
+def test_a_result_that_comes_again_after_its_reboot_was_noted_is_taken_then(harness: ProofHarness) -> None:
     class Broken(Commands):
         def apply_result(self, *_: Any) -> Any:
             raise Unavailable("throttled")
 
-    whole, world.commands = world.commands, Broken(None, "none")
-    assert world.begins(2) == ["1"]
-    world.commands = whole
-    world.hello(30, 2, NEW)
-    assert world.stands() == ("PENDING", False)  # never from what the ledger does not know to have begun
+    whole, harness.commands = harness.commands, Broken(None, "none")
+    assert harness.begins(2) == ["1"]
+    harness.commands = whole
+    harness.hello(30, 2, NEW)
+    assert harness.stands() == ("PENDING", False)  # never from what the ledger does not know to have begun
 
-    assert world.begins(2) == []
-    world.reports(40, 3, NEW)
+    assert harness.begins(2) == []
+    harness.reports(40, 3, NEW)
 
-    assert world.stands() == ("SUCCEEDED", True)
+    assert harness.stands() == ("SUCCEEDED", True)
 
 
-def test_the_word_of_an_older_reboot_that_comes_late_is_not_waited_for_instead(world: World) -> None:
-    world.ordered(SECOND)
-    world.begins(5, SECOND)
-    world.begins(6, FIRST)
+def test_the_word_of_an_older_reboot_that_comes_late_is_not_waited_for_instead(harness: ProofHarness) -> None:
+    harness.ordered(SECOND)
+    harness.begins(5, SECOND)
+    harness.begins(6, FIRST)
 
-    world.hello(30, 2, NEW)
+    harness.hello(30, 2, NEW)
 
-    assert (world.stands(SECOND), world.stands(FIRST)) == (("SUCCEEDED", True), ("IN_PROGRESS", False))
+    assert (harness.stands(SECOND), harness.stands(FIRST)) == (("SUCCEEDED", True), ("IN_PROGRESS", False))
 
 
 @EITHER
-def test_a_group_reboot_is_woken_when_a_proof_takes_a_failure_back(world: World, heard: Heard) -> None:
-    empty(world.commands._table, COMMANDS)
-    world.ordered(part_of=PART_OF)
-    world.begins(2)
-    world.commands.infer_due(at(2_000))
-    assert world.queue.bodies == []
+def test_a_group_reboot_is_woken_when_a_proof_takes_a_failure_back(
+    harness: ProofHarness, heard: Heard
+) -> None:
+    empty(harness.commands._table, COMMANDS)
+    harness.ordered(part_of=PART_OF)
+    harness.begins(2)
+    harness.commands.infer_due(at(2_000))
+    assert harness.queue.bodies == []
 
-    heard(world, 2_100, 2, NEW)
+    heard(harness, 2_100, 2, NEW)
 
-    assert [json.loads(body) for body in world.queue.bodies] == [{"group_reboot": PART_OF}]
+    assert [json.loads(body) for body in harness.queue.bodies] == [{"group_reboot": PART_OF}]
 
 
-def test_a_row_of_before_has_nothing_under_way(world: World) -> None:
-    device = world.devices.get("robot-7")
+def test_a_row_of_before_has_nothing_under_way(harness: ProofHarness) -> None:
+    device = harness.devices.get("robot-7")
     assert device is not None
     assert device.rebooting is None
     assert replace(device, boot_id=NEW).rebooting is None

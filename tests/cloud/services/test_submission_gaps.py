@@ -9,7 +9,7 @@ from cloud.aws.errors import Conflict, Refused, Unavailable
 from cloud.domain.deployments.greengrass_components import carries
 from contract.desired import DesiredDocument
 from tests.support.cloud.api import DEPLOYMENTS, FakeDevices, a_device, body_of, empty, tables_in_memory
-from tests.support.cloud.deploying import ENROLLED, ENROLLED_EARLIER, Crash, World, a_wish
+from tests.support.cloud.deploying import ENROLLED, ENROLLED_EARLIER, Crash, DeploymentHarness, a_wish
 from tests.support.cloud.emf import emitted
 
 pytestmark = pytest.mark.slow
@@ -24,37 +24,39 @@ def table() -> Iterator[Any]:
 
 
 @pytest.fixture
-def world() -> World:
-    return World()
+def harness() -> DeploymentHarness:
+    return DeploymentHarness()
 
 
-def whole(world: World) -> list[tuple[int, str]]:
+def whole(harness: DeploymentHarness) -> list[tuple[int, str]]:
     """What must hold once nobody is at work; return revision and state of each, oldest first."""
-    rows = list(world.deployments.newest_first("thinggroup/line-3"))
+    rows = list(harness.deployments.newest_first("thinggroup/line-3"))
     states = sorted((row.revision, row.state.value) for row in rows)
     assert [revision for revision, _ in states] == list(range(1, len(states) + 1))
     assert "SUBMITTING" not in {state for _, state in states}
     assert sum(state == "ACTIVE" for _, state in states) <= 1
-    carried = world.carried()
+    carried = harness.carried()
     assert len(carried) == len(set(carried)), "no revision reached Greengrass twice"
-    assert all(uri in world.documents.stored for uri in carried)
-    latest = world.greengrass.latest(world.arn)
+    assert all(uri in harness.documents.stored for uri in carried)
+    latest = harness.greengrass.latest(harness.arn)
     assert latest is not None
-    assert latest.components["aws.greengrass.Nucleus"] == world.enrolled["aws.greengrass.Nucleus"]  # type: ignore[index]
+    assert latest.components["aws.greengrass.Nucleus"] == harness.enrolled["aws.greengrass.Nucleus"]  # type: ignore[index]
     for deployment in (row for row in rows if row.state.value == "ACTIVE"):
         assert carries(latest.components, deployment.document_uri)
         assert deployment.greengrass_id == latest.greengrass_id
-        document = DesiredDocument.from_json(world.documents.stored[deployment.document_uri])
+        document = DesiredDocument.from_json(harness.documents.stored[deployment.document_uri])
         assert (document.revision, document.deployment_id) == (deployment.revision, deployment.id)
     return states
 
 
 def gaps_of(
-    act: Callable[[World], object], prepare: Callable[[World], None], table: Any = None
-) -> Iterator[World]:
-    """Give a world that died at each call of ``act`` in turn, before and after the call's effect.
+    act: Callable[[DeploymentHarness], object],
+    prepare: Callable[[DeploymentHarness], None],
+    table: Any = None,
+) -> Iterator[DeploymentHarness]:
+    """Give a harness that died at each call of ``act`` in turn, before and after the call's effect.
 
-    In DynamoDB, where a world takes its time, before the first and after each: what is left behind
+    In DynamoDB, where a harness takes its time, before the first and after each: what is left behind
     before a call is what is left after the one before it.
     """
     number = 0
@@ -62,81 +64,81 @@ def gaps_of(
         for takes_effect in (False, True) if table is None or number == 0 else (True,):
             if table is not None:
                 empty(table, DEPLOYMENTS)
-            world = World(table)
-            prepare(world)
-            world.gaps.calls = []
-            world.gaps.die_at = (number, takes_effect)
+            harness = DeploymentHarness(table)
+            prepare(harness)
+            harness.gaps.calls = []
+            harness.gaps.die_at = (number, takes_effect)
             try:
-                act(world)
+                act(harness)
             except Crash:
-                world.gaps.die_at = None
-                yield world
+                harness.gaps.die_at = None
+                yield harness
             else:
                 assert number > 0, "the act makes calls"
                 return
         number += 1
 
 
-def first_revision(world: World) -> None:
-    assert world.post()["statusCode"] == 201
-    world.clock.advance(1)
+def first_revision(harness: DeploymentHarness) -> None:
+    assert harness.post()["statusCode"] == 201
+    harness.clock.advance(1)
 
 
 @pytest.mark.parametrize("in_dynamodb", [False, True])
 def test_the_sweep_makes_whole_what_a_dead_post_left_in_any_gap(table: Any, in_dynamodb: bool) -> None:
     died = 0
-    for world in gaps_of(lambda w: w.post(V2_WISH), first_revision, table if in_dynamodb else None):
+    for harness in gaps_of(lambda w: w.post(V2_WISH), first_revision, table if in_dynamodb else None):
         died += 1
-        world.clock.advance(61)
-        world.sweep()
-        states = whole(world)
-        assert states in ([(1, "ACTIVE")], [(1, "SUPERSEDED"), (2, "ACTIVE")]), world.gaps.calls
-        assert len(world.carried()) == len(states)
+        harness.clock.advance(61)
+        harness.sweep()
+        states = whole(harness)
+        assert states in ([(1, "ACTIVE")], [(1, "SUPERSEDED"), (2, "ACTIVE")]), harness.gaps.calls
+        assert len(harness.carried()) == len(states)
     assert died > 8
 
 
 def test_the_next_post_makes_whole_what_a_dead_one_left_in_any_gap() -> None:
-    for world in gaps_of(lambda w: w.post(V2_WISH), first_revision):
-        world.clock.advance(61)
-        answer = world.post()
-        assert answer["statusCode"] == 201, world.gaps.calls
+    for harness in gaps_of(lambda w: w.post(V2_WISH), first_revision):
+        harness.clock.advance(61)
+        answer = harness.post()
+        assert answer["statusCode"] == 201, harness.gaps.calls
         assert body_of(answer)["state"] == "ACTIVE"
-        whole(world)
-        assert world.states()[-1] == (body_of(answer)["revision"], "ACTIVE")
-        assert body_of(answer)["revision"] == len(world.carried())
+        whole(harness)
+        assert harness.states()[-1] == (body_of(answer)["revision"], "ACTIVE")
+        assert body_of(answer)["revision"] == len(harness.carried())
 
 
 def test_a_sweep_that_dies_in_any_gap_of_its_own_is_made_whole_by_the_next() -> None:
-    def left_submitting(world: World) -> None:
-        first_revision(world)
-        world.greengrass.broken = Unavailable("CreateDeployment: timeout")
-        assert body_of(world.post(V2_WISH))["state"] == "SUBMITTING"
-        world.greengrass.broken = None
-        world.clock.advance(61)
+    def left_submitting(harness: DeploymentHarness) -> None:
+        first_revision(harness)
+        harness.greengrass.broken = Unavailable("CreateDeployment: timeout")
+        assert body_of(harness.post(V2_WISH))["state"] == "SUBMITTING"
+        harness.greengrass.broken = None
+        harness.clock.advance(61)
 
-    for world in gaps_of(lambda w: w.sweep(), left_submitting):
-        world.sweep()
-        whole(world)
-        assert world.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")], world.gaps.calls
+    for harness in gaps_of(lambda w: w.sweep(), left_submitting):
+        harness.sweep()
+        whole(harness)
+        assert harness.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")], harness.gaps.calls
 
 
 def test_a_repeated_post_with_its_key_makes_one_revision_whatever_gap_the_first_died_in() -> None:
     headers = {"Idempotency-Key": "k1"}
-    for world in gaps_of(lambda w: w.post(V2_WISH, headers=headers), first_revision):
-        world.clock.advance(61)
-        world.sweep()
-        answer = world.post(V2_WISH, headers=headers)
+    for harness in gaps_of(lambda w: w.post(V2_WISH, headers=headers), first_revision):
+        harness.clock.advance(61)
+        harness.sweep()
+        answer = harness.post(V2_WISH, headers=headers)
         assert (answer["statusCode"], body_of(answer)["revision"]) == (201, 2)
-        whole(world)
-        assert world.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
+        whole(harness)
+        assert harness.states() == [(1, "SUPERSEDED"), (2, "ACTIVE")]
 
 
-def test_a_deployment_that_greengrass_has_is_adopted_and_not_made_again(world: World) -> None:
-    first_revision(world)
-    world.gaps.calls = []
-    world.post(V2_WISH)
-    after_create = world.gaps.calls.index("greengrass.create")
-    again = World()
+def test_a_deployment_that_greengrass_has_is_adopted_and_not_made_again(harness: DeploymentHarness) -> None:
+    first_revision(harness)
+    harness.gaps.calls = []
+    harness.post(V2_WISH)
+    after_create = harness.gaps.calls.index("greengrass.create")
+    again = DeploymentHarness()
     first_revision(again)
     again.gaps.calls, again.gaps.die_at = [], (after_create, True)
     with pytest.raises(Crash):
@@ -151,24 +153,24 @@ def test_a_deployment_that_greengrass_has_is_adopted_and_not_made_again(world: W
 
 
 def test_one_that_others_deployed_over_before_it_was_finished_is_made_on_top_of_theirs() -> None:
-    world = World()
-    world.gaps.die_at = (calls_of_a_post().index("greengrass.create"), True)
+    harness = DeploymentHarness()
+    harness.gaps.die_at = (calls_of_a_post().index("greengrass.create"), True)
     with pytest.raises(Crash):
-        world.post()
-    world.gaps.die_at = None
+        harness.post()
+    harness.gaps.die_at = None
     before = dict(ENROLLED)
     for theirs in (before | {"their.Component": {"componentVersion": "1.0.0"}}, before):
-        world.greengrass.revise(world.arn, theirs)  # the second time what was there before ours
-        world.clock.advance(61)
+        harness.greengrass.revise(harness.arn, theirs)  # the second time what was there before ours
+        harness.clock.advance(61)
 
-        world.sweep()
+        harness.sweep()
 
-        latest = world.greengrass.latest(world.arn)
-        (made,) = world.deployments.newest_first("thinggroup/line-3")
+        latest = harness.greengrass.latest(harness.arn)
+        (made,) = harness.deployments.newest_first("thinggroup/line-3")
         assert latest is not None
         assert (made.state.value, made.greengrass_id) == ("ACTIVE", latest.greengrass_id)
         assert carries(latest.components, made.document_uri)
-        world.put_back(made)
+        harness.put_back(made)
 
 
 def test_a_second_try_that_finds_other_agents_than_the_first_is_no_conflict(
@@ -176,117 +178,119 @@ def test_a_second_try_that_finds_other_agents_than_the_first_is_no_conflict(
 ) -> None:
     """Greengrass does not list yet what it made, and a device that would be asked said a new version."""
     asked: dict[str, Any] = {"agent_version": "0.9.0", "level": 0}
-    world = World(enrolled=ENROLLED_EARLIER, devices=FakeDevices([a_device("r-1", **asked)]))
-    enrolled = world.greengrass.latest(world.arn)
-    world.gaps.die_at = (calls_of_a_post().index("greengrass.create"), True)
+    harness = DeploymentHarness(enrolled=ENROLLED_EARLIER, devices=FakeDevices([a_device("r-1", **asked)]))
+    enrolled = harness.greengrass.latest(harness.arn)
+    harness.gaps.die_at = (calls_of_a_post().index("greengrass.create"), True)
     with pytest.raises(Crash):
-        world.post()
-    world.gaps.die_at = None
-    monkeypatch.setattr(world.greengrass, "latest", lambda target_arn: enrolled)
-    world.devices.rows["r-1"] = a_device("r-1", agent_version="1.0.0", level=1)
-    world.clock.advance(61)
+        harness.post()
+    harness.gaps.die_at = None
+    monkeypatch.setattr(harness.greengrass, "latest", lambda target_arn: enrolled)
+    harness.devices.rows["r-1"] = a_device("r-1", agent_version="1.0.0", level=1)
+    harness.clock.advance(61)
 
-    world.sweep()
+    harness.sweep()
 
-    assert world.states() == [(1, "ACTIVE")]
+    assert harness.states() == [(1, "ACTIVE")]
 
 
 def calls_of_a_post() -> list[str]:
-    world = World()
-    world.post()
-    return world.gaps.calls
+    harness = DeploymentHarness()
+    harness.post()
+    return harness.gaps.calls
 
 
-def test_while_a_submission_is_young_the_next_post_waits_its_turn(world: World) -> None:
-    world.greengrass.broken = Unavailable("CreateDeployment: timeout")
-    submitting = world.post()
+def test_while_a_submission_is_young_the_next_post_waits_its_turn(harness: DeploymentHarness) -> None:
+    harness.greengrass.broken = Unavailable("CreateDeployment: timeout")
+    submitting = harness.post()
     assert (submitting["statusCode"], body_of(submitting)["state"]) == (201, "SUBMITTING")
     assert "not answered yet" in body_of(submitting)["warnings"][-1]
 
-    refused = world.post(V2_WISH)
+    refused = harness.post(V2_WISH)
 
     assert (refused["statusCode"], body_of(refused)["code"]) == (409, "deployment-in-progress")
     assert refused["headers"]["retry-after"] == "10"
     assert body_of(refused)["deployment"] == body_of(submitting)["id"]
-    assert world.sweep() == 0
+    assert harness.sweep() == 0
 
 
 def test_a_refused_submission_is_failed_and_counted_and_the_next_revision_follows(
-    world: World, capsys: pytest.CaptureFixture[str]
+    harness: DeploymentHarness, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.greengrass.broken = Refused("CreateDeployment: ValidationException")
-    answer = world.post()
+    harness.greengrass.broken = Refused("CreateDeployment: ValidationException")
+    answer = harness.post()
     assert (answer["statusCode"], body_of(answer)["code"]) == (502, "greengrass-refused")
-    failed = body_of(world.get(body_of(answer)["deployment"]))
+    failed = body_of(harness.get(body_of(answer)["deployment"]))
     assert (failed["state"], failed["code"]) == ("FAILED", "greengrass-refused")
 
-    world.greengrass.broken = None
-    assert body_of(world.post())["revision"] == 2
-    assert world.states() == [(1, "FAILED"), (2, "ACTIVE")]
+    harness.greengrass.broken = None
+    assert body_of(harness.post())["revision"] == 2
+    assert harness.states() == [(1, "FAILED"), (2, "ACTIVE")]
     assert emitted(capsys) == {"deployments_failed": [1]}
-    whole(world)
+    whole(harness)
 
 
-def test_a_conflict_is_waited_out_and_at_last_called_a_failure(world: World) -> None:
-    world.greengrass.broken = Conflict("CreateDeployment: ConflictException")
-    assert body_of(world.post())["state"] == "SUBMITTING"
-    world.clock.advance(14 * 60)
-    assert world.sweep() == 0
-    world.clock.advance(60)
-    assert world.sweep() == 1
-    assert world.states() == [(1, "FAILED")]
+def test_a_conflict_is_waited_out_and_at_last_called_a_failure(harness: DeploymentHarness) -> None:
+    harness.greengrass.broken = Conflict("CreateDeployment: ConflictException")
+    assert body_of(harness.post())["state"] == "SUBMITTING"
+    harness.clock.advance(14 * 60)
+    assert harness.sweep() == 0
+    harness.clock.advance(60)
+    assert harness.sweep() == 1
+    assert harness.states() == [(1, "FAILED")]
 
 
-def test_an_agent_configuration_that_cannot_be_kept_is_not_overwritten(world: World) -> None:
+def test_an_agent_configuration_that_cannot_be_kept_is_not_overwritten(harness: DeploymentHarness) -> None:
     broken = {"io.fleetgrass.Agent": {"componentVersion": "1.0.0", "configurationUpdate": {"merge": "[1"}}}
-    world.greengrass.deployments[world.arn].append(("gg-x", broken))
-    answer = world.post()
+    harness.greengrass.deployments[harness.arn].append(("gg-x", broken))
+    answer = harness.post()
     assert (answer["statusCode"], body_of(answer)["code"]) == (502, "agent-configuration-unreadable")
-    assert len(world.greengrass.deployments[world.arn]) == 2
-    assert world.states() == [(1, "FAILED")]
+    assert len(harness.greengrass.deployments[harness.arn]) == 2
+    assert harness.states() == [(1, "FAILED")]
 
 
-def test_of_two_posts_at_the_same_moment_one_gets_the_revision(world: World) -> None:
+def test_of_two_posts_at_the_same_moment_one_gets_the_revision(harness: DeploymentHarness) -> None:
     """The second finds its revision taken between its read and its write."""
     taken: list[dict[str, Any]] = []
-    put = world.documents.put
+    put = harness.documents.put
 
     def somebody_is_faster(document: bytes) -> str:
         if not taken:
             taken.append({})
-            taken[0] = world.post(V2_WISH)
+            taken[0] = harness.post(V2_WISH)
         return put(document)
 
-    world.documents.put = somebody_is_faster  # type: ignore[method-assign]
+    harness.documents.put = somebody_is_faster  # type: ignore[method-assign]
 
-    answer = world.post()
+    answer = harness.post()
 
     assert taken[0]["statusCode"] == 201
     assert (answer["statusCode"], body_of(answer)["code"]) == (409, "revision-conflict")
-    assert world.states() == [(1, "ACTIVE")]
-    whole(world)
+    assert harness.states() == [(1, "ACTIVE")]
+    whole(harness)
 
 
-def test_one_deployment_that_cannot_be_finished_does_not_keep_the_others_waiting(world: World) -> None:
-    world.groups.create_group("line-4", None, made_by="the-test")
-    world.groups.add("r-4", "line-4")
-    other_arn = world.account.iot_arn("thinggroup/line-4")
-    world.greengrass.broken = Unavailable("timeout")
-    world.post()
-    world.post(a_wish(group="line-4"))
-    world.greengrass.broken = None
-    latest = world.greengrass.latest
+def test_one_deployment_that_cannot_be_finished_does_not_keep_the_others_waiting(
+    harness: DeploymentHarness,
+) -> None:
+    harness.groups.create_group("line-4", None, made_by="the-test")
+    harness.groups.add("r-4", "line-4")
+    other_arn = harness.account.iot_arn("thinggroup/line-4")
+    harness.greengrass.broken = Unavailable("timeout")
+    harness.post()
+    harness.post(a_wish(group="line-4"))
+    harness.greengrass.broken = None
+    latest = harness.greengrass.latest
 
     def unreachable(target_arn: str) -> Any:
         if target_arn == other_arn:
             raise Unavailable("ListDeployments: timeout")
         return latest(target_arn)
 
-    world.greengrass.latest = unreachable  # type: ignore[method-assign]
-    world.clock.advance(61)
+    harness.greengrass.latest = unreachable  # type: ignore[method-assign]
+    harness.clock.advance(61)
 
-    assert world.sweep() == 1
-    assert world.states() == [(1, "ACTIVE")]
-    assert [d.group for d in world.deployments.due(world.clock.now)] == []  # the other's turn is later
-    world.clock.advance(60)
-    assert {d.group for d in world.deployments.due(world.clock.now)} == {"line-3", "line-4"}
+    assert harness.sweep() == 1
+    assert harness.states() == [(1, "ACTIVE")]
+    assert [d.group for d in harness.deployments.due(harness.clock.now)] == []  # the other's turn is later
+    harness.clock.advance(60)
+    assert {d.group for d in harness.deployments.due(harness.clock.now)} == {"line-3", "line-4"}

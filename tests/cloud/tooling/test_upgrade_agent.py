@@ -14,7 +14,7 @@ from cloud.domain.deployments.greengrass_components import NUCLEUS, TIME_SOURCE,
 from cloud.tooling.upgrade_agent import Clients, Upgraded, UpgradeRefused, upgrade_agent
 from contract.names import COMPONENT, Nucleus
 from tests.support.cloud.api import DEPLOYMENTS, NOW, FakeDevices, a_device, body_of
-from tests.support.cloud.deploying import ENROLLED, ENROLLED_EARLIER, World
+from tests.support.cloud.deploying import ENROLLED, ENROLLED_EARLIER, DeploymentHarness
 from tests.support.cloud.memory_dynamodb import MemoryDynamoDB, table_of
 
 OLD: dict[str, Any] = {"agent_version": "0.9.0", "level": 0}
@@ -32,55 +32,55 @@ class Group:
         table: Any = MemoryDynamoDB()
         table.create_table(**table_of("DeploymentsTable") | {"TableName": DEPLOYMENTS})
         devices = FakeDevices([a_device("r-1", **(OLD | device)), a_device("r-2")])
-        self.world = World(table, enrolled, devices=devices)
+        self.harness = DeploymentHarness(table, enrolled, devices=devices)
         self.meanwhile: list[Callable[[], object]] = []
         self.slept: list[float] = []
         self.after_a_look: list[Callable[[], object]] = []
         self.exceptions = SimpleNamespace(ResourceNotFoundException=NoSuchGroup)  # as boto3's client has them
 
     def latest(self, target_arn: str) -> Any:
-        found = self.world.greengrass.latest(target_arn)
+        found = self.harness.greengrass.latest(target_arn)
         if self.after_a_look:
             self.after_a_look.pop()()
         return found
 
     def newest(self, component_arn: str) -> str | None:
-        return self.world.greengrass.newest(component_arn)
+        return self.harness.greengrass.newest(component_arn)
 
     def create(self, target_arn: str, **request: Any) -> Submitted:
         if self.meanwhile:
             self.meanwhile.pop()()
-        return self.world.greengrass.create(target_arn, **request)
+        return self.harness.greengrass.create(target_arn, **request)
 
     def describe_thing_group(self, *, thingGroupName: str) -> dict[str, Any]:
         if thingGroupName != "line-3":
             raise NoSuchGroup
-        nucleus = self.world.groups.nuclei.get(thingGroupName)
+        nucleus = self.harness.groups.nuclei.get(thingGroupName)
         attributes = {"nucleus": nucleus.value} if nucleus is not None else {}
         return {
-            "thingGroupArn": self.world.arn,
+            "thingGroupArn": self.harness.arn,
             "thingGroupProperties": {"attributePayload": {"attributes": attributes}},
         }
 
     def upgrade(self, version: str = "2.0.0", *, group: str = "line-3") -> Upgraded:
         ports: Any = self  # of Greengrass, the calls that an upgrade makes
-        clients = Clients(self, ports, self.world.deployments, self.world.devices)
+        clients = Clients(self, ports, self.harness.deployments, self.harness.devices)
         return upgrade_agent(clients, group=group, version=version, sleep=self.sleep)
 
     def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
-        self.world.clock.advance(seconds)
-        self.world.sweep()
+        self.harness.clock.advance(seconds)
+        self.harness.sweep()
 
     def now(self) -> Components:
-        latest = self.world.greengrass.latest(self.world.arn)
+        latest = self.harness.greengrass.latest(self.harness.arn)
         assert latest is not None
         return latest.components
 
 
 def test_the_agent_gets_its_version_the_nucleus_its_time_and_all_else_stays() -> None:
     group = Group()
-    group.world.post()
+    group.harness.post()
     before = group.now()
 
     done = group.upgrade()
@@ -99,22 +99,22 @@ def test_the_agent_gets_its_version_the_nucleus_its_time_and_all_else_stays() ->
 
 def test_the_deployment_that_is_in_force_follows_to_what_carries_it_now() -> None:
     group = Group()
-    made = body_of(group.world.post())
+    made = body_of(group.harness.post())
 
     done = group.upgrade()
 
-    row = group.world.deployments.get(made["id"])
+    row = group.harness.deployments.get(made["id"])
     assert row is not None
     assert (row.greengrass_id, row.state.value) == (done.greengrass_deployment_id, "ACTIVE")
     assert row.job_id == f"job-{row.greengrass_id}"
-    assert body_of(group.world.post())["warnings"] == []  # and nobody takes it for what others did
+    assert body_of(group.harness.post())["warnings"] == []  # and nobody takes it for what others did
 
 
 class Moving:
     """The deployments, of which ``row`` changes its state once, just before somebody says what carries it."""
 
     def __init__(self, group: Group, row: Deployment) -> None:
-        self.deployments, self.clock, self.row = group.world.deployments, group.world.clock, row
+        self.deployments, self.clock, self.row = group.harness.deployments, group.harness.clock, row
         self.tries = 0
 
     def __getattr__(self, name: str) -> Any:
@@ -128,15 +128,15 @@ class Moving:
 
 def test_the_deployment_follows_though_its_state_changes_at_that_moment() -> None:
     group = Group()
-    made = body_of(group.world.post())["id"]
-    row = group.world.deployments.get(made)
+    made = body_of(group.harness.post())["id"]
+    row = group.harness.deployments.get(made)
     assert row is not None
     moving: Any = Moving(group, row)
 
     ports: Any = group
-    upgrade_agent(Clients(group, ports, moving, group.world.devices), group="line-3", version="2.0.0")
+    upgrade_agent(Clients(group, ports, moving, group.harness.devices), group="line-3", version="2.0.0")
 
-    after = group.world.deployments.get(made)
+    after = group.harness.deployments.get(made)
     assert after is not None
     assert (after.state.value, after.greengrass_id) == ("SUCCEEDED", "gg-2")
     assert moving.tries == 2
@@ -145,7 +145,7 @@ def test_the_deployment_follows_though_its_state_changes_at_that_moment() -> Non
 def test_the_next_deployment_keeps_the_version() -> None:
     group = Group()
     group.upgrade()
-    group.world.post()
+    group.harness.post()
 
     assert group.now()[COMPONENT]["componentVersion"] == "2.0.0"
 
@@ -156,14 +156,14 @@ def test_a_group_that_nothing_is_desired_of_is_upgraded_too_and_then_there_is_no
     assert f"{COMPONENT} runs as root" in group.upgrade().changed
     with pytest.raises(UpgradeRefused, match="already"):
         group.upgrade()
-    assert len(group.world.greengrass.deployments[group.world.arn]) == 2
+    assert len(group.harness.greengrass.deployments[group.harness.arn]) == 2
 
 
 def test_that_an_upgrade_of_a_group_without_a_revision_is_not_watched_is_said(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     unwatched, watched = Group(), Group()
-    watched.world.post()
+    watched.harness.post()
 
     assert (unwatched.upgrade().watched, watched.upgrade().watched) == (False, True)
     assert "silent agents of line-3 will not be noticed" in caplog.text
@@ -171,30 +171,30 @@ def test_that_an_upgrade_of_a_group_without_a_revision_is_not_watched_is_said(
 
 def test_a_run_that_died_before_the_row_followed_is_finished_by_the_next_one() -> None:
     group = Group()
-    made = body_of(group.world.post())
+    made = body_of(group.harness.post())
     done = group.upgrade()
-    row = group.world.deployments.get(made["id"])
+    row = group.harness.deployments.get(made["id"])
     assert row is not None
-    group.world.deployments.carried_by(row, greengrass_id="gg-1", job_id="job-gg-1", now=NOW)
+    group.harness.deployments.carried_by(row, greengrass_id="gg-1", job_id="job-gg-1", now=NOW)
 
     with pytest.raises(UpgradeRefused, match="already"):
         group.upgrade()
 
-    followed = group.world.deployments.get(made["id"])
+    followed = group.harness.deployments.get(made["id"])
     assert followed is not None
     assert followed.greengrass_id == done.greengrass_deployment_id
 
 
 def test_whoever_deploys_at_the_same_moment_keeps_what_they_deployed() -> None:
     group = Group()
-    group.world.post()
-    group.meanwhile.append(group.world.post)  # on top of what was read, and undone by what is made of that
+    group.harness.post()
+    group.meanwhile.append(group.harness.post)  # on top of what was read, and undone by what is made of that
 
     done = group.upgrade()
 
-    newest = next(group.world.deployments.newest_first("thinggroup/line-3"))
+    newest = next(group.harness.deployments.newest_first("thinggroup/line-3"))
     assert newest.revision == 2
-    assert group.world.in_force()["desired"] == {"document_uri": newest.document_uri}
+    assert group.harness.in_force()["desired"] == {"document_uri": newest.document_uri}
     assert group.now()[COMPONENT]["componentVersion"] == "2.0.0"
     assert newest.greengrass_id == done.greengrass_deployment_id
 
@@ -202,7 +202,7 @@ def test_whoever_deploys_at_the_same_moment_keeps_what_they_deployed() -> None:
 def test_what_others_deploy_between_the_looks_is_kept() -> None:
     group = Group()
     theirs = {**group.now(), "com.example.Theirs": {"componentVersion": "1.0.0"}}
-    group.after_a_look.append(lambda: group.world.greengrass.revise(group.world.arn, theirs))
+    group.after_a_look.append(lambda: group.harness.greengrass.revise(group.harness.arn, theirs))
 
     group.upgrade()
 
@@ -212,49 +212,49 @@ def test_what_others_deploy_between_the_looks_is_kept() -> None:
 
 def test_a_deployment_that_undid_the_upgrade_is_upgraded_again() -> None:
     group = Group()
-    group.world.post()
+    group.harness.post()
     stale = group.now()
 
     def overlaps() -> None:
         """One that had read what was there before the upgrade, and is made after it."""
-        group.world.post()
-        create = group.world.greengrass.create
+        group.harness.post()
+        create = group.harness.greengrass.create
 
         def late(target_arn: str, **request: Any) -> Submitted:
             made = create(target_arn, **request)
-            uri = next(group.world.deployments.newest_first("thinggroup/line-3")).document_uri
+            uri = next(group.harness.deployments.newest_first("thinggroup/line-3")).document_uri
             update = {"merge": json.dumps({"desired": {"document_uri": uri}})}
-            group.world.greengrass.revise(
+            group.harness.greengrass.revise(
                 target_arn, {**stale, COMPONENT: {**stale[COMPONENT], "configurationUpdate": update}}
             )
-            group.world.greengrass.create = create  # type: ignore[method-assign]
+            group.harness.greengrass.create = create  # type: ignore[method-assign]
             return made
 
-        group.world.greengrass.create = late  # type: ignore[method-assign]
+        group.harness.greengrass.create = late  # type: ignore[method-assign]
 
     group.meanwhile.append(overlaps)
 
     done = group.upgrade()
 
-    newest = next(group.world.deployments.newest_first("thinggroup/line-3"))
+    newest = next(group.harness.deployments.newest_first("thinggroup/line-3"))
     assert group.now()[COMPONENT]["componentVersion"] == "2.0.0"
-    assert group.world.in_force()["desired"] == {"document_uri": newest.document_uri}
+    assert group.harness.in_force()["desired"] == {"document_uri": newest.document_uri}
     assert newest.greengrass_id == done.greengrass_deployment_id
 
 
 def test_one_that_is_being_submitted_is_waited_for() -> None:
     group = Group()
-    group.world.gaps.die_at = None
-    make, group.world.greengrass.create = group.world.greengrass.create, gone  # type: ignore[method-assign]
+    group.harness.gaps.die_at = None
+    make, group.harness.greengrass.create = group.harness.greengrass.create, gone  # type: ignore[method-assign]
     with pytest.raises(SystemExit):
-        group.world.post()
-    group.world.greengrass.create = make  # type: ignore[method-assign]
-    group.world.clock.advance(50)
+        group.harness.post()
+    group.harness.greengrass.create = make  # type: ignore[method-assign]
+    group.harness.clock.advance(50)
 
     group.upgrade()
 
     assert sum(group.slept) == 10  # then sweep has finished it
-    assert group.world.in_force()["desired"]
+    assert group.harness.in_force()["desired"]
 
 
 def gone(*_: object, **__: object) -> Submitted:
@@ -268,7 +268,7 @@ def test_a_version_at_which_a_device_would_fail_it_is_refused(version: str) -> N
     with pytest.raises(UpgradeRefused, match="r-1 would fail it"):
         group.upgrade(version)
 
-    assert len(group.world.greengrass.deployments[group.world.arn]) == 1
+    assert len(group.harness.greengrass.deployments[group.harness.arn]) == 1
 
 
 def test_without_a_change_of_the_nucleus_any_version_goes() -> None:
@@ -290,7 +290,7 @@ def test_what_cannot_be_upgraded_is_said(enrolled: Components | None, group: str
 
 def test_without_a_version_the_newest_published_is_meant_and_said() -> None:
     group = Group()
-    group.world.greengrass.published[group.world.account.component_arn(COMPONENT)] = ["1.4.0", "1.3.9"]
+    group.harness.greengrass.published[group.harness.account.component_arn(COMPONENT)] = ["1.4.0", "1.3.9"]
 
     assert group.upgrade("").agent_version == "1.4.0"
     assert group.now()[COMPONENT]["componentVersion"] == "1.4.0"
@@ -307,7 +307,7 @@ def test_where_no_version_is_published_nothing_is_deployed() -> None:
 
 def test_a_version_that_was_never_published_is_said_to_be() -> None:
     group = Group()
-    group.world.greengrass.broken = NotFound("CreateDeployment: ResourceNotFoundException")
+    group.harness.greengrass.broken = NotFound("CreateDeployment: ResourceNotFoundException")
 
     with pytest.raises(UpgradeRefused, match=r"is io.fleetgrass.Agent 2.0.0 published\?"):
         group.upgrade()
@@ -315,7 +315,7 @@ def test_a_version_that_was_never_published_is_said_to_be() -> None:
 
 def test_what_a_group_of_lite_cannot_have_is_taken_out_also_without_another_version() -> None:
     group = Group({**ENROLLED_EARLIER, TOKEN_EXCHANGE: {"componentVersion": "2.0.3"}})
-    group.world.groups.nuclei["line-3"] = Nucleus.LITE
+    group.harness.groups.nuclei["line-3"] = Nucleus.LITE
 
     done = group.upgrade("0.9.0")
 

@@ -11,7 +11,7 @@ FAILED, REJECTED = CommandState.FAILED, CommandState.REJECTED
 SOURCE = "/mnt/boot_id"
 
 
-def a_world(**configuration: object) -> AgentHarness:
+def a_harness(**configuration: object) -> AgentHarness:
     harness = AgentHarness(**configuration)
     harness.checks = {"boot_id_path": harness.machine.check}
     harness.start()
@@ -23,7 +23,7 @@ def said(harness: AgentHarness) -> list[str]:
 
 
 def test_a_source_that_cannot_be_read_at_one_start_proves_no_reboot_neither_then_nor_later() -> None:
-    harness = a_world(boot_id_path=SOURCE)
+    harness = a_harness(boot_id_path=SOURCE)
     command = harness.a_command()
     harness.send(command)
 
@@ -40,7 +40,7 @@ def test_a_source_that_cannot_be_read_at_one_start_proves_no_reboot_neither_then
 
 
 def test_a_reboot_is_proven_as_soon_as_the_source_is_back() -> None:
-    harness = a_world(boot_id_path=SOURCE)
+    harness = a_harness(boot_id_path=SOURCE)
     command = harness.a_command()
     harness.send(command)
     harness.machine.unreadable.add(SOURCE)
@@ -60,7 +60,7 @@ def test_a_reboot_is_proven_as_soon_as_the_source_is_back() -> None:
 
 
 def test_without_the_source_for_the_whole_grace_period_it_is_said_that_nobody_knows() -> None:
-    harness = a_world(boot_id_path=SOURCE)
+    harness = a_harness(boot_id_path=SOURCE)
     command = harness.a_command()
     harness.send(command)
     harness.machine.unreadable.add(SOURCE)
@@ -97,7 +97,7 @@ def test_a_device_whose_boot_id_is_another_ones_than_configured_refuses_reboots_
 
 @pytest.mark.parametrize("rebooted", [True, False])
 def test_another_source_configured_meanwhile_counts_once_the_reboot_is_over(*, rebooted: bool) -> None:
-    harness = a_world(boot_id_path=SOURCE)
+    harness = a_harness(boot_id_path=SOURCE)
     command = harness.a_command()
     harness.send(command)
     harness.configure(boot_id_path="/run/other")
@@ -118,7 +118,7 @@ def test_another_source_configured_meanwhile_counts_once_the_reboot_is_over(*, r
 
 def test_a_reboot_that_an_agent_of_before_began_is_proven_by_the_configured_source_or_by_none() -> None:
     for unreadable, outcome in (False, SUCCEEDED), (True, FAILED):
-        harness = a_world(boot_id_path=SOURCE)
+        harness = a_harness(boot_id_path=SOURCE)
         command = harness.a_command()
         harness.send(command)
         del harness.state.files["boot.json"]
@@ -131,7 +131,7 @@ def test_a_reboot_that_an_agent_of_before_began_is_proven_by_the_configured_sour
 
 
 def test_without_its_ledger_a_device_still_says_no_boot_of_another_source() -> None:
-    harness = a_world(boot_id_path=SOURCE)
+    harness = a_harness(boot_id_path=SOURCE)
     harness.send(harness.a_command())
     harness.state.files["commands.json"] = b"{"
     harness.machine.unreadable.add(SOURCE)
@@ -144,7 +144,7 @@ def test_without_its_ledger_a_device_still_says_no_boot_of_another_source() -> N
 
 
 def test_a_broken_file_of_the_source_costs_only_that() -> None:
-    harness = a_world(boot_id_path=SOURCE)
+    harness = a_harness(boot_id_path=SOURCE)
     command = harness.a_command()
     harness.send(command)
     harness.state.files["boot.json"] = b"{"

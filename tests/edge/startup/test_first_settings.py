@@ -26,7 +26,7 @@ def begin(harness: AgentHarness) -> tuple[Settings, bool, float]:
     return reading.settings, connected, harness.clock.elapsed_s - began_s
 
 
-def a_configured_world() -> AgentHarness:
+def a_configured_agent() -> AgentHarness:
     harness = AgentHarness(healthy_poll_s=2.0)
     uri = harness.publish_document("web")
     harness.link.values["desired"] = {"document_uri": uri}
@@ -37,7 +37,7 @@ def a_configured_world() -> AgentHarness:
 
 
 def test_a_nucleus_that_is_there_has_the_last_word() -> None:
-    harness = a_configured_world()
+    harness = a_configured_agent()
     harness.link.values["healthy_poll_s"] = 3.0
 
     assert begin(harness) == (
@@ -48,7 +48,7 @@ def test_a_nucleus_that_is_there_has_the_last_word() -> None:
 
 
 def test_a_device_without_its_nucleus_is_supervised_within_seconds_by_what_it_knows() -> None:
-    harness = a_configured_world()
+    harness = a_configured_agent()
     harness.link.nucleus_up = False
 
     settings, connected, took_s = begin(harness)
@@ -62,7 +62,7 @@ def test_a_device_without_its_nucleus_is_supervised_within_seconds_by_what_it_kn
 
 
 def test_once_the_nucleus_is_there_such_a_device_says_hello_reads_its_settings_and_takes_commands() -> None:
-    harness = a_configured_world()
+    harness = a_configured_agent()
     harness.link.nucleus_up = False
     hellos = len(harness.events())
     harness.start(connected=False)
@@ -82,7 +82,7 @@ def test_once_the_nucleus_is_there_such_a_device_says_hello_reads_its_settings_a
 @pytest.mark.parametrize("configured", [True, False])
 @pytest.mark.parametrize("what", ["away", "restarts"])
 def test_hours_without_a_nucleus_end_the_agent_twice_an_hour_at_most(*, configured: bool, what: str) -> None:
-    harness = a_configured_world() if configured else AgentHarness()
+    harness = a_configured_agent() if configured else AgentHarness()
     if what == "away":
         harness.link.nucleus_up = False
     else:
@@ -137,7 +137,7 @@ def test_a_device_that_never_had_a_word_from_a_nucleus_waits_for_it_and_supervis
 
 
 def test_where_another_agent_wants_its_place_a_start_ends_at_the_first_refusal() -> None:
-    harness = a_configured_world()
+    harness = a_configured_agent()
     harness.link.token_is_good = False
     harness.lock_wanted = True
 
@@ -146,7 +146,7 @@ def test_where_another_agent_wants_its_place_a_start_ends_at_the_first_refusal()
 
 
 def test_a_nucleus_that_connects_and_does_not_answer_is_one_that_is_away() -> None:
-    harness = a_configured_world()
+    harness = a_configured_agent()
 
     def silent(*_: str) -> dict[str, object]:
         raise LinkDown("get configuration: no answer")

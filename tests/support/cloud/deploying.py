@@ -85,7 +85,7 @@ class Gapped:
 
 
 @dataclass
-class World:
+class DeploymentHarness:
     """A cloud in memory. ``gaps`` sit around every call of ``post`` and ``sweep``, never of the others.
 
     With ``table`` (DynamoDB's client) the deployments are in it, and its calls are the gaps.

@@ -60,7 +60,7 @@ class Fuse:
 
 
 @dataclass
-class World:
+class GroupRebootHarness:
     """One group's devices, the functions around its reboots, and every message on its way."""
 
     dynamodb: Watched
@@ -179,11 +179,11 @@ def unburnt(fuse: Fuse) -> Iterator[None]:
     fuse.out = False
 
 
-def a_world(dynamodb: Any) -> World:
-    """Return a world on empty tables; its fuse burns with every call to DynamoDB and every publish."""
+def a_harness(dynamodb: Any) -> GroupRebootHarness:
+    """Return a harness on empty tables; its fuse burns with every call to DynamoDB and every publish."""
     empty(dynamodb, COMMANDS)
     fuse = Fuse()
     watched = Watched(dynamodb, after=fuse.burn)
     with unburnt(fuse):
         devices, _ = devices_table(watched)
-    return World(watched, devices, fuse=fuse)
+    return GroupRebootHarness(watched, devices, fuse=fuse)

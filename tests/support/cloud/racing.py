@@ -205,50 +205,50 @@ def of_all_who_take_a_device_out_one_does(stage: Stage) -> None:
     stage.is_in(device, None)
 
 
-def made_once(world: deploying.World, deployment: str) -> bool:
+def made_once(harness: deploying.DeploymentHarness, deployment: str) -> bool:
     """Whether Greengrass made one deployment, for that one of ours."""
-    (token,) = world.greengrass.by_token
+    (token,) = harness.greengrass.by_token
     return token.startswith(deployment)
 
 
 def of_all_who_deploy_one_does(stage: Stage) -> None:
-    world = deploying.World(stage.dynamodb)
+    harness = deploying.DeploymentHarness(stage.dynamodb)
 
-    answers = stage.at_once([world.post] * WRITERS)
+    answers = stage.at_once([harness.post] * WRITERS)
 
     winner = one_of_all(answers, 201, (409, "revision-conflict"), (409, "deployment-in-progress"))
-    assert (body_of(winner)["revision"], world.states()) == (1, [(1, "ACTIVE")])
-    assert made_once(world, body_of(winner)["id"])
-    assert len(world.carried()) == 1
+    assert (body_of(winner)["revision"], harness.states()) == (1, [(1, "ACTIVE")])
+    assert made_once(harness, body_of(winner)["id"])
+    assert len(harness.carried()) == 1
 
 
 def of_all_who_deploy_on_one_revision_one_does(stage: Stage) -> None:
-    world = deploying.World(stage.dynamodb)
-    assert world.post()["statusCode"] == 201
+    harness = deploying.DeploymentHarness(stage.dynamodb)
+    assert harness.post()["statusCode"] == 201
     seen = {"If-Match": '"1"'}
 
-    answers = stage.at_once([lambda: world.post(headers=seen)] * WRITERS)
+    answers = stage.at_once([lambda: harness.post(headers=seen)] * WRITERS)
 
     winner = one_of_all(answers, 201, (412, "precondition-failed"), (409, "deployment-in-progress"))
-    assert (body_of(winner)["revision"], world.states()) == (2, [(1, "SUPERSEDED"), (2, "ACTIVE")])
-    assert len(world.carried()) == 2
-    assert told([world.post(headers=seen)]) == {(412, "precondition-failed"): 1}
+    assert (body_of(winner)["revision"], harness.states()) == (2, [(1, "SUPERSEDED"), (2, "ACTIVE")])
+    assert len(harness.carried()) == 2
+    assert told([harness.post(headers=seen)]) == {(412, "precondition-failed"): 1}
 
 
 def a_key_deploys_once(stage: Stage) -> None:
-    world = deploying.World(stage.dynamodb)
+    harness = deploying.DeploymentHarness(stage.dynamodb)
     bodies = [deploying.a_wish(reason=f"number {n}") for n in range(BODIES)]
 
     answers = stage.at_once(
-        [lambda n=n: world.post(bodies[n % BODIES], headers=KEY) for n in range(WRITERS)]  # type: ignore[misc]
+        [lambda n=n: harness.post(bodies[n % BODIES], headers=KEY) for n in range(WRITERS)]  # type: ignore[misc]
     )
 
     won = one_body_of_all(answers, 201, lambda body: (body["id"], body["revision"]))
-    assert world.states() == [(1, "ACTIVE")]
-    (made,) = world.deployments.newest_first("thinggroup/line-3")
+    assert harness.states() == [(1, "ACTIVE")]
+    (made,) = harness.deployments.newest_first("thinggroup/line-3")
     assert made.reason == f"number {won}"
-    assert made_once(world, made.id)
-    assert len(world.carried()) == 1
+    assert made_once(harness, made.id)
+    assert len(harness.carried()) == 1
 
 
 def a_key_reboots_a_device_once(stage: Stage) -> None:
@@ -284,60 +284,60 @@ def of_all_reboots_of_a_device_one_is_left_to_be_done(stage: Stage) -> None:
 
 def of_all_who_reboot_a_group_one_does(stage: Stage) -> None:
     group = f"line-{next(_numbers)}"
-    world = _group_reboots(stage, group)
+    harness = _group_reboots(stage, group)
 
-    answers = stage.at_once([lambda: world.post(group)] * WRITERS)
+    answers = stage.at_once([lambda: harness.post(group)] * WRITERS)
 
     winner = body_of(one_of_all(answers, 202, (409, "group-reboot-running")))
     refused = {body_of(a)["group_reboot"] for a in answers if a["statusCode"] == 409}
     assert refused == {winner["id"]}
-    assert set(world.queue.bodies) == {world.queue.bodies[0]}
+    assert set(harness.queue.bodies) == {harness.queue.bodies[0]}
 
 
 def a_key_reboots_a_group_once(stage: Stage) -> None:
     group = f"line-{next(_numbers)}"
-    world = _group_reboots(stage, group)
+    harness = _group_reboots(stage, group)
 
     answers = stage.at_once(
         [
-            lambda n=n: world.post(group, {"reason": f"number {n % BODIES}"}, headers=KEY)  # type: ignore[misc]
+            lambda n=n: harness.post(group, {"reason": f"number {n % BODIES}"}, headers=KEY)  # type: ignore[misc]
             for n in range(WRITERS)
         ]
     )
 
     won = one_body_of_all(answers, 202, lambda body: body["id"])
     (reboot,) = {body_of(a)["id"] for a in answers if a["statusCode"] == 202}
-    made = world.reboots.get(reboot)
+    made = harness.reboots.get(reboot)
     assert made is not None
     assert made.reason == f"number {won}"
-    assert world.pump() == []
-    assert len(world.broker.published) == 1  # the first device's command, however many wake-ups there were
+    assert harness.pump() == []
+    assert len(harness.broker.published) == 1  # the first device's command, however many wake-ups there were
 
 
 def a_group_reboot_is_cancelled_once(stage: Stage) -> None:
     group = f"line-{next(_numbers)}"
-    world = _group_reboots(stage, group)
-    reboot = body_of(world.post(group))["id"]
-    before = world.reboots.get(reboot)
+    harness = _group_reboots(stage, group)
+    reboot = body_of(harness.post(group))["id"]
+    before = harness.reboots.get(reboot)
     path = {"group": group, "reboot": reboot}
 
-    answers = stage.at_once([lambda: world.call(group_rebooting.CANCEL, path)] * WRITERS)
+    answers = stage.at_once([lambda: harness.call(group_rebooting.CANCEL, path)] * WRITERS)
 
     assert set(told(answers)) <= {(202, None), (409, "group-reboot-ended")}
     assert (202, None) in told(answers)
-    after = world.reboots.get(reboot)
+    after = harness.reboots.get(reboot)
     assert before is not None
     assert after is not None
     assert after.version == before.version + 1
-    assert world.pump() == []
-    assert world.broker.published == []
-    assert world.call(group_rebooting.POST, {"group": group}, body={"reason": "again"})["statusCode"] == 202
+    assert harness.pump() == []
+    assert harness.broker.published == []
+    assert harness.call(group_rebooting.POST, {"group": group}, body={"reason": "again"})["statusCode"] == 202
 
 
-def _group_reboots(stage: Stage, group: str) -> group_rebooting.World:
-    world = group_rebooting.World(stage.dynamodb, Devices(stage.dynamodb, DEVICES, HISTORY))
-    world.enrol(*(f"robot-{next(_numbers)}" for _ in range(3)), group=group)
-    return world
+def _group_reboots(stage: Stage, group: str) -> group_rebooting.GroupRebootHarness:
+    harness = group_rebooting.GroupRebootHarness(stage.dynamodb, Devices(stage.dynamodb, DEVICES, HISTORY))
+    harness.enrol(*(f"robot-{next(_numbers)}" for _ in range(3)), group=group)
+    return harness
 
 
 RACES: tuple[Callable[[Stage], None], ...] = (

@@ -276,7 +276,7 @@ def test_an_update_stops_the_old_version_first_in_classic_and_installs_beside_it
 def test_a_version_that_runs_at_the_look_a_second_after_its_start_is_a_success_and_broken_soon(
     machine: Machine,
 ) -> None:
-    machine.store.publish(APP, "2.0.0", {}, run="sleep 0.45; exit 1")
+    machine.store.publish(APP, "2.0.0", {}, run="sleep 1.5; exit 1")
 
     machine.deploy("2.0.0")
 
@@ -304,7 +304,7 @@ def test_a_version_that_ends_at_once_is_a_success_in_lite(machine: Machine) -> N
 
 def test_what_is_broken_comes_back_by_a_deployment_and_by_a_nucleus_start(machine: Machine) -> None:
     machine.store.publish(
-        APP, "2.0.0", {}, run='test -e "{work:path}/good" || { sleep 0.45; exit 1; }; ' + SAY
+        APP, "2.0.0", {}, run='test -e "{work:path}/good" || { sleep 1.5; exit 1; }; ' + SAY
     )
     if machine.dialect != "classic":
         machine.store.publish(APP, "2.0.0", {}, run='test -e "{work:path}good" || exit 1; ' + SAY)

@@ -46,8 +46,8 @@ BODIES: Mapping[str, Callable[[str], object]] = {
 }
 
 
-class NotInWorld(Exception):
-    """The world has nothing for a parameter of a path: give it one in each group."""
+class NotInAccount(Exception):
+    """The harness has nothing for a parameter of a path: give it one in each group."""
 
 
 class Context:
@@ -56,7 +56,7 @@ class Context:
     invoked_function_arn = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:fleetgrass-matrix"
 
 
-class World:
+class AccountHarness:
     """``parameters`` of paths, by group; made once and never changed by what is only looked at."""
 
     def __init__(self) -> None:
@@ -93,7 +93,7 @@ class World:
         try:
             return self.parameters[group][name]
         except KeyError:
-            raise NotInWorld(f"{{{name}}}: tests/support/cloud/world.py has none") from None
+            raise NotInAccount(f"{{{name}}}: tests/support/cloud/account.py has none") from None
 
     def _fill(self, group: str) -> dict[str, str]:
         """Put into ``group`` one thing for every parameter that a path can have."""
@@ -144,7 +144,7 @@ class World:
 
 
 @contextmanager
-def a_world() -> Iterator[World]:
+def an_account() -> Iterator[AccountHarness]:
     """Give the account, with nothing of it left behind."""
     with mock_aws(), pytest.MonkeyPatch.context() as environment:
         for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
@@ -153,7 +153,7 @@ def a_world() -> Iterator[World]:
         for name, value in _environment().items():
             environment.setenv(name, value)
         _forget()
-        yield World()
+        yield AccountHarness()
         _forget()
 
 
