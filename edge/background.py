@@ -6,6 +6,7 @@ from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
+from edge.ports.coded_error import CodedError
 from edge.ports.workers import Workers
 
 Key = TypeVar("Key", bound=Hashable)
@@ -65,7 +66,7 @@ def run_and_deliver(
 ) -> None:
     """Deliver what ``call`` returns, from a worker; always delivers one event.
 
-    What it raises is delivered as ``failed(code, message)``: an error's own code, else ``internal-error`` (a
+    What it raises is delivered as ``failed(code, message)``: a CodedError's own, else ``internal-error`` (a
     fault of ours: logged without the error's words, which may hold an address that opens something), and
     ``no-thread`` where the machine has no thread or memory for it.
     """
@@ -73,14 +74,12 @@ def run_and_deliver(
     def run() -> None:
         try:
             event = call()
+        except CodedError as error:
+            event = failed(error.code, str(error))
         except Exception as error:  # noqa: BLE001 - otherwise whoever asked would wait for ever
-            code = getattr(error, "code", None)
-            if isinstance(code, str):
-                event = failed(code, str(error))
-            else:
-                place = "".join(traceback.format_tb(error.__traceback__))
-                log.error("%s failed inside the agent: error=%s\n%s", what, type(error).__name__, place)
-                event = failed("internal-error", type(error).__name__)
+            place = "".join(traceback.format_tb(error.__traceback__))
+            log.error("%s failed inside the agent: error=%s\n%s", what, type(error).__name__, place)
+            event = failed("internal-error", type(error).__name__)
         deliver(event)
 
     try:

@@ -22,17 +22,14 @@ from edge.aws.messages import (
     SecretValues,
 )
 from edge.aws.token_exchange import VARIABLE
+from edge.ports.coded_error import CodedError
 
 ANSWER_S = 60.0  # above what credentials and the calls' own timeouts add up to in all but the worst case
 _CHILD = (sys.executable, "-m", "edge.aws")
 
 
-class AwsUnavailable(Exception):
+class AwsUnavailable(CodedError):
     """AWS did not give it. ``code``: no-credentials, access-denied, missing, too-large, unreachable, …"""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class AwsProcess:

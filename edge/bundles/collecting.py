@@ -17,6 +17,7 @@ from edge.bundles.upload import UploadFailed, upload
 from edge.containers.model.observed import Observed, device_name, pairs
 from edge.engine.redaction import redact
 from edge.host.disk_space import DiskSpace
+from edge.ports.coded_error import CodedError
 from edge.ports.engine import OUTPUT_LINE_LENGTH, Engine
 from edge.ports.engine_errors import EngineError
 from edge.version import AGENT_VERSION
@@ -30,12 +31,8 @@ SECRET_MAX_BYTES = 64 * 1024  # of a file that is searched for; a larger one is 
 log = logging.getLogger(__name__)
 
 
-class BundleFailed(Exception):
+class BundleFailed(CodedError):
     """There is no bundle in the storage, and why. The text never has the URL."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 class LogBundles:

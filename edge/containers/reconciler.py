@@ -264,10 +264,7 @@ class Reconciler:
                 return self._images.begin(step)
             case FetchSecrets():
                 return self._secrets.fetch(step.application, step.spec, step.secrets)
-            case Start():
-                self._health_monitor.starting(step.container_id)
-                return self._background.begin(step)
-            case Restart():
+            case Start() | Restart():
                 self._health_monitor.starting(step.container_id)
                 return self._background.begin(step)
             case Stop():

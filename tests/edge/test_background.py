@@ -7,6 +7,7 @@ from concurrent.futures import Future
 import pytest
 
 from edge.background import Background, run_and_deliver
+from edge.ports.coded_error import CodedError
 from edge.ports.workers import Result
 from edge.worker_pool import Threads
 from tests.support.edge.containers import Inline, Later
@@ -60,10 +61,6 @@ class Begun:
     def close(self) -> None: ...
 
 
-class Refused(Exception):
-    code = "access-denied"
-
-
 def failing(error: Exception) -> Callable[[], str]:
     def call() -> str:
         raise error
@@ -75,7 +72,7 @@ def failing(error: Exception) -> Callable[[], str]:
     ("call", "delivered"),
     [
         (lambda: "done", "done"),
-        (failing(Refused("it says no")), "access-denied: it says no"),
+        (failing(CodedError("access-denied", "it says no")), "access-denied: it says no"),
         (failing(ValueError("https://secret.example/")), "internal-error: ValueError"),
     ],
 )

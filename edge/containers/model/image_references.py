@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 from typing import Protocol
 
+from edge.ports.coded_error import CodedError
 from edge.ports.engine import Credentials
 
 
-class CredentialsUnavailable(Exception):
+class CredentialsUnavailable(CodedError):
     """No registry credentials can be had now. ``code`` says why; only time helps."""
-
-    def __init__(self, code: str, message: str = "") -> None:
-        super().__init__(message or code)
-        self.code = code
 
 
 class RegistryCredentials(Protocol):
